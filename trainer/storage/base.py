@@ -1,0 +1,59 @@
+"""The interface every object store has here, and nothing above it knows more."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """One object: its key below the store's URL, its size in bytes, its etag without quotes."""
+
+    key: str
+    size: int
+    etag: str
+
+
+class Store(Protocol):
+    """Objects below one URL. Keys are relative to it, with `/` between their parts.
+
+    Every method raises errors that name the object's whole URL: FileNotFoundError, PermissionError,
+    FileExistsError (`if_absent` lost), TimeoutError (the retry budget is spent), and
+    `ObjectChanged` where `etag` no longer matches.
+    Safe to use from several threads.
+    """
+
+    url: str
+
+    def get(self, key: str) -> bytes: ...
+
+    def get_range(
+        self, key: str, start: int, stop: int, *, etag: str | None = None, into: memoryview | None = None
+    ) -> memoryview:
+        """Bytes [start, stop); into `into` (of stop - start bytes) when given. A short body is retried."""
+        ...
+
+    def put(self, key: str, data: Buffer, *, if_absent: bool = False) -> str:
+        """Store `data` whole or not at all; returns the etag."""
+        ...
+
+    def put_file(self, key: str, path: Path) -> str:
+        """Store a file (multipart when large), whole or not at all; returns the etag."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Every object whose key starts with `prefix`, in the order of their keys' UTF-8 bytes."""
+        ...
+
+    def stat(self, key: str) -> ObjectInfo: ...
+
+    def delete(self, key: str) -> None:
+        """Delete; an object that is not there is no error."""
+        ...
+
+
+class ObjectChanged(Exception):
+    """An object is not the one that was indexed: its etag differs."""
