@@ -21,7 +21,8 @@ class TrainerError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.problem}. {self.remedy}" if self.remedy else self.problem
+        end = "" if self.problem.endswith((".", "?", "!")) else "."
+        return f"{self.problem}{end} {self.remedy}" if self.remedy else self.problem
 
 
 class ConfigError(TrainerError):

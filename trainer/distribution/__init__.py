@@ -1,0 +1,53 @@
+"""One interface over the ways a model is trained: in one process, or as ranks that sum over Horovod."""
+
+import os
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Distribution(Protocol):
+    """The ranks of one generation. Every rank calls the same methods in the same order."""
+
+    size: int
+    rank: int
+
+    @property
+    def is_chief(self) -> bool:
+        """The rank that alone has side effects."""
+        ...
+
+    def exchange(self, flat: Any) -> Any:
+        """A flat float32 `tf.Tensor` -> its sum over the ranks, in or out of a `tf.function`."""
+        ...
+
+    def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Host values (n,) -> their sum over the ranks."""
+        ...
+
+    def broadcast(self, array: NDArray[Any]) -> NDArray[Any]:
+        """The chief's array; the others' must have its shape and dtype."""
+        ...
+
+    def broadcast_bytes(self, data: bytes) -> bytes:
+        """The chief's bytes, of any length."""
+        ...
+
+    def barrier(self) -> None: ...
+
+
+def is_rank() -> bool:
+    """Whether a supervisor started this process as one of its ranks."""
+    return "HOROVOD_SIZE" in os.environ
+
+
+def connect() -> Distribution:
+    """The distribution that this process's environment describes."""
+    if is_rank():
+        from trainer.distribution.horovod import Horovod
+
+        return Horovod()
+    from trainer.distribution.single import Single
+
+    return Single()

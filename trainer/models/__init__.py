@@ -1,0 +1,36 @@
+"""The networks, by name. A family is a file; nothing here imports TensorFlow until a network is built."""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from trainer.errors import ConfigError
+
+NETWORKS = {
+    "lab-cnn": "trainer.models.lab:build_cnn",
+    "resnet50": "trainer.models.resnet:resnet50",
+}
+
+
+def build(
+    name: str, image_shape: tuple[int, int, int], classes: int, options: Mapping[str, Any] | None = None
+) -> Any:
+    """A `keras.Model` from images (n, H, W, C) float32 to class probabilities (n, classes) float32.
+
+    Raises ConfigError for an unknown name or option.
+    """
+    if name not in NETWORKS:
+        near = difflib.get_close_matches(name, NETWORKS, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(NETWORKS)}"
+        raise ConfigError(f"model.name: there is no network {name!r}", hint)
+    module, _, function = NETWORKS[name].partition(":")
+    builder = getattr(importlib.import_module(module), function)
+    known = [p.name for p in inspect.signature(builder).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for option in options or {}:
+        if option not in known:
+            raise ConfigError(
+                f"model.options: {name} has no option {option!r}", f"Known: {', '.join(known) or 'none'}"
+            )
+    return builder(image_shape, classes, **(options or {}))

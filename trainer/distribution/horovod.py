@@ -1,0 +1,60 @@
+"""Ranks over Horovod's core: its operations alone, since its Keras layer is a silent no-op on Keras 3."""
+
+from typing import Any
+
+import horovod.tensorflow as hvd
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from trainer.errors import Interrupted
+
+
+class Horovod:
+    """The ranks that the HOROVOD_* environment names.
+
+    A rank that is lost surfaces as `Interrupted` in the host calls and as `tf.errors.UnknownError` in a step.
+    """
+
+    def __init__(self) -> None:
+        hvd.init()
+        self.size: int = hvd.size()
+        self.rank: int = hvd.rank()
+
+    @property
+    def is_chief(self) -> bool:
+        return self.rank == 0
+
+    def exchange(self, flat: tf.Tensor) -> tf.Tensor:
+        return hvd.allreduce(flat, op=hvd.Sum, name="exchange")
+
+    def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        total = self._collective(lambda: hvd.allreduce(tf.constant(values), op=hvd.Sum, name="sum"))
+        return np.asarray(total)
+
+    def broadcast(self, array: NDArray[Any]) -> NDArray[Any]:
+        sent = tf.constant(np.atleast_1d(array))
+        return np.asarray(self._collective(lambda: hvd.broadcast(sent, 0, name="broadcast"))).reshape(array.shape)
+
+    def broadcast_bytes(self, data: bytes) -> bytes:
+        length = int(self.broadcast(np.array([len(data)], np.int64))[0])
+        if not length:
+            return b""
+        mine = np.frombuffer(data, np.uint8) if self.is_chief else np.zeros(length, np.uint8)
+        return self.broadcast(mine).tobytes()
+
+    def barrier(self) -> None:
+        self.sum(np.zeros(1))
+
+    @staticmethod
+    def _collective(call: Any) -> Any:
+        try:
+            return call().numpy()
+        except (tf.errors.UnknownError, tf.errors.CancelledError) as error:
+            raise lost_peer(error) from None
+
+
+def lost_peer(error: Exception) -> Interrupted:
+    """What a failed exchange means for a person."""
+    reason = str(error).strip().splitlines()[0][:200]
+    return Interrupted(f"another rank was lost in an exchange ({reason})", "The run goes on at the last checkpoint")
