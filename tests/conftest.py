@@ -1,0 +1,126 @@
+"""What tests of every part stand on: an S3 server, stores by URL, real images."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+START_SECONDS = 60
+PR_SET_PDEATHSIG = 1
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def die_with_parent() -> None:
+    """For `preexec_fn`: the kernel kills this process when the one that started it ends, however it ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def start_server(command: list[str], port: int, log: Path, **env: str) -> "subprocess.Popen[bytes]":
+    """Start a server in a process group of its own; returns once it takes connections on `port`."""
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+            env={**os.environ, **env},
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return server
+    stop_server(server)
+    raise RuntimeError(
+        f"{command[0]} did not start on port {port}: {log.read_text(errors='replace')[-2000:]}"
+    )
+
+
+def stop_server(server: "subprocess.Popen[bytes]") -> None:
+    """End the server with all its children."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if server.poll() is None:
+            os.killpg(server.pid, number)
+            try:
+                server.wait(5)
+            except subprocess.TimeoutExpired:
+                continue
+    server.wait()
+
+
+def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str, key: str = "test", secret: str = "test") -> None:
+    """Point boto3, here and in subprocesses, at `endpoint`, and hide every AWS setting of the user."""
+    for name in list(os.environ):
+        if name.startswith("AWS_") or name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
+            monkeypatch.delenv(name)
+    settings = {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of an S3 server for this session's tests. It checks no secrets."""
+    log = tmp_path_factory.mktemp("moto") / "log"
+    port = free_port()
+    server = start_server(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port, log
+    )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        stop_server(server)
+
+
+@pytest.fixture
+def s3(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """`s3://bucket`, a fresh bucket, with the environment that reaches it (subprocesses inherit it)."""
+    import boto3
+
+    use_s3(monkeypatch, moto)
+    bucket = f"test-{uuid.uuid4().hex}"
+    boto3.client("s3").create_bucket(Bucket=bucket)
+    return f"s3://{bucket}"
+
+
+@pytest.fixture(params=["file", "s3"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty store: the test runs once on each kind."""
+    if request.param == "file":
+        return f"file://{tmp_path}/store"
+    url: str = request.getfixturevalue("s3")
+    return f"{url}/some/prefix"
+
+
+@pytest.fixture
+def sample_data() -> Path:
+    """The folder of real images and HDF5 files that TRAINER_SAMPLE_DATA names."""
+    if not os.environ.get("TRAINER_SAMPLE_DATA"):
+        pytest.skip("TRAINER_SAMPLE_DATA names no folder of sample data")
+    return Path(os.environ["TRAINER_SAMPLE_DATA"])

@@ -1,0 +1,75 @@
+"""Objects by URL: `s3://bucket/prefix`, `file:///folder`, or a plain path. Nothing above knows which."""
+
+import os
+from pathlib import Path
+from urllib.parse import unquote
+
+from trainer.errors import ConfigError
+from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, Store
+
+__all__ = ["Buffer", "ObjectChanged", "ObjectInfo", "Store", "join", "open_store", "split_url"]
+
+
+def open_store(url: str) -> Store:
+    """The objects below `url`. Opening asks the network nothing: what is missing shows at the first request.
+
+    Raises ConfigError for a URL that names no store, PermissionError where a named AWS profile is not there.
+    """
+    scheme, rest = _scheme(url)
+    if scheme == "s3":
+        from trainer.storage.s3 import S3Store
+
+        bucket, _, prefix = rest.partition("/")
+        return S3Store(bucket, prefix.strip("/"))
+    from trainer.storage.file import FileStore
+
+    return FileStore(Path(os.path.abspath(rest)))
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """The URL of one object as (its folder's URL, its key): `open_store(folder).get(key)`.
+
+    >>> split_url("s3://bucket/a/b.h5")
+    ('s3://bucket/a', 'b.h5')
+    """
+    _scheme(url)
+    folder, slash, key = url.rpartition("/")
+    if not key or folder.endswith((":/", ":")):
+        raise ConfigError(
+            f"Expected the URL of one object, received {url!r}", "End it with the object's name."
+        )
+    return (folder or "/", key) if slash else (".", key)
+
+
+def join(url: str, *keys: str) -> str:
+    """One URL below another.
+
+    >>> join("s3://bucket/runs/", "cars-1", "run.json")
+    's3://bucket/runs/cars-1/run.json'
+    """
+    parts = [part.strip("/") for part in keys]
+    return "/".join([url.rstrip("/"), *(part for part in parts if part)])
+
+
+def _scheme(url: str) -> tuple[str, str]:
+    """`("s3", "bucket/prefix")` or `("file", path)`."""
+    scheme, colon, rest = url.partition("://")
+    if not colon:
+        if url:
+            return "file", os.path.expanduser(url)
+        raise ConfigError("Expected a URL, received nothing", _SUPPORTED)
+    if scheme == "s3":
+        if rest.partition("/")[0]:
+            return "s3", rest
+        raise ConfigError(f"Expected s3://bucket/prefix, received {url!r}", "Name the bucket.")
+    if scheme == "file":
+        host, slash, path = rest.partition("/")
+        if slash and host in ("", "localhost"):
+            return "file", unquote("/" + path)
+        raise ConfigError(f"Expected file:///absolute/path, received {url!r}", "Or write the plain path.")
+    raise ConfigError(f"No object store for {scheme}:// (received {url!r})", _SUPPORTED)
+
+
+_SUPPORTED = (
+    "Supported: s3://bucket/prefix (any S3 server by AWS_ENDPOINT_URL), file:///path, or a plain path."
+)

@@ -1,0 +1,182 @@
+"""Objects in a folder, with the meaning that S3 gives them."""
+
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo
+
+_TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
+_COPY_BYTES = 4 << 20
+
+
+class FileStore:
+    """Objects below one folder, which need not be there yet.
+
+    One limit that S3 does not have: `a` and `a/b` cannot both be objects.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.url = "file://" + str(root).replace("%", "%25")
+        self._root = root
+
+    def get(self, key: str) -> bytes:
+        with self._named(key), self._path(key).open("rb") as file:
+            return file.read()
+
+    def get_range(
+        self, key: str, start: int, stop: int, *, etag: str | None = None, into: memoryview | None = None
+    ) -> memoryview:
+        if not 0 <= start <= stop:
+            raise ValueError(f"Expected 0 <= start <= stop, received start={start}, stop={stop}")
+        view = memoryview(bytearray(stop - start)) if into is None else into.cast("B")
+        if len(view) != stop - start:
+            raise ValueError(f"Expected a buffer of {stop - start} bytes, received {len(view)}")
+        if not len(view):
+            return view
+        with self._named(key), self._path(key).open("rb", buffering=0) as file:
+            done = 0
+            while done < len(view):
+                count = os.preadv(file.fileno(), [view[done:]], start + done)
+                if not count:
+                    break
+                done += count
+            info = os.fstat(file.fileno())  # after the read, so that a change during it is seen
+        if etag is not None and etag != _etag(info):
+            raise ObjectChanged(f"{self._url(key)}: changed: expected etag {etag}, found {_etag(info)}")
+        if done < len(view):
+            raise EOFError(
+                f"{self._url(key)}: expected bytes {start}-{stop - 1}, the object has {info.st_size} bytes"
+            )
+        return view
+
+    def put(self, key: str, data: Buffer, *, if_absent: bool = False) -> str:
+        def write(file: BinaryIO) -> None:
+            view = memoryview(data).cast("B")
+            while len(view):
+                view = view[file.write(view) :]
+
+        return self._write(key, write, if_absent)
+
+    def put_file(self, key: str, path: Path) -> str:
+        def write(file: BinaryIO) -> None:
+            with path.open("rb", buffering=0) as source:
+                while block := source.read(_COPY_BYTES):
+                    file.write(block)
+
+        return self._write(key, write, if_absent=False)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        folder = prefix.rpartition("/")[0]
+        with self._named(prefix):
+            yield from self._walk(f"{folder}/" if folder else "", prefix)
+
+    def stat(self, key: str) -> ObjectInfo:
+        path = self._path(key)
+        with self._named(key):
+            info = path.stat()
+            if path.is_dir():
+                raise FileNotFoundError
+        return ObjectInfo(key, info.st_size, _etag(info))
+
+    def delete(self, key: str) -> None:
+        path = self._path(key)
+        with self._named(key), suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            path.unlink()
+        with suppress(OSError):  # folders are nothing by themselves: the empty ones go
+            for folder in path.parents:
+                if folder == self._root:
+                    break
+                folder.rmdir()
+
+    def _write(self, key: str, write: Callable[[BinaryIO], None], if_absent: bool) -> str:
+        path = self._path(key)
+        temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+        try:
+            with _create(temporary) as file:
+                write(file)
+                os.fsync(file.fileno())
+                etag = _etag(os.fstat(file.fileno()))
+            if if_absent:
+                self._link(temporary, path, key)
+            else:
+                temporary.replace(path)
+            _sync_folder(path.parent)
+        except (FileExistsError, FileNotFoundError):
+            raise
+        except OSError as error:
+            raise type(error)(f"{self._url(key)}: cannot be written: {error.strerror or error}") from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        return etag
+
+    def _link(self, temporary: Path, path: Path, key: str) -> None:
+        try:
+            os.link(temporary, path)
+        except FileExistsError as error:
+            raise FileExistsError(f"{self._url(key)}: expected no such object, but it is there") from error
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+        """The files below `folder` ("" or ending with "/"), in the order of their keys' bytes."""
+        try:
+            with os.scandir(self._root / folder) as entries:
+                found = [(entry.name + ("/" if entry.is_dir() else ""), entry) for entry in entries]
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for name, entry in sorted(found, key=lambda item: os.fsencode(item[0])):
+            key = folder + name
+            if name.endswith("/"):
+                if key.startswith(prefix) or prefix.startswith(key):
+                    yield from self._walk(key, prefix)
+            elif key.startswith(prefix) and not _TEMPORARY.fullmatch(name):
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    info = entry.stat()
+                    yield ObjectInfo(key, info.st_size, _etag(info))
+
+    def _path(self, key: str) -> Path:
+        parts = key.split("/")
+        if any(part in ("", ".", "..") for part in parts) or "\0" in key or _TEMPORARY.fullmatch(parts[-1]):
+            raise ValueError(f"Expected a key below {self.url}, received {key!r}")
+        return self._root.joinpath(*parts)
+
+    def _url(self, key: str) -> str:
+        return f"{self.url}/{key}"
+
+    @contextmanager
+    def _named(self, key: str) -> Iterator[None]:
+        """The system's errors, saying which object they are about."""
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            raise FileNotFoundError(f"{self._url(key)}: no such object") from error
+        except OSError as error:
+            raise type(error)(f"{self._url(key)}: {error.strerror or error}") from error
+
+
+def _create(path: Path) -> BinaryIO:
+    for _ in range(100):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(f"{path.parent} is an object, and can hold none") from error
+        with suppress(FileNotFoundError):  # a deletion removed the emptied folder meanwhile
+            return path.open("xb", buffering=0)
+    raise OSError(f"{path.parent} is removed as often as it is made")
+
+
+def _sync_folder(folder: Path) -> None:
+    with suppress(FileNotFoundError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _etag(info: os.stat_result) -> str:
+    return f"{info.st_ino:x}-{info.st_mtime_ns:x}-{info.st_size:x}"

@@ -1,0 +1,280 @@
+"""Objects in S3 and in servers that speak its protocol, over boto3."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, IncompleteReadError
+
+from trainer.errors import ConfigError
+from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo
+from trainer.storage.retry import Patience, retry_seconds
+from trainer.storage.s3_faults import Fault, Kind, explain
+from trainer.storage.s3_upload import PART_BYTES, Upload
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
+
+CONNECTIONS = 64
+CONNECT_SECONDS = 5
+READ_SECONDS = 30
+"""How long a socket may be silent; the attempt is then retried."""
+
+_READ_BYTES = 256 * 1024
+_endpoints_that_answered: set[str] = set()
+
+
+class S3Store:
+    """Objects below `s3://bucket/prefix`.
+
+    Credentials, region, endpoint and addressing come from where boto3 users expect them: AWS_* variables,
+    profiles, web identity (IRSA), instance metadata. Requests are signed or not made at all.
+    """
+
+    def __init__(
+        self, bucket: str, prefix: str = "", *, retries: float | None = None, part_bytes: int = PART_BYTES
+    ) -> None:
+        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._bucket = bucket
+        self._root = f"{prefix}/" if prefix else ""
+        self._retry_seconds = retry_seconds() if retries is None else retries
+        self._part_bytes = part_bytes
+        self._renewing = threading.Lock()
+        self._client = _connect(self.url)
+
+    def get(self, key: str) -> bytes:
+        return bytes(self._read(key, 0, None, None, None))
+
+    def get_range(
+        self, key: str, start: int, stop: int, *, etag: str | None = None, into: memoryview | None = None
+    ) -> memoryview:
+        if not 0 <= start <= stop:
+            raise ValueError(f"Expected 0 <= start <= stop, received start={start}, stop={stop}")
+        view = memoryview(bytearray(stop - start)) if into is None else into.cast("B")
+        if len(view) != stop - start:
+            raise ValueError(f"Expected a buffer of {stop - start} bytes, received {len(view)}")
+        return self._read(key, start, stop, etag, view) if len(view) else view
+
+    def put(self, key: str, data: Buffer, *, if_absent: bool = False) -> str:
+        view = memoryview(data).cast("B")
+        if len(view) >= 2 * self._part_bytes and not if_absent:
+            return self._upload(key, len(view), lambda start, stop: bytes(view[start:stop]))
+        body = data if isinstance(data, bytes) else bytes(view)
+        url, patience = self._url(key), self._patience(key)
+        condition: Any = {"IfNoneMatch": "*"} if if_absent else {}
+        try:
+            answer = self._ask(
+                url,
+                lambda s3: s3.put_object(Bucket=self._bucket, Key=self._key(key), Body=body, **condition),
+                patience,
+                FileExistsError(f"{url}: expected no such object, but it is there"),
+            )
+        except FileExistsError:
+            # An earlier attempt may have been carried out, its answer lost: then what is there is ours.
+            if patience.causes - {"conflict", "throttled"} and self.get(key) == body:
+                return self.stat(key).etag
+            raise
+        return _etag(answer)
+
+    def put_file(self, key: str, path: Path) -> str:
+        size = path.stat().st_size
+        if size < 2 * self._part_bytes:
+            return self.put(key, path.read_bytes())
+        with path.open("rb") as file:
+            return self._upload(key, size, lambda start, stop: os.pread(file.fileno(), stop - start, start))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        token: Any = {}
+        while True:
+            page = self._ask(
+                f"{self.url}/{prefix}",
+                lambda s3, token=token: s3.list_objects_v2(  # type: ignore[misc]
+                    Bucket=self._bucket, Prefix=self._root + prefix, **token
+                ),
+            )
+            for item in page.get("Contents", ()):
+                if not item["Key"].endswith("/"):  # a folder's marker, as consoles make them
+                    yield ObjectInfo(item["Key"][len(self._root) :], item["Size"], _etag(item))
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def stat(self, key: str) -> ObjectInfo:
+        url = self._url(key)
+        where: Any = {"Bucket": self._bucket, "Key": self._key(key)}
+        try:
+            head: Any = self._ask(url, lambda s3: s3.head_object(**where))
+        except OSError as error:
+            if isinstance(error, TimeoutError):
+                raise
+            # A HEAD is refused without words. A GET says whether key, bucket or credentials are wrong.
+            answer = self._ask(url, lambda s3: s3.get_object(**where))
+            answer["Body"].close()
+            head = answer
+        return ObjectInfo(key, head["ContentLength"], _etag(head))
+
+    def delete(self, key: str) -> None:
+        self._ask(self._url(key), lambda s3: s3.delete_object(Bucket=self._bucket, Key=self._key(key)))
+
+    def _read(
+        self, key: str, start: int, stop: int | None, etag: str | None, view: memoryview | None
+    ) -> memoryview:
+        """Bytes [start, stop), or all when `stop` is None. A body that breaks off goes on where it broke."""
+        url, patience = self._url(key), self._patience(key)
+        done, pin = 0, etag
+
+        def attempt(s3: "S3Client") -> memoryview:
+            nonlocal done, pin, view
+            options: dict[str, Any] = {}
+            if pin:
+                options["IfMatch"] = f'"{pin}"'
+            if stop is not None:
+                options["Range"] = f"bytes={start + done}-{stop - 1}"
+            elif done:
+                options["Range"] = f"bytes={done}-"
+            answer: Any = s3.get_object(Bucket=self._bucket, Key=self._key(key), **options)
+            with closing(answer["Body"]) as body:
+                length = answer["ContentLength"]
+                if view is None:
+                    view = memoryview(bytearray(length))
+                if length != len(view) - done:
+                    raise EOFError(_not_the_range(url, start + done, start + len(view), answer))
+                pin = pin or _etag(answer)
+                while done < len(view):
+                    count = body.readinto(view[done : done + _READ_BYTES])
+                    if not count:
+                        raise IncompleteReadError(actual_bytes=done, expected_bytes=len(view))
+                    done += count
+                    patience.progressed()
+                body.readinto(bytearray(1))  # the end: botocore compares checksums
+            return view
+
+        while True:
+            try:
+                return self._ask(url, attempt, patience, ObjectChanged(f"{url}: expected etag {pin}"))
+            except ObjectChanged:
+                if etag:
+                    found = self.stat(key).etag
+                    raise ObjectChanged(f"{url}: changed: expected etag {etag}, found {found}") from None
+                if stop is None:
+                    view = None
+                done, pin = 0, None
+
+    def _upload(self, key: str, size: int, read: Callable[[int, int], bytes]) -> str:
+        return Upload(
+            self._bucket, self._key(key), self._url(key), size, self._part_bytes, read, self._ask
+        ).run()
+
+    def _ask(
+        self,
+        url: str,
+        attempt: Callable[["S3Client"], T],
+        patience: Patience | None = None,
+        precondition: Exception | None = None,
+    ) -> T:
+        """One request, until it is answered: every retry and every error of S3 is decided here."""
+        patience = patience or Patience(url, self._retry_seconds)
+        renewed = False
+        while True:
+            client = self._client
+            try:
+                answer = attempt(client)
+                _endpoints_that_answered.add(client.meta.endpoint_url)
+                return answer
+            except Exception as error:
+                fault = explain(error)
+                if fault is None:
+                    raise
+                if fault.answered:
+                    _endpoints_that_answered.add(client.meta.endpoint_url)
+                if fault.kind is Kind.EXPIRED and not renewed:
+                    renewed = True
+                    self._renew(client)
+                    patience.again("expired_token")
+                elif fault.kind is Kind.RETRY:
+                    known = client.meta.endpoint_url in _endpoints_that_answered
+                    text = fault.text if known else f"{fault.text}. Is AWS_ENDPOINT_URL right?"
+                    patience.wait(fault.cause, text, first_contact=not known)
+                elif fault.kind is Kind.PRECONDITION and precondition:
+                    raise precondition from error
+                else:
+                    raise _as_python(fault, url, self._bucket) from error
+
+    def _renew(self, stale: "S3Client") -> None:
+        """Read the credentials again; the first of the threads that met the same expiry does it for all."""
+        with self._renewing:
+            if self._client is stale:
+                self._client = _connect(self.url)
+
+    def _patience(self, key: str) -> Patience:
+        return Patience(self._url(key), self._retry_seconds)
+
+    def _key(self, key: str) -> str:
+        if not key:
+            raise ValueError(f"Expected a key below {self.url}, received an empty one")
+        return self._root + key
+
+    def _url(self, key: str) -> str:
+        return f"{self.url}/{key}"
+
+
+def _connect(url: str) -> "S3Client":
+    try:
+        session = boto3.Session()
+        # Attempts are ours alone: botocore's know neither the body that breaks off nor a budget in seconds.
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": 1},
+            max_pool_connections=CONNECTIONS,
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=READ_SECONDS,
+            tcp_keepalive=True,
+            user_agent_extra="cars-trainer",
+        )
+        client = session.client("s3", config=config)
+        configured = session._session.get_scoped_config().get("s3") or {}
+        if "addressing_style" in configured or _is_aws(client.meta.endpoint_url):
+            return client
+        return session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
+    except (BotoCoreError, ValueError) as error:
+        fault = explain(error)
+        if fault and fault.kind is Kind.DENIED:
+            raise PermissionError(f"{url}: {fault.text}") from error
+        raise ConfigError(f"{url}: {error}", "See AWS_ENDPOINT_URL and the AWS configuration.") from error
+
+
+def _is_aws(endpoint: str) -> bool:
+    host = urlsplit(endpoint).hostname or ""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
+def _as_python(fault: Fault, url: str, bucket: str) -> Exception:
+    if fault.kind is Kind.MISSING:
+        what = {
+            "NoSuchBucket": f"there is no bucket {bucket!r}",
+            "NoSuchUpload": "the upload in parts is gone",
+        }
+        return FileNotFoundError(f"{url}: {what.get(fault.code, 'no such object')}")
+    if fault.kind in (Kind.DENIED, Kind.EXPIRED):
+        return PermissionError(f"{url}: access denied: {fault.text}")
+    if fault.kind is Kind.RANGE:
+        return EOFError(f"{url}: the object ends before the bytes asked for: {fault.text}")
+    if fault.kind is Kind.CONFIG:
+        return ConfigError(f"{url}: {fault.text}")
+    return OSError(f"{url}: {fault.text}")
+
+
+def _not_the_range(url: str, start: int, stop: int, answer: Any) -> str:
+    found = answer.get("ContentRange") or f"{answer['ContentLength']} bytes"
+    return f"{url}: expected bytes {start}-{stop - 1}, received {found}: the object is shorter than expected"
+
+
+def _etag(answer: Any) -> str:
+    return str(answer["ETag"]).strip('"')
