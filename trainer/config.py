@@ -171,7 +171,7 @@ def load(path: Path | None = None, *, recipe: str | None = None, sets: Sequence[
 
     Raises ConfigError that says what was expected and what came.
     """
-    given = _read(path) if path else {}
+    given = read_yaml(path) if path else {}
     recipe = recipe or given.pop("recipe", None)
     given.pop("recipe", None)
     values = _merge(_recipe(recipe) if recipe else {}, given)
@@ -213,7 +213,8 @@ def _recipe(name: str) -> dict[str, Any]:
     return values
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping. Raises ConfigError."""
     try:
         values = yaml.safe_load(path.read_text())
     except FileNotFoundError:
@@ -223,7 +224,7 @@ def _read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected a mapping with data, model, train and run", "See `trainer recipes`")
+        raise ConfigError(f"{path}: expected a mapping", "See `trainer recipes`")
     return values
 
 
@@ -247,7 +248,9 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         known = _known_keys(path[:-1])
         near = difflib.get_close_matches(path[-1], known, n=1)
-        return f"unknown key {where!r}; " + (f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}")
+        return f"unknown key {where!r}; " + (
+            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        )
     if first["type"] == "missing":
         return f"{where} is missing"
     if first["type"] == "value_error":

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainer.errors import Interrupted
+from trainer.distribution.lost import LOST, lost_peer
 
 
 class Horovod:
@@ -34,7 +34,9 @@ class Horovod:
 
     def broadcast(self, array: NDArray[Any]) -> NDArray[Any]:
         sent = tf.constant(np.atleast_1d(array))
-        return np.asarray(self._collective(lambda: hvd.broadcast(sent, 0, name="broadcast"))).reshape(array.shape)
+        return np.asarray(self._collective(lambda: hvd.broadcast(sent, 0, name="broadcast"))).reshape(
+            array.shape
+        )
 
     def broadcast_bytes(self, data: bytes) -> bytes:
         length = int(self.broadcast(np.array([len(data)], np.int64))[0])
@@ -50,11 +52,5 @@ class Horovod:
     def _collective(call: Any) -> Any:
         try:
             return call().numpy()
-        except (tf.errors.UnknownError, tf.errors.CancelledError) as error:
+        except LOST as error:
             raise lost_peer(error) from None
-
-
-def lost_peer(error: Exception) -> Interrupted:
-    """What a failed exchange means for a person."""
-    reason = str(error).strip().splitlines()[0][:200]
-    return Interrupted(f"another rank was lost in an exchange ({reason})", "The run goes on at the last checkpoint")

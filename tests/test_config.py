@@ -1,0 +1,78 @@
+"""A wrong configuration is one clear line, before anything happens."""
+
+from pathlib import Path
+
+import pytest
+
+from trainer.config import load, recipes
+from trainer.errors import ConfigError
+
+NEEDED = ["data.url=s3://bucket/data", "run.url=s3://bucket/run"]
+
+
+def test_every_recipe_is_whole_once_it_knows_where():
+    assert recipes()
+    for name in recipes():
+        assert load(recipe=name, sets=NEEDED).model.name
+
+
+def test_set_wins_over_the_file_and_the_file_over_the_recipe(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("recipe: lab-1\ntrain: {epochs: 7, batch_size: 50}\n")
+    config = load(path, sets=[*NEEDED, "train.epochs=3"])
+    assert (config.train.epochs, config.train.batch_size, config.train.optimizer.name) == (3, 50, "adam")
+
+
+def test_another_optimizer_does_not_inherit_the_first_ones_arguments():
+    config = load(recipe="resnet50", sets=[*NEEDED, "train.optimizer={name: adam, learning_rate: 0.1}"])
+    assert config.train.optimizer.model_dump() == {"name": "adam", "learning_rate": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("5m", 300), ("30s", 30), ("1.5h", 5400), ("2d", 172800), ("7", 7)]
+)
+def test_durations(text: str, seconds: float):
+    assert load(recipe="lab-1", sets=[*NEEDED, f"run.grace={text}"]).run.grace == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "unit"), [("5m", 300, "seconds"), ("100 steps", 100, "steps"), ("1 epoch", 1, "epochs")]
+)
+def test_cadences(text: str, count: float, unit: str):
+    every = load(recipe="lab-1", sets=[*NEEDED, f"run.checkpoint.every={text}"]).run.checkpoint.every
+    assert (every.count, every.unit) == (count, unit)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("train.epoch=3", "unknown key 'train.epoch'; did you mean 'epochs'?"),
+        ("train.batch_size=many", "train.batch_size"),
+        ("train.lanes=7", "expected a divisor of train.batch_size 100, received 7"),
+        ("run.checkpoint.every=often", "expected 5m, 100 steps or 1 epoch, received 'often'"),
+        ("data.standardize=caffee", "data.standardize"),
+        ("model.batch_norm=grouped", "grouped needs train.micro_batch"),
+        ("train.early_stopping.patienc=3", "did you mean 'patience'?"),
+        ("epochs", "expected key.name=value, received 'epochs'"),
+    ],
+)
+def test_wrong_words_are_one_line_that_says_what_was_expected(assignment: str, says: str):
+    with pytest.raises(ConfigError) as error:
+        load(recipe="lab-1", sets=[*NEEDED, assignment])
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+    assert error.value.exit_code == 64
+
+
+def test_a_missing_file_a_broken_file_and_an_unknown_recipe(tmp_path: Path):
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("train: [")
+    for attempt in (
+        lambda: load(tmp_path / "none.yaml"),
+        lambda: load(broken),
+        lambda: load(recipe="lab1", sets=NEEDED),
+        lambda: load(recipe="lab-1"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            attempt()
+        assert "\n" not in str(error.value)

@@ -1,0 +1,193 @@
+"""The command line: each command parses its words and calls one function, imported when it is called."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from trainer import __version__
+from trainer.errors import AGAIN, WRONG, TrainerError
+
+app = typer.Typer(
+    name="trainer",
+    help="Train image classifiers on Kubernetes, straight from object storage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Config = Annotated[Path | None, typer.Option("--config", "-f", help="The run's YAML.")]
+Recipe = Annotated[str | None, typer.Option(help="A ready run to start from; see `trainer recipes`.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="One value, as train.epochs=3; repeatable.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"trainer {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def prepare(
+    source: Annotated[
+        str, typer.Argument(help="Class folders: SOURCE/CLASS/*.jpg, or SOURCE/{train,test}/CLASS/*.")
+    ],
+    url: Annotated[str, typer.Argument(help="Where the dataset goes: s3://bucket/prefix or a folder.")],
+    image_size: Annotated[int | None, typer.Option(help="Resize to this height and width.")] = None,
+    validation: Annotated[float, typer.Option(help="Share of the training images for validation.")] = 0.2,
+    test: Annotated[float, typer.Option(help="Share for testing, where SOURCE has no test folder.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Decides the split and the order.")] = 0,
+    on_bad: Annotated[str, typer.Option(help="What an unreadable image does: fail or skip.")] = "fail",
+    overwrite: Annotated[bool, typer.Option(help="Replace a dataset that is there.")] = False,
+    json: Json = False,
+) -> None:
+    """Write images as HDF5 shards into object storage."""
+    from trainer.dataset.prepare import prepare as run
+
+    _print(
+        run(source, url, image_size=image_size, validation=validation, test=test, seed=seed, on_bad=on_bad,
+            overwrite=overwrite),
+        json,
+    )  # fmt: skip
+
+
+@app.command()
+def inspect(url: Annotated[str, typer.Argument(help="A dataset.")], json: Json = False) -> None:
+    """Say what a dataset holds."""
+    from trainer.dataset.inspect import inspect as run
+
+    _print(run(url), json)
+
+
+@app.command()
+def train(
+    config: Config = None,
+    recipe: Recipe = None,
+    sets: Sets = None,
+    ranks: Annotated[int, typer.Option(min=1, help="Horovod ranks on this machine.")] = 1,
+) -> None:
+    """Train a model, or go on with one that was interrupted."""
+    from trainer.config import load
+    from trainer.training.launch import launch, this_command
+
+    sys.exit(launch(load(config, recipe=recipe, sets=sets or ()), ranks=ranks, command=this_command()))
+
+
+@app.command()
+def predict(
+    config: Config = None,
+    run: Annotated[str | None, typer.Option(help="The trained run's folder.")] = None,
+    input: Annotated[str | None, typer.Option(help="A prefix with images.")] = None,
+    output: Annotated[str | None, typer.Option(help="Where the predictions go.")] = None,
+    sets: Sets = None,
+    json: Json = False,
+) -> None:
+    """Name the images of a prefix; go on where an earlier try ended."""
+    from trainer.inference.job import main as predict_job
+
+    given = {key: value for key, value in {"run": run, "input": input, "output": output}.items() if value}
+    _print(predict_job(config, given, sets or ()), json)
+
+
+@app.command()
+def doctor(
+    url: Annotated[str | None, typer.Argument(help="A place in object storage to try.")] = None,
+    json: Json = False,
+) -> None:
+    """Check this machine, and whether a store does all that is needed."""
+    from trainer.doctor import examine
+
+    findings = examine(url)
+    if json:
+        _print([finding.__dict__ for finding in findings], True)
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.mark:7} {finding.what}: {finding.found}")
+    if any(finding.mark == "wrong" for finding in findings):
+        sys.exit(WRONG)
+
+
+@app.command()
+def recipes(name: Annotated[str | None, typer.Argument(help="Print this one.")] = None) -> None:
+    """List the ready runs, or print one."""
+    from trainer.config import recipes as ready
+    from trainer.errors import ConfigError
+
+    if name is None:
+        typer.echo("\n".join(ready()))
+    elif name in ready():
+        typer.echo(ready()[name], nl=False)
+    else:
+        raise ConfigError(f"there is no recipe {name!r}", f"Known: {', '.join(ready())}")
+
+
+def _print(result: Any, as_json: bool) -> None:
+    import dataclasses
+    import json
+
+    values = dataclasses.asdict(result) if dataclasses.is_dataclass(result) else result  # type: ignore[arg-type]
+    if as_json:
+        typer.echo(json.dumps(values, indent=1, default=str))
+        return
+    for key, value in values.items():
+        if isinstance(value, dict):
+            typer.echo(f"{key}:")
+            for name, inner in value.items():
+                typer.echo(f"  {name}: {inner}")
+        else:
+            typer.echo(f"{key}: {value}")
+
+
+def main() -> NoReturn:
+    """Every failure that a person can mend is one line and an exit code; see trainer/errors.py."""
+    from trainer.distribution import is_rank
+    from trainer.observability.log import setup
+
+    setup()
+    try:
+        app(standalone_mode=False)
+        code = 0
+    except typer.Exit as exit:
+        code = exit.exit_code
+    except SystemExit as exit:
+        code = exit.code if isinstance(exit.code, int) else 1
+    except BaseException as error:
+        code = _explain(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if is_rank():
+        os._exit(code)
+    sys.exit(code)
+
+
+def _explain(error: BaseException) -> int:
+    from click.exceptions import Abort, ClickException, NoArgsIsHelpError
+
+    from trainer.storage.base import ObjectChanged
+
+    if isinstance(error, NoArgsIsHelpError):
+        typer.echo(error.ctx.get_help())
+        return 0
+    if isinstance(error, ClickException):
+        return _fail(f"{error.format_message()}. See `trainer --help`", WRONG)
+    if isinstance(error, TrainerError):
+        return _fail(str(error), error.exit_code)
+    if isinstance(error, KeyboardInterrupt | Abort):
+        return _fail("interrupted", AGAIN)
+    if isinstance(error, ObjectChanged | FileNotFoundError | PermissionError):
+        return _fail(str(error), WRONG)
+    if isinstance(error, TimeoutError):
+        return _fail(str(error), AGAIN)
+    raise error
+
+
+def _fail(message: str, code: int) -> int:
+    typer.echo(f"trainer: error: {' '.join(message.split())}", err=True)
+    return code

@@ -1,0 +1,23 @@
+"""A prediction job: its configuration, its share of the parts, its end."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainer.config import parse_set, read_yaml
+from trainer.inference import config as configuration
+
+
+def main(path: Path | None, given: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
+    """The file's values, then the command's words, then `--set`; pods by JOB_COMPLETION_INDEX and TRAINER_PODS."""
+    values = dict(read_yaml(path)) if path else {}
+    values |= given
+    for assignment in sets:
+        values |= parse_set(assignment)
+    config = configuration.parse(values, str(path) if path else "the command")
+    from trainer.inference.predict import predict
+
+    pod, pods = int(os.environ.get("JOB_COMPLETION_INDEX", "0")), int(os.environ.get("TRAINER_PODS", "1"))
+    tally = predict(config, pod=pod, pods=pods)
+    return {"named": tally.named, "unreadable": tally.bad, "parts": tally.parts, "output": config.output}

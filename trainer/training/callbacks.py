@@ -1,0 +1,120 @@
+"""Our own Keras callbacks. They run on every rank, on reduced logs, so that their memories agree; only the
+chief has side effects."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from trainer.config import Train
+from trainer.observability import metrics
+
+log = logging.getLogger(__name__)
+
+
+def from_config(train: Train) -> list[keras.callbacks.Callback]:
+    """Keras's callbacks that the configuration asks for."""
+    callbacks: list[keras.callbacks.Callback] = []
+    if plateau := train.reduce_lr_on_plateau:
+        callbacks.append(keras.callbacks.ReduceLROnPlateau(**plateau.model_dump()))
+    if stopping := train.early_stopping:
+        callbacks.append(keras.callbacks.EarlyStopping(**stopping.model_dump()))
+    return callbacks
+
+
+def lower_is_better(monitor: str) -> bool:
+    """Keras's "auto" mode: losses and errors fall, everything else rises."""
+    return "loss" in monitor or "error" in monitor
+
+
+class BestWeights(keras.callbacks.Callback):
+    """Publishes the weights whenever the monitored value is the best so far; a resumed run keeps its best.
+
+    Without a validation split, `monitor` falls back to the training value of the same name.
+    """
+
+    def __init__(self, monitor: str, publish: Callable[[], None]) -> None:
+        super().__init__()
+        self.monitor = monitor
+        self.publish = publish
+        self.best: float | None = None
+        self.best_epoch: int | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logs = logs or {}
+        value = logs.get(self.monitor, logs.get(self.monitor.removeprefix("val_")))
+        if value is None or math.isnan(value):
+            return
+        falls = lower_is_better(self.monitor)
+        if self.best is None or (value < self.best if falls else value > self.best):
+            self.best, self.best_epoch = value, epoch
+            self.publish()
+
+    def get_state(self) -> dict[str, Any]:
+        return {"best": self.best, "best_epoch": self.best_epoch}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+
+
+class Story(keras.callbacks.Callback):
+    """The log lines of a run, and its figures in Prometheus; on the chief."""
+
+    EVERY_SECONDS = 10.0
+
+    def __init__(self, epochs: int, steps_per_epoch: int, batch_size: int) -> None:
+        super().__init__()
+        self.epochs, self.steps_per_epoch, self.batch_size = epochs, steps_per_epoch, batch_size
+        self._epoch = 0
+        self._spoke = self._epoch_began = time.monotonic()
+        self._steps = self._steps_in_epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._epoch = epoch
+        self._spoke = self._epoch_began = time.monotonic()
+        self._steps = self._steps_in_epoch = 0
+
+    def progress(self, batch: int, loss: float, accuracy: float) -> None:
+        """After each step; speaks every few seconds. `batch` counts from 0."""
+        self._steps += 1
+        self._steps_in_epoch += 1
+        now = time.monotonic()
+        if now - self._spoke < self.EVERY_SECONDS:
+            return
+        rate = self._steps * self.batch_size / (now - self._spoke)
+        self._spoke, self._steps = now, 0
+        log.info(
+            "epoch %d/%d  step %d/%d  loss %.4f  accuracy %.4f  %s images/s",
+            *(self._epoch + 1, self.epochs, batch + 1, self.steps_per_epoch),
+            *(loss, accuracy, _rate(rate)),
+        )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logs = logs or {}
+        seconds = max(time.monotonic() - self._epoch_began, 1e-9)
+        shown = "  ".join(
+            f"{name} {logs[name]:.4f}"
+            for name in ("loss", "accuracy", "val_loss", "val_accuracy")
+            if name in logs
+        )
+        rate = self._steps_in_epoch * self.batch_size / seconds
+        log.info("epoch %d/%d  %s  %s images/s", epoch + 1, self.epochs, shown, _rate(rate))
+        for name, gauge in (
+            ("val_loss", metrics.VALIDATION_LOSS),
+            ("val_accuracy", metrics.VALIDATION_ACCURACY),
+        ):
+            if name in logs:
+                gauge.labels("0").set(logs[name])
+
+    def get_state(self) -> dict[str, Any]:
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Nothing to remember: a story is told once."""
+
+
+def _rate(images_per_second: float) -> str:
+    return f"{images_per_second:,.0f}" if images_per_second >= 10 else f"{images_per_second:.1f}"

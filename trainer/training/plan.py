@@ -1,0 +1,85 @@
+"""What a run is going to do, checked before anything expensive: no TensorFlow here."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.config import RunConfig
+from trainer.dataset.index import Dataset, Split, open_dataset
+from trainer.dataset.order import Order, default_lanes, lanes_of
+from trainer.errors import ConfigError, DataError
+from trainer.models import NETWORKS
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run's constants at one number of ranks.
+
+    `micro_lanes` lanes are worked at once, `micro_rows` rows; both the same on every rank.
+    """
+
+    config: RunConfig
+    dataset: Dataset
+    order: Order
+    lanes: int
+    micro_lanes: int
+    micro_rows: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.order.steps_per_epoch
+
+    @property
+    def total_steps(self) -> int:
+        return self.config.train.epochs * self.steps_per_epoch
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of what the network is given."""
+        height, width, channels = self.dataset.image_shape
+        size = self.config.data.image_size
+        if isinstance(size, int):
+            return size, size, channels
+        return (*size, channels) if size else (height, width, channels)
+
+    def split(self, name: str) -> Split | None:
+        return self.dataset.splits.get(name)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs the same run, as plain values."""
+        config = self.config
+        return {
+            "dataset": self.dataset.identity,
+            "model": config.model.model_dump(mode="json"),
+            "image_size": config.data.image_size,
+            "standardize": config.data.standardize,
+            "augment": config.data.augment.model_dump(mode="json"),
+            "seed": config.train.seed,
+            "batch_size": config.train.batch_size,
+            "lanes": self.lanes,
+            "group": config.train.micro_batch if config.model.batch_norm == "grouped" else None,
+            "optimizer": config.train.optimizer.model_dump(mode="json"),
+            "class_weight": config.train.class_weight,
+            "mixed_precision": config.train.mixed_precision,
+        }
+
+
+def make_plan(config: RunConfig, ranks: int) -> Plan:
+    """Opens the dataset and checks that `ranks` ranks can train on it.
+
+    Raises ConfigError or DataError for what a person has to mend.
+    """
+    if config.model.name not in NETWORKS:
+        raise ConfigError(
+            f"model.name: there is no network {config.model.name!r}", f"Known: {', '.join(NETWORKS)}"
+        )
+    batch_size = config.train.batch_size
+    lanes = config.train.lanes or default_lanes(batch_size)
+    lanes_of(0, ranks, lanes)
+    dataset = open_dataset(config.data.url)
+    split = dataset.splits.get("train")
+    if split is None:
+        raise DataError(f"{dataset.url}: there is no split 'train'", "Prepare it again with training images")
+    order = Order(split, batch_size=batch_size, lanes=lanes, seed=config.train.seed)
+    micro_lanes = config.train.micro_batch or -(-lanes // ranks)
+    return Plan(config, dataset, order, lanes, micro_lanes, micro_lanes * (batch_size // lanes))

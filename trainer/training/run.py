@@ -1,0 +1,218 @@
+"""The story of a run on one rank, top to bottom."""
+
+import contextlib
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer import models
+from trainer.config import RunConfig
+from trainer.distribution import Distribution
+from trainer.errors import ConfigError, Interrupted
+from trainer.observability import metrics
+from trainer.storage import Store
+from trainer.training import folder
+from trainer.training.callbacks import BestWeights, Story, from_config
+from trainer.training.checkpoint import Checkpoints, Fence, State, pack, publish, restore, unpack
+from trainer.training.data import Data
+from trainer.training.loop import End, Loop
+from trainer.training.plan import Plan
+from trainer.training.schedule import Schedule
+from trainer.training.state import Progress, assign, capture, warn_of_forgetful
+from trainer.training.step import TrainStep, balanced_class_weights
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A finished run: means over the test split where there is one, and where its weights lie."""
+
+    url: str
+    steps: int
+    epochs: int
+    figures: dict[str, float]
+
+
+def train(
+    plan: Plan,
+    store: Store,
+    distribution: Distribution,
+    stop: threading.Event,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Summary:
+    """Trains one model to its last epoch on every rank of `distribution`; `store` is the run's folder.
+
+    Raises:
+        ConfigError, DataError, RunError: what a person has to mend (exit 64).
+        Interrupted: `stop` was set, a newer generation took over, or a rank was lost (exit 75); committed
+            work is kept.
+    """
+    config = plan.config
+    _setup_tensorflow(config)
+    model, optimizer = build(plan)
+    progress, restored, fence = _agree_on_state(store, plan, distribution, model, optimizer)
+
+    story = Story(config.train.epochs, plan.steps_per_epoch, config.train.batch_size)
+    best = BestWeights(config.run.monitor, _publisher(store, fence, "weights/best.weights.h5", model))
+    all_callbacks = [*from_config(config.train), best, *callbacks]
+    data = Data(plan, distribution)
+    step = TrainStep(
+        model,
+        optimizer,
+        distribution,
+        batch_size=config.train.batch_size,
+        micro_rows=plan.micro_rows,
+        micro_lanes=plan.micro_lanes,
+        first_lane=data.lanes.start,
+        seed=config.train.seed,
+        class_weights=_class_weights(plan),
+    )
+    with _saver(store, fence, config, progress) as (save, checkpoints):
+        loop = Loop(
+            plan, distribution, data, model, step, all_callbacks,
+            story if distribution.is_chief else None, progress, save, stop,
+        )  # fmt: skip
+        if distribution.is_chief:
+            warn_of_forgetful(all_callbacks)
+            _say_start(plan, distribution, progress)
+        end = loop.run(restored)
+        if checkpoints:
+            checkpoints.save(loop.capture(), wait=True)
+        if end is End.STOPPED:
+            distribution.barrier()
+            raise Interrupted(
+                f"stopped on request after step {progress.step}, which is saved",
+                "Start it again and it goes on",
+            )
+        test = loop.evaluate("test")
+        figures = dict(progress.history[-1]) | (test.means("test_") if test else {})
+    summary = Summary(config.run.url, progress.step, progress.epochs_closed, figures)
+    if fence:
+        publish(store, fence, "weights/last.weights.h5", folder.weights_file(model))
+        publish(store, fence, "metrics.csv", folder.metrics_csv(progress.history))
+        document = {"epochs": progress.epochs_closed, "steps": progress.step, "figures": figures,
+                    "stopped_early": progress.epochs_closed < config.train.epochs}  # fmt: skip
+        publish(store, fence, "finished.json", json.dumps(document, indent=1).encode())
+        shown = "  ".join(f"{k} {v:.4f}" for k, v in figures.items() if k != "learning_rate")
+        log.info("finished: %d epochs, %d steps  %s", progress.epochs_closed, progress.step, shown)
+    distribution.barrier()
+    return summary
+
+
+def build(plan: Plan) -> tuple[keras.Model, keras.optimizers.Optimizer]:
+    """The network and its optimizer, with the weights that the seed gives.
+
+    Raises ConfigError for an optimizer's argument that Keras does not know.
+    """
+    config = plan.config
+    keras.utils.set_random_seed(config.train.seed)
+    keras.config.set_dtype_policy("mixed_float16" if config.train.mixed_precision else "float32")
+    model = models.build(config.model.name, plan.image_shape, len(plan.dataset.classes), config.model.options)
+    arguments = config.train.optimizer.model_dump(exclude={"name"})
+    try:
+        optimizer = keras.optimizers.get({"class_name": config.train.optimizer.name, "config": arguments})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"train.optimizer: {' '.join(str(error).split())}", "See Keras's optimizers"
+        ) from None
+    if config.train.mixed_precision:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", jit_compile=False)
+    optimizer.build(model.trainable_variables)
+    return model, optimizer
+
+
+def _setup_tensorflow(config: RunConfig) -> None:
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if config.train.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def _agree_on_state(
+    store: Store,
+    plan: Plan,
+    distribution: Distribution,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+) -> tuple[Progress, State, Fence | None]:
+    """The chief takes the token and restores the newest whole checkpoint; all ranks leave with its state."""
+    fence, state = None, None
+    if distribution.is_chief:
+        folder.claim(store, plan)
+        holder = {"host": socket.gethostname(), "pid": os.getpid(), "time": datetime.now(UTC).isoformat()}
+        fence = Fence.take(store, holder)
+        metrics.GENERATION.labels("0").set(fence.number)
+        metrics.WORLD_SIZE.labels("0").set(distribution.size)
+        metrics.TOTAL_STEPS.labels("0").set(plan.total_steps)
+        state = restore(store) or capture(model, optimizer, Progress(), [])
+    if distribution.size > 1:
+        state = unpack(distribution.broadcast_bytes(pack(state) if state else b""))
+    assert state is not None
+    return assign(state, model, optimizer), state, fence
+
+
+@contextlib.contextmanager
+def _saver(
+    store: Store, fence: Fence | None, config: RunConfig, progress: Progress
+) -> Iterator[tuple[Callable[[Progress, Callable[[], State]], None], Checkpoints | None]]:
+    """What the loop calls between two steps: on the chief it saves when a checkpoint is due."""
+    if fence is None:
+        yield lambda progress, capture: None, None
+        return
+    checkpoints = Checkpoints(store, fence, keep_last=config.run.checkpoint.keep_last)
+    schedule = Schedule(config.run.checkpoint.every, progress.step, progress.epochs_closed, time.monotonic())
+
+    def save(progress: Progress, capture: Callable[[], State]) -> None:
+        now = time.monotonic()
+        if schedule.due(progress.step, progress.epochs_closed, now):
+            checkpoints.save(capture())
+            schedule.taken(progress.step, progress.epochs_closed, now)
+            metrics.CHECKPOINT_STALL.labels("0").set(checkpoints.stalled_seconds)
+
+    try:
+        yield save, checkpoints
+    finally:
+        checkpoints.close()
+
+
+def _publisher(store: Store, fence: Fence | None, key: str, model: keras.Model) -> Callable[[], None]:
+    """Publishes the model's weights; on the ranks that are not the chief it does nothing."""
+
+    def publish_weights() -> None:
+        if fence:
+            publish(store, fence, key, folder.weights_file(model))
+
+    return publish_weights
+
+
+def _class_weights(plan: Plan) -> np.ndarray | None:
+    split = plan.split("train")
+    if plan.config.train.class_weight == "none" or split is None:
+        return None
+    return balanced_class_weights(np.bincount(split.labels, minlength=len(plan.dataset.classes)))
+
+
+def _say_start(plan: Plan, distribution: Distribution, progress: Progress) -> None:
+    config = plan.config
+    split = plan.split("train")
+    assert split is not None
+    log.info(
+        "training %s on %s: %s images of %d classes, %d epochs of %d steps, global batch %d on %d rank%s",
+        *(config.model.name, plan.dataset.url, f"{split.rows:,}", len(plan.dataset.classes)),
+        *(config.train.epochs, plan.steps_per_epoch, config.train.batch_size),
+        *(distribution.size, "" if distribution.size == 1 else "s"),
+    )
+    if progress.step:
+        log.info("going on at step %d (epoch %d)", progress.step, progress.step // plan.steps_per_epoch + 1)

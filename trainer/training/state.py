@@ -1,0 +1,125 @@
+"""Everything a run is at a step, as named arrays and plain values, and back."""
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from trainer.errors import DataError
+from trainer.training.checkpoint import State
+from trainer.training.step import Sums, seed_variables
+
+log = logging.getLogger(__name__)
+
+KNOWN_MEMORIES: dict[str, tuple[str, ...]] = {
+    "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
+    "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
+}
+"""The attributes in which Keras's own callbacks remember, by class."""
+
+
+@dataclass
+class Progress:
+    """Where a run is: `step` steps are done, `epochs_closed` epochs have had their validation and callbacks."""
+
+    step: int = 0
+    epochs_closed: int = 0
+    sums: Sums = field(default_factory=Sums)
+    history: list[dict[str, float]] = field(default_factory=list)
+    stop_training: bool = False
+
+
+def variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, keras.Variable]:
+    """The arrays of a state, by name: weights and statistics, then the optimizer's.
+
+    Random generators are left out: their states are a function of (seed, step, lane).
+    """
+    seeds = {id(v) for v in seed_variables(model)}
+    named = {f"model/{v.path}": v for v in model.variables if id(v) not in seeds}
+    named |= {f"optimizer/{v.path}": v for v in optimizer.variables}
+    expected = len(model.variables) - len(seeds) + len(optimizer.variables)
+    if len(named) != expected:
+        raise DataError(
+            "two of the network's variables have the same path", "Give its layers names of their own"
+        )
+    return named
+
+
+def digest(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> str:
+    """SHA-256 over every array of the state: equal on all ranks after every step."""
+    total = hashlib.sha256()
+    for name, variable in variables(model, optimizer).items():
+        total.update(name.encode())
+        total.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return total.hexdigest()
+
+
+def capture(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    progress: Progress,
+    callbacks: Iterable[keras.callbacks.Callback],
+) -> State:
+    """The state between two steps."""
+    arrays = {name: np.asarray(v.numpy()) for name, v in variables(model, optimizer).items()}
+    values = {"progress": asdict(progress), "callbacks": {_name(c): _memory(c) for c in callbacks}}
+    return State(progress.step, arrays, values)
+
+
+def assign(state: State, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress:
+    """Puts a state's arrays into place; returns where the run was.
+
+    Raises DataError, before anything is changed, when the state is another network's.
+    """
+    own = variables(model, optimizer)
+    for name, variable in own.items():
+        array = state.arrays.get(name)
+        if array is None or array.shape != tuple(variable.shape):
+            came = "nothing" if array is None else str(array.shape)
+            raise DataError(
+                f"the checkpoint is another network's: expected {name} of shape {tuple(variable.shape)}, "
+                f"found {came}",
+                "Use the code and configuration that it was saved with, or a new run.url",
+            )
+    for name, variable in own.items():
+        variable.assign(state.arrays[name])
+    values = state.values["progress"]
+    return Progress(**(values | {"sums": Sums(**values["sums"])}))
+
+
+def remember(state: State, callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Gives callbacks back what they knew; call it after `on_train_begin`, which clears them."""
+    memories = state.values["callbacks"]
+    for callback in callbacks:
+        memory = memories.get(_name(callback))
+        if memory is None:
+            continue
+        if hasattr(callback, "set_state"):
+            callback.set_state(memory)
+        else:
+            for attribute, value in memory.items():
+                setattr(callback, attribute, value)
+
+
+def warn_of_forgetful(callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Names the callbacks whose memory would not survive an interruption."""
+    for callback in callbacks:
+        if not hasattr(callback, "get_state") and type(callback).__name__ not in KNOWN_MEMORIES:
+            log.warning("%s has no get_state and set_state: it forgets when interrupted", _name(callback))
+
+
+def _name(callback: keras.callbacks.Callback) -> str:
+    return type(callback).__name__
+
+
+def _memory(callback: keras.callbacks.Callback) -> dict[str, Any] | None:
+    if hasattr(callback, "get_state"):
+        memory: dict[str, Any] = callback.get_state()
+        return memory
+    attributes = KNOWN_MEMORIES.get(_name(callback), ())
+    memory = {a: getattr(callback, a) for a in attributes if hasattr(callback, a)}
+    return {a: v.item() if isinstance(v, np.generic) else v for a, v in memory.items()} or None
