@@ -1,0 +1,176 @@
+"""The charts install as they are: linted strictly, valid for every Kubernetes they name."""
+
+import itertools
+import json
+import re
+from pathlib import Path
+
+import helm_python
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+from trainer import __version__, config
+
+from .charts import CHARTS, NAMES, SCENARIOS, Rendered, merged, read, render, scenario, smallest
+from .run_schema import SCHEMA, run_schema
+
+KUBERNETES = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36")
+
+
+@pytest.mark.parametrize("chart", NAMES)
+def test_charts_pass_helms_strict_lint_as_they_are(chart: str):
+    found = helm_python.lint(CHARTS / chart, strict=True)
+    assert found["errors"] == []
+    assert [m for m in found["messages"] if m["severity"] > 1] == []
+
+
+@pytest.mark.parametrize("values", SCENARIOS, ids=lambda p: p.name)
+def test_charts_pass_helms_strict_lint_with_every_scenario(values: Path):
+    assert helm_python.lint(values.parents[1], read(values), strict=True)["errors"] == []
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+def test_manifests_are_valid_for_kubernetes(rendered: Rendered, version: str):
+    for document in rendered.objects:
+        if document["kind"] != "PodMonitor":
+            kubernetes_validate.validate(document, version, strict=True)
+
+
+@pytest.mark.parametrize("chart", NAMES)
+def test_charts_and_package_are_of_one_version(chart: str):
+    metadata = read(CHARTS / chart / "Chart.yaml")
+    assert metadata["version"] == metadata["appVersion"] == __version__
+    assert smallest(chart).container["image"] == f"cars-trainer:{__version__}"
+
+
+@pytest.mark.parametrize("chart", NAMES)
+def test_a_packaged_chart_needs_nothing_beside_it(chart: str, tmp_path: Path):
+    helm_python.package(CHARTS / chart, destination=tmp_path)
+    (archive,) = tmp_path.glob("*.tgz")
+    values = read(CHARTS / chart / "ci" / "smallest-values.yaml")
+    with helm_python.Chart.load(archive) as loaded:
+        assert loaded.render(values, name="cars-1", namespace="training")
+
+
+def test_the_run_reaches_the_trainer_as_it_was_given():
+    for path in (CHARTS / "cars-train" / "ci").glob("*.yaml"):
+        rendered = scenario(path)
+        run = yaml.safe_load(rendered["ConfigMap"]["data"]["run.yaml"])
+        given = read(path)["run"]
+        assert merged(run, given) == run
+        values = {**run}
+        recipe = yaml.safe_load(config.recipes()[values.pop("recipe")])
+        parsed = config.parse(merged(recipe, values))
+        assert parsed.run.url == given["run"]["url"]
+        assert rendered.pod["terminationGracePeriodSeconds"] == parsed.run.grace + 5
+        assert rendered.container["ports"][0]["containerPort"] == parsed.metrics.port
+
+
+def test_helm_knows_every_key_of_a_run():
+    written = json.loads(SCHEMA.read_text())["properties"]["run"]
+    assert written == run_schema(), "trainer/config.py has changed: python -m tests.helm.run_schema"
+
+
+def test_the_pods_find_each_other_and_their_place():
+    rendered = smallest("cars-train", workers=3)
+    environment = {e["name"]: e for e in rendered.container["env"]}
+    assert rendered.job["metadata"]["name"] == "cars-1"
+    assert environment["TRAINER_COORDINATOR"]["value"] == "cars-1-0.cars-1"
+    assert rendered.pod["subdomain"] == rendered["Service"]["metadata"]["name"] == "cars-1"
+    labels = rendered.job["spec"]["template"]["metadata"]["labels"]
+    assert rendered["Service"]["spec"]["selector"].items() <= labels.items()
+    assert rendered["Service"]["spec"]["publishNotReadyAddresses"] is True
+    assert rendered.job["spec"]["completions"] == rendered.job["spec"]["parallelism"] == 3
+
+
+@pytest.mark.parametrize("chart", NAMES)
+def test_another_number_of_workers_leaves_the_pod_template_as_it_is(chart: str):
+    two, three = smallest(chart, workers=2), smallest(chart, workers=3)
+    assert two.job["spec"]["template"] == three.job["spec"]["template"]
+    assert three["ConfigMap"]["data"]["workers"] == "3"
+
+
+def test_another_run_leaves_the_pod_template_as_it_is():
+    epochs = smallest("cars-train", run={"train": {"epochs": 7}})
+    assert epochs.job == smallest("cars-train").job
+
+
+@pytest.mark.parametrize("chart", NAMES)
+def test_one_failing_pod_never_allows_more_lost_indexes_than_there_are(chart: str):
+    """Kubernetes refuses a Job whose maxFailedIndexes exceeds its completions."""
+    assert smallest(chart, workers=1).job["spec"]["maxFailedIndexes"] == 1
+    assert smallest(chart, workers=9).job["spec"]["maxFailedIndexes"] == 2
+
+
+def test_exit_codes_mean_what_the_trainer_means(rendered: Rendered):
+    rules = rendered.job["spec"]["podFailurePolicy"]["rules"]
+    by_code = {tuple(r["onExitCodes"]["values"]): r["action"] for r in rules if "onExitCodes" in r}
+    assert by_code == {(64,): "FailJob", (75,): "Ignore"}
+    assert [r["action"] for r in rules if "onPodConditions" in r] == ["Ignore"]
+    assert rendered.pod["restartPolicy"] == "Never"
+    assert rendered.job["spec"]["podReplacementPolicy"] == "Failed"
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"), [("30s", 35), ("2m", 125), (45, 50), ("1.5m", 95), ("0.4s", 6)]
+)
+def test_the_grace_period_follows_from_the_run(written: str | int, seconds: int):
+    rendered = smallest("cars-train", run={"run": {"grace": written}})
+    assert rendered.pod["terminationGracePeriodSeconds"] == seconds
+
+
+def test_gpus_are_asked_for_by_number():
+    limits = smallest("cars-train", gpu={"perPod": 4}).container["resources"]["limits"]
+    assert limits["nvidia.com/gpu"] == 4
+    assert "nvidia.com/gpu" not in smallest("cars-train").container["resources"]["limits"]
+
+
+def test_a_scrape_comes_before_a_finished_pod_goes():
+    with pytest.raises(helm_python.HelmError, match="expected more than podMonitor"):
+        smallest("cars-train", podMonitor={"enabled": True, "interval": "1m"})
+    assert smallest("cars-train", podMonitor={"enabled": True})["PodMonitor"]["spec"]["podMetricsEndpoints"]
+
+
+def test_the_notes_give_this_releases_commands():
+    notes = scenario(CHARTS / "cars-train" / "ci" / "development-values.yaml").notes
+    assert "kubectl -n training logs -f job/cars-1" in notes
+    assert "batch.kubernetes.io/job-name=cars-1,batch.kubernetes.io/job-completion-index=0" in notes
+    assert "trainer status cars-1 -n training" in notes
+    assert (
+        "aws s3 cp s3://cars/runs/digits/weights/best.weights.h5 . --endpoint-url http://localhost:7070"
+        in notes
+    )
+    assert "port-forward svc/s3 7070" in notes
+
+
+@pytest.mark.parametrize("chart", NAMES)
+def test_every_value_is_explained(chart: str):
+    lines = (CHARTS / chart / "values.yaml").read_text().splitlines()
+    for before, line in itertools.pairwise(lines):
+        key = re.match(r"\s*[A-Za-z]+:\s*(\S.*)?$", line)
+        if key and key[1] is not None:
+            assert before.lstrip().startswith("# -- "), (
+                f"{chart}/values.yaml: {line.strip()} has no '# --' above it"
+            )
+
+
+def test_shared_values_mean_the_same_in_both_charts():
+    predict, train = ((CHARTS / name / "values.yaml").read_text() for name in NAMES)
+    start = "\nimage:\n"
+    assert train[train.index(start) :] == predict[predict.index(start) :]
+    first, second = (json.loads((CHARTS / name / "values.schema.json").read_text()) for name in NAMES)
+    assert first["definitions"] == second["definitions"]
+
+
+@pytest.mark.parametrize("chart", NAMES)
+def test_every_value_is_in_the_schema(chart: str):
+    schema = json.loads((CHARTS / chart / "values.schema.json").read_text())
+    assert schema["additionalProperties"] is False
+    assert set(read(CHARTS / chart / "values.yaml")) == set(schema["properties"]) - {"global"}
+
+
+def test_a_release_name_of_any_length_gives_names_that_kubernetes_takes():
+    values = read(CHARTS / "cars-train" / "ci" / "smallest-values.yaml")
+    rendered = render("cars-train", values, release="a" * 52 + "b")
+    assert len(rendered.job["metadata"]["name"]) <= 52
