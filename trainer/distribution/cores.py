@@ -1,0 +1,32 @@
+"""How many cores this pod may use, and so how many threads each of its ranks starts."""
+
+import math
+import os
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def usable_cores(cgroup: Path = _CGROUP) -> float:
+    """Cores by affinity and by the cgroup's quota (version 2's `cpu.max`, version 1's `cfs_quota`)."""
+    return min(float(len(os.sched_getaffinity(0))), _quota(cgroup))
+
+
+def thread_environment(ranks: int, cores: float) -> dict[str, str]:
+    """Thread counts that share `cores` among `ranks`: more threads than cores only wait for each other."""
+    threads = str(max(1, math.floor(cores / ranks + 0.01)))
+    return dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), threads)
+
+
+def _quota(cgroup: Path) -> float:
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return math.inf
+    if quota == "max" or int(quota) <= 0:
+        return math.inf
+    return int(quota) / int(period)

@@ -1,0 +1,255 @@
+"""Who trains together: the gang's decisions as pure functions of what its members said, and when.
+
+Each pod's supervisor says about four times a second what it does; the coordinator hears (`hear`), reviews
+(`review`) and answers (`answer`). A generation is one set of rank processes that know each other; it ends as a
+whole, and the next one forms when every pod that is wanted stands idle.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Literal
+
+from trainer.errors import AGAIN, FINISHED, WRONG
+
+SILENT_AFTER = 6.0
+"""Seconds without a word after which a member counts as lost."""
+FRESH = 1.0
+"""A generation forms of members heard within this many seconds: nobody may have gone meanwhile."""
+
+How = Literal["soft", "hard"]
+"""soft: stop at an agreed step, take the time that saving needs; hard: the exchange is broken, stop now."""
+
+
+class State(StrEnum):
+    IDLE = "idle"
+    """Ready to start its ranks."""
+    RUNNING = "running"
+    RESTING = "resting"
+    """Its ranks failed; it waits a little before it starts them again."""
+    DONE = "done"
+    """Its ranks all exited 0; it waits to hear that the others' did."""
+    LEAVING = "leaving"
+    """Its ranks are gone and it goes too."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """What a pod's supervisor says.
+
+    Attributes:
+        index: the pod's number.
+        uid: random for each start of the supervisor.
+        ranks: how many ranks it starts.
+        generation: the id of the last generation it ran, "" before the first; only ever compared for equality.
+        number: that generation's number, for words.
+        exit_code: how its ranks ended in that generation, None while they run.
+        heard: the coordinator's clock, seconds.
+    """
+
+    index: int
+    uid: str
+    state: State
+    ranks: int
+    generation: str = ""
+    number: int = 0
+    exit_code: int | None = None
+    heard: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A member's place in a generation."""
+
+    index: int
+    uid: str
+    ranks: int
+
+
+@dataclass(frozen=True)
+class Generation:
+    """`seats` in the order of their pods' numbers."""
+
+    id: str
+    number: int
+    seats: tuple[Seat, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(seat.ranks for seat in self.seats)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a generation stops; `gone`: the pods whose part in it is over, of whom nothing more is news."""
+
+    how: How
+    reason: str
+    gone: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Gang:
+    """What the coordinator knows.
+
+    Attributes:
+        generation: the newest one, None before the first.
+        ending: set once that generation cannot go on.
+        retired: the uids of supervisors that a newer one has replaced.
+        end: the code that everybody exits with, once it is certain.
+    """
+
+    members: Mapping[int, Member] = field(default_factory=dict)
+    generation: Generation | None = None
+    ending: Ending | None = None
+    retired: frozenset[str] = frozenset()
+    end: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """Start the ranks of `generation`, or let them run."""
+
+    generation: Generation
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Stop what runs, in this way, and stand idle."""
+
+    how: How
+    reason: str
+
+
+@dataclass(frozen=True)
+class End:
+    """Exit with this code, as everybody does."""
+
+    exit_code: int
+
+
+Answer = Run | Wait | End
+
+
+def hear(gang: Gang, member: Member, *, now: float) -> Gang:
+    """Take a member's words in. A retired supervisor's are dropped: it may outlive its replacement's start."""
+    if member.uid in gang.retired:
+        return gang
+    before = gang.members.get(member.index)
+    retired = gang.retired | {before.uid} if before and before.uid != member.uid else gang.retired
+    return replace(gang, members={**gang.members, member.index: replace(member, heard=now)}, retired=retired)
+
+
+def review(gang: Gang, *, now: float, wanted: int, token: str) -> Gang:
+    """Ends the generation that cannot go on, and forms the next one when all `wanted` pods stand idle.
+
+    Args:
+        now: seconds, on the clock of `Member.heard`.
+        wanted: how many pods the gang shall have.
+        token: a random word for the next generation's id.
+    """
+    if gang.end is None:
+        gang = replace(gang, end=_end(gang))
+    if gang.end is not None:
+        return gang
+    if gang.generation:
+        gang = replace(gang, ending=_ending(gang, gang.generation, now, wanted))
+    if (gang.generation is None or gang.ending) and not missing(gang, now=now, wanted=wanted):
+        members = [gang.members[index] for index in range(wanted)]
+        number = 1 + max(member.number for member in gang.members.values())
+        seats = tuple(Seat(member.index, member.uid, member.ranks) for member in members)
+        return replace(gang, generation=Generation(f"{number}-{token}", number, seats), ending=None)
+    return gang
+
+
+def answer(gang: Gang, member: Member) -> Answer:
+    """What a member that was just heard shall do."""
+    if gang.end is not None:
+        return End(gang.end)
+    if member.uid in gang.retired:
+        return Wait("hard", f"another supervisor answers for pod {member.index}")
+    generation = gang.generation
+    if generation is None:
+        return Wait("hard", "the gang forms anew")
+    if gang.ending:
+        return Wait(gang.ending.how, gang.ending.reason)
+    if Seat(member.index, member.uid, member.ranks) not in generation.seats:
+        return Wait("hard", f"generation {generation.number} runs without pod {member.index}")
+    if member.state in (State.RUNNING, State.DONE) and member.generation != generation.id:
+        return Wait("hard", f"generation {generation.number} has begun")
+    return Run(generation)
+
+
+def missing(gang: Gang, *, now: float, wanted: int) -> dict[int, str]:
+    """Which pods a generation of `wanted` pods still waits for, and what is known of each."""
+    reasons = {}
+    for index in range(wanted):
+        member = gang.members.get(index)
+        if member is None:
+            reasons[index] = "has not come yet"
+        elif now - member.heard > FRESH:
+            reasons[index] = f"was last heard {now - member.heard:.0f} s ago"
+        elif member.state is not State.IDLE:
+            reasons[index] = {
+                State.RUNNING: "still stops its ranks",
+                State.RESTING: "waits a little after a failure",
+                State.DONE: "has finished",
+                State.LEAVING: "has left",
+            }[member.state]
+    return reasons
+
+
+def _end(gang: Gang) -> int | None:
+    """WRONG once one said so, 0 when all are done; else None."""
+    if any(member.exit_code == WRONG for member in gang.members.values()):
+        return WRONG
+    generation = gang.generation
+    if generation is None or gang.ending:
+        return None
+    done = all(
+        (member := gang.members.get(seat.index)) is not None
+        and member.uid == seat.uid
+        and member.state in (State.DONE, State.LEAVING)
+        and member.exit_code == FINISHED
+        and member.generation == generation.id
+        for seat in generation.seats
+    )
+    return FINISHED if done else None
+
+
+def _ending(gang: Gang, generation: Generation, now: float, wanted: int) -> Ending | None:
+    """The ending so far, made harder by what has happened since."""
+    ending = gang.ending
+    for seat in generation.seats:
+        if ending and seat.index in ending.gone:
+            continue
+        loss = _loss(generation, seat, gang.members[seat.index], now)
+        if loss:
+            how, reason = loss
+            gone = (ending.gone if ending else frozenset()) | {seat.index}
+            ending = Ending(how, reason, gone) if not ending or how == "hard" else replace(ending, gone=gone)
+    if not ending and wanted != len(generation.seats):
+        pods = "1 pod" if wanted == 1 else f"{wanted} pods"
+        ending = Ending("soft", f"the gang shall have {pods} instead of {len(generation.seats)}")
+    return ending
+
+
+def _loss(generation: Generation, seat: Seat, member: Member, now: float) -> tuple[How, str] | None:
+    pod = f"pod {seat.index}"
+    if member.uid != seat.uid:
+        return "hard", f"{pod} has started anew"
+    over = member.generation == generation.id and member.state in (State.IDLE, State.RESTING)
+    if over or member.state is State.LEAVING:
+        # All its ranks stopped of themselves, at a step that all agreed on: the others are about to, and may be saving.
+        how: How = "soft" if member.exit_code in (AGAIN, FINISHED) else "hard"
+        verb = (
+            "leaves"
+            if member.state is State.LEAVING
+            else "has lost its ranks"
+            if how == "hard"
+            else "has stopped"
+        )
+        return how, f"{pod} {verb}"
+    if now - member.heard > SILENT_AFTER:
+        return "hard", f"{pod} has been silent for {SILENT_AFTER:.0f} s"
+    return None

@@ -1,0 +1,55 @@
+"""When ranks that failed start again, and when it is enough: pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from trainer.distribution.ranks import Exit
+from trainer.errors import AGAIN, FINISHED, WRONG
+
+_LONGEST = 30.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a generation's ranks of one pod ended. `code`: what a process that is all of them would exit with."""
+
+    code: int
+    culprit: Exit | None = None
+
+
+def judge(exits: Sequence[Exit]) -> Verdict:
+    """64 from any counts first; then a rank's own fault; then a stop; 0 only when all finished.
+
+    The others of a rank that failed fail with it, some sooner than it is seen: a killed one is taken for the
+    cause, then one with a code of its own, rather than one that only says "again" (75).
+    """
+    for one in exits:
+        if one.code == WRONG:
+            return Verdict(WRONG, one)
+    faults = [one for one in exits if one.code not in (FINISHED, AGAIN)]
+    own = [one for one in faults if not one.asked]
+    if own:
+        culprit = min(own, key=lambda one: one.code >= 0)
+        return Verdict(culprit.code if culprit.code > 0 else 1, culprit)
+    if faults:
+        return Verdict(1)
+    return Verdict(AGAIN if any(one.code == AGAIN for one in exits) else FINISHED)
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Failures in a row in which the run came no further. `step`: the highest that any rank has finished."""
+
+    count: int = 0
+    step: int = -1
+
+    def after(self, step: int) -> "Failures":
+        """One more, of ranks that came to `step`."""
+        if step > self.step:
+            return Failures(1, step)
+        return replace(self, count=self.count + 1)
+
+    @property
+    def rest(self) -> float:
+        """Seconds to wait before the next start: 0, 1, 2, 4, ... 30."""
+        return 0.0 if self.count <= 1 else min(_LONGEST, 2.0 ** (self.count - 2))
