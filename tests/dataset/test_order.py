@@ -139,16 +139,16 @@ def test_more_ranks_than_lanes_names_the_lanes_to_set() -> None:
     assert e.value.exit_code == WRONG
     with pytest.raises(ConfigError, match="batch_size to at least 13"):
         lanes_of(0, 13, 4, batch_size=12)
-    with pytest.raises(ConfigError, match="divisor of train.batch_size of at least 5"):
+    with pytest.raises(ConfigError, match=r"divisor of train.batch_size of at least 5"):
         lanes_of(0, 5, 4)
 
 
 def test_a_split_smaller_than_a_batch_says_what_to_set() -> None:
-    with pytest.raises(DataError, match="has 9 rows, fewer than one batch of 10.*at most 9") as error:
+    with pytest.raises(DataError, match=r"has 9 rows, fewer than one batch of 10.*at most 9") as error:
         Order([9], 1, 10, 5, seed=1)
     assert error.value.exit_code == WRONG
 
 
 def test_lanes_must_divide_the_batch() -> None:
-    with pytest.raises(ConfigError, match="divisor of train.batch_size 10, received 4.*Set train.lanes: 2"):
+    with pytest.raises(ConfigError, match=r"divisor of train.batch_size 10, received 4.*Set train.lanes: 2"):
         Order([100], 1, 10, 4, seed=1)

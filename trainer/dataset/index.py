@@ -1,0 +1,317 @@
+"""Which bytes hold which rows, so that reading asks HDF5 nothing.
+
+A dataset is a prefix with `dataset.json`, written last, HDF5 shards, and for each split two arrays in
+NumPy's own format (no pickle): the table of chunks and the labels.
+"""
+
+import hashlib
+import io
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.dataset.ranges import CHUNK
+from trainer.errors import DataError
+from trainer.storage import open_store
+from trainer.storage.base import ObjectChanged, Store
+
+MANIFEST = "dataset.json"
+VERSION = 1
+FORMAT = "cars-trainer dataset"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One HDF5 object. Its rows' names are `names_width` bytes each, UTF-8 padded with zero bytes, from
+    byte `names_offset` on."""
+
+    key: str
+    etag: str
+    size: int
+    sha256: str
+    rows: int
+    names_offset: int
+    names_width: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of one split.
+
+    `labels` (rows,) of the smallest unsigned dtype; `chunks` (chunks,) of dtype `ranges.CHUNK`, by row;
+    `row_bytes` of one image; `mean` and `std` of its pixels for each channel, in 0..255.
+    """
+
+    name: str
+    rows: int
+    labels: NDArray[np.unsignedinteger]
+    chunks: NDArray[np.void]
+    objects: tuple[Shard, ...]
+    row_bytes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    store: Store
+
+    def read(self, number: int, start: int, stop: int, into: memoryview | None = None) -> memoryview:
+        """Bytes [start, stop) of object `number`, of just the object that was indexed, else DataError."""
+        shard = self.objects[number]
+        try:
+            return self.store.get_range(shard.key, start, stop, etag=shard.etag, into=into)
+        except ObjectChanged as error:
+            raise DataError(
+                f"{self.store.url}/{shard.key} is not the object that was indexed: its etag differs",
+                "Restore it, or prepare the dataset again",
+            ) from error
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{self.store.url}/{shard.key} is in the index and not in the store",
+                "Restore it, or prepare the dataset again",
+            ) from error
+
+    def names(self, rows: NDArray[np.int64]) -> list[str]:
+        """The names of `rows`, int64 (n,); read from each shard at once, from the first to the last."""
+        rows = np.asarray(rows, np.int64)
+        counts = np.array([shard.rows for shard in self.objects], np.int64)
+        firsts = np.cumsum(counts) - counts
+        shards = np.searchsorted(firsts, rows, side="right") - 1
+        names = [""] * len(rows)
+        for number in np.unique(shards).tolist():
+            shard = self.objects[number]
+            places = np.flatnonzero(shards == number)
+            local = rows[places] - firsts[number]
+            first, last = int(local.min()), int(local.max())
+            start = shard.names_offset + first * shard.names_width
+            stop = shard.names_offset + (last + 1) * shard.names_width
+            data = bytes(self.read(number, start, stop))
+            for place, row in zip(places.tolist(), (local - first).tolist(), strict=True):
+                name = data[row * shard.names_width : (row + 1) * shard.names_width]
+                names[place] = name.rstrip(b"\0").decode(errors="surrogateescape")
+        return names
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An opened dataset. `identity` is a SHA-256 over what defines the data: two copies have the same."""
+
+    url: str
+    store: Store
+    version: int
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    splits: dict[str, Split]
+    identity: str
+    made: dict[str, Any]
+
+    def split(self, name: str) -> Split:
+        """Raises DataError for a split that the dataset does not have."""
+        if name not in self.splits:
+            raise DataError(
+                f"{self.url}: expected a split {name!r}, found {', '.join(self.splits)}",
+                "Prepare the dataset with that split",
+            )
+        return self.splits[name]
+
+
+def open_dataset(url: str) -> Dataset:
+    """Read the index of the dataset at `url`: no shard is touched.
+
+    Raises DataError where there is none, where it is of a newer version, or is not whole.
+    """
+    store = open_store(url)
+    manifest = _manifest(store)
+    try:
+        height, width, channels = manifest["image_shape"]
+        classes = tuple(manifest["classes"])
+        splits = {
+            name: _split(store, name, values, height * width * channels, len(classes))
+            for name, values in manifest["splits"].items()
+        }
+        made = dict(manifest["made"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{url}/{MANIFEST} is not whole: {type(error).__name__} {error}", "Prepare the dataset again"
+        ) from error
+    return Dataset(
+        url=url,
+        store=store,
+        version=manifest["version"],
+        classes=classes,
+        image_shape=(height, width, channels),
+        splits=splits,
+        identity=_identity(manifest),
+        made=made,
+    )
+
+
+def array_keys(name: str) -> tuple[str, str]:
+    """Where a split's table of chunks and its labels are."""
+    return f"index/{name}.chunks.npy", f"index/{name}.labels.npy"
+
+
+def keys_in(manifest: bytes) -> list[str]:
+    """Every object that a manifest names, as far as it can be read."""
+    try:
+        splits = json.loads(manifest)["splits"].values()
+        return [
+            entry["key"]
+            for split in splits
+            for entry in (*split["objects"], split["chunks"], split["labels"])
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def write_split(store: Store, split: Split) -> dict[str, Any]:
+    """Put a split's two arrays; returns its part of the manifest."""
+    chunks, labels = array_keys(split.name)
+    return {
+        "rows": split.rows,
+        "rows_per_class": np.bincount(split.labels).tolist(),
+        "mean": list(split.mean),
+        "std": list(split.std),
+        "objects": [asdict(shard) for shard in split.objects],
+        "chunks": _put_array(store, chunks, split.chunks),
+        "labels": _put_array(store, labels, split.labels),
+    }
+
+
+def write_manifest(
+    store: Store,
+    classes: tuple[str, ...],
+    image_shape: tuple[int, int, int],
+    splits: dict[str, dict[str, Any]],
+    made: dict[str, Any],
+) -> str:
+    """Commit a dataset: until this is put it is not there. Returns its identity.
+
+    Raises FileExistsError where there is one."""
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "classes": list(classes),
+        "image_shape": list(image_shape),
+        "encoding": "raw",
+        "splits": splits,
+        "made": made,
+    }
+    store.put(MANIFEST, json.dumps(manifest, indent=1).encode(), if_absent=True)
+    return _identity(manifest)
+
+
+def smallest_unsigned(classes: int) -> np.dtype[np.unsignedinteger]:
+    """The dtype of the labels 0 … classes - 1."""
+    return np.min_scalar_type(max(0, classes - 1))
+
+
+def _manifest(store: Store) -> dict[str, Any]:
+    try:
+        data = store.get(MANIFEST)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"There is no dataset at {store.url} ({error})", f"Make one: trainer prepare IMAGES {store.url}"
+        ) from error
+    try:
+        manifest = json.loads(data)
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise DataError(f"{store.url}/{MANIFEST} is not the index of a dataset", "Prepare the dataset again")
+    version = manifest.get("version")
+    if not isinstance(version, int):
+        raise DataError(f"{store.url}/{MANIFEST} has no version", "Prepare the dataset again")
+    if version > VERSION:
+        raise DataError(
+            f"{store.url} is a dataset of version {version}; this trainer reads versions up to {VERSION}",
+            "Use the trainer that prepared it, or a newer one",
+        )
+    if manifest.get("encoding") != "raw":
+        raise DataError(
+            f"{store.url}: expected images encoded as raw, received {manifest.get('encoding')!r}",
+            "Prepare the dataset again",
+        )
+    return manifest
+
+
+def _split(store: Store, name: str, values: dict[str, Any], row_bytes: int, classes: int) -> Split:
+    chunks = _get_array(store, values["chunks"])
+    labels = _get_array(store, values["labels"])
+    objects = tuple(Shard(**shard) for shard in values["objects"])
+    split = Split(
+        name=name,
+        rows=int(values["rows"]),
+        labels=labels,
+        chunks=chunks,
+        objects=objects,
+        row_bytes=row_bytes,
+        mean=tuple(values["mean"]),
+        std=tuple(values["std"]),
+        store=store,
+    )
+    if len(labels) and (highest := int(labels.max())) >= classes:
+        row = int(np.argmax(labels))
+        raise DataError(
+            f"{store.url}: row {row} of {name} has label {highest}; with {classes} classes the highest "
+            f"is {classes - 1}",
+            "Correct the labels and prepare the dataset again",
+        )
+    if not _fits(split):
+        raise ValueError(f"the index of {name} does not fit its shards")
+    return split
+
+
+def _fits(split: Split) -> bool:
+    """Whether the chunks hold each row once, within their objects."""
+    chunks = split.chunks
+    if chunks.dtype != CHUNK or split.labels.shape != (split.rows,) or not len(chunks):
+        return False
+    counts = chunks["rows"].astype(np.int64)
+    sizes = np.array([shard.size for shard in split.objects], np.uint64)
+    return bool(
+        counts.sum() == split.rows
+        and (chunks["first"] == (np.cumsum(counts) - counts).astype(np.uint64)).all()
+        and (chunks["object"] < len(sizes)).all()
+        and (counts * split.row_bytes <= chunks["length"]).all()
+        and (chunks["offset"] + chunks["length"] <= sizes[chunks["object"]]).all()
+    )
+
+
+def _put_array(store: Store, key: str, array: NDArray[Any]) -> dict[str, Any]:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    data = buffer.getvalue()
+    store.put(key, data)
+    return {"key": key, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _get_array(store: Store, entry: dict[str, Any]) -> NDArray[Any]:
+    try:
+        data = store.get(entry["key"])
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{store.url}/{entry['key']} is missing from the dataset", "Prepare the dataset again"
+        ) from error
+    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+        raise DataError(
+            f"{store.url}/{entry['key']} is not what {MANIFEST} says: its checksum differs",
+            "Prepare the dataset again",
+        )
+    array: NDArray[Any] = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    return array
+
+
+def _identity(manifest: dict[str, Any]) -> str:
+    """Of classes, shape, encoding, and every shard's and array's content; not of where or when."""
+    content = {
+        "classes": manifest["classes"],
+        "image_shape": manifest["image_shape"],
+        "encoding": manifest["encoding"],
+        "splits": {
+            name: [values["chunks"]["sha256"], values["labels"]["sha256"]]
+            + [shard["sha256"] for shard in values["objects"]]
+            for name, values in sorted(manifest["splits"].items())
+        },
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

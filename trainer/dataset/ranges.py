@@ -1,0 +1,41 @@
+"""Rows -> the byte ranges that hold them: pure, from the table of chunks."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+CHUNK = np.dtype([("object", "<u4"), ("offset", "<u8"), ("length", "<u4"), ("first", "<u8"), ("rows", "<u4")])
+"""One chunk of whole images: the number of its object, its bytes there, its first row and its rows."""
+
+
+class Range(NamedTuple):
+    """Bytes [start, stop) of object `number`: the images of `rows` asked rows, from the `place`-th on."""
+
+    number: int
+    start: int
+    stop: int
+    place: int
+    rows: int
+
+
+def plan(chunks: NDArray[np.void], row_bytes: int, rows: NDArray[np.int64], max_bytes: int) -> list[Range]:
+    """The ranges of exactly the bytes of `rows`, int64 (n,), in their order, of uncompressed chunks.
+
+    Bytes that follow each other in an object become one range of up to `max_bytes` (at least one row).
+    """
+    if not len(rows):
+        return []
+    chunk = np.searchsorted(chunks["first"], rows, side="right") - 1
+    objects = chunks["object"][chunk]
+    starts = chunks["offset"][chunk] + (rows - chunks["first"][chunk].astype(np.int64)) * row_bytes
+    breaks = (objects[1:] != objects[:-1]) | (starts[1:] != starts[:-1] + row_bytes)
+    runs = np.concatenate([[0], np.flatnonzero(breaks) + 1, [len(rows)]])
+    most = max(1, max_bytes // row_bytes)
+    ranges = []
+    for run, end in zip(runs[:-1].tolist(), runs[1:].tolist(), strict=True):
+        for place in range(run, end, most):
+            count = min(most, end - place)
+            start = int(starts[place])
+            ranges.append(Range(int(objects[place]), start, start + count * row_bytes, place, count))
+    return ranges
