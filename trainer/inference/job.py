@@ -10,7 +10,10 @@ from trainer.inference import config as configuration
 
 
 def main(path: Path | None, given: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
-    """The file's values, then the command's words, then `--set`; pods by JOB_COMPLETION_INDEX and TRAINER_PODS."""
+    """The file's values, then the command's words, then `--set`.
+
+    Of several pods this is number JOB_COMPLETION_INDEX of TRAINER_PODS.
+    """
     values = dict(read_yaml(path)) if path else {}
     values |= given
     for assignment in sets:

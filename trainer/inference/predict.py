@@ -52,7 +52,7 @@ class Predictor:
         self.preprocessing = Preprocessing.from_config(self.config.data, self.size)
 
     def probabilities(self, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.float32]:
-        """(n, H, W, 3) uint8 -> (n, classes) float32. Every batch has `batch_size` rows: one compiled shape."""
+        """(n, H, W, 3) uint8 -> (n, classes) float32, in batches padded to one compiled shape."""
         padded = np.zeros((-(-len(images) // batch_size) * batch_size, *images.shape[1:]), np.uint8)
         padded[: len(images)] = images
         found = [

@@ -1,7 +1,7 @@
 """The trainer's Prometheus metrics: `trainer_*`, base units, labelled by rank.
 
-Under a supervisor PROMETHEUS_MULTIPROC_DIR is set: the ranks write there, the supervisor serves them all on one
-endpoint. A process of its own serves itself (`serve`).
+Under a supervisor PROMETHEUS_MULTIPROC_DIR is set: the ranks write there, the supervisor serves them all
+on one endpoint. A process of its own serves itself (`serve`).
 """
 
 import os

@@ -18,9 +18,10 @@ log = logging.getLogger(__name__)
 
 
 def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
-    """Trains in this process, or starts `ranks` ranks of `command` and looks after them; returns the exit code.
+    """Trains in this process, or starts `ranks` ranks of `command` and looks after them.
 
-    Raises ConfigError, DataError, RunError before any expensive work, Interrupted after a stop.
+    Returns the exit code. Raises ConfigError, DataError, RunError before any expensive work, Interrupted
+    after a stop.
     """
     if is_rank():
         return _train(config, int(os.environ["HOROVOD_SIZE"]))
@@ -34,15 +35,8 @@ def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
         return 0
     from trainer.distribution.supervisor import SupervisorOptions, supervise
 
-    return supervise(
-        SupervisorOptions(
-            command=list(command),
-            ranks=ranks,
-            grace=config.run.grace,
-            metrics_port=config.metrics.port,
-            linger=config.metrics.linger,
-        )
-    )
+    options = SupervisorOptions(ranks=ranks, grace=config.run.grace)
+    return supervise(command, options)
 
 
 def _train(config: RunConfig, size: int) -> int:

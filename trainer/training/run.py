@@ -116,6 +116,7 @@ def build(plan: Plan) -> tuple[keras.Model, keras.optimizers.Optimizer]:
     Raises ConfigError for an optimizer's argument that Keras does not know.
     """
     config = plan.config
+    keras.utils.clear_session()  # layers are named the same in every process
     keras.utils.set_random_seed(config.train.seed)
     keras.config.set_dtype_policy("mixed_float16" if config.train.mixed_precision else "float32")
     model = models.build(config.model.name, plan.image_shape, len(plan.dataset.classes), config.model.options)

@@ -2,12 +2,13 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from trainer.errors import DataError
 from trainer.training.checkpoint import State
@@ -24,7 +25,7 @@ KNOWN_MEMORIES: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class Progress:
-    """Where a run is: `step` steps are done, `epochs_closed` epochs have had their validation and callbacks."""
+    """Where a run is: `step` steps are done; `epochs_closed` epochs had their validation and callbacks."""
 
     step: int = 0
     epochs_closed: int = 0
@@ -49,6 +50,22 @@ def variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict
     return named
 
 
+class _Live(Mapping[str, NDArray[Any]]):
+    """Variables as arrays of this moment, one at a time, so that no second copy of them all is held."""
+
+    def __init__(self, named: dict[str, keras.Variable]) -> None:
+        self._named = named
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return np.asarray(self._named[name].numpy())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._named)
+
+    def __len__(self) -> int:
+        return len(self._named)
+
+
 def digest(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> str:
     """SHA-256 over every array of the state: equal on all ranks after every step."""
     total = hashlib.sha256()
@@ -64,8 +81,8 @@ def capture(
     progress: Progress,
     callbacks: Iterable[keras.callbacks.Callback],
 ) -> State:
-    """The state between two steps."""
-    arrays = {name: np.asarray(v.numpy()) for name, v in variables(model, optimizer).items()}
+    """The state between two steps; its arrays are read as they are asked for."""
+    arrays = _Live(variables(model, optimizer))
     values = {"progress": asdict(progress), "callbacks": {_name(c): _memory(c) for c in callbacks}}
     return State(progress.step, arrays, values)
 

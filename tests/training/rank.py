@@ -1,0 +1,58 @@
+"""A rank as tests start it: the real trainer, and a file a rank that tells what it saw.
+
+Usage: python -m tests.training.rank CONFIG.yaml FOLDER [--delays SEED]
+"""
+
+import json
+import os
+import random
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from trainer.config import load
+from trainer.distribution import connect
+from trainer.storage import open_store
+from trainer.training.plan import make_plan
+from trainer.training.run import train
+from trainer.training.state import digest
+
+
+class Witness(keras.callbacks.Callback):
+    """Writes the digest of the state after each step, and sleeps at random where asked."""
+
+    def __init__(self, path: Path, delays: int | None) -> None:
+        super().__init__()
+        self.file = path.open("a")
+        self.random = None if delays is None else random.Random(delays)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        print(digest(self.model, self.model.optimizer), file=self.file, flush=True)
+        if self.random:
+            time.sleep(self.random.random() * 0.05)
+
+    def get_state(self) -> dict[str, Any]:
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        pass
+
+
+def main() -> None:
+    config, folder = load(Path(sys.argv[1])), Path(sys.argv[2])
+    distribution = connect()
+    delays = int(sys.argv[4]) + distribution.rank if len(sys.argv) > 3 else None
+    witness = Witness(folder / f"digests-{distribution.rank}", delays)
+    plan = make_plan(config, distribution.size)
+    summary = train(plan, open_store(config.run.url), distribution, threading.Event(), [witness])
+    (folder / f"summary-{distribution.rank}").write_text(json.dumps(summary.figures))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Ranks over Horovod, as real processes: they train one model, and the number of them changes nothing."""
+
+import numpy as np
+import pytest
+
+PLAIN = {"name": "lab-cnn", "options": {"n_filters": 4, "use_batch": False}}
+STATEFUL = {"name": "lab-cnn", "options": {"n_filters": 4, "n_dense_layers": 1, "use_dropout": True}}
+FIFTY_STEPS = {"epochs": 3, "batch_size": 60, "lanes": 4, "optimizer": {"name": "sgd", "learning_rate": 0.05}}
+
+
+def test_one_two_and_three_ranks_train_the_same_weights(runs):
+    """Three ranks share four lanes unevenly. Fails if the exchange is a silent no-op."""
+    weights = {}
+    for ranks in (1, 2, 3):
+        config = runs.config(f"{ranks}-ranks", model=PLAIN, train=FIFTY_STEPS)
+        folder = runs.finish(config, ranks)
+        assert len(runs.digests(folder)) >= 50
+        weights[ranks] = runs.weights(folder)
+    for ranks in (2, 3):
+        worst = max(np.abs(a - b).max() for a, b in zip(weights[1], weights[ranks], strict=True))
+        assert 0 < worst <= 1e-5
+
+
+def test_all_ranks_hold_the_same_state_after_every_step(runs):
+    adam = {"optimizer": {"name": "adam", "learning_rate": 0.01}, "lanes": 4, "batch_size": 60, "epochs": 1}
+    folder = runs.finish(runs.config("stateful", model=STATEFUL, train=adam), 3)
+    first = runs.digests(folder, 0)
+    assert len(set(first)) == len(first) >= 15
+    assert runs.digests(folder, 1) == runs.digests(folder, 2) == first
+
+
+def test_four_deterministic_ranks_with_random_delays_end_with_the_same_bits(runs):
+    train = {"optimizer": {"name": "adam"}, "lanes": 4, "batch_size": 60, "epochs": 1, "deterministic": True}
+    digests = []
+    for seed in (1, 2):
+        config = runs.config(f"delays-{seed}", model=STATEFUL, train=train)
+        digests.append(runs.digests(runs.finish(config, 4, "--delays", str(seed))))
+    assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_micro_batches_are_one_update(runs, ranks: int):
+    whole = runs.finish(runs.config("whole", model=PLAIN, train=FIFTY_STEPS | {"epochs": 1}), ranks)
+    parts = runs.finish(runs.config("parts", model=PLAIN, train=FIFTY_STEPS | {"epochs": 1, "micro_batch": 1}), ranks)
+    assert len(runs.digests(whole)) == len(runs.digests(parts))
+    for a, b in zip(runs.weights(whole), runs.weights(parts), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
