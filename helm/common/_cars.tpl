@@ -89,7 +89,7 @@ The Indexed Job. Takes
   args       the container's arguments
   env        YAML of the chart's own environment
   grace      seconds between SIGTERM and SIGKILL
-  port       of /metrics, /healthz and /readyz
+  port       of /metrics, /healthz and /readyz, or nothing
   subdomain  the headless Service, or nothing
   token      whether the pod speaks to the Kubernetes API
 Nothing here may hold the chart's version: a Job's pod template is immutable, and an upgrade that changes
@@ -184,13 +184,15 @@ spec:
             {{- with $.env }}{{ . | nindent 12 }}{{ end }}
             {{- with include "cars.s3Env" $root | trim }}{{ . | nindent 12 }}{{ end }}
             {{- with .extraEnv }}{{ toYaml . | nindent 12 }}{{ end }}
+          {{- with $.port }}
           ports:
-            - {name: metrics, containerPort: {{ $.port }}}
+            - {name: metrics, containerPort: {{ . }}}
           readinessProbe:
             httpGet: {path: /readyz, port: metrics}
             periodSeconds: 5
             timeoutSeconds: 5
             failureThreshold: 6
+          {{- end }}
           terminationMessagePolicy: FallbackToLogsOnError
           resources:
             {{- $limits := dict -}}
@@ -228,31 +230,6 @@ spec:
           emptyDir: {sizeLimit: {{ .cache.size }}}
           {{- end }}
         {{- with .extraVolumes }}{{ toYaml . | nindent 8 }}{{ end }}
-{{- end }}
-{{- end -}}
-
-{{/* Takes root and linger. */}}
-{{- define "cars.podMonitor" -}}
-{{- $linger := .linger -}}
-{{- with .root }}
-{{- if .Values.podMonitor.enabled }}
-{{- $interval := .Values.podMonitor.interval }}
-{{- if le (include "cars.seconds" $linger | int) (include "cars.seconds" $interval | int) }}
-{{- fail (printf "metrics.linger: expected more than podMonitor.interval (%v), received %v: the last figures would be lost" $interval $linger) }}
-{{- end }}
-apiVersion: monitoring.coreos.com/v1
-kind: PodMonitor
-metadata:
-  name: {{ include "cars.name" . }}
-  labels: {{- include "cars.labels" . | nindent 4 }}
-    {{- with .Values.podMonitor.labels }}{{ toYaml . | nindent 4 }}{{ end }}
-spec:
-  selector:
-    matchLabels: {{- include "cars.selectorLabels" . | nindent 6 }}
-  podMetricsEndpoints:
-    - port: metrics
-      interval: {{ $interval }}
-{{- end }}
 {{- end }}
 {{- end -}}
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from trainer import __version__, config
+from trainer.inference.config import parse as parse_prediction
 
 from .charts import CHARTS, NAMES, SCENARIOS, Rendered, merged, read, render, scenario, smallest
 from .run_schema import SCHEMA, run_schema
@@ -65,6 +66,20 @@ def test_the_run_reaches_the_trainer_as_it_was_given():
         assert parsed.run.url == given["run"]["url"]
         assert rendered.pod["terminationGracePeriodSeconds"] == parsed.run.grace + 5
         assert rendered.container["ports"][0]["containerPort"] == parsed.metrics.port
+
+
+def test_predictions_reach_the_trainer_as_they_were_asked_for():
+    rendered = smallest("cars-predict", batchSize=7, partSize=300, maxBadFraction=0.25, weights="last")
+    asked = parse_prediction(yaml.safe_load(rendered["ConfigMap"]["data"]["predict.yaml"]))
+    assert (asked.input, asked.run) == ("s3://bucket/photos/", "s3://bucket/runs/lab-1")
+    assert (asked.batch_size, asked.part_size, asked.max_bad_fraction) == (7, 300, 0.25)
+    assert asked.weights == "last"
+
+
+def test_predictions_have_the_trainers_own_defaults():
+    written = yaml.safe_load(smallest("cars-predict")["ConfigMap"]["data"]["predict.yaml"])
+    required = {key: written[key] for key in ("run", "input", "output")}
+    assert parse_prediction(written) == parse_prediction(required)
 
 
 def test_helm_knows_every_key_of_a_run():
@@ -157,8 +172,8 @@ def test_every_value_is_explained(chart: str):
 
 def test_shared_values_mean_the_same_in_both_charts():
     predict, train = ((CHARTS / name / "values.yaml").read_text() for name in NAMES)
-    start = "\nimage:\n"
-    assert train[train.index(start) :] == predict[predict.index(start) :]
+    shared = predict[predict.index("\nimage:\n") :]
+    assert shared in train
     first, second = (json.loads((CHARTS / name / "values.schema.json").read_text()) for name in NAMES)
     assert first["definitions"] == second["definitions"]
 
