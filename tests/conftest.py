@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 
 START_SECONDS = 60
 PR_SET_PDEATHSIG = 1
+STRICT_KEY, STRICT_SECRET = "strict-key", "strict-secret"
+LIBC = ctypes.CDLL(None)
 
 
 def free_port() -> int:
@@ -26,7 +29,7 @@ def free_port() -> int:
 
 def die_with_parent() -> None:
     """For `preexec_fn`: the kernel kills this process when the one that started it ends, however it ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def start_server(command: list[str], port: int, log: Path, **env: str) -> "subprocess.Popen[bytes]":
@@ -84,6 +87,16 @@ def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str, key: str = "test", se
         monkeypatch.setenv(name, value)
 
 
+def fresh_bucket(monkeypatch: pytest.MonkeyPatch, endpoint: str, key: str, secret: str) -> str:
+    """`s3://bucket`, newly made at `endpoint`, which the environment now names."""
+    import boto3
+
+    use_s3(monkeypatch, endpoint, key, secret)
+    bucket = f"test-{uuid.uuid4().hex}"
+    boto3.Session().client("s3").create_bucket(Bucket=bucket)
+    return f"s3://{bucket}"
+
+
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint of an S3 server for this session's tests. It checks no secrets."""
@@ -101,12 +114,34 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def s3(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """`s3://bucket`, a fresh bucket, with the environment that reaches it (subprocesses inherit it)."""
-    import boto3
+    return fresh_bucket(monkeypatch, moto, "test", "test")
 
-    use_s3(monkeypatch, moto)
-    bucket = f"test-{uuid.uuid4().hex}"
-    boto3.client("s3").create_bucket(Bucket=bucket)
-    return f"s3://{bucket}"
+
+@pytest.fixture(scope="session")
+def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of an S3 server that checks signatures (keys: STRICT_KEY, STRICT_SECRET), or skip."""
+    if not shutil.which("versitygw"):
+        pytest.skip("versitygw, an S3 server that checks signatures, is not on the PATH")
+    folder = tmp_path_factory.mktemp("versitygw")
+    (folder / "data").mkdir()
+    port = free_port()
+    server = start_server(
+        ["versitygw", "--port", f"127.0.0.1:{port}", "--keep-alive", "--quiet", "posix", f"{folder}/data"],
+        port,
+        folder / "log",
+        ROOT_ACCESS_KEY=STRICT_KEY,
+        ROOT_SECRET_KEY=STRICT_SECRET,
+    )
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        stop_server(server)
+
+
+@pytest.fixture
+def strict_s3(versitygw: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Like `s3`, on a server that checks signatures and rights. Skipped where there is none."""
+    return fresh_bucket(monkeypatch, versitygw, STRICT_KEY, STRICT_SECRET)
 
 
 @pytest.fixture(params=["file", "s3"])

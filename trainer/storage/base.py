@@ -20,9 +20,11 @@ class ObjectInfo:
 class Store(Protocol):
     """Objects below one URL. Keys are relative to it, with `/` between their parts.
 
-    Every method raises errors that name the object's whole URL: FileNotFoundError, PermissionError,
-    FileExistsError (`if_absent` lost), TimeoutError (the retry budget is spent), and
-    `ObjectChanged` where `etag` no longer matches.
+    Every method raises errors that name the object's whole URL: FileNotFoundError (also for a bucket that is
+    not there), PermissionError (bad credentials or missing rights: never retried, never anonymous),
+    FileExistsError (`if_absent` lost), TimeoutError (the retry budget is spent), EOFError (the object ends
+    before the range asked for), `ObjectChanged` (`etag` no longer matches), else OSError; ConfigError where
+    the configuration is wrong. A wrong key or buffer is a ValueError.
     Safe to use from several threads.
     """
 
@@ -33,11 +35,19 @@ class Store(Protocol):
     def get_range(
         self, key: str, start: int, stop: int, *, etag: str | None = None, into: memoryview | None = None
     ) -> memoryview:
-        """Bytes [start, stop); into `into` (of stop - start bytes) when given. A short body is retried."""
+        """Bytes [start, stop); into `into` (contiguous, of stop - start bytes) when given.
+
+        All of them or an error. They are of one version of the object, the one of `etag` when given.
+        """
         ...
 
     def put(self, key: str, data: Buffer, *, if_absent: bool = False) -> str:
-        """Store `data` whole or not at all; returns the etag."""
+        """Store `data` whole or not at all; returns the etag.
+
+        With `if_absent`, of all writers of `key` one wins and the others get FileExistsError. When the answer
+        to the winning request was lost on the way, the content tells whose it is: where the winner matters,
+        let `data` name its writer.
+        """
         ...
 
     def put_file(self, key: str, path: Path) -> str:

@@ -71,9 +71,11 @@ class FileStore:
         return self._write(key, write, if_absent=False)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        folder = prefix.rpartition("/")[0]
+        *folders, _ = prefix.split("/")
+        if any(part in ("", ".", "..") for part in folders):
+            return
         with self._named(prefix):
-            yield from self._walk(f"{folder}/" if folder else "", prefix)
+            yield from self._walk("".join(f"{part}/" for part in folders), prefix)
 
     def stat(self, key: str) -> ObjectInfo:
         path = self._path(key)

@@ -5,6 +5,8 @@ import random
 import time
 from collections.abc import Callable
 
+from trainer.errors import ConfigError
+
 on_retry: list[Callable[[str], None]] = []
 """Called with the cause of every retry, from the thread that retries. Causes are few: `throttled`,
 `server_error`, `timeout`, `connection`, `short_body`, `expired_token`, `conflict`."""
@@ -17,8 +19,12 @@ _CAP_SECONDS = 10.0
 
 
 def retry_seconds() -> float:
-    """The budget: TRAINER_RETRY_SECONDS, or 60."""
-    return float(os.environ.get("TRAINER_RETRY_SECONDS", "60"))
+    """The budget of one operation: TRAINER_RETRY_SECONDS, or 60. ConfigError when that is no number."""
+    said = os.environ.get("TRAINER_RETRY_SECONDS", "60")
+    try:
+        return float(said)
+    except ValueError:
+        raise ConfigError(f"Expected seconds in TRAINER_RETRY_SECONDS, received {said!r}") from None
 
 
 class Patience:

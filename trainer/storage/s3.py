@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, IncompleteReadError
+from botocore.exceptions import BotoCoreError, FlexibleChecksumError, IncompleteReadError
+from botocore.session import Session
 
 from trainer.errors import ConfigError
 from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo
 from trainer.storage.retry import Patience, retry_seconds
 from trainer.storage.s3_faults import Fault, Kind, explain
-from trainer.storage.s3_upload import PART_BYTES, Upload
+from trainer.storage.s3_upload import PART_BYTES, Upload, content_type
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -69,11 +70,13 @@ class S3Store:
             return self._upload(key, len(view), lambda start, stop: bytes(view[start:stop]))
         body = data if isinstance(data, bytes) else bytes(view)
         url, patience = self._url(key), self._patience(key)
-        condition: Any = {"IfNoneMatch": "*"} if if_absent else {}
+        options: Any = {"ContentType": content_type(key)}
+        if if_absent:
+            options["IfNoneMatch"] = "*"
         try:
             answer = self._ask(
                 url,
-                lambda s3: s3.put_object(Bucket=self._bucket, Key=self._key(key), Body=body, **condition),
+                lambda s3: s3.put_object(Bucket=self._bucket, Key=self._key(key), Body=body, **options),
                 patience,
                 FileExistsError(f"{url}: expected no such object, but it is there"),
             )
@@ -129,10 +132,10 @@ class S3Store:
     ) -> memoryview:
         """Bytes [start, stop), or all when `stop` is None. A body that breaks off goes on where it broke."""
         url, patience = self._url(key), self._patience(key)
-        done, pin = 0, etag
+        done, pin, corrupt = 0, etag, False
 
         def attempt(s3: "S3Client") -> memoryview:
-            nonlocal done, pin, view
+            nonlocal done, pin, corrupt, view
             options: dict[str, Any] = {}
             if pin:
                 options["IfMatch"] = f'"{pin}"'
@@ -153,8 +156,13 @@ class S3Store:
                     if not count:
                         raise IncompleteReadError(actual_bytes=done, expected_bytes=len(view))
                     done += count
-                    patience.progressed()
-                body.readinto(bytearray(1))  # the end: botocore compares checksums
+                    if not corrupt:
+                        patience.progressed()
+                try:
+                    body.readinto(bytearray(1))  # the end, where botocore compares checksums
+                except FlexibleChecksumError:
+                    done, corrupt = 0, True
+                    raise
             return view
 
         while True:
@@ -201,8 +209,8 @@ class S3Store:
                     patience.again("expired_token")
                 elif fault.kind is Kind.RETRY:
                     known = client.meta.endpoint_url in _endpoints_that_answered
-                    text = fault.text if known else f"{fault.text}. Is AWS_ENDPOINT_URL right?"
-                    patience.wait(fault.cause, text, first_contact=not known)
+                    advice = "" if known else ". Is AWS_ENDPOINT_URL right, and can it be reached from here?"
+                    patience.wait(fault.cause, fault.text + advice, first_contact=not known)
                 elif fault.kind is Kind.PRECONDITION and precondition:
                     raise precondition from error
                 else:
@@ -218,8 +226,8 @@ class S3Store:
         return Patience(self._url(key), self._retry_seconds)
 
     def _key(self, key: str) -> str:
-        if not key:
-            raise ValueError(f"Expected a key below {self.url}, received an empty one")
+        if not key or key.endswith("/"):
+            raise ValueError(f"Expected a key below {self.url}, received {key!r}")
         return self._root + key
 
     def _url(self, key: str) -> str:
@@ -228,7 +236,8 @@ class S3Store:
 
 def _connect(url: str) -> "S3Client":
     try:
-        session = boto3.Session()
+        settings = Session()
+        session = boto3.Session(botocore_session=settings)
         # Attempts are ours alone: botocore's know neither the body that breaks off nor a budget in seconds.
         config = Config(
             retries={"mode": "standard", "total_max_attempts": 1},
@@ -239,8 +248,9 @@ def _connect(url: str) -> "S3Client":
             user_agent_extra="cars-trainer",
         )
         client = session.client("s3", config=config)
-        configured = session._session.get_scoped_config().get("s3") or {}
-        if "addressing_style" in configured or _is_aws(client.meta.endpoint_url):
+        if "addressing_style" in (settings.get_scoped_config().get("s3") or {}) or _is_aws(
+            client.meta.endpoint_url
+        ):
             return client
         return session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
     except (BotoCoreError, ValueError) as error:

@@ -55,7 +55,7 @@ _BY_CODE: dict[str, tuple[Kind, str]] = {
             "429 503 SlowDown SlowDownRead SlowDownWrite ServiceUnavailable Throttling ThrottlingException "
             "ThrottledException RequestLimitExceeded TooManyRequests TooManyRequestsException",
         ),
-        (Kind.RETRY, "server_error", "500 502 504 InternalError InternalServerError"),
+        (Kind.RETRY, "server_error", "500 502 504 InternalError InternalServerError IDPCommunicationError"),
         (Kind.RETRY, "timeout", "408 RequestTimeout RequestTimeoutException"),
         (Kind.RETRY, "short_body", "IncompleteBody BadDigest XAmzContentSHA256Mismatch"),
     )
@@ -104,7 +104,7 @@ def explain(error: Exception) -> Fault | None:
     ):
         return Fault(Kind.RETRY, text, "connection")
     if isinstance(error, _CONFIG):
-        return Fault(Kind.CONFIG, text)
+        return Fault(Kind.CONFIG, text.partition(": Bucket name must match")[0])
     if isinstance(error, boto.BotoCoreError):
         return Fault(Kind.OTHER, text)
     return None

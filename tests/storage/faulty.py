@@ -1,0 +1,174 @@
+"""A proxy between boto3 and a real S3 server that spoils chosen answers, as networks and busy servers do."""
+
+import http.client
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+Fault = Callable[["Handler"], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request: `forward` asks the server, `send` answers the client, `reset` hangs up on it."""
+
+    protocol_version = "HTTP/1.1"
+    server: "FaultyProxy"
+
+    def handle_request(self) -> None:
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.seen.append(f"{self.command} {self.path}")
+        self.server.headers_seen.append(dict(self.headers))
+        fault = self.server.next_fault(self)
+        if fault:
+            fault(self)
+        else:
+            self.send(*self.forward())
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_request
+
+    def forward(self) -> tuple[int, dict[str, str], bytes]:
+        address = urlsplit(self.server.upstream)
+        upstream = http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)
+        try:
+            headers = {name: value for name, value in self.headers.items() if name != "Expect"}
+            upstream.request(self.command, self.path, self.body, headers)
+            answer = upstream.getresponse()
+            hop = ("connection", "transfer-encoding", "date", "server")
+            kept = {name: value for name, value in answer.getheaders() if name.lower() not in hop}
+            return answer.status, kept, answer.read()
+        finally:
+            upstream.close()
+
+    def send(self, status: int, headers: dict[str, str], body: bytes, *, cut: int | None = None) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            if self.command == "HEAD" or name.lower() != "content-length":
+                self.send_header(name, value)
+        if self.command != "HEAD":
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body[:cut])
+
+    def reset(self) -> None:
+        self.close_connection = True
+        self.wfile.flush()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+    def finish(self) -> None:
+        if self.connection.fileno() >= 0:
+            super().finish()
+
+
+class FaultyProxy(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.upstream = upstream
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.seen: list[str] = []
+        self.headers_seen: list[dict[str, str]] = []
+        self.over = threading.Event()
+        self._faults: list[tuple[str, Fault]] = []
+        self._lock = threading.Lock()
+
+    def spoil(self, command: str, *faults: Fault) -> None:
+        """The next requests whose `METHOD /path` starts with `command` meet these faults, one each."""
+        self._faults += [(command, fault) for fault in faults]
+
+    def next_fault(self, request: Handler) -> Fault | None:
+        with self._lock:
+            for index, (command, fault) in enumerate(self._faults):
+                if f"{request.command} {request.path}".startswith(command):
+                    del self._faults[index]
+                    return fault
+        return None
+
+    @property
+    def faults_left(self) -> int:
+        return len(self._faults)
+
+    def handle_error(self, request: object, client_address: object) -> None: ...
+
+
+@contextmanager
+def faulty_proxy(upstream: str) -> Iterator[FaultyProxy]:
+    proxy = FaultyProxy(upstream)
+    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.over.set()
+        proxy.shutdown()
+        thread.join()
+        proxy.server_close()
+
+
+def says(status: int, code: str, message: str = "because") -> Fault:
+    """An error as S3 words it, without asking the server."""
+    words = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>"
+
+    def fault(request: Handler) -> None:
+        request.send(status, {"Content-Type": "application/xml"}, words.encode())
+
+    return fault
+
+
+slow_down = says(503, "SlowDown")
+internal_error = says(500, "InternalError")
+
+
+def bad_gateway(request: Handler) -> None:
+    """What a load balancer says: no S3 in it."""
+    request.send(502, {"Content-Type": "text/html"}, b"<html>Bad Gateway</html>")
+
+
+def reset(request: Handler) -> None:
+    """Hangs up before the request is carried out."""
+    request.reset()
+
+
+def lose_answer(request: Handler) -> None:
+    """Carries the request out, and hangs up before saying so."""
+    request.forward()
+    request.reset()
+
+
+def stall(request: Handler) -> None:
+    """Says nothing at all."""
+    request.server.over.wait(60)
+    request.close_connection = True
+
+
+def cut_body(at: int) -> Fault:
+    """Announces the whole body, sends `at` bytes of it, and hangs up."""
+
+    def fault(request: Handler) -> None:
+        request.send(*request.forward(), cut=at)
+        request.close_connection = True
+
+    return fault
+
+
+def reset_body(at: int) -> Fault:
+    def fault(request: Handler) -> None:
+        request.send(*request.forward(), cut=at)
+        request.reset()
+
+    return fault
+
+
+def flip_body(request: Handler) -> None:
+    """Sends one wrong byte under the right checksum."""
+    status, headers, body = request.forward()
+    request.send(status, headers, bytes([body[0] ^ 1]) + body[1:])
