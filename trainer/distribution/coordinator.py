@@ -1,7 +1,7 @@
 """The coordinator of a gang: hears its members, decides with `gang`, and runs each generation's rendezvous.
 
-It stores nothing: a new one learns from the first round of words who is there. `Coordinator` is the part that a
-supervisor calls in its own process; `serve` puts it on the network for the other pods'.
+It stores nothing: a new one learns from the first round of words who is there. `Coordinator` is what a
+supervisor calls in its own process; `serve` puts it on the network for those of the other pods.
 """
 
 import json
@@ -19,6 +19,7 @@ from trainer.distribution.rendezvous import Rendezvous
 
 log = logging.getLogger("trainer.coordinator")
 
+_SAY_AFTER = 2.0
 _SAY_AGAIN = 30.0
 
 
@@ -35,11 +36,12 @@ class Coordinator:
         self._gang = gang.Gang()
         self._rendezvous: Rendezvous | None = None
         self._told: set[str] = set()
-        self._missing: dict[int, str] = {}
+        self._named: set[int] = set()
+        self._complete = time.monotonic()
         self._said = 0.0
 
     def tell(self, member: gang.Member) -> tuple[gang.Answer, int]:
-        """A member's words -> what it shall do, and the port of its generation's rendezvous (0 without one)."""
+        """A member's words -> what it shall do, and the port of the rendezvous (0 without one)."""
         now = time.monotonic()
         with self._lock:
             before = self._gang
@@ -56,13 +58,7 @@ class Coordinator:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             with self._lock:
-                there = {
-                    member.uid
-                    for member in self._gang.members.values()
-                    if member.state is not gang.State.LEAVING
-                    and time.monotonic() - member.heard < gang.SILENT_AFTER
-                }
-                if there <= self._told:
+                if gang.present(self._gang, now=time.monotonic()) <= self._told:
                     return True
             time.sleep(0.05)
         return False
@@ -83,18 +79,25 @@ class Coordinator:
             if len(generation.seats) > 1:
                 pods, ranks = len(generation.seats), generation.size
                 log.info("generation %d: %d ranks on %d pods", generation.number, ranks, pods)
+        wanted = self._wanted()
+        if wanted == 1 and not (generation and len(generation.seats) > 1):
+            return
         if after.ending and generation and (not before.ending or before.ending.how != after.ending.how):
             log.info("generation %d ends: %s", generation.number, after.ending.reason)
-        if after.end is None and (generation is None or after.ending):
-            self._say_missing(gang.missing(after, now=now, wanted=self._wanted()), now)
+        forming = after.end is None and (generation is None or after.ending)
+        self._say_missing(gang.missing(after, now=now, wanted=wanted) if forming else {}, now)
 
     def _say_missing(self, missing: dict[int, str], now: float) -> None:
-        """Name those who are waited for: when they change (not at every breath), and again now and then."""
-        absent = {index: why for index, why in missing.items() if index or len(missing) == 1}
-        if not absent or (absent.keys() == self._missing.keys() and now - self._said < _SAY_AGAIN):
-            return
-        self._missing, self._said = absent, now
-        log.info("waiting for %s", "; ".join(f"pod {index}, which {why}" for index, why in absent.items()))
+        """Name those who are waited for, once it has lasted, when they change, and again now and then."""
+        if not missing:
+            self._complete, self._named = now, set()
+        elif now - self._complete > _SAY_AFTER and (
+            missing.keys() != self._named or now - self._said > _SAY_AGAIN
+        ):
+            self._named, self._said = set(missing), now
+            log.info(
+                "waiting for %s", "; ".join(f"pod {index}, which {why}" for index, why in missing.items())
+            )
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,8 +1,8 @@
 """Who trains together: the gang's decisions as pure functions of what its members said, and when.
 
 Each pod's supervisor says about four times a second what it does; the coordinator hears (`hear`), reviews
-(`review`) and answers (`answer`). A generation is one set of rank processes that know each other; it ends as a
-whole, and the next one forms when every pod that is wanted stands idle.
+(`review`) and answers (`answer`). A generation is one set of rank processes that know each other; it ends
+as a whole, and the next one forms when every pod that is wanted stands idle.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Member:
         index: the pod's number.
         uid: random for each start of the supervisor.
         ranks: how many ranks it starts.
-        generation: the id of the last generation it ran, "" before the first; only ever compared for equality.
+        generation: the id of the last generation it ran, "" before the first; only compared for equality.
         number: that generation's number, for words.
         exit_code: how its ranks ended in that generation, None while they run.
         heard: the coordinator's clock, seconds.
@@ -132,7 +132,7 @@ Answer = Run | Wait | End
 
 
 def hear(gang: Gang, member: Member, *, now: float) -> Gang:
-    """Take a member's words in. A retired supervisor's are dropped: it may outlive its replacement's start."""
+    """Take a member's words in; not a retired one's, which may outlive its replacement's start."""
     if member.uid in gang.retired:
         return gang
     before = gang.members.get(member.index)
@@ -178,6 +178,15 @@ def answer(gang: Gang, member: Member) -> Answer:
     if member.state in (State.RUNNING, State.DONE) and member.generation != generation.id:
         return Wait("hard", f"generation {generation.number} has begun")
     return Run(generation)
+
+
+def present(gang: Gang, *, now: float) -> set[str]:
+    """The uids of the members that are here to stay."""
+    return {
+        member.uid
+        for member in gang.members.values()
+        if member.state is not State.LEAVING and now - member.heard <= SILENT_AFTER
+    }
 
 
 def missing(gang: Gang, *, now: float, wanted: int) -> dict[int, str]:
@@ -240,16 +249,12 @@ def _loss(generation: Generation, seat: Seat, member: Member, now: float) -> tup
         return "hard", f"{pod} has started anew"
     over = member.generation == generation.id and member.state in (State.IDLE, State.RESTING)
     if over or member.state is State.LEAVING:
-        # All its ranks stopped of themselves, at a step that all agreed on: the others are about to, and may be saving.
-        how: How = "soft" if member.exit_code in (AGAIN, FINISHED) else "hard"
-        verb = (
-            "leaves"
-            if member.state is State.LEAVING
-            else "has lost its ranks"
-            if how == "hard"
-            else "has stopped"
-        )
-        return how, f"{pod} {verb}"
+        # Its ranks stopped of themselves, at a step that all agreed on: the others' may still be saving.
+        agreed = member.generation == generation.id and member.exit_code in (AGAIN, FINISHED)
+        how: How = "soft" if agreed else "hard"
+        if member.state is State.LEAVING:
+            return how, f"{pod} leaves"
+        return how, f"{pod} has stopped its ranks" if how == "soft" else f"{pod} has lost its ranks"
     if now - member.heard > SILENT_AFTER:
         return "hard", f"{pod} has been silent for {SILENT_AFTER:.0f} s"
     return None

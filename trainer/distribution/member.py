@@ -9,6 +9,7 @@ from typing import Protocol
 
 from trainer.distribution.coordinator import Coordinator, decode_answer, encode_member
 from trainer.distribution.gang import Answer, Member
+from trainer.distribution.network import address_towards
 
 log = logging.getLogger("trainer.member")
 
@@ -19,10 +20,14 @@ _SAY_AGAIN = 30.0
 
 
 class Line(Protocol):
-    """`address` and `port`: where the rendezvous of the generation that was last answered is reached."""
+    """`address` and `port`: where the rendezvous of the generation that was last given out is reached."""
 
     address: str
     port: int
+
+    def own_address(self) -> str | None:
+        """This pod's IPv4 address, as its gang reaches it; None if unknown."""
+        ...
 
     def tell(self, member: Member) -> Answer | None:
         """Say what is true now -> the answer to just that, None while there is none yet. Does not wait."""
@@ -40,13 +45,17 @@ class Line(Protocol):
 
 
 class Direct:
-    """To the coordinator in this process."""
+    """To the coordinator in this process, which other pods reach by `name`."""
 
     address = "127.0.0.1"
     port = 0
 
-    def __init__(self, coordinator: Coordinator) -> None:
+    def __init__(self, coordinator: Coordinator, name: str = "127.0.0.1") -> None:
         self._coordinator = coordinator
+        self._name = name
+
+    def own_address(self) -> str | None:
+        return address_towards(self._name)
 
     def tell(self, member: Member) -> Answer | None:
         answer, self.port = self._coordinator.tell(member)
@@ -63,7 +72,7 @@ class Direct:
 
 
 class Remote:
-    """To pod 0, in a thread. Its name is looked up at each new connection: a replaced pod has another address."""
+    """To pod 0, in a thread. A replaced pod has another address: each new connection looks its name up."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
@@ -79,6 +88,9 @@ class Remote:
         self._trouble = ""
         self._said = 0.0
         threading.Thread(target=self._poll, name="member", daemon=True).start()
+
+    def own_address(self) -> str | None:
+        return address_towards(self.address) if self.address else None
 
     def tell(self, member: Member) -> Answer | None:
         with self._lock:
@@ -148,23 +160,3 @@ class Remote:
         if self.silent_for() > 1.0 and (trouble != self._trouble or now - self._said > _SAY_AGAIN):
             log.info("waiting for pod 0 at %s", trouble)
             self._trouble, self._said = trouble, now
-
-
-def interface_of(address: str) -> str | None:
-    """The name of the network interface that has this IPv4 address; every 127.x is the loopback's."""
-    import fcntl
-    import struct
-
-    if address.startswith("127."):
-        return "lo"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        for _, name in socket.if_nameindex():
-            try:
-                found = fcntl.ioctl(
-                    probe.fileno(), 0x8915, struct.pack("256s", name.encode()[:15])
-                )  # SIOCGIFADDR
-            except OSError:
-                continue
-            if socket.inet_ntoa(found[20:24]) == address:
-                return name
-    return None

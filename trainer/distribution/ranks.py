@@ -14,8 +14,8 @@ from trainer.distribution.status import STATUS_FD, Channel, Status
 
 _KEPT = 64 * 1024
 
-# Runs in the rank's process before its command. The kernel then kills the rank when the thread that started it
-# ends; a supervisor that died in between is noticed by the changed parent.
+# Runs in the rank's process before its command. The kernel then kills the rank when the thread that started
+# it ends; a supervisor that died in between is noticed by the changed parent.
 _LEASH = """
 import ctypes, os, sys
 ctypes.CDLL(None, use_errno=True).prctl(1, 9, 0, 0, 0)
@@ -43,7 +43,7 @@ class Exit:
 
 
 class Rank:
-    """One process. The chief (rank 0) has this process's stdout and stderr; of the others the last words are kept."""
+    """One process. The chief (rank 0) writes to our stdout and stderr; the others' last words are kept."""
 
     def __init__(self, number: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.number = number
@@ -113,7 +113,7 @@ class Rank:
 class Ranks:
     """All ranks of one pod in one generation.
 
-    To be used in the thread that lives as long as the supervisor: the ranks die with the thread that started them.
+    To be used in a thread that lives as long as the supervisor: ranks die with the thread that started them.
     """
 
     def __init__(self, command: Sequence[str], environments: Mapping[int, Mapping[str, str]]) -> None:
@@ -182,7 +182,7 @@ class Ranks:
 
 
 def reap_orphans(known: set[int]) -> None:
-    """As process 1 of a pod: collect ended processes that nobody waits for, but leave the `known` to their owner."""
+    """As process 1 of a pod: collect ended processes that nobody waits for, all but the `known`."""
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

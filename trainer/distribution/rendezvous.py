@@ -10,6 +10,7 @@ import os
 import socketserver
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -85,15 +86,15 @@ class Rendezvous:
         self.close()
 
 
-def meet(timeout: float = 600.0) -> None:
+def meet(timeout: float = 600.0, *, stopping: Callable[[], bool] = lambda: False) -> None:
     """Wait until every rank of this process's generation has come this far. Call it just before `hvd.init()`.
 
-    `hvd.init()` waits for the others only as long as HOROVOD_GLOO_TIMEOUT_SECONDS, which is small so that a lost
-    rank is noticed soon, while ranks start seconds apart (a cold disk, a compiled cache); and it aborts the
-    process where no server answers yet.
+    `hvd.init()` waits for the others only as long as HOROVOD_GLOO_TIMEOUT_SECONDS, which is small so that a
+    lost rank is noticed soon, while ranks start seconds apart (one pod's disk is cold); and it aborts the
+    process where no server answers.
 
     Raises:
-        Interrupted: the others did not come within `timeout` seconds, or the store is gone.
+        Interrupted: the others did not come within `timeout` seconds, or `stopping` became true meanwhile.
     """
     host, port = os.environ["HOROVOD_GLOO_RENDEZVOUS_ADDR"], int(os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"])
     rank, size = int(os.environ["HOROVOD_RANK"]), int(os.environ["HOROVOD_SIZE"])
@@ -102,6 +103,8 @@ def meet(timeout: float = 600.0) -> None:
     announced = False
     problem = ""
     while time.monotonic() < deadline:
+        if stopping():
+            raise Interrupted(f"rank {rank} of {size} was stopped while it waited for ranks {missing}")
         try:
             if not announced:
                 announced = _request(host, port, "PUT", f"/meet/{rank}") == 200

@@ -11,7 +11,7 @@ _LONGEST = 30.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a generation's ranks of one pod ended. `code`: what a process that is all of them would exit with."""
+    """How one pod's ranks ended. `code`: what a process that is all of them would exit with."""
 
     code: int
     culprit: Exit | None = None
@@ -20,12 +20,12 @@ class Verdict:
 def judge(exits: Sequence[Exit]) -> Verdict:
     """64 from any counts first; then a rank's own fault; then a stop; 0 only when all finished.
 
-    The others of a rank that failed fail with it, some sooner than it is seen: a killed one is taken for the
-    cause, then one with a code of its own, rather than one that only says "again" (75).
+    The others of a rank that failed fail with it, and may be seen first: a killed one is taken for the cause,
+    then one with a code of its own. A rank killed because it did not stop is a fault without a culprit.
     """
-    for one in exits:
-        if one.code == WRONG:
-            return Verdict(WRONG, one)
+    wrong = [one for one in exits if one.code == WRONG]
+    if wrong:
+        return Verdict(WRONG, min(wrong, key=lambda one: one.rank))
     faults = [one for one in exits if one.code not in (FINISHED, AGAIN)]
     own = [one for one in faults if not one.asked]
     if own:
