@@ -3,17 +3,16 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
 from trainer import __version__
-from trainer.errors import AGAIN, WRONG, TrainerError
+from trainer.errors import AGAIN, WRONG, ConfigError, TrainerError
 
 app = typer.Typer(
     name="trainer",
     help="Train image classifiers on Kubernetes, straight from object storage.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -22,6 +21,11 @@ app = typer.Typer(
 Config = Annotated[Path | None, typer.Option("--config", "-f", help="The run's YAML.")]
 Recipe = Annotated[str | None, typer.Option(help="A ready run to start from; see `trainer recipes`.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="One value, as train.epochs=3; repeatable.")]
+Release = Annotated[str, typer.Argument(help="The name given to `helm install`.")]
+Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Default: the context's.")]
+USAGE_ERROR: Any = typer.BadParameter.__base__
+"""What a command's wrong words raise; typer names only this subclass of it."""
+OnBad = Literal["fail", "skip"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -36,26 +40,35 @@ def _options(
 
 @app.command()
 def prepare(
-    source: Annotated[
-        str, typer.Argument(help="Class folders: SOURCE/CLASS/*.jpg, or SOURCE/{train,test}/CLASS/*.")
-    ],
+    source: Annotated[str, typer.Argument(help="SOURCE/CLASS/*.jpg, or SOURCE/{train,test}/CLASS/*.jpg.")],
     url: Annotated[str, typer.Argument(help="Where the dataset goes: s3://bucket/prefix or a folder.")],
     image_size: Annotated[int | None, typer.Option(help="Resize to this height and width.")] = None,
-    validation: Annotated[float, typer.Option(help="Share of the training images for validation.")] = 0.2,
-    test: Annotated[float, typer.Option(help="Share for testing, where SOURCE has no test folder.")] = 0.0,
+    validation: Annotated[float | None, typer.Option(help="Share for validation; default a quarter.")] = None,
+    test: Annotated[
+        float | None, typer.Option(help="Share for testing, if SOURCE has no test folder.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Decides the split and the order.")] = 0,
-    on_bad: Annotated[str, typer.Option(help="What an unreadable image does: fail or skip.")] = "fail",
-    overwrite: Annotated[bool, typer.Option(help="Replace a dataset that is there.")] = False,
+    on_bad: Annotated[OnBad, typer.Option(help="What a damaged image does.")] = "fail",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a dataset that is there.")] = False,
     json: Json = False,
 ) -> None:
     """Write images as HDF5 shards into object storage."""
     from trainer.dataset.prepare import prepare as run
 
+    size = (image_size, image_size) if image_size else None
     _print(
-        run(source, url, image_size=image_size, validation=validation, test=test, seed=seed, on_bad=on_bad,
-            overwrite=overwrite),
+        run(
+            source,
+            url,
+            image_size=size,
+            validation=validation,
+            test=test,
+            seed=seed,
+            on_bad=on_bad,
+            overwrite=overwrite,
+        ),
         json,
-    )  # fmt: skip
+    )
 
 
 @app.command()
@@ -78,6 +91,26 @@ def train(
     from trainer.training.launch import launch, this_command
 
     sys.exit(launch(load(config, recipe=recipe, sets=sets or ()), ranks=ranks, command=this_command()))
+
+
+@app.command()
+def supervise(
+    config: Config = None,
+    recipe: Recipe = None,
+    sets: Sets = None,
+    ranks: Annotated[str, typer.Option(help="Ranks in this pod; auto: one a GPU.")] = "auto",
+) -> None:
+    """Run as process 1 of a pod: start its ranks, form the gang, replace what dies."""
+    from trainer.cluster.wanted import pods_wanted
+    from trainer.config import load
+    from trainer.training.launch import gpus, supervise_pod, this_command
+
+    if ranks != "auto" and not (ranks.isdecimal() and int(ranks)):
+        raise ConfigError(f"--ranks: expected auto or a number from 1, received {ranks!r}")
+    count = max(1, gpus()) if ranks == "auto" else int(ranks)
+    run = load(config, recipe=recipe, sets=sets or ())
+    command = [word if word != "supervise" else "train" for word in this_command()]
+    sys.exit(supervise_pod(run, ranks=count, command=command, wanted=pods_wanted()))
 
 
 @app.command()
@@ -118,7 +151,6 @@ def doctor(
 def recipes(name: Annotated[str | None, typer.Argument(help="Print this one.")] = None) -> None:
     """List the ready runs, or print one."""
     from trainer.config import recipes as ready
-    from trainer.errors import ConfigError
 
     if name is None:
         typer.echo("\n".join(ready()))
@@ -126,6 +158,79 @@ def recipes(name: Annotated[str | None, typer.Argument(help="Print this one.")] 
         typer.echo(ready()[name], nl=False)
     else:
         raise ConfigError(f"there is no recipe {name!r}", f"Known: {', '.join(ready())}")
+
+
+@app.command()
+def weights(
+    run: Annotated[str, typer.Argument(help="A run's folder, or the release that trains it.")],
+    destination: Annotated[Path, typer.Argument(help="A file or a folder.")],
+    best: Annotated[
+        bool, typer.Option("--best/--last", help="The best by run.monitor, or the newest.")
+    ] = True,
+    namespace: Namespace = None,
+) -> None:
+    """Download a run's weights."""
+    from trainer.storage import open_store
+    from trainer.training.download import download_weights
+
+    if "/" not in run:
+        from trainer.cluster.commands import run_url
+
+        run = run_url(run, namespace)
+    typer.echo(download_weights(open_store(run), "best" if best else "last", destination))
+
+
+@app.command()
+def verify(run: Annotated[str, typer.Argument(help="A run's folder.")], json: Json = False) -> None:
+    """Read every byte of a run's checkpoints against its checksum."""
+    from trainer.storage import open_store
+    from trainer.training.verify import verify as read
+
+    found = read(open_store(run))
+    if json:
+        _print([{"step": c.step, "generation": c.generation, "problems": c.problems} for c in found], True)
+    for checkpoint in () if json else found:
+        typer.echo(f"step {checkpoint.step}: {'; '.join(checkpoint.problems) or 'whole'}")
+    if any(checkpoint.problems for checkpoint in found):
+        sys.exit(WRONG)
+
+
+@app.command()
+def status(
+    release: Annotated[str | None, typer.Argument(help="Default: every release of the namespace.")] = None,
+    namespace: Namespace = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Until it has ended.")] = False,
+    json: Json = False,
+) -> None:
+    """Say what a release is doing: pods, ranks, epoch, step, images/s, checkpoint, what is waited for."""
+    from trainer.cluster import commands
+
+    commands.status(release, namespace, watch=watch, as_json=json)
+
+
+@app.command()
+def logs(
+    release: Release,
+    namespace: Namespace = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Over replacements, until the end.")] = False,
+    rank: Annotated[int, typer.Option(min=0, help="Another rank's last words.")] = 0,
+) -> None:
+    """Print the chief's log."""
+    from trainer.cluster import commands
+
+    commands.logs(release, namespace, follow=follow, rank=rank)
+
+
+@app.command()
+def wait(
+    release: Release,
+    namespace: Namespace = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds.")] = None,
+) -> None:
+    """Wait until a release has ended, and exit as it did."""
+    from trainer.cluster import commands
+
+    sys.exit(commands.wait(release, namespace, timeout=timeout))
 
 
 def _print(result: Any, as_json: bool) -> None:
@@ -152,7 +257,7 @@ def main() -> NoReturn:
 
     setup()
     try:
-        app(standalone_mode=False)
+        app(sys.argv[1:] or ["--help"], standalone_mode=False)
         code = 0
     except typer.Exit as exit:
         code = exit.exit_code
@@ -168,18 +273,13 @@ def main() -> NoReturn:
 
 
 def _explain(error: BaseException) -> int:
-    from click.exceptions import Abort, ClickException, NoArgsIsHelpError
-
     from trainer.storage.base import ObjectChanged
 
-    if isinstance(error, NoArgsIsHelpError):
-        typer.echo(error.ctx.get_help())
-        return 0
-    if isinstance(error, ClickException):
-        return _fail(f"{error.format_message()}. See `trainer --help`", WRONG)
     if isinstance(error, TrainerError):
         return _fail(str(error), error.exit_code)
-    if isinstance(error, KeyboardInterrupt | Abort):
+    if isinstance(error, USAGE_ERROR):
+        return _fail(str(TrainerError(error.format_message(), "See `trainer --help`")), WRONG)
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
         return _fail("interrupted", AGAIN)
     if isinstance(error, ObjectChanged | FileNotFoundError | PermissionError):
         return _fail(str(error), WRONG)

@@ -171,6 +171,8 @@ def load(path: Path | None = None, *, recipe: str | None = None, sets: Sequence[
 
     Raises ConfigError that says what was expected and what came.
     """
+    if not (path or recipe or sets):
+        raise ConfigError("no configuration given", "Name the run's YAML with --config, or begin with --recipe")
     given = read_yaml(path) if path else {}
     recipe = recipe or given.pop("recipe", None)
     given.pop("recipe", None)

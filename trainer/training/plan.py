@@ -75,11 +75,11 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
         )
     batch_size = config.train.batch_size
     lanes = config.train.lanes or default_lanes(batch_size)
-    lanes_of(0, ranks, lanes)
+    lanes_of(0, ranks, lanes, batch_size)
     dataset = open_dataset(config.data.url)
     split = dataset.splits.get("train")
     if split is None:
         raise DataError(f"{dataset.url}: there is no split 'train'", "Prepare it again with training images")
-    order = Order(split, batch_size=batch_size, lanes=lanes, seed=config.train.seed)
+    order = Order(split.chunks["rows"], split.row_bytes, batch_size, lanes, config.train.seed)
     micro_lanes = config.train.micro_batch or -(-lanes // ranks)
     return Plan(config, dataset, order, lanes, micro_lanes, micro_lanes * (batch_size // lanes))

@@ -180,6 +180,9 @@ def _saver(
         if schedule.due(progress.step, progress.epochs_closed, now):
             checkpoints.save(capture())
             schedule.taken(progress.step, progress.epochs_closed, now)
+        if checkpoints.last_step is not None and checkpoints.last_committed_at is not None:
+            metrics.CHECKPOINT_STEP.labels("0").set(checkpoints.last_step)
+            metrics.CHECKPOINT_TIME.labels("0").set(checkpoints.last_committed_at)
             metrics.CHECKPOINT_STALL.labels("0").set(checkpoints.stalled_seconds)
 
     try:
