@@ -1,4 +1,4 @@
-"""How many pods the own Job shall have by now: it may be changed while the pods run, their environment may not."""
+"""How many pods the own Job shall have by now: that may change while they run, their environment may not."""
 
 import json
 import os
@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Callable[[], int] | None:
-    """Reads `spec.completions` of the Job TRAINER_JOB in TRAINER_NAMESPACE each time it is called; None outside one.
+    """A call reads `spec.completions` of the Job TRAINER_JOB in TRAINER_NAMESPACE; None outside of a cluster.
 
-    The pod's ServiceAccount needs `get` on that Job. Calling it takes a round trip, and raises what the kubernetes
-    client raises.
+    The pod's ServiceAccount needs `get` on that Job. A call takes a round trip, and raises what the
+    kubernetes client raises.
     """
     job, namespace = environment.get("TRAINER_JOB"), environment.get("TRAINER_NAMESPACE")
     if not job or not namespace or "KUBERNETES_SERVICE_HOST" not in environment:

@@ -1,0 +1,203 @@
+"""What `trainer status`, `logs` and `wait` do, and which run a release trains."""
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+
+from trainer.cluster import follow as following
+from trainer.cluster.api import Cluster
+from trainer.cluster.progress import Progress, read_metrics
+from trainer.cluster.release import Release, State
+from trainer.cluster.words import describe, span
+from trainer.errors import AGAIN, ConfigError, TrainerError
+
+_WATCH = 2.0
+
+
+def status(
+    release: str | None = None,
+    namespace: str | None = None,
+    *,
+    watch: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Print what a release is doing, or every release of the namespace; with `watch` until it has ended."""
+    cluster = Cluster(namespace)
+    views = {name: _View(cluster, name) for name in ([release] if release else _releases(cluster))}
+    if as_json:
+        found = [view.values() for view in views.values()]
+        print(json.dumps(found[0] if release else found, indent=1, default=str))
+        return
+    if not watch:
+        print("\n\n".join("\n".join(view.lines()) for view in views.values()))
+        return
+    with _screen() as show:
+        while True:
+            show("\n\n".join("\n".join(view.lines()) for view in views.values()))
+            if all(view.over for view in views.values()):
+                return
+            time.sleep(_WATCH)
+
+
+def logs(release: str, namespace: str | None = None, *, follow: bool = False, rank: int = 0) -> None:
+    """Print the chief's log, with `follow` over replacements until the end; or another rank's last words."""
+    cluster = Cluster(namespace)
+    if rank:
+        print(_rank_log(cluster, release, rank), end="")
+        return
+    for line in following.lines(cluster, release, follow=follow, say=_say):
+        print(line, flush=True)
+
+
+def wait(release: str, namespace: str | None = None, *, timeout: float | None = None) -> int:
+    """Until the release has ended -> the code to exit with.
+
+    0: finished; 64 or 1: failed; 75: it has not ended within `timeout` seconds.
+    """
+    cluster = Cluster(namespace)
+    deadline = time.monotonic() + timeout if timeout is not None else None
+    said: tuple[str, ...] = ()
+    while True:
+        state = following.look(cluster, release)
+        if state.state in (State.FINISHED, State.FAILED):
+            lasted = span(((state.ended or datetime.now(UTC)) - state.created).total_seconds())
+            print(f"{release} {state.state} after {lasted}" + (f": {state.reason}" if state.reason else ""))
+            return state.exit_code
+        if state.waits and state.waits != said:
+            said = state.waits
+            _say(f"waiting for {'; '.join(said)}")
+        if deadline is not None and time.monotonic() > deadline:
+            _say(f"{release} is still {state.state}; see `trainer status {release}`")
+            return AGAIN
+        time.sleep(_WATCH)
+
+
+def run_url(release: str, namespace: str | None = None) -> str:
+    """URL of the run's folder that a release of cars-train fills."""
+    cluster = Cluster(namespace)
+    job = cluster.job(release)
+    url = _run_url(cluster, job["metadata"]["name"])
+    if not url:
+        raise ConfigError(
+            f"{release} is no release of cars-train", "Name the run's folder, s3://bucket/runs/NAME"
+        )
+    return url
+
+
+class _View:
+    """One release, looked at again and again."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self._cluster, self._name = cluster, name
+        self._run_url: str | None = None
+        self._before: Progress | None = None
+        self.over = False
+
+    def lines(self) -> list[str]:
+        release, progress, silence = self._look()
+        found = describe(
+            release,
+            now=datetime.now(UTC),
+            run_url=self._run_url or "",
+            progress=progress,
+            before=self._before,
+            silence=silence,
+        )
+        # A pace over two looks only would jump.
+        if progress and (self._before is None or progress.at - self._before.at > 15 * _WATCH):
+            self._before = progress
+        return found
+
+    def values(self) -> dict[str, Any]:
+        release, progress, _ = self._look()
+        found = dataclasses.asdict(release) | {"ready": release.ready, "run": self._run_url}
+        if progress:
+            found["progress"] = dataclasses.asdict(progress) | {
+                "images_per_second": progress.rate(),
+                "seconds_left": progress.seconds_left(),
+            }
+        return found
+
+    def _look(self) -> tuple[Release, Progress | None, str]:
+        release = following.look(self._cluster, self._name)
+        self.over = release.state in (State.FINISHED, State.FAILED)
+        if self._run_url is None:
+            self._run_url = _run_url(self._cluster, release.job)
+        if release.state is not State.RUNNING or release.chart != "cars-train":
+            return release, None, ""
+        chief = next((pod for pod in release.pods if pod.phase == "Running" and pod.port), None)
+        if chief is None or chief.port is None:
+            return release, None, ""
+        try:
+            _, text = self._cluster.fetch(chief.name, chief.port, "metrics")
+            progress = read_metrics(text, time.time())
+            ready, why = self._cluster.fetch(chief.name, chief.port, "readyz")
+        except (TrainerError, ValueError) as error:
+            said = error.problem if isinstance(error, TrainerError) else error
+            return release, None, f"not to be had from {chief.name}: {said}"
+        return release, progress, "" if ready == 200 else why.strip()
+
+
+def _releases(cluster: Cluster) -> list[str]:
+    found = [str(job["metadata"]["labels"]["app.kubernetes.io/instance"]) for job in cluster.jobs()]
+    if not found:
+        raise ConfigError(
+            f"no release of our charts in namespace {cluster.namespace!r} of {cluster.context}",
+            "Name another namespace with -n, or see `helm list -A`",
+        )
+    return sorted(set(found))
+
+
+def _run_url(cluster: Cluster, job: str) -> str:
+    """From the release's ConfigMap; "" where there is none, or it may not be read."""
+    try:
+        run = yaml.safe_load(cluster.config_map(job).get("run.yaml", "{}"))
+    except ConfigError:
+        return ""
+    return str(run.get("run", {}).get("url", ""))
+
+
+def _rank_log(cluster: Cluster, release: str, rank: int) -> str:
+    """What a rank other than the chief said last: its supervisor keeps that."""
+    running = [pod for pod in following.look(cluster, release).pods if pod.phase == "Running" and pod.port]
+    for pod in running:
+        assert pod.port
+        code, text = cluster.fetch(pod.name, pod.port, f"ranks/{rank}/log")
+        if code == 200:
+            return text
+    raise ConfigError(
+        f"no running pod of {release} has a rank {rank}",
+        "The last words of a rank that failed stand in its pod's own log: kubectl logs",
+    )
+
+
+def _say(text: str) -> None:
+    print(f"trainer: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _screen() -> Iterator[Callable[[str], None]]:
+    """Shows a text in place of the one before; where nobody looks, each one that differs."""
+    if not sys.stdout.isatty():
+        shown = ""
+
+        def show(text: str) -> None:
+            nonlocal shown
+            if text != shown:
+                print(f"{text}\n", flush=True)
+            shown = text
+
+        yield show
+        return
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(auto_refresh=False, vertical_overflow="visible") as live:
+        yield lambda text: live.update(Text(text), refresh=True)
