@@ -162,12 +162,15 @@ class FileStore:
 
 def _create(path: Path) -> BinaryIO:
     for _ in range(100):
+        # A deletion may remove the emptied folder between any two of these calls.
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-        except FileExistsError as error:
-            raise NotADirectoryError(f"{path.parent} is an object, and can hold none") from error
-        with suppress(FileNotFoundError):  # a deletion removed the emptied folder meanwhile
             return path.open("xb", buffering=0)
+        except FileExistsError as error:
+            if path.parent.is_file():
+                raise NotADirectoryError(f"{path.parent} is an object, and can hold none") from error
+        except FileNotFoundError:
+            pass
     raise OSError(f"{path.parent} is removed as often as it is made")
 
 

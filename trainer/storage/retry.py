@@ -14,8 +14,8 @@ on_retry: list[Callable[[str], None]] = []
 FIRST_CONTACT_SECONDS = 5.0
 """How long a server that has never answered is tried: most likely its address is wrong."""
 
-_BASE_SECONDS = 0.1
-_CAP_SECONDS = 10.0
+BASE_SECONDS = 0.1
+CAP_SECONDS = 10.0
 
 
 def retry_seconds() -> float:
@@ -64,5 +64,5 @@ class Patience:
         if now >= deadline:
             raise TimeoutError(f"{self._url}: gave up after {now - self._started:.1f} s: {text}")
         self.again(cause)
-        ceiling: float = min(_CAP_SECONDS, _BASE_SECONDS * 2 ** min(self._failures, 10))
+        ceiling: float = min(CAP_SECONDS, BASE_SECONDS * 2 ** min(self._failures, 10))
         time.sleep(min(deadline - now, random.uniform(0, ceiling)))

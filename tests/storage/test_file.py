@@ -1,0 +1,90 @@
+"""What a folder must do to be as good as an object store."""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from trainer.storage import ObjectChanged, open_store
+
+
+def test_a_file_changed_in_place_is_noticed(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    etag = store.put("k", b"0123456789")
+    with (tmp_path / "k").open("r+b") as file:
+        file.write(b"x")
+    os.utime(tmp_path / "k", ns=(1, 1))
+    with pytest.raises(ObjectChanged):
+        store.get_range("k", 0, 3, etag=etag)
+
+
+def test_a_writer_killed_half_way_leaves_no_object(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    store.put("k", b"before")
+    script = f"""
+import os, signal
+from trainer.storage import open_store
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+open_store({str(tmp_path)!r}).put("k", b"after")
+"""
+    killed = subprocess.run([sys.executable, "-c", script], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 2
+    assert [info.key for info in store.list()] == ["k"]
+    assert store.get("k") == b"before"
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=f"^file://{tmp_path}/a/k: cannot be written: No space left on device$"):
+        open_store(str(tmp_path)).put("a/k", b"x")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_an_object_cannot_also_be_a_folder(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    store.put("a", b"x")
+    store.put("b/c", b"x")
+    for key in ("a/b", "b"):
+        with pytest.raises(OSError, match=f"^file://{tmp_path}/{key}: cannot be written"):
+            store.put(key, b"x")
+    with pytest.raises(FileNotFoundError):
+        store.get("a/b")
+    assert [info.key for info in store.list()] == ["a", "b/c"]
+
+
+def test_deleting_leaves_no_empty_folders_and_does_not_trip_writers(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "store"))
+
+    def churn(number: int) -> None:
+        for _ in range(50):
+            store.put(f"a/b/{number}", b"x")
+            store.delete(f"a/b/{number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(churn, range(4)))
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_linked_folders_and_files_are_read(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.jpg").write_bytes(b"x")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train").symlink_to("../images")
+    (tmp_path / "data" / "one.jpg").symlink_to("../images/1.jpg")
+    assert [info.key for info in open_store(f"{tmp_path}/data").list()] == ["one.jpg", "train/1.jpg"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_without_rights_is_named(tmp_path: Path) -> None:
+    (tmp_path / "k").write_bytes(b"x")
+    (tmp_path / "k").chmod(0)
+    with pytest.raises(PermissionError, match=f"^file://{tmp_path}/k: Permission denied$"):
+        open_store(str(tmp_path)).get("k")

@@ -1,0 +1,257 @@
+"""A network that drops, cuts and stalls, and a server that is busy: retried, and right in the end."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import boto3
+import pytest
+
+from tests.conftest import free_port, use_s3
+from tests.storage import faulty
+from tests.storage.faulty import FaultyProxy, faulty_proxy
+from trainer.errors import ConfigError
+from trainer.storage import ObjectChanged, Store, open_store, retry, s3
+
+DATA = bytes(range(256)) * 4096  # 1 MiB
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "BASE_SECONDS", 0.01)
+
+
+@pytest.fixture
+def proxy(moto: str, s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    monkeypatch.setenv("TRAINER_RETRY_SECONDS", "20")
+    with faulty_proxy(moto) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        yield proxy
+
+
+@pytest.fixture
+def store(proxy: FaultyProxy, s3: str) -> Store:
+    store = open_store(s3)
+    store.put("k", DATA)
+    proxy.seen.clear()
+    return store
+
+
+@pytest.fixture
+def causes() -> Iterator[Counter[str]]:
+    """The retries, counted by cause."""
+    counted: Counter[str] = Counter()
+    note = counted.update
+
+    def hook(cause: str) -> None:
+        note([cause])
+
+    retry.on_retry.append(hook)
+    yield counted
+    retry.on_retry.remove(hook)
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        (faulty.slow_down, "throttled"),
+        (faulty.says(429, "TooManyRequests"), "throttled"),
+        (faulty.internal_error, "server_error"),
+        (faulty.bad_gateway, "server_error"),
+        (faulty.says(400, "RequestTimeout"), "timeout"),
+        (faulty.reset, "connection"),
+        (faulty.lose_answer, "connection"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_every_operation_outlives_a_passing_fault(
+    store: Store, proxy: FaultyProxy, causes: Counter[str], tmp_path: Path, fault: faulty.Fault, cause: str
+) -> None:
+    def meets(method: str) -> None:
+        assert proxy.faults_left == 0, "the last operation met its faults"
+        causes.clear()
+        proxy.spoil(method, fault, fault)
+
+    meets("GET")
+    assert store.get("k") == DATA
+    assert causes == {cause: 2}
+    meets("GET")
+    assert bytes(store.get_range("k", 1000, 2000)) == DATA[1000:2000]
+    meets("PUT")
+    store.put("new", DATA)
+    meets("HEAD")
+    assert store.stat("new").size == len(DATA)
+    meets("GET")
+    assert [info.key for info in store.list()] == ["k", "new"]
+    meets("PUT")
+    store.put("token", b"mine", if_absent=True)
+    assert store.get("token") == b"mine"
+    meets("DELETE")
+    store.delete("new")
+    assert [info.key for info in store.list()] == ["k", "token"]
+    assert proxy.faults_left == 0
+
+
+@pytest.mark.parametrize("cut", [faulty.cut_body, faulty.reset_body])
+def test_a_body_that_breaks_off_goes_on_where_it_broke(
+    store: Store, proxy: FaultyProxy, causes: Counter[str], cut: Callable[[int], faulty.Fault]
+) -> None:
+    proxy.spoil("GET", cut(700_000), cut(0), cut(100_000))
+    assert store.get("k") == DATA
+    assert causes.total() == 3
+    assert len(proxy.seen) == 4
+    buffer = bytearray(500_000)
+    proxy.spoil("GET", cut(300_000), cut(1))
+    store.get_range("k", 1000, 501_000, into=memoryview(buffer))
+    assert buffer == DATA[1000:501_000]
+
+
+def test_a_body_is_never_put_together_from_two_versions(store: Store, proxy: FaultyProxy) -> None:
+    def cut_then_overwritten(request: faulty.Handler) -> None:
+        faulty.cut_body(700_000)(request)
+        boto3.Session().client("s3", endpoint_url=proxy.upstream).put_object(
+            Bucket=store.url.removeprefix("s3://"), Key="k", Body=DATA[::-1]
+        )
+
+    old = store.stat("k").etag
+    proxy.spoil("GET", cut_then_overwritten)
+    assert store.get("k") == DATA[::-1]
+    store.put("k", DATA)
+    proxy.spoil("GET", cut_then_overwritten)
+    with pytest.raises(ObjectChanged, match=f"expected etag {old}"):
+        store.get_range("k", 0, len(DATA), etag=old)
+
+
+def test_a_wrong_byte_under_a_right_checksum_is_read_again(
+    store: Store, proxy: FaultyProxy, causes: Counter[str]
+) -> None:
+    proxy.spoil("GET", faulty.flip_body)
+    assert store.get("k") == DATA
+    assert causes == {"short_body": 1}
+
+
+def test_a_silent_server_is_asked_again(
+    store: Store, proxy: FaultyProxy, causes: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "READ_SECONDS", 1)
+    store = open_store(store.url)
+    proxy.spoil("GET", faulty.stall)
+    assert bytes(store.get_range("k", 0, 10)) == DATA[:10]
+    assert causes == {"timeout": 1}
+
+
+def test_a_lost_answer_does_not_turn_the_winner_into_a_loser(store: Store, proxy: FaultyProxy) -> None:
+    proxy.spoil("PUT", faulty.lose_answer, faulty.reset)
+    etag = store.put("token", b"writer 1", if_absent=True)
+    assert store.stat("token").etag == etag
+
+
+def test_a_lost_answer_does_not_turn_a_loser_into_the_winner(store: Store, proxy: FaultyProxy) -> None:
+    store.put("token", b"writer 0", if_absent=True)
+    proxy.spoil("PUT", faulty.lose_answer)
+    with pytest.raises(FileExistsError, match="token"):
+        store.put("token", b"writer 1", if_absent=True)
+    assert store.get("token") == b"writer 0"
+
+
+def test_a_conflict_of_conditional_writers_is_tried_again(
+    store: Store, proxy: FaultyProxy, causes: Counter[str]
+) -> None:
+    proxy.spoil("PUT", faulty.says(409, "ConditionalRequestConflict"))
+    store.put("token", b"same", if_absent=True)
+    assert causes == {"conflict": 1}
+    proxy.spoil("PUT", faulty.says(409, "ConditionalRequestConflict"))
+    with pytest.raises(FileExistsError):
+        store.put("token", b"same", if_absent=True)
+
+
+def test_a_large_upload_outlives_faults_in_every_phase(
+    store: Store, proxy: FaultyProxy, tmp_path: Path
+) -> None:
+    data = DATA * 12 + b"end"
+    (tmp_path / "large").write_bytes(data)
+    small_parts = s3.S3Store(store.url.removeprefix("s3://"), part_bytes=5 << 20)
+    proxy.spoil("POST", faulty.slow_down)
+    proxy.spoil("PUT", faulty.reset, faulty.lose_answer, faulty.internal_error)
+    etag = small_parts.put_file("large", tmp_path / "large")
+    assert etag.endswith("-3")
+    proxy.spoil("GET", *[faulty.cut_body(3_000_000)] * 4)
+    assert store.get("large") == data
+    assert proxy.faults_left == 0
+
+
+def test_a_lost_answer_to_the_last_request_of_an_upload_is_success(store: Store, proxy: FaultyProxy) -> None:
+    def lose_the_second(request: faulty.Handler) -> None:
+        request.send(*request.forward())
+        proxy.spoil("POST", faulty.lose_answer)
+
+    small_parts = s3.S3Store(store.url.removeprefix("s3://"), part_bytes=5 << 20)
+    proxy.spoil("POST", lose_the_second)
+    etag = small_parts.put("large", DATA * 12)
+    assert proxy.faults_left == 0
+    assert store.stat("large").etag == etag
+    assert store.get("large") == DATA * 12
+
+
+def test_an_upload_that_fails_leaves_no_parts(store: Store, proxy: FaultyProxy, tmp_path: Path) -> None:
+    bucket = store.url.removeprefix("s3://")
+    small_parts = s3.S3Store(bucket, part_bytes=5 << 20)
+    proxy.spoil("PUT", faulty.says(403, "AccessDenied"))
+    with pytest.raises(PermissionError, match=f"^{store.url}/large: "):
+        small_parts.put("large", DATA * 12)
+    assert [info.key for info in store.list()] == ["k"]
+    client = boto3.Session().client("s3")
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
+
+
+def test_the_budget_ends_and_says_why(
+    store: Store, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAINER_RETRY_SECONDS", "0.5")
+    impatient = open_store(store.url)
+    proxy.spoil("GET", *[faulty.slow_down] * 1000)
+    with pytest.raises(
+        TimeoutError, match=rf"^{store.url}/k: gave up after \d+\.\d s: SlowDown \(503\): because$"
+    ):
+        impatient.get("k")
+
+
+def test_a_budget_that_is_no_number_is_refused(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAINER_RETRY_SECONDS", "a minute")
+    with pytest.raises(ConfigError, match=r"TRAINER_RETRY_SECONDS.*a minute"):
+        open_store(s3)
+
+
+def test_a_server_that_is_not_there_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_s3(monkeypatch, f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setattr(retry, "FIRST_CONTACT_SECONDS", 0.3)
+    monkeypatch.setenv("TRAINER_RETRY_SECONDS", "3600")
+    with pytest.raises(TimeoutError, match=r"^s3://bucket/k: .*http://127.0.0.1:\d+/.*AWS_ENDPOINT_URL"):
+        open_store("s3://bucket").get("k")
+
+
+def test_a_server_that_was_there_is_waited_for(
+    s3: str, moto: str, monkeypatch: pytest.MonkeyPatch, causes: Counter[str]
+) -> None:
+    monkeypatch.setattr(retry, "FIRST_CONTACT_SECONDS", 0.0)
+    with faulty_proxy(moto) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        store = open_store(s3)
+        store.put("k", b"x")
+        proxy.spoil("GET", faulty.reset, faulty.reset)
+        assert store.get("k") == b"x"
+    assert causes == {"connection": 2}
+
+
+def test_a_busy_server_and_thirty_two_readers(store: Store, proxy: FaultyProxy) -> None:
+    for fault in (faulty.slow_down, faulty.reset, faulty.cut_body(1000), faulty.internal_error):
+        proxy.spoil("GET", *[fault] * 8)
+
+    def read(number: int) -> bool:
+        start = number * 4000
+        return bytes(store.get_range("k", start, start + 4000)) == DATA[start : start + 4000]
+
+    with ThreadPoolExecutor(32) as pool:
+        assert all(pool.map(read, range(96)))
+    assert proxy.faults_left == 0
