@@ -101,7 +101,7 @@ def supervise(
     ranks: Annotated[str, typer.Option(help="Ranks in this pod; auto: one a GPU.")] = "auto",
 ) -> None:
     """Run as process 1 of a pod: start its ranks, form the gang, replace what dies."""
-    from trainer.cluster.wanted import pods_wanted
+    from trainer.cluster import wanted
     from trainer.config import load
     from trainer.training.launch import gpus, supervise_pod, this_command
 
@@ -110,7 +110,7 @@ def supervise(
     count = max(1, gpus()) if ranks == "auto" else int(ranks)
     run = load(config, recipe=recipe, sets=sets or ())
     command = [word if word != "supervise" else "train" for word in this_command()]
-    sys.exit(supervise_pod(run, ranks=count, command=command, wanted=pods_wanted()))
+    sys.exit(supervise_pod(run, ranks=count, command=command, wanted=wanted.from_environment()))
 
 
 @app.command()

@@ -20,7 +20,8 @@ def download_weights(store: Store, which: Which, destination: Path) -> Path:
         data = store.get(key)
     except FileNotFoundError:
         when = "its first epoch" if which == "best" else "its end"
-        raise DataError(f"{store.url} has no {which} weights yet", f"A run publishes them at {when}") from None
+        problem = f"{store.url} has no {which} weights yet"
+        raise DataError(problem, f"A run publishes them at {when}") from None
     partial = path.with_name(path.name + ".part")
     try:
         partial.write_bytes(data)
