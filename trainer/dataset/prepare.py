@@ -153,7 +153,7 @@ def divide(source: Source, validation: float | None, test: float | None, seed: i
             chosen = stratified(labels, share * everything / len(items), seed)
             if not chosen.any():
                 raise DataError(
-                    f"--{name}: {share} of {everything} images leaves none, as each class keeps one to train on",
+                    f"--{name}: {share} of {everything} images leaves none (each class keeps one)",
                     f"Add images, or set --{name} 0",
                 )
             splits[name] = [item for item, taken in zip(items, chosen, strict=True) if taken]

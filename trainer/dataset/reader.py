@@ -1,0 +1,220 @@
+"""Look-ahead: byte ranges of the store -> arrays of images, in the order of the run."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.dataset.fetching import Fetchers
+from trainer.dataset.index import Dataset, Split
+from trainer.dataset.order import BUDGET_BYTES, Order, Window
+from trainer.dataset.ranges import Range, plan
+from trainer.errors import ConfigError
+
+Images = NDArray[np.uint8]
+Rows = NDArray[np.int64]
+
+RANGE_BYTES = 8 << 20
+"""The sweet spot of S3 is 8 to 16 MB."""
+
+
+class Batch(NamedTuple):
+    """Rows of one step, or of one stretch of an evaluation (`step` counts those then).
+
+    `rows` int64 (n,), `images` uint8 (n, H, W, C), `labels` int32 (n,).
+    """
+
+    step: int
+    rows: Rows
+    images: Images
+    labels: NDArray[np.int32]
+
+
+@dataclass
+class Counters:
+    """What a reader did so far: bytes and ranges fetched, seconds that batches waited for them."""
+
+    bytes_read: int = 0
+    ranges_read: int = 0
+    seconds_waited: float = 0.0
+
+
+class Reader:
+    """The images of one rank.
+
+    A split that `order` calls small is fetched once and stays in memory. Of a larger one the windows of
+    `lanes` are fetched ahead, exactly their bytes, within `budget_bytes` (the windows of the current step
+    are held whatever it says). For evaluation no order is needed.
+
+    Iterators start their own threads, and end them when closed. What goes wrong in them is raised by the
+    iterator: DataError for an object that changed or is missing, or the store's own errors.
+    Raises ConfigError for a budget in which a small split does not fit.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: Split,
+        order: Order | None = None,
+        lanes: range | None = None,
+        *,
+        budget_bytes: int = BUDGET_BYTES,
+        threads: int = 8,
+    ) -> None:
+        self.dataset = dataset
+        self.split = split
+        self.counters = Counters()
+        self._order = order
+        self._lanes = lanes
+        self._budget = budget_bytes
+        self._thread_count = threads
+        self._shape = dataset.image_shape
+        self._kept: tuple[range, Images] | None = None
+        self._lock = threading.Lock()
+        size = split.rows * split.row_bytes
+        if order is not None and order.small and size > budget_bytes:
+            raise ConfigError(
+                f"The images of {split.name} take {size} bytes and the budget is {budget_bytes}",
+                "Give a larger budget, or a lower limit for splits that stay in memory",
+            )
+
+    @property
+    def batch_rows(self) -> int:
+        """The rows of this rank in each training batch."""
+        return len(self._lanes or ()) * (self._order.lane_rows if self._order else 0)
+
+    def batches(self, start_step: int, stop_step: int | None = None) -> Iterator[Batch]:
+        """The batches of this rank from `start_step` on, for ever or until `stop_step`, exclusive."""
+        if self._order is None or self._lanes is None:
+            raise ValueError("Expected a reader with an order and lanes, for training")
+        if self._order.small:
+            return self._from_memory(self._order, self._lanes, start_step, stop_step)
+        return self._from_windows(self._order, self._lanes, start_step, stop_step)
+
+    def batches_of(self, rows: range, size: int) -> Iterator[Batch]:
+        """Consecutive rows in batches of `size`, the last one shorter; `step` counts them from 0.
+
+        Rows that fit into the budget stay in memory, for the next time.
+        """
+        if len(rows) * self.split.row_bytes <= self._budget:
+            images = self._keep(rows) if rows else np.empty((0, *self._shape), np.uint8)
+            for step, start in enumerate(range(0, len(rows), size)):
+                taken = np.arange(rows.start + start, min(rows.start + start + size, rows.stop))
+                yield self._batch(step, taken, images[start : start + size])
+        else:
+            yield from self._in_sequence(rows, size)
+
+    def _from_memory(self, order: Order, lanes: range, step: int, stop: int | None) -> Iterator[Batch]:
+        images = self._keep(range(self.split.rows))
+        while stop is None or step < stop:
+            rows = order.rows(step, lanes)
+            yield self._batch(step, rows, images[rows])
+            step += 1
+
+    def _keep(self, rows: range) -> Images:
+        """Fetch consecutive rows, unless they are there from the last time."""
+        if self._kept is None or self._kept[0] != rows:
+            self._kept = None
+            images = self._buffer(len(rows))
+            with Fetchers(self._thread_count) as fetchers:
+                self._wait(self._fetch(fetchers, np.arange(rows.start, rows.stop), images))
+            self._kept = (rows, images)
+        return self._kept[1]
+
+    def _from_windows(self, order: Order, lanes: range, step: int, stop: int | None) -> Iterator[Batch]:
+        upcoming = order.windows(step, lanes, stop)
+        following = next(upcoming, None)
+        loading: deque[_Loading] = deque()
+        current: dict[int, _Loading] = {}
+        held = 0
+        count = order.lane_rows
+        with Fetchers(self._thread_count) as fetchers:
+            while stop is None or step < stop:
+                for lane in lanes:
+                    if lane in current and current[lane].window.stop_step <= step:
+                        held -= current.pop(lane).images.nbytes
+                while following is not None and (
+                    following.first_step <= step
+                    or (
+                        held + len(following.rows) * self.split.row_bytes <= self._budget
+                        and following.first_step < step + order.steps_per_epoch
+                    )
+                ):
+                    images = self._buffer(len(following.rows))
+                    held += images.nbytes
+                    loading.append(_Loading(following, images, self._fetch(fetchers, following.rows, images)))
+                    following = next(upcoming, None)
+                while loading and loading[0].window.first_step <= step:
+                    entry = loading.popleft()
+                    self._wait(entry.futures)
+                    current[entry.window.lane] = entry
+                rows = np.empty(len(lanes) * count, np.int64)
+                taken = self._buffer(len(rows))
+                for place, lane in enumerate(lanes):
+                    window, into = current[lane].window, slice(place * count, (place + 1) * count)
+                    places = window.at(step, count)
+                    rows[into] = window.rows[places]
+                    np.take(current[lane].images, places, axis=0, out=taken[into], mode="clip")
+                yield self._batch(step, rows, taken)
+                step += 1
+
+    def _in_sequence(self, rows: range, size: int) -> Iterator[Batch]:
+        # Several batches at once where they are small, for ranges of a good size.
+        block = size * max(1, RANGE_BYTES // (size * self.split.row_bytes))
+        ahead = max(2, self._budget // (block * self.split.row_bytes))
+        starts = deque(range(rows.start, rows.stop, block))
+        loading: deque[tuple[Rows, Images, list[Future[None]]]] = deque()
+        step = 0
+        with Fetchers(self._thread_count) as fetchers:
+            while starts or loading:
+                while starts and len(loading) < ahead:
+                    start = starts.popleft()
+                    taken = np.arange(start, min(start + block, rows.stop))
+                    images = self._buffer(len(taken))
+                    loading.append((taken, images, self._fetch(fetchers, taken, images)))
+                taken, images, futures = loading.popleft()
+                self._wait(futures)
+                for first in range(0, len(taken), size):
+                    yield self._batch(step, taken[first : first + size], images[first : first + size])
+                    step += 1
+
+    def _fetch(self, fetchers: Fetchers, rows: Rows, images: Images) -> list[Future[None]]:
+        """Begin to fetch `rows` into `images`, (n, H, W, C)."""
+        buffer = images.data.cast("B")
+        ranges = plan(self.split.chunks, self.split.row_bytes, rows, RANGE_BYTES)
+        return [fetchers.submit(partial(self._read, buffer, part)) for part in ranges]
+
+    def _read(self, buffer: memoryview, part: Range) -> None:
+        start = part.place * self.split.row_bytes
+        into = buffer[start : start + part.stop - part.start]
+        self.split.read(part.number, part.start, part.stop, into=into)
+        with self._lock:
+            self.counters.bytes_read += part.stop - part.start
+            self.counters.ranges_read += 1
+
+    def _wait(self, futures: list[Future[None]]) -> None:
+        start = time.perf_counter()
+        try:
+            for future in futures:
+                future.result()
+        finally:
+            self.counters.seconds_waited += time.perf_counter() - start
+
+    def _buffer(self, rows: int) -> Images:
+        return np.empty((rows, *self._shape), np.uint8)
+
+    def _batch(self, step: int, rows: Rows, images: Images) -> Batch:
+        return Batch(step, rows, images, self.split.labels[rows].astype(np.int32))
+
+
+class _Loading(NamedTuple):
+    window: Window
+    images: Images
+    futures: list[Future[None]]
