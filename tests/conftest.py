@@ -10,9 +10,14 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 START_SECONDS = 60
 PR_SET_PDEATHSIG = 1
@@ -89,12 +94,18 @@ def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str, key: str = "test", se
 
 def fresh_bucket(monkeypatch: pytest.MonkeyPatch, endpoint: str, key: str, secret: str) -> str:
     """`s3://bucket`, newly made at `endpoint`, which the environment now names."""
-    import boto3
-
     use_s3(monkeypatch, endpoint, key, secret)
     bucket = f"test-{uuid.uuid4().hex}"
-    boto3.Session().client("s3").create_bucket(Bucket=bucket)
+    client(endpoint, key, secret).create_bucket(Bucket=bucket)
     return f"s3://{bucket}"
+
+
+@cache
+def client(endpoint: str, key: str = "test", secret: str = "test") -> "S3Client":
+    """Plain boto3, to look at a server from outside."""
+    import boto3
+
+    return boto3.Session(key, secret, region_name="us-east-1").client("s3", endpoint_url=endpoint)
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import boto3
 import pytest
 
-from tests.conftest import free_port, use_s3
+from tests.conftest import client, free_port, use_s3
 from tests.storage import faulty
 from tests.storage.faulty import FaultyProxy, faulty_proxy
 from trainer.errors import ConfigError
@@ -110,9 +109,8 @@ def test_a_body_that_breaks_off_goes_on_where_it_broke(
 def test_a_body_is_never_put_together_from_two_versions(store: Store, proxy: FaultyProxy) -> None:
     def cut_then_overwritten(request: faulty.Handler) -> None:
         faulty.cut_body(700_000)(request)
-        boto3.Session().client("s3", endpoint_url=proxy.upstream).put_object(
-            Bucket=store.url.removeprefix("s3://"), Key="k", Body=DATA[::-1]
-        )
+        bucket = store.url.removeprefix("s3://")
+        client(proxy.upstream).put_object(Bucket=bucket, Key="k", Body=DATA[::-1])
 
     old = store.stat("k").etag
     proxy.spoil("GET", cut_then_overwritten)
@@ -201,8 +199,7 @@ def test_an_upload_that_fails_leaves_no_parts(store: Store, proxy: FaultyProxy, 
     with pytest.raises(PermissionError, match=f"^{store.url}/large: "):
         small_parts.put("large", DATA * 12)
     assert [info.key for info in store.list()] == ["k"]
-    client = boto3.Session().client("s3")
-    assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
+    assert "Uploads" not in client(proxy.upstream).list_multipart_uploads(Bucket=bucket)
 
 
 def test_the_budget_ends_and_says_why(

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -234,9 +235,16 @@ class S3Store:
         return f"{self.url}/{key}"
 
 
+@cache
+def _models() -> Any:
+    """botocore's descriptions of the protocol, read once a process: they are most of a session's cost."""
+    return Session().get_component("data_loader")
+
+
 def _connect(url: str) -> "S3Client":
     try:
         settings = Session()
+        settings.register_component("data_loader", _models())
         session = boto3.Session(botocore_session=settings)
         # Attempts are ours alone: botocore's know neither the body that breaks off nor a budget in seconds.
         config = Config(
