@@ -156,7 +156,8 @@ def review(gang: Gang, *, now: float, wanted: int, token: str) -> Gang:
         gang = replace(gang, ending=_ending(gang, gang.generation, now, wanted))
     if (gang.generation is None or gang.ending) and not missing(gang, now=now, wanted=wanted):
         members = [gang.members[index] for index in range(wanted)]
-        number = 1 + max(member.number for member in gang.members.values())
+        last = gang.generation.number if gang.generation else 0
+        number = 1 + max(last, *(member.number for member in gang.members.values()))
         seats = tuple(Seat(member.index, member.uid, member.ranks) for member in members)
         return replace(gang, generation=Generation(f"{number}-{token}", number, seats), ending=None)
     return gang

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from trainer.distribution.coordinator import Coordinator, serve
-from trainer.distribution.endpoint import Endpoint
 from trainer.distribution.environment import rank_environment
 from trainer.distribution.gang import Answer, End, Generation, How, Member, Run, State, Wait
 from trainer.distribution.member import Direct, Line, Remote
@@ -22,6 +22,9 @@ from trainer.distribution.ranks import Ranks, reap_orphans
 from trainer.distribution.refreshed import Refreshed
 from trainer.distribution.restarts import Failures, Verdict, judge
 from trainer.errors import AGAIN, FINISHED, WRONG, ConfigError
+
+if TYPE_CHECKING:
+    from trainer.distribution.endpoint import Endpoint
 
 log = logging.getLogger("trainer.supervisor")
 
@@ -285,9 +288,8 @@ class _Supervisor:
             coordinator = self._coordinator = Coordinator(lambda: 1)
             stack.callback(coordinator.close)
             return Direct(coordinator)
-        wanted: Callable[[], int] = lambda: pods.count
-        if pods.wanted:
-            wanted = Refreshed(pods.wanted, pods.count, every=5.0, what="the number of pods wanted")
+        read = pods.wanted or (lambda: pods.count)
+        wanted = Refreshed(read, pods.count, every=5.0, what="the number of pods wanted")
         coordinator = self._coordinator = Coordinator(wanted, host="")
         stack.callback(coordinator.close)
         try:
@@ -298,10 +300,12 @@ class _Supervisor:
         stack.callback(server.shutdown)
         return Direct(coordinator, pods.coordinator)
 
-    def _serve_metrics(self, stack: ExitStack) -> Endpoint | None:
+    def _serve_metrics(self, stack: ExitStack) -> "Endpoint | None":
         port = self._options.metrics_port
         if port is None:
             return None
+        from trainer.distribution.endpoint import Endpoint
+
         try:
             endpoint = Endpoint(port, waiting_for=lambda: self._waiting_for)
         except OSError as error:
