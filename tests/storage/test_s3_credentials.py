@@ -9,6 +9,7 @@ import pytest
 
 from tests.storage import faulty
 from tests.storage.faulty import FaultyProxy, faulty_proxy
+from trainer.errors import ConfigError
 from trainer.storage import Store, open_store
 
 Ask = Callable[[Store], object]
@@ -146,6 +147,29 @@ class TestOnAServerThatChecks:
     def test_a_missing_bucket(self, strict_s3: str, ask: Ask) -> None:
         with pytest.raises(FileNotFoundError, match="there is no bucket 'no-such-bucket'"):
             ask(open_store("s3://no-such-bucket"))
+
+
+def test_a_web_identity_is_enough(
+    s3: str, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A pod's service account token is exchanged for keys (IRSA), and these sign the request."""
+    (tmp_path / "token").write_text("a.service.account.token")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/cars")
+    open_store(s3).put("k", b"x")
+    exchange, put = proxy.headers_seen
+    assert "Authorization" not in exchange
+    assert "Credential=ASIA" in put["Authorization"]
+
+
+def test_a_server_without_tls_is_no_passing_fault(
+    s3: str, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url.replace("http:", "https:"))
+    with pytest.raises(ConfigError, match=f"^{s3}/k: .*https://"):
+        open_store(s3).get("k")
 
 
 def test_a_profile_is_enough(s3: str, moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

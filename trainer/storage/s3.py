@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -41,13 +41,11 @@ class S3Store:
     profiles, web identity (IRSA), instance metadata. Requests are signed or not made at all.
     """
 
-    def __init__(
-        self, bucket: str, prefix: str = "", *, retries: float | None = None, part_bytes: int = PART_BYTES
-    ) -> None:
+    def __init__(self, bucket: str, prefix: str = "", *, part_bytes: int = PART_BYTES) -> None:
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._bucket = bucket
         self._root = f"{prefix}/" if prefix else ""
-        self._retry_seconds = retry_seconds() if retries is None else retries
+        self._retry_seconds = retry_seconds()
         self._part_bytes = part_bytes
         self._renewing = threading.Lock()
         self._client = _connect(self.url)
@@ -83,8 +81,10 @@ class S3Store:
             )
         except FileExistsError:
             # An earlier attempt may have been carried out, its answer lost: then what is there is ours.
-            if patience.causes - {"conflict", "throttled"} and self.get(key) == body:
-                return self.stat(key).etag
+            if patience.causes - {"conflict", "throttled"}:
+                with suppress(FileNotFoundError):
+                    if self.get(key) == body:
+                        return self.stat(key).etag
             raise
         return _etag(answer)
 
