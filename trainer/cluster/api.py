@@ -103,13 +103,15 @@ class Cluster:
             words: dict[str, Any] = {"follow": follow, "timestamps": True, "container": "trainer"}
             if since_seconds is not None:
                 words["since_seconds"] = since_seconds
-            # Between two lines of a long epoch nothing comes: no read timeout.
-            words |= {**_PLAIN, "_request_timeout": (5, None) if follow else _TIMEOUT}
+            # Between two lines of a long epoch nothing comes.
+            words |= {**_PLAIN, "_request_timeout": (5, 3600) if follow else _TIMEOUT}
             response = self._core.read_namespaced_pod_log(pod, self.namespace, **words)
             try:
                 for line in _lines(response):
                     time, _, text = line.partition(" ")
-                    yield time, text
+                    # What has no time is the kubelet's own complaint about the log, not a line of it.
+                    if time[:1].isdigit() and time.endswith("Z"):
+                        yield time, text
             finally:
                 response.release_conn()
 

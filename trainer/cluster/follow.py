@@ -63,6 +63,12 @@ def look(cluster: Cluster, release: str) -> Release:
     return found
 
 
+def _later(written: str, shown: str) -> bool:
+    """RFC 3339 in UTC, with any number of digits after the second."""
+    (one, _, more), (other, _, rest) = written.rstrip("Z").partition("."), shown.rstrip("Z").partition(".")
+    return (one, more.ljust(9, "0")) > (other, rest.ljust(9, "0"))
+
+
 class _Place:
     """Where we are in which pod's log."""
 
@@ -86,14 +92,13 @@ class _Place:
             if self._uid:
                 say(f"{self._name} is gone; here is {pod.name}" + (f" on {pod.node}" if pod.node else ""))
             self._uid, self._name, self._time, self._said = pod.uid, pod.name, "", ()
-        since = None
-        if self._time:
+        since, shown = None, self._time
+        if shown:
             # A connection that was cut in mid-log: again from a little before, without what was shown.
-            shown = datetime.fromisoformat(self._time[:26].rstrip("Z") + "+00:00")
-            since = int((datetime.now(UTC) - shown).total_seconds()) + 2
+            since = int((datetime.now(UTC) - datetime.fromisoformat(shown)).total_seconds()) + 2
         try:
             for written, line in cluster.log(pod.name, follow=follow, since_seconds=since):
-                if written > self._time:
+                if not shown or _later(written, shown):
                     self._time = written
                     yield line
         except NotThere:

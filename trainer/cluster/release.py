@@ -178,6 +178,8 @@ def _trouble(status: Mapping[str, Any], state: Mapping[str, Any], phase: str) ->
         terminated = state.get("terminated") or {}
         if not terminated:
             return f"failed: {status.get('reason', '')} {status.get('message', '')}".strip()
+        if terminated["exitCode"] == AGAIN:
+            return f"has stopped, to go on where it was (exit code {AGAIN})"
         words = str(terminated.get("message", "")).strip().splitlines()
         last = f": {words[-1]}" if words else ""
         signal = terminated.get("reason") if terminated.get("reason") not in (None, "Error") else ""
