@@ -149,10 +149,9 @@ def _state(conditions: Mapping[str, Any]) -> State:
 
 def _reason(conditions: Mapping[str, Any], pods: Iterable[Pod]) -> str:
     condition = conditions.get("Failed") or conditions["FailureTarget"]
-    said = [pod.trouble for pod in pods if pod.exit_code not in (None, 0, AGAIN)]
-    return "; ".join(
-        [f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": "), *said[:1]]
-    )
+    said = [f"pod {pod.index} {pod.trouble}" for pod in pods if pod.exit_code not in (None, 0, AGAIN)]
+    job = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
+    return f"{said[0]} ({job})" if said else job
 
 
 def _waits(pods: Mapping[int, Pod], wanted: int, warnings: Sequence[Mapping[str, Any]]) -> Iterable[str]:
