@@ -7,6 +7,7 @@ from typing import Any
 
 from trainer.config import parse_set, read_yaml
 from trainer.inference import config as configuration
+from trainer.observability.quiet import quiet_import
 
 
 def main(path: Path | None, given: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
@@ -19,7 +20,8 @@ def main(path: Path | None, given: Mapping[str, Any], sets: Sequence[str]) -> di
     for assignment in sets:
         values |= parse_set(assignment)
     config = configuration.parse(values, str(path) if path else "the command")
-    from trainer.inference.predict import predict
+    with quiet_import():
+        from trainer.inference.predict import predict
 
     pod, pods = int(os.environ.get("JOB_COMPLETION_INDEX", "0")), int(os.environ.get("TRAINER_PODS", "1"))
     tally = predict(config, pod=pod, pods=pods)

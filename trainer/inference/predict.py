@@ -49,7 +49,7 @@ class Predictor:
         model = self.config.model
         self.model = models.build(model.name, (height, width, channels), len(self.classes), model.options)
         _load_weights(self.model, store, f"weights/{weights}.weights.h5")
-        self.preprocessing = Preprocessing.from_config(self.config.data, self.size)
+        self.preprocessing = Preprocessing(self.config.data.standardize, **document["pixels"])
 
     def probabilities(self, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.float32]:
         """(n, H, W, 3) uint8 -> (n, classes) float32, in batches padded to one compiled shape."""

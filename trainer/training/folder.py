@@ -42,12 +42,14 @@ def check_identity(store: Store, plan: Plan) -> None:
 
 def claim(store: Store, plan: Plan) -> None:
     """Writes run.json where there is none; the folder is this run's from then on."""
+    train = plan.dataset.split("train")
     document = {
         "version": FORMAT,
         "identity": plan.identity,
         "config": plan.config.model_dump(mode="json"),
         "classes": list(plan.dataset.classes),
         "image_shape": list(plan.image_shape),
+        "pixels": {"mean": train.mean, "std": train.std},
         "versions": versions(),
     }
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from trainer.config import RunConfig
 from trainer.distribution import is_rank, pods
 from trainer.observability import metrics
+from trainer.observability.quiet import quiet_import
 from trainer.storage import Store, open_store
 from trainer.storage.retry import on_retry
 from trainer.training import folder
@@ -83,8 +84,9 @@ def _train(config: RunConfig, size: int) -> int:
     checked = _check(config, size)
     if checked is None:
         return 0
-    from trainer.distribution import connect
-    from trainer.training.run import train
+    with quiet_import():
+        from trainer.distribution import connect
+        from trainer.training.run import train
 
     train(*checked, connect(), stop)
     return 0
