@@ -19,7 +19,7 @@ from trainer.errors import WRONG, ConfigError, DataError
 
 def with_h5py(dataset: Dataset, name: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """A split's images, labels and names, read by HDF5 from its files."""
-    root = Path(urlparse(dataset.url if "://" in dataset.url else f"file://{dataset.url}").path)
+    root = Path(urlparse(dataset.url).path)
     images, labels, names = [], [], []
     for shard in dataset.splits[name].objects:
         with h5py.File(root / shard.key) as file:

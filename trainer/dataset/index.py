@@ -132,10 +132,11 @@ def open_dataset(url: str) -> Dataset:
         made = dict(manifest["made"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
-            f"{url}/{MANIFEST} is not whole: {type(error).__name__} {error}", "Prepare the dataset again"
+            f"{store.url}/{MANIFEST} is not whole: {type(error).__name__} {error}",
+            "Prepare the dataset again",
         ) from error
     return Dataset(
-        url=url,
+        url=store.url,
         store=store,
         version=manifest["version"],
         classes=classes,

@@ -71,6 +71,7 @@ class Reader:
         self.dataset = dataset
         self.split = split
         self.counters = Counters()
+        self.failure: Exception | None = None
         self._order = order
         self._lanes = lanes
         self._budget = budget_bytes

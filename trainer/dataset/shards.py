@@ -138,7 +138,12 @@ def _write(
 
     encoded = np.array([name.encode(errors="surrogateescape") for name in names], np.bytes_)
     per_chunk = min(per_chunk, len(images))
-    with h5py.File(path, "w", libver="latest") as file:
+    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    creation.set_obj_track_times(False)  # the same images make the same bytes
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    # The newest layout keeps the index of chunks small and at the head of the file.
+    access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
+    with h5py.File(h5py.h5f.create(bytes(path), h5py.h5f.ACC_TRUNC, creation, access)) as file:
         file.create_dataset("labels", data=labels)
         file.create_dataset("names", data=encoded)
         written = file.create_dataset("images", data=images, chunks=(per_chunk, *images.shape[1:]))
