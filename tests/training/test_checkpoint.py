@@ -36,7 +36,7 @@ def arrays() -> dict[str, np.ndarray[Any, Any]]:
         "transposed": draw.normal(size=(40, 50)).T,
         "every_third": np.arange(1000, dtype=np.int32)[::3],
         "reversed": np.arange(10.0)[::-1],
-        "model/größe/kernel:0": np.float64([-0.0, math.inf]),
+        "model/größe/kernel:0": np.array([-0.0, math.inf]),
     }
 
 

@@ -28,19 +28,23 @@ from trainer.training.flat import Bytes, Layout
 from trainer.training.restore import Restored, Skipped, restore
 from trainer.training.retention import ORPHAN_AGE, READ_AGE, Retention, plan
 from trainer.training.snapshot import State, describe, pack, unpack
+from trainer.training.verify import Listed, list_checkpoints, verify
 
 __all__ = [
     "Checkpoints",
     "Fence",
+    "Listed",
     "Restored",
     "Skipped",
     "State",
     "Superseded",
+    "list_checkpoints",
     "pack",
     "plan",
     "publish",
     "restore",
     "unpack",
+    "verify",
 ]
 
 log = logging.getLogger(__name__)

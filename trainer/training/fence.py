@@ -36,6 +36,9 @@ class Fence:
     def take(cls, store: Store, holder: Mapping[str, Any]) -> "Fence":
         """Writes the token after the highest, with `holder` (JSON's kinds), the time and a name of its own.
 
+        Who is superseded while taking it learns so at the first `check`: two that start at once do not
+        chase each other upwards.
+
         Raises Interrupted when others win a hundred times in a row, else only the store's errors.
         """
         token = dict(holder) | {"taken_at": datetime.now(UTC).isoformat(), "token": secrets.token_hex(8)}
@@ -47,10 +50,7 @@ class Fence:
                 store.put(key(number), data, if_absent=True)
             etag = _tokens(store).get(number, "")
             if store.get(key(number)) == data:
-                fence = cls(store, number, etag)
-                with suppress(Superseded):
-                    fence.check()
-                    return fence
+                return cls(store, number, etag)
         raise Interrupted(
             f"{store.url}: {ATTEMPTS} tokens in a row were taken by others",
             "Look in generations/ for who else runs this run, stop them, and start it again",

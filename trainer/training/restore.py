@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,7 +36,7 @@ class Restored(State):
     skipped: list[Skipped] = field(default_factory=list)
 
 
-class _Vanished(Exception):
+class Vanished(Exception):
     """Retention removed the checkpoint while it was read: the listing is out of date."""
 
 
@@ -54,7 +55,7 @@ def restore(store: Store, *, workers: int = WORKERS) -> Restored | None:
     for _ in range(ROUNDS):
         try:
             return _restore_listed(store, survey(store), workers, said)
-        except _Vanished as gone:
+        except Vanished as gone:
             log.info("the %s was removed while it was read; looking again", gone)
     raise Interrupted(
         f"{store.url}: checkpoints were removed {ROUNDS} times while they were read",
@@ -73,7 +74,7 @@ def _restore_listed(
                 raise Damaged(f"no {COMMIT}: it was never finished, or is being removed")
             committed += 1
             commit = read_commit(store, attempt)
-            check_sizes(store, commit, sizes)
+            check_sizes(store, commit, commit.parts, sizes)
             state, buffer = _read(store, commit, workers)
             layout, step, values = read_description(state, attempt.key(STATE))
             return Restored(step, layout.views(buffer), values, attempt, skipped)
@@ -92,19 +93,19 @@ def _restore_listed(
 
 
 def read_commit(store: Store, attempt: Attempt) -> Commit:
-    """Raises Damaged, RunError (newer format), or _Vanished when it is no longer there."""
+    """Raises Damaged, RunError (newer format), or Vanished when it is no longer there."""
     try:
         return Commit.loads(attempt, store.get(attempt.key(COMMIT)))
     except FileNotFoundError:
-        raise _Vanished(attempt) from None
+        raise Vanished(attempt) from None
 
 
-def check_sizes(store: Store, commit: Commit, sizes: dict[str, int]) -> None:
-    """Raises Damaged when an object is missing or of another size, _Vanished when the commit went too.
+def check_sizes(store: Store, commit: Commit, parts: Iterable[Part], sizes: dict[str, int]) -> None:
+    """Raises Damaged when one of `parts` is missing or of another size, Vanished when the commit went too.
 
     A listing is not of one moment, so whatever looks wrong in it is asked for again.
     """
-    for part in commit.parts:
+    for part in parts:
         if sizes.get(part.name) == part.size:
             continue
         try:
@@ -116,7 +117,7 @@ def check_sizes(store: Store, commit: Commit, sizes: dict[str, int]) -> None:
 
 
 def read_part(store: Store, commit: Commit, part: Part, into: memoryview) -> None:
-    """Reads one object into `into` (its size in bytes). Raises Damaged, _Vanished or the store's errors."""
+    """Reads one object into `into` (its size in bytes). Raises Damaged, Vanished or the store's errors."""
     try:
         store.get_range(commit.attempt.key(part.name), 0, part.size, into=into)
     except FileNotFoundError:
@@ -131,7 +132,7 @@ def _missing(store: Store, commit: Commit, part: Part) -> Exception:
     try:
         store.stat(commit.attempt.key(COMMIT))
     except FileNotFoundError:
-        return _Vanished(commit.attempt)
+        return Vanished(commit.attempt)
     return Damaged(f"{part.name} is missing")
 
 

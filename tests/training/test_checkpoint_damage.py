@@ -1,0 +1,177 @@
+"""A checkpoint that was changed after its commit is never restored, and everyone is told."""
+
+import itertools
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trainer.errors import RunError
+from trainer.storage import Store, open_store
+from trainer.training.checkpoint import Checkpoints, Fence, State, list_checkpoints, restore, verify
+from trainer.training.commit import survey
+
+NAMES = ["arrays-00000.bin", "arrays-00001.bin", "arrays-00002.bin", "state.json", "commit.json"]
+
+
+def state(step: int) -> State:
+    return State(step, {"w": np.full(300, step, np.float64)}, {"step": step, "text": "x" * 50})
+
+
+def save(store: Store, *steps: int) -> None:
+    with Checkpoints(store, Fence.take(store, {}), piece_bytes=1000) as checkpoints:
+        for step in steps:
+            checkpoints.save(state(step), wait=True)
+
+
+def flip(store: Store, key: str, at: int = 11, bits: int = 1) -> None:
+    data = bytearray(store.get(key))
+    data[at] ^= bits
+    store.put(key, bytes(data))
+
+
+def truncate(store: Store, key: str) -> None:
+    store.put(key, store.get(key)[:-1])
+
+
+def lengthen(store: Store, key: str) -> None:
+    store.put(key, store.get(key) + b"\n")
+
+
+def empty(store: Store, key: str) -> None:
+    store.put(key, b"")
+
+
+def delete(store: Store, key: str) -> None:
+    store.delete(key)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("harm", [flip, truncate, lengthen, empty, delete])
+def test_restore_says_what_is_damaged_and_uses_the_one_before(
+    store_url: str, name: str, harm: Callable[[Store, str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    store = open_store(store_url)
+    save(store, 1, 2, 3)
+    newest = next(iter(survey(store)))
+    harm(store, newest.key(name))
+
+    restored = restore(store)
+
+    assert restored is not None
+    assert restored.step == 2
+    assert (restored.arrays["w"] == 2).all()
+    (skipped,) = restored.skipped
+    assert skipped.attempt == newest
+    assert name in skipped.reason
+    (warning,) = caplog.messages
+    assert "step 3" in warning
+    assert skipped.reason in warning
+
+    if (name, harm) != ("commit.json", delete):
+        problems = {found.step: found.problems for found in verify(store)}
+        assert problems.pop(3)[0] == skipped.reason
+        assert problems == {2: (), 1: ()}
+
+
+def test_no_changed_byte_of_a_commit_goes_unseen(tmp_path: Any) -> None:
+    store = open_store(str(tmp_path))
+    save(store, 1, 2)
+    key = next(iter(survey(store))).key("commit.json")
+    whole = store.get(key)
+    for at, bits in itertools.product(range(0, len(whole), 3), (1, 2, 32)):
+        flip(store, key, at, bits)
+        restored = restore(store)
+        assert restored is not None, (at, bits)
+        assert restored.step == 1, (at, bits)
+        store.put(key, whole)
+
+
+def test_several_damaged_ones_are_skipped_one_by_one(tmp_path: Any) -> None:
+    store = open_store(str(tmp_path))
+    save(store, 1, 2, 3)
+    third, second, _ = survey(store)
+    flip(store, third.key("state.json"))
+    delete(store, second.key("arrays-00001.bin"))
+    restored = restore(store)
+    assert restored is not None
+    assert (restored.step, [s.attempt.step for s in restored.skipped]) == (1, [3, 2])
+
+
+def test_commits_of_which_none_is_whole_are_an_error_and_no_fresh_start(tmp_path: Any) -> None:
+    store = open_store(str(tmp_path))
+    save(store, 1, 2)
+    for attempt in survey(store):
+        flip(store, attempt.key("arrays-00000.bin"))
+    with pytest.raises(RunError, match=r"none of its 2 committed checkpoints is whole.*sha256") as failure:
+        restore(store)
+    assert failure.value.remedy
+
+
+def test_an_unfinished_first_save_is_a_fresh_start(tmp_path: Any) -> None:
+    store = open_store(str(tmp_path))
+    save(store, 1)
+    delete(store, next(iter(survey(store))).key("commit.json"))
+    assert restore(store) is None
+
+
+def test_a_newer_format_is_refused_by_both_versions(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(str(tmp_path))
+    save(store, 1)
+    monkeypatch.setattr("trainer.training.commit.FORMAT", 3)
+    save(store, 2)
+    with pytest.raises(RunError, match=r"format 3.*up to 1"):
+        restore(store)
+    assert "format 3" in verify(store)[0].problems[0]
+
+
+class Failing:
+    """A store of which one method fails."""
+
+    def __init__(self, store: Store, method: str, error: Exception) -> None:
+        self.store, self.method, self.error = store, method, error
+
+    def __getattr__(self, name: str) -> Any:
+        def fail(*args: Any, **options: Any) -> Any:
+            raise self.error
+
+        return fail if name == self.method else getattr(self.store, name)
+
+
+@pytest.mark.parametrize("method", ["list", "get", "get_range"])
+@pytest.mark.parametrize("error", [TimeoutError("no answer"), PermissionError("access denied")])
+def test_a_store_that_does_not_answer_is_no_damage(tmp_path: Any, method: str, error: Exception) -> None:
+    store = open_store(str(tmp_path))
+    save(store, 1, 2)
+    with pytest.raises(type(error)):
+        restore(Failing(store, method, error))  # type: ignore[arg-type]
+
+
+def test_the_list_of_checkpoints(store_url: str) -> None:
+    store = open_store(store_url)
+    save(store, 1, 2)
+    save(store, 3)
+    delete(store, next(iter(survey(store))).key("commit.json"))
+    store.put("checkpoints/notes.txt", b"of a person")
+    listed = list_checkpoints(store)
+    assert [(c.step, c.generation, c.committed) for c in listed] == [
+        (3, 2, False),
+        (2, 1, True),
+        (1, 1, True),
+    ]
+    assert listed[1].problems == ()
+    assert listed[1].objects == len(NAMES)
+    assert listed[1].size > 300 * 8
+    assert restore(store) is not None
+
+
+def test_a_run_that_was_copied_elsewhere_is_whole(tmp_path: Any) -> None:
+    save(open_store(str(tmp_path / "a")), 1)
+    (tmp_path / "a").rename(tmp_path / "b")
+    restored = restore(open_store(str(tmp_path / "b")))
+    assert restored is not None
+    assert json.dumps(restored.values)
