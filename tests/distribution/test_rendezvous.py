@@ -36,6 +36,13 @@ def test_values_come_back_as_they_went(store: Rendezvous) -> None:
     assert ask(store.port, "GET", "/global/0") == (200, b"")
 
 
+def test_a_scope_lists_its_keys(store: Rendezvous) -> None:
+    for path in ("/meet/0", "/meet/10", "/meetings/3"):
+        ask(store.port, "PUT", path)
+    assert ask(store.port, "GET", "/meet/") == (200, b"0\n10")
+    assert ask(store.port, "GET", "/other/") == (200, b"")
+
+
 def test_delete_of_a_key_that_may_not_be_there(store: Rendezvous) -> None:
     ask(store.port, "PUT", "/global/0", b"x")
     assert ask(store.port, "DELETE", "/global/0") == (200, b"")

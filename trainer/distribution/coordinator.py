@@ -19,6 +19,7 @@ from trainer.distribution.rendezvous import Rendezvous
 
 log = logging.getLogger("trainer.coordinator")
 
+_LONGEST = 64 * 1024
 _SAY_AFTER = 2.0
 _SAY_AGAIN = 30.0
 
@@ -107,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 30
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.rfile.read(min(_LONGEST, int(self.headers.get("Content-Length") or 0)))
         try:
             member = decode_member(body)
         except (ValueError, TypeError, KeyError):

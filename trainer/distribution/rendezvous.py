@@ -1,8 +1,9 @@
 """Where the ranks of one generation find each other: the key-value store that Horovod's Gloo talks to.
 
 Horovod 0.28.1 (`common/gloo/http_store.cc`) sends one HTTP request a connection to `/scope/key`: PUT stores,
-GET gives the value or 404, DELETE says that a rank needs its key no more; it aborts on any other answer.
-Horovod's scopes carry no generation, so a server is never used twice.
+GET gives the value or 404, DELETE says that a rank needs its key no more; any other answer aborts the rank.
+Horovod's scopes carry no generation, so a server is never used twice. Ours besides: GET of `/scope/` lists the
+keys, a line each.
 """
 
 import http.client
@@ -24,6 +25,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         with self.server.lock:
             value = self.server.values.get(self.path)
+            if self.path.endswith("/"):
+                keys = (path for path in self.server.values if path.startswith(self.path))
+                value = "\n".join(path.removeprefix(self.path) for path in keys).encode()
         self._answer(404 if value is None else 200, value or b"")
 
     def do_PUT(self) -> None:
@@ -99,33 +103,35 @@ def meet(timeout: float = 600.0, *, stopping: Callable[[], bool] = lambda: False
     host, port = os.environ["HOROVOD_GLOO_RENDEZVOUS_ADDR"], int(os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"])
     rank, size = int(os.environ["HOROVOD_RANK"]), int(os.environ["HOROVOD_SIZE"])
     deadline = time.monotonic() + timeout
-    missing = list(range(size))
+    missing = set(range(size))
     announced = False
     problem = ""
+    pause = 0.02
     while time.monotonic() < deadline:
         if stopping():
-            raise Interrupted(f"rank {rank} of {size} was stopped while it waited for ranks {missing}")
+            raise Interrupted(f"rank {rank} of {size} was stopped while it waited for the others")
         try:
             if not announced:
-                announced = _request(host, port, "PUT", f"/meet/{rank}") == 200
-            while missing and _request(host, port, "GET", f"/meet/{missing[0]}") == 200:
-                missing.pop(0)
+                _request(host, port, "PUT", f"/meet/{rank}")
+                announced = True
+            missing = set(range(size)) - {int(key) for key in _request(host, port, "GET", "/meet/").split()}
         except OSError as error:
             problem = f" ({error})"
         if not missing:
             return
-        time.sleep(0.05)
+        time.sleep(pause)
+        pause = min(0.5, pause * 1.3)
     raise Interrupted(
-        f"rank {rank} of {size} waited {timeout:.0f} s at {host}:{port} for ranks {missing}{problem}",
+        f"rank {rank} of {size} waited {timeout:.0f} s at {host}:{port} for ranks {sorted(missing)}{problem}",
         "See their pods' logs",
     )
 
 
-def _request(host: str, port: int, method: str, path: str) -> int:
+def _request(host: str, port: int, method: str, path: str) -> bytes:
     connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
         connection.request(method, path, headers={"Content-Length": "0"})
-        return connection.getresponse().status
+        return connection.getresponse().read()
     except http.client.HTTPException as error:
         raise ConnectionError(str(error)) from error
     finally:

@@ -71,8 +71,8 @@ def supervise(command: Sequence[str], options: SupervisorOptions) -> int:
     """Run `command` as the ranks of this pod until the run is finished, wrong or stopped -> the exit code.
 
     0: every rank of the gang exited 0. 64: a rank said that starting again changes nothing. 75: stopped by
-    SIGTERM, SIGINT or SIGHUP, or for a passing cause. Anything else: the code of the rank that kept failing (1
-    if it was killed). To be called in the main thread. Raises ConfigError if a port is taken.
+    SIGTERM, SIGINT or SIGHUP, or for a passing cause. Anything else: the code of the rank that kept failing,
+    1 if it was killed. To be called in the main thread. Raises ConfigError if a port is taken.
     """
     with ExitStack() as stack:
         return _Supervisor(command, options, stack).run()
@@ -89,6 +89,7 @@ class _Supervisor:
         self._ranks: Ranks | None = None
         self._coordinator: Coordinator | None = None
         self._furthest = -1
+        self._end: int | None = None
         self._finished: Callable[[], bool] = lambda: False
         if options.finished:
             self._finished = Refreshed(
@@ -121,6 +122,8 @@ class _Supervisor:
             verdict, how = self._train(answer.generation)
             if verdict.code == WRONG:
                 return WRONG
+            if self._end is not None:
+                return self._end
             if verdict.code == FINISHED:
                 end = self._wait_for_others()
                 if end is not None:
@@ -148,6 +151,8 @@ class _Supervisor:
 
     def _train(self, generation: Generation) -> tuple[Verdict, How | None]:
         """Start this pod's ranks, stay until they ended -> how they did, how the gang asked them to stop."""
+        if self._endpoint and self._member.generation:
+            self._endpoint.restarts.inc()
         self._ranks = ranks = Ranks(self._command, self._environments(generation))
         running = replace(self._member, state=State.RUNNING, exit_code=None)
         self._member = replace(running, generation=generation.id, number=generation.number)
@@ -180,8 +185,9 @@ class _Supervisor:
 
     def _obey(self, answer: Answer | None, how: How | None) -> How | None:
         """How the gang wants the ranks stopped, once it said so."""
-        if isinstance(answer, End) and answer.exit_code == WRONG and how != "hard":
+        if isinstance(answer, End) and answer.exit_code == WRONG and self._end is None:
             log.info("stopping the ranks: another pod's say that starting again changes nothing")
+            self._end = answer.exit_code
             return "hard"
         if isinstance(answer, Wait) and how not in (answer.how, "hard"):
             log.info("stopping the ranks: %s", answer.reason)
@@ -225,7 +231,7 @@ class _Supervisor:
         if verdict.culprit:
             what = str(verdict.culprit)
         elif verdict.code == AGAIN:
-            what = "the ranks stopped for a passing cause (code 75)"
+            what = "the ranks stopped of themselves, for a passing cause (code 75)"
         else:
             what = "a rank had to be killed: it did not end with the others"
         if failures.count >= self._options.max_failures:
@@ -241,8 +247,6 @@ class _Supervisor:
 
     def _rest(self) -> None:
         """Wait a little before the ranks start again."""
-        if self._endpoint:
-            self._endpoint.restarts.inc()
         self._member = replace(self._member, state=State.RESTING)
         until = time.monotonic() + self._failures.rest
         while time.monotonic() < until and not self._stop:
