@@ -2,7 +2,7 @@
 
 Horovod 0.28.1 (`common/gloo/http_store.cc`) sends one HTTP request a connection to `/scope/key`: PUT stores,
 GET gives the value or 404, DELETE says that a rank needs its key no more; any other answer aborts the rank.
-Horovod's scopes carry no generation, so a server is never used twice. Ours besides: GET of `/scope/` lists the
+Horovod's scopes carry no generation, so a server is never used twice. Besides, GET of `/scope/` lists its
 keys, a line each.
 """
 
