@@ -1,6 +1,7 @@
 """The Kubernetes API as far as this package asks it: plain JSON comes back, refusals in words for people."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -195,9 +196,11 @@ def _load(configuration: Any) -> tuple[str, str]:
     from kubernetes import config
     from kubernetes.config.config_exception import ConfigException
 
+    # Read here: the client reads it once, when it is imported.
+    path = os.environ.get("KUBECONFIG")
     try:
-        config.load_kube_config(client_configuration=configuration)
-        _, active = config.list_kube_config_contexts()
+        config.load_kube_config(path, client_configuration=configuration)
+        _, active = config.list_kube_config_contexts(path)
         return f"context {active['name']!r}", str(active["context"].get("namespace") or "default")
     except (ConfigException, OSError) as error:
         try:

@@ -57,9 +57,10 @@ def look(cluster: Cluster, release: str) -> Release:
     """The release as it is now. Raises ConfigError where there is none."""
     job = cluster.job(release)
     name = job["metadata"]["name"]
-    found = read_release(job, cluster.pods(name))
+    pods = cluster.pods(name)
+    found = read_release(job, pods)
     if found.waits and len(found.pods) < found.wanted:
-        return read_release(job, cluster.pods(name), cluster.warnings(name))
+        return read_release(job, pods, cluster.warnings(name))
     return found
 
 
