@@ -189,6 +189,7 @@ spec:
             - {name: metrics, containerPort: {{ . }}}
           readinessProbe:
             httpGet: {path: /readyz, port: metrics}
+            initialDelaySeconds: 5
             periodSeconds: 5
             timeoutSeconds: 5
             failureThreshold: 6
