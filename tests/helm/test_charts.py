@@ -141,6 +141,11 @@ def test_gpus_are_asked_for_by_number():
     assert "nvidia.com/gpu" not in smallest("cars-train").container["resources"]["limits"]
 
 
+def test_ranks_are_one_a_gpu_unless_their_number_is_given():
+    assert smallest("cars-train").container["args"] == ["supervise", "--config", "/etc/cars-trainer/run.yaml"]
+    assert smallest("cars-train", ranksPerPod=2).container["args"][-2:] == ["--ranks", "2"]
+
+
 def test_a_scrape_comes_before_a_finished_pod_goes():
     with pytest.raises(helm_python.HelmError, match="expected more than podMonitor"):
         smallest("cars-train", podMonitor={"enabled": True, "interval": "1m"})
