@@ -36,6 +36,7 @@ class Network:
         self._spaces: list[str] = []
         self._links = 0
         self._names: dict[str, str] = {}
+        self._own: dict[str, str] = {}
         self._add_namespace(self._hub)
         ip("-n", self._hub, "link", "add", "bridge", "type", "bridge")
         ip("-n", self._hub, "link", "set", "bridge", "up")
@@ -50,6 +51,7 @@ class Network:
         ip("-n", self._hub, "link", "set", port, "master", "bridge", "up")
         ip("-n", space, "address", "add", f"10.77.0.{last}/24", "dev", "eth0")
         ip("-n", space, "link", "set", "eth0", "up")
+        self._own[space] = f"10.77.0.{last}"
         self._write_names(space)
         return space
 
@@ -67,8 +69,9 @@ class Network:
         ip("-n", space, "link", "set", "eth0", "up")
 
     def inside(self, space: str) -> list[str]:
-        """The words before a command that run it in there; it keeps the process id."""
-        return ["ip", "netns", "exec", space]
+        """The words before a command that run it in there, as on a host; it keeps the process id."""
+        as_host = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', space]
+        return ["ip", "netns", "exec", space, *as_host]
 
     def close(self) -> None:
         for space in self._spaces:
@@ -85,6 +88,7 @@ class Network:
         ip("-n", space, "link", "set", "lo", "up")
 
     def _write_names(self, space: str) -> None:
-        lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in self._names.items())]
+        names = {**self._names, **({space: self._own[space]} if space in self._own else {})}
+        lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in names.items())]
         # In place: this very file is mounted over /etc/hosts of what runs inside.
         (_ETC / space / "hosts").write_text("\n".join(lines) + "\n")

@@ -55,7 +55,6 @@ def test_each_rank_knows_its_place(run: Run) -> None:
             "HOROVOD_CROSS_SIZE": "1",
             "HOROVOD_CONTROLLER": "gloo",
             "HOROVOD_CPU_OPERATIONS": "gloo",
-            "HOROVOD_GLOO_IFACE": "lo",
             "HOROVOD_GLOO_RENDEZVOUS_ADDR": "127.0.0.1",
             "HOROVOD_GLOO_TIMEOUT_SECONDS": "5",
             "HOROVOD_FUSION_THRESHOLD": "0",

@@ -83,7 +83,8 @@ class Coordinator:
         wanted = self._wanted()
         if wanted == 1 and not (generation and len(generation.seats) > 1):
             return
-        if after.ending and generation and (not before.ending or before.ending.how != after.ending.how):
+        said = before.ending.reason if before.ending else ""
+        if after.ending and generation and after.ending.reason != said:
             log.info("generation %d ends: %s", generation.number, after.ending.reason)
         forming = after.end is None and (generation is None or after.ending)
         self._say_missing(gang.missing(after, now=now, wanted=wanted) if forming else {}, now)

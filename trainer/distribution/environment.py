@@ -4,7 +4,6 @@ import os
 from collections.abc import Mapping
 
 from trainer.distribution.cores import thread_environment, usable_cores
-from trainer.distribution.network import interface_of
 from trainer.distribution.placement import Slot
 
 
@@ -13,27 +12,22 @@ def rank_environment(
     *,
     generation: int,
     rendezvous: tuple[str, int],
-    own_address: str | None,
     gloo_timeout: int,
     more: Mapping[str, str],
 ) -> dict[str, str]:
     """This process's environment, what Horovod's core reads, and thread counts.
 
-    The names of threads, interface and timeout are left as they are where this process has them.
+    Threads and timeout are left as they are where this process's environment names them.
 
     Args:
         slot: the rank's place.
         generation: the number of its generation.
         rendezvous: IPv4 address and port of that generation's key-value store.
-        own_address: by which the other ranks reach this pod; None leaves it to Horovod (the host's own name
-            must resolve then).
         gloo_timeout: seconds.
         more: what else to set.
     """
-    interface = interface_of(own_address) if own_address else None
     return {
         **thread_environment(slot.local_size, usable_cores()),
-        **({"HOROVOD_GLOO_IFACE": interface} if interface else {}),
         "HOROVOD_GLOO_TIMEOUT_SECONDS": str(gloo_timeout),
         **os.environ,
         **more,

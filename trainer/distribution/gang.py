@@ -237,7 +237,11 @@ def _ending(gang: Gang, generation: Generation, now: float, wanted: int) -> Endi
         if loss:
             how, reason = loss
             gone = (ending.gone if ending else frozenset()) | {seat.index}
-            ending = Ending(how, reason, gone) if not ending or how == "hard" else replace(ending, gone=gone)
+            leaves = gang.members[seat.index].state is State.LEAVING
+            if ending is None or how == "hard" or (leaves and ending.how == "soft"):
+                ending = Ending(how, reason, gone)
+            else:
+                ending = replace(ending, gone=gone)
     if not ending and wanted != len(generation.seats):
         pods = "1 pod" if wanted == 1 else f"{wanted} pods"
         ending = Ending("soft", f"the gang shall have {pods} instead of {len(generation.seats)}")

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from trainer.distribution.coordinator import Coordinator, decode_answer, encode_member
 from trainer.distribution.gang import Answer, Member
-from trainer.distribution.network import address_towards
 
 log = logging.getLogger("trainer.member")
 
@@ -24,10 +23,6 @@ class Line(Protocol):
 
     address: str
     port: int
-
-    def own_address(self) -> str | None:
-        """This pod's IPv4 address, as its gang reaches it; None if unknown."""
-        ...
 
     def tell(self, member: Member) -> Answer | None:
         """Say what is true now -> the answer to just that, None while there is none yet. Does not wait."""
@@ -45,17 +40,13 @@ class Line(Protocol):
 
 
 class Direct:
-    """To the coordinator in this process, which other pods reach by `name`."""
+    """To the coordinator in this process."""
 
     address = "127.0.0.1"
     port = 0
 
-    def __init__(self, coordinator: Coordinator, name: str = "127.0.0.1") -> None:
+    def __init__(self, coordinator: Coordinator) -> None:
         self._coordinator = coordinator
-        self._name = name
-
-    def own_address(self) -> str | None:
-        return address_towards(self._name)
 
     def tell(self, member: Member) -> Answer | None:
         answer, self.port = self._coordinator.tell(member)
@@ -88,9 +79,6 @@ class Remote:
         self._trouble = ""
         self._said = 0.0
         threading.Thread(target=self._poll, name="member", daemon=True).start()
-
-    def own_address(self) -> str | None:
-        return address_towards(self.address) if self.address else None
 
     def tell(self, member: Member) -> Answer | None:
         with self._lock:

@@ -16,6 +16,7 @@ from trainer.distribution.coordinator import Coordinator, serve
 from trainer.distribution.environment import rank_environment
 from trainer.distribution.gang import Answer, End, Generation, How, Member, Run, State, Wait
 from trainer.distribution.member import Direct, Line, Remote
+from trainer.distribution.network import check_own_name
 from trainer.distribution.placement import slots
 from trainer.distribution.pods import Pods
 from trainer.distribution.ranks import Ranks, reap_orphans
@@ -72,7 +73,8 @@ def supervise(command: Sequence[str], options: SupervisorOptions) -> int:
 
     0: every rank of the gang exited 0. 64: a rank said that starting again changes nothing. 75: stopped by
     SIGTERM, SIGINT or SIGHUP, or for a passing cause. Anything else: the code of the rank that kept failing,
-    1 if it was killed. To be called in the main thread. Raises ConfigError if a port is taken.
+    1 if it was killed. To be called in the main thread. Raises ConfigError if the
+    network is not as Horovod needs it, or a port is taken.
     """
     with ExitStack() as stack:
         return _Supervisor(command, options, stack).run()
@@ -98,6 +100,7 @@ class _Supervisor:
         pods = options.pods
         self._member = Member(pods.index if pods else 0, secrets.token_hex(8), State.IDLE, options.ranks)
         stack.enter_context(self._signals())
+        check_own_name(pods.coordinator if pods else None)
         self._endpoint = self._serve_metrics(stack)
         self._line = self._connect(stack)
 
@@ -230,6 +233,8 @@ class _Supervisor:
         self._failures = failures = self._failures.after(self._furthest)
         if verdict.culprit:
             what = str(verdict.culprit)
+        elif verdict.code == AGAIN and len(generation.seats) > 1:
+            what = "this pod's ranks stopped, as they do when another rank is lost or leaves (code 75)"
         elif verdict.code == AGAIN:
             what = "the ranks stopped of themselves, for a passing cause (code 75)"
         else:
@@ -263,7 +268,6 @@ class _Supervisor:
                 slot,
                 generation=generation.number,
                 rendezvous=(self._line.address, self._line.port),
-                own_address=self._line.own_address(),
                 gloo_timeout=self._options.gloo_timeout,
                 more=more,
             )
@@ -302,7 +306,7 @@ class _Supervisor:
             raise ConfigError(f"the coordinator's port {pods.port}: {error.strerror}") from None
         stack.callback(server.server_close)
         stack.callback(server.shutdown)
-        return Direct(coordinator, pods.coordinator)
+        return Direct(coordinator)
 
     def _serve_metrics(self, stack: ExitStack) -> "Endpoint | None":
         port = self._options.metrics_port
