@@ -1,5 +1,7 @@
 """The same pixels for the same row and epoch, whoever reads it and in whatever company."""
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -188,7 +190,33 @@ def test_dropping_the_batches_ends_the_threads(dataset: Dataset) -> None:
     next(batches)
     started = fetching() - before
     assert started
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
     for thread in started:
         thread.join(10)
         assert not thread.is_alive()
+
+
+EXITS = """
+import sys, threading, time
+from trainer.dataset.index import Split, open_dataset
+from trainer.dataset.order import Order
+from trainer.dataset.pipeline import Preprocessing, iterate, training_batches
+from trainer.dataset.reader import Reader
+
+dataset = open_dataset(sys.argv[1])
+split = dataset.splits["train"]
+order = Order(split.chunks["rows"], split.row_bytes, 20, 5, 1, small_bytes=0, budget_bytes=9000)
+reader = Reader(dataset, split, order, range(5), budget_bytes=9000)
+batches = iterate(training_batches(reader, Preprocessing(), 1, 0, order.steps_per_epoch, 20), reader)
+next(batches)
+if sys.argv[2] == "the store hangs":
+    Split.read = lambda *arguments, **options: threading.Event().wait()
+    time.sleep(1)
+sys.exit(75)
+"""
+
+
+@pytest.mark.parametrize("store", ["the store answers", "the store hangs"])
+def test_a_process_ends_in_the_middle_of_its_batches(dataset: Dataset, store: str) -> None:
+    done = subprocess.run([sys.executable, "-c", EXITS, dataset.url, store], timeout=120, check=False)
+    assert done.returncode == 75

@@ -3,7 +3,10 @@
 The only file of this folder that imports TensorFlow.
 """
 
-from collections.abc import Callable, Iterator
+import atexit
+import weakref
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +18,8 @@ from trainer.dataset.index import Dataset
 from trainer.dataset.reader import Reader
 
 Standardize = Literal["none", "x/255", "x/127.5-1", "per_image", "feature_wise", "caffe", "torch"]
+
+Stream = Generator[tuple[tf.Tensor, ...], None, None]
 
 NO_AUGMENTATION = Augmentation()
 
@@ -148,15 +153,41 @@ def evaluation_batches(
     return _batches(reader, arrays, signature, finish)
 
 
-def iterate(batches: tf.data.Dataset, reader: Reader) -> Iterator[tuple[tf.Tensor, ...]]:
-    """The elements of one of the above. What the reader raised, and tf.data would wrap into an error of its
-    own with a traceback in its text, is raised as it was."""
+def iterate(batches: tf.data.Dataset, reader: Reader) -> Stream:
+    """The elements of one of the above; of one reader, one at a time.
+
+    What the reader raised, and tf.data would wrap into an error of its own with a traceback in its text,
+    is raised as it was. Closing it stops the reader, whatever that waits for.
+    """
+    stream = _iterate(batches, reader)
+    _open[stream] = reader
+    return stream
+
+
+def _iterate(batches: tf.data.Dataset, reader: Reader) -> Stream:
+    iterator = iter(batches)
     try:
-        yield from batches
+        yield from iterator
     except tf.errors.OpError:
         if reader.failure is not None:
             raise reader.failure from None
         raise
+    finally:
+        reader.stop()
+        del iterator
+
+
+_open: weakref.WeakKeyDictionary[Stream, Reader] = weakref.WeakKeyDictionary()
+
+
+@atexit.register
+def _close_all() -> None:
+    # tf.data calls the reader's Python from threads of its own. Once the interpreter takes itself apart
+    # these wait for ever, and an iterator that is then deleted waits for them.
+    for stream, reader in tuple(_open.items()):
+        reader.stop()
+        with suppress(ValueError):  # under way in another thread
+            stream.close()
 
 
 def _batches(

@@ -3,8 +3,8 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -23,6 +23,8 @@ Rows = NDArray[np.int64]
 
 RANGE_BYTES = 8 << 20
 """The sweet spot of S3 is 8 to 16 MB."""
+
+_STOP_SECONDS = 0.1
 
 
 class Batch(NamedTuple):
@@ -53,8 +55,9 @@ class Reader:
     `lanes` are fetched ahead, exactly their bytes, within `budget_bytes` (the windows of the current step
     are held whatever it says). For evaluation no order is needed.
 
-    Iterators start their own threads, and end them when closed. What goes wrong in them is raised by the
-    iterator: DataError for an object that changed or is missing, or the store's own errors.
+    Iterators start their own threads, and end them when closed; another thread ends them with `stop`.
+    What goes wrong in them is raised by the iterator: DataError for an object that changed or is missing,
+    or the store's own errors.
     Raises ConfigError for a budget in which a small split does not fit.
     """
 
@@ -79,6 +82,7 @@ class Reader:
         self._shape = dataset.image_shape
         self._kept: tuple[range, Images] | None = None
         self._lock = threading.Lock()
+        self._stops: set[threading.Event] = set()
         size = split.rows * split.row_bytes
         if order is not None and order.small and size > budget_bytes:
             raise ConfigError(
@@ -95,41 +99,60 @@ class Reader:
         """The batches of this rank from `start_step` on, for ever or until `stop_step`, exclusive."""
         if self._order is None or self._lanes is None:
             raise ValueError("Expected a reader with an order and lanes, for training")
-        if self._order.small:
-            return self._from_memory(self._order, self._lanes, start_step, stop_step)
-        return self._from_windows(self._order, self._lanes, start_step, stop_step)
+        source = self._from_memory if self._order.small else self._from_windows
+        return self._stoppable(partial(source, self._order, self._lanes, start_step, stop_step))
 
     def batches_of(self, rows: range, size: int) -> Iterator[Batch]:
         """Consecutive rows in batches of `size`, the last one shorter; `step` counts them from 0.
 
         Rows that fit into the budget stay in memory, for the next time.
         """
-        if len(rows) * self.split.row_bytes <= self._budget:
-            images = self._keep(rows) if rows else np.empty((0, *self._shape), np.uint8)
-            for step, start in enumerate(range(0, len(rows), size)):
-                taken = np.arange(rows.start + start, min(rows.start + start + size, rows.stop))
-                yield self._batch(step, taken, images[start : start + size])
-        else:
-            yield from self._in_sequence(rows, size)
+        small = len(rows) * self.split.row_bytes <= self._budget
+        return self._stoppable(partial(self._from_kept if small else self._in_sequence, rows, size))
 
-    def _from_memory(self, order: Order, lanes: range, step: int, stop: int | None) -> Iterator[Batch]:
-        images = self._keep(range(self.split.rows))
+    def stop(self) -> None:
+        """End every iterator that is under way, from any thread; one that waits for the store ends now."""
+        for event in tuple(self._stops):
+            event.set()
+
+    def _stoppable(self, source: Callable[[threading.Event], Iterator[Batch]]) -> Iterator[Batch]:
+        stopped = threading.Event()
+        self._stops.add(stopped)
+        try:
+            yield from source(stopped)
+        except _Stopped:
+            return
+        finally:
+            self._stops.discard(stopped)
+
+    def _from_kept(self, rows: range, size: int, stopped: threading.Event) -> Iterator[Batch]:
+        images = self._keep(rows, stopped) if rows else self._buffer(0)
+        for step, start in enumerate(range(0, len(rows), size)):
+            taken = np.arange(rows.start + start, min(rows.start + start + size, rows.stop))
+            yield self._batch(step, taken, images[start : start + size])
+
+    def _from_memory(
+        self, order: Order, lanes: range, step: int, stop: int | None, stopped: threading.Event
+    ) -> Iterator[Batch]:
+        images = self._keep(range(self.split.rows), stopped)
         while stop is None or step < stop:
             rows = order.rows(step, lanes)
             yield self._batch(step, rows, images[rows])
             step += 1
 
-    def _keep(self, rows: range) -> Images:
+    def _keep(self, rows: range, stopped: threading.Event) -> Images:
         """Fetch consecutive rows, unless they are there from the last time."""
         if self._kept is None or self._kept[0] != rows:
             self._kept = None
             images = self._buffer(len(rows))
             with Fetchers(self._thread_count) as fetchers:
-                self._wait(self._fetch(fetchers, np.arange(rows.start, rows.stop), images))
+                self._wait(self._fetch(fetchers, np.arange(rows.start, rows.stop), images), stopped)
             self._kept = (rows, images)
         return self._kept[1]
 
-    def _from_windows(self, order: Order, lanes: range, step: int, stop: int | None) -> Iterator[Batch]:
+    def _from_windows(
+        self, order: Order, lanes: range, step: int, stop: int | None, stopped: threading.Event
+    ) -> Iterator[Batch]:
         upcoming = order.windows(step, lanes, stop)
         following = next(upcoming, None)
         loading: deque[_Loading] = deque()
@@ -154,7 +177,7 @@ class Reader:
                     following = next(upcoming, None)
                 while loading and loading[0].window.first_step <= step:
                     entry = loading.popleft()
-                    self._wait(entry.futures)
+                    self._wait(entry.futures, stopped)
                     current[entry.window.lane] = entry
                 rows = np.empty(len(lanes) * count, np.int64)
                 taken = self._buffer(len(rows))
@@ -166,7 +189,7 @@ class Reader:
                 yield self._batch(step, rows, taken)
                 step += 1
 
-    def _in_sequence(self, rows: range, size: int) -> Iterator[Batch]:
+    def _in_sequence(self, rows: range, size: int, stopped: threading.Event) -> Iterator[Batch]:
         # Several batches at once where they are small, for ranges of a good size.
         block = size * max(1, RANGE_BYTES // (size * self.split.row_bytes))
         ahead = max(2, self._budget // (block * self.split.row_bytes))
@@ -181,7 +204,7 @@ class Reader:
                     images = self._buffer(len(taken))
                     loading.append((taken, images, self._fetch(fetchers, taken, images)))
                 taken, images, futures = loading.popleft()
-                self._wait(futures)
+                self._wait(futures, stopped)
                 for first in range(0, len(taken), size):
                     yield self._batch(step, taken[first : first + size], images[first : first + size])
                     step += 1
@@ -200,10 +223,14 @@ class Reader:
             self.counters.bytes_read += part.stop - part.start
             self.counters.ranges_read += 1
 
-    def _wait(self, futures: list[Future[None]]) -> None:
+    def _wait(self, futures: list[Future[None]], stopped: threading.Event) -> None:
         start = time.perf_counter()
         try:
             for future in futures:
+                while not future.done():
+                    if stopped.is_set():
+                        raise _Stopped
+                    wait([future], _STOP_SECONDS)
                 future.result()
         finally:
             self.counters.seconds_waited += time.perf_counter() - start
@@ -213,6 +240,10 @@ class Reader:
 
     def _batch(self, step: int, rows: Rows, images: Images) -> Batch:
         return Batch(step, rows, images, self.split.labels[rows].astype(np.int32))
+
+
+class _Stopped(Exception):
+    """`Reader.stop` was called."""
 
 
 class _Loading(NamedTuple):
