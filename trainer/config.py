@@ -172,7 +172,7 @@ def load(path: Path | None = None, *, recipe: str | None = None, sets: Sequence[
     Raises ConfigError that says what was expected and what came.
     """
     if not (path or recipe or sets):
-        raise ConfigError("no configuration given", "Name the run's YAML with --config, or begin with --recipe")
+        raise ConfigError("no configuration given", "Name a YAML with --config, or begin with --recipe")
     given = read_yaml(path) if path else {}
     recipe = recipe or given.pop("recipe", None)
     given.pop("recipe", None)
@@ -244,7 +244,8 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _explain(error: ValidationError) -> str:
-    first = error.errors()[0]
+    wrong = error.errors()
+    first = next((e for e in wrong if e["type"] == "extra_forbidden"), wrong[0])
     path = [str(part) for part in first["loc"]]
     where = ".".join(path)
     if first["type"] == "extra_forbidden":

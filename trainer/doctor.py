@@ -68,7 +68,7 @@ def _conditional_put(store: Store, key: str) -> Finding:
     except FileExistsError:
         return Finding("ok", "conditional writes", "respected: stale writers are fenced off")
     return Finding(
-        "warning", "conditional writes", "ignored by this store: that a stale writer is fenced is not guaranteed"
+        "warning", "conditional writes", "ignored by this store: a stale writer may not be fenced off"
     )
 
 

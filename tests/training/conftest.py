@@ -79,7 +79,9 @@ class Runs:
 
         found: list[np.ndarray] = []
         with h5py.File(folder / "run/weights/last.weights.h5") as file:
-            file.visititems(lambda _, item: found.append(item[()]) if isinstance(item, h5py.Dataset) else None)
+            file.visititems(
+                lambda _, item: found.append(item[()]) if isinstance(item, h5py.Dataset) else None
+            )
         return found
 
 

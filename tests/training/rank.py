@@ -3,9 +3,9 @@
 Usage: python -m tests.training.rank CONFIG.yaml FOLDER [--delays SEED]
 """
 
-import json
 import os
 import random
+import signal
 import sys
 import threading
 import time
@@ -16,6 +16,7 @@ import keras
 
 from trainer.config import load
 from trainer.distribution import connect
+from trainer.errors import TrainerError
 from trainer.storage import open_store
 from trainer.training.plan import make_plan
 from trainer.training.run import train
@@ -46,12 +47,23 @@ def main() -> None:
     config, folder = load(Path(sys.argv[1])), Path(sys.argv[2])
     distribution = connect()
     delays = int(sys.argv[4]) + distribution.rank if len(sys.argv) > 3 else None
+    (folder / f"pid-{distribution.rank}").write_text(str(os.getpid()))
     witness = Witness(folder / f"digests-{distribution.rank}", delays)
     plan = make_plan(config, distribution.size)
-    summary = train(plan, open_store(config.run.url), distribution, threading.Event(), [witness])
-    (folder / f"summary-{distribution.rank}").write_text(json.dumps(summary.figures))
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        train(plan, open_store(config.run.url), distribution, stop, [witness])
+    except TrainerError as error:
+        print(error, file=sys.stderr)
+        leave(error.exit_code)
+    leave(0)
+
+
+def leave(code: int) -> None:
     sys.stdout.flush()
-    os._exit(0)
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,15 @@ def test_a_state_of_many_pieces(store_url: str) -> None:
     same(restore(store), 1, many)
 
 
+def test_a_large_state_has_larger_pieces_and_not_more_of_them(tmp_path: Any) -> None:
+    store = open_store(str(tmp_path))
+    large = {"w": np.arange(100_001, dtype=np.float32)}
+    with Checkpoints(store, Fence.take(store, {}), piece_bytes=10) as checkpoints:
+        checkpoints.save(State(1, large, {}), wait=True)
+    same(restore(store), 1, large)
+    assert 250 < len(list(store.list("checkpoints/"))) <= 258
+
+
 def test_bfloat16(tmp_path: Any) -> None:
     ml_dtypes = pytest.importorskip("ml_dtypes")
     store = open_store(str(tmp_path))

@@ -169,7 +169,7 @@ MEMORY = """
 import resource, sys
 import numpy as np
 from trainer.storage import open_store
-from trainer.training.checkpoint import Checkpoints, Fence, State
+from trainer.training.checkpoint import Checkpoints, Deferred, Fence, State
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -179,6 +179,8 @@ store = open_store(sys.argv[1])
 fence = Fence.take(store, {})
 before = peak()
 arrays = {str(i): np.ones(size // 16, np.uint8) for i in range(16)}
+if sys.argv[2] == "deferred":
+    arrays = Deferred({name: array.copy for name, array in arrays.items()})
 with Checkpoints(store, fence, keep_last=1) as checkpoints:
     for step in (1, 2):
         checkpoints.save(State(step, arrays, {}))
@@ -186,7 +188,8 @@ print((peak() - before) / size)
 """
 
 
-def test_memory_is_at_most_two_copies_of_the_state(tmp_path: Any) -> None:
-    command = [sys.executable, "-c", MEMORY, str(tmp_path)]
+@pytest.mark.parametrize("kind", ["plain", "deferred"])
+def test_memory_is_at_most_two_copies_of_the_state(tmp_path: Any, kind: str) -> None:
+    command = [sys.executable, "-c", MEMORY, str(tmp_path), kind]
     copies = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert copies < 2.1

@@ -180,3 +180,16 @@ def test_a_run_that_was_copied_elsewhere_is_whole(tmp_path: Any) -> None:
     restored = restore(open_store(str(tmp_path / "b")))
     assert restored is not None
     assert json.dumps(restored.values)
+
+
+def test_a_step_of_choice(tmp_path: Any) -> None:
+    store = open_store(str(tmp_path))
+    save(store, 1, 2, 3)
+    restored = restore(store, step=2)
+    assert restored is not None
+    assert restored.step == 2
+    with pytest.raises(RunError, match=r"no checkpoint of step 5. It has those of steps 1, 2, 3"):
+        restore(store, step=5)
+    delete(store, restored.attempt.key("state.json"))
+    with pytest.raises(RunError, match=r"state\.json is missing"):
+        restore(store, step=2)

@@ -48,7 +48,7 @@ class Run:
         layout = Layout.of(state.arrays)
         write(fence, attempt, array.data, describe(state, layout), piece_bytes=20, workers=1)
         self.acknowledged.append(attempt)
-        Retention(fence, keep_last=self.keep_last, read_age=0, orphan_age=0).sweep(attempt)
+        Retention(fence, keep_last=self.keep_last, read_age=0, orphan_age=0, workers=1).sweep(attempt)
 
     def restore(self, store: Actor) -> Restored | None:
         floor = max(self.acknowledged, default=None)

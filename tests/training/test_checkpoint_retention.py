@@ -84,7 +84,7 @@ class Folder:
     def take_over(self, keep_last: int = 2) -> None:
         self.fence = Fence.take(self.store, {})
         self.retention = Retention(
-            self.fence, keep_last=keep_last, read_age=60, orphan_age=900, clock=self.clock
+            self.fence, keep_last=keep_last, read_age=60, orphan_age=300, clock=self.clock
         )
 
     def save(self, *steps: int) -> None:
@@ -138,8 +138,8 @@ def test_what_a_crashed_save_left_goes_after_a_safe_age(tmp_path: Any) -> None:
     orphan = Attempt(2, run.fence.number, new_uid())
     run.store.put(orphan.key("arrays-00000.bin"), b"half")
     assert run.sweep(at=0) == []
-    assert run.sweep(at=899) == []
-    assert run.sweep(at=900) == [2]
+    assert run.sweep(at=299) == []
+    assert run.sweep(at=300) == [2]
     assert list(survey(run.store)) != []
     assert not list(run.store.list(orphan.prefix))
 

@@ -41,7 +41,9 @@ def test_four_deterministic_ranks_with_random_delays_end_with_the_same_bits(runs
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_micro_batches_are_one_update(runs, ranks: int):
     whole = runs.finish(runs.config("whole", model=PLAIN, train=FIFTY_STEPS | {"epochs": 1}), ranks)
-    parts = runs.finish(runs.config("parts", model=PLAIN, train=FIFTY_STEPS | {"epochs": 1, "micro_batch": 1}), ranks)
+    parts = runs.finish(
+        runs.config("parts", model=PLAIN, train=FIFTY_STEPS | {"epochs": 1, "micro_batch": 1}), ranks
+    )
     assert len(runs.digests(whole)) == len(runs.digests(parts))
     for a, b in zip(runs.weights(whole), runs.weights(parts), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)

@@ -89,6 +89,7 @@ def train(
         end = loop.run(restored)
         if checkpoints:
             checkpoints.save(loop.capture(), wait=True)
+            _show(checkpoints)
         if end is End.STOPPED:
             distribution.barrier()
             raise Interrupted(
@@ -180,15 +181,19 @@ def _saver(
         if schedule.due(progress.step, progress.epochs_closed, now):
             checkpoints.save(capture())
             schedule.taken(progress.step, progress.epochs_closed, now)
-        if checkpoints.last_step is not None and checkpoints.last_committed_at is not None:
-            metrics.CHECKPOINT_STEP.labels("0").set(checkpoints.last_step)
-            metrics.CHECKPOINT_TIME.labels("0").set(checkpoints.last_committed_at)
-            metrics.CHECKPOINT_STALL.labels("0").set(checkpoints.stalled_seconds)
+        _show(checkpoints)
 
     try:
         yield save, checkpoints
     finally:
         checkpoints.close()
+
+
+def _show(checkpoints: Checkpoints) -> None:
+    if checkpoints.last_step is not None and checkpoints.last_committed_at is not None:
+        metrics.CHECKPOINT_STEP.labels("0").set(checkpoints.last_step)
+        metrics.CHECKPOINT_TIME.labels("0").set(checkpoints.last_committed_at)
+    metrics.CHECKPOINT_STALL.labels("0").set(checkpoints.stalled_seconds)
 
 
 def _publisher(store: Store, fence: Fence | None, key: str, model: keras.Model) -> Callable[[], None]:

@@ -1,0 +1,114 @@
+"""Whoever dies, whenever: the run goes on at its last checkpoint and ends with the undisturbed run's bits."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from trainer.storage import open_store
+from tests.training.conftest import Runs
+from trainer.training.verify import list_checkpoints
+
+EXACT = {
+    "model": {"name": "lab-cnn", "options": {"n_filters": 4, "n_dense_layers": 1, "use_dropout": True}},
+    "train": {
+        "epochs": 3,
+        "batch_size": 60,
+        "lanes": 4,
+        "optimizer": {"name": "adam"},
+        "deterministic": True,
+        "reduce_lr_on_plateau": {"patience": 0, "monitor": "loss", "min_lr": 0.0001},
+    },
+    "run": {"checkpoint": {"every": "4 steps"}},
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, digits) -> Path:
+    runs = Runs(tmp_path_factory.mktemp("undisturbed"), digits)
+    return runs.finish(runs.config("undisturbed", **EXACT), 2)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """What people download of a run."""
+    return {name: (folder / "run" / name).read_bytes() for name in ("metrics.csv", "weights/last.weights.h5")}
+
+
+def committed(folder: Path) -> list[int]:
+    return [found.step for found in list_checkpoints(open_store(f"file://{folder}/run")) if found.committed]
+
+
+def wait_for_steps(runs, folder: Path, steps: int, process) -> None:
+    while process.poll() is None and (
+        not (folder / "digests-0").exists() or len(runs.digests(folder)) < steps
+    ):
+        time.sleep(0.01)
+
+
+def same_weights(runs, one: Path, other: Path) -> bool:
+    return all((a == b).all() for a, b in zip(runs.weights(one), runs.weights(other), strict=True))
+
+
+def test_killed_as_a_whole_in_mid_epoch_it_ends_with_the_same_bits(runs, undisturbed):
+    config = runs.config("killed", **EXACT)
+    folder = config.parent
+    process = runs.start(config, 2)
+    wait_for_steps(runs, folder, 30, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    done, newest = len(runs.digests(folder)), max(committed(folder))
+    assert 0 < newest <= done
+    assert newest % 20, "a checkpoint in mid-epoch"
+
+    runs.finish(config, 2)
+    digests, expected = runs.digests(folder), runs.digests(undisturbed)
+    assert digests[:done] == expected[:done]
+    assert digests[done:] == expected[newest:]
+    assert same_weights(runs, folder, undisturbed)
+    assert files(folder)["metrics.csv"] == files(undisturbed)["metrics.csv"]
+
+
+def test_a_killed_rank_is_replaced_and_the_run_ends_with_the_same_bits(runs, undisturbed):
+    config = runs.config("rank-killed", **EXACT)
+    folder = config.parent
+    process = runs.start(config, 2)
+    wait_for_steps(runs, folder, 30, process)
+    os.kill(int((folder / "pid-1").read_text()), signal.SIGKILL)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert "rank 1 was killed by SIGKILL" in output
+    assert same_weights(runs, folder, undisturbed)
+
+
+def test_asked_to_stop_it_saves_the_last_finished_step_and_says_to_start_it_again(runs, undisturbed):
+    config = runs.config("stopped", **EXACT)
+    folder = config.parent
+    process = runs.start(config, 2)
+    wait_for_steps(runs, folder, 25, process)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate()
+    assert process.returncode == 75, output
+    assert max(committed(folder)) == len(runs.digests(folder))
+
+    runs.finish(config, 2)
+    assert runs.digests(folder) == runs.digests(undisturbed)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_thirty_kills_of_everything_end_with_the_same_bits(runs, undisturbed):
+    config = runs.config("thirty", **EXACT)
+    folder = config.parent
+    generator = random.Random(1)
+    for _ in range(30):
+        process = runs.start(config, 2)
+        began = len(runs.digests(folder)) if (folder / "digests-0").exists() else 0
+        wait_for_steps(runs, folder, began + generator.randrange(1, 8), process)
+        time.sleep(generator.random() * 0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+    runs.finish(config, 2)
+    assert same_weights(runs, folder, undisturbed)
