@@ -27,11 +27,12 @@ from trainer.training.fence import Fence, Superseded, publish
 from trainer.training.flat import Bytes, Layout
 from trainer.training.restore import Restored, Skipped, restore
 from trainer.training.retention import ORPHAN_AGE, READ_AGE, Retention, plan
-from trainer.training.snapshot import State, describe, pack, unpack
+from trainer.training.snapshot import Deferred, State, describe, pack, unpack
 from trainer.training.verify import Listed, list_checkpoints, verify
 
 __all__ = [
     "Checkpoints",
+    "Deferred",
     "Fence",
     "Listed",
     "Restored",

@@ -27,7 +27,9 @@ PREFIX = "checkpoints/"
 COMMIT = "commit.json"
 STATE = "state.json"
 PIECE_BYTES = 8 << 20
-"""Small enough to go up in one request each, of which a store may copy those on their way."""
+MAX_PIECES = 256
+"""Pieces are small enough to go up in one request each (a store may copy those that are on their way), and
+few enough for a listing of many checkpoints to be short: a state of more than 2 GiB has larger ones."""
 
 _KEY = re.compile(rf"{PREFIX}(\d+)/(\d+)-(\w+)/(.+)", re.ASCII)
 
@@ -185,8 +187,9 @@ def new_uid() -> str:
 
 
 def _pieces(buffer: memoryview, piece_bytes: int) -> Iterator[tuple[str, Buffer]]:
-    for number, start in enumerate(range(0, len(buffer), piece_bytes)):
-        yield f"arrays-{number:05d}.bin", buffer[start : start + piece_bytes]
+    size = max(piece_bytes, -(-len(buffer) // MAX_PIECES))
+    for number, start in enumerate(range(0, len(buffer), size)):
+        yield f"arrays-{number:05d}.bin", buffer[start : start + size]
 
 
 def _text(document: dict[str, Any]) -> bytes:

@@ -40,27 +40,41 @@ class Vanished(Exception):
     """Retention removed the checkpoint while it was read: the listing is out of date."""
 
 
-def restore(store: Store, *, workers: int = WORKERS) -> Restored | None:
-    """The highest (step, generation) that is whole; None where nothing was ever committed.
+def restore(store: Store, *, step: int | None = None, workers: int = WORKERS) -> Restored | None:
+    """The highest (step, generation) that is whole, or that of `step`; None where nothing was ever committed.
 
     Sizes and SHA-256 of every object are checked. What is above it and damaged or unfinished is skipped,
     with a warning each and in `skipped`. The arrays are writable views of one buffer.
 
     Raises:
-        RunError: a checkpoint of a newer format; or there are commits and none is whole.
+        RunError: a checkpoint of a newer format; there are commits and none is whole; `step` is not there.
         TimeoutError, PermissionError: as the store says. They are not damage: falling back on them
             would give up steps that are there.
     """
     said: set[Attempt] = set()
     for _ in range(ROUNDS):
         try:
-            return _restore_listed(store, survey(store), workers, said)
+            return _restore_listed(store, _wanted(store, step), workers, said)
         except Vanished as gone:
             log.info("the %s was removed while it was read; looking again", gone)
     raise Interrupted(
         f"{store.url}: checkpoints were removed {ROUNDS} times while they were read",
         "Try again, or raise run.checkpoint.keep_last",
     )
+
+
+def _wanted(store: Store, step: int | None) -> dict[Attempt, dict[str, int]]:
+    listed = survey(store)
+    if step is None:
+        return listed
+    found = {attempt: sizes for attempt, sizes in listed.items() if attempt.step == step and COMMIT in sizes}
+    if not found:
+        there = sorted({attempt.step for attempt, sizes in listed.items() if COMMIT in sizes})
+        raise RunError(
+            f"{store.url} has no checkpoint of step {step}",
+            f"It has those of steps {', '.join(map(str, there))}" if there else "It has none at all",
+        )
+    return found
 
 
 def _restore_listed(

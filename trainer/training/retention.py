@@ -8,11 +8,12 @@ from trainer.errors import RunError
 from trainer.storage.base import Store
 from trainer.training.commit import COMMIT, Attempt, Commit, Damaged, survey
 from trainer.training.fence import Fence
+from trainer.training.parallel import each
 
 log = logging.getLogger(__name__)
 
 READ_AGE = 60.0
-ORPHAN_AGE = 900.0
+ORPHAN_AGE = 300.0
 
 
 def plan(
@@ -50,6 +51,7 @@ class Retention:
         keep_every: int | None = None,
         read_age: float = READ_AGE,
         orphan_age: float = ORPHAN_AGE,
+        workers: int = 4,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         plan((), keep_last, keep_every)
@@ -58,6 +60,7 @@ class Retention:
         self.keep_every = keep_every
         self.read_age = read_age
         self.orphan_age = orphan_age
+        self.workers = workers
         self.clock = clock
         self._commits: dict[Attempt, Commit | None] = {}
         self._first_seen: dict[tuple[Attempt, bool], float] = {}
@@ -89,10 +92,10 @@ class Retention:
         removed: list[Attempt] = []
         for attempt in sorted(due):
             self.fence.check()
-            for name in sorted(listed[attempt], key=lambda name: name != COMMIT):
-                if stop():
-                    return removed
-                store.delete(attempt.key(name))
+            if stop():
+                break
+            store.delete(attempt.key(COMMIT))
+            each(store.delete, [attempt.key(n) for n in listed[attempt] if n != COMMIT], self.workers)
             removed.append(attempt)
         return removed
 

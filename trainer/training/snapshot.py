@@ -1,6 +1,6 @@
 """A run's state at one step, in plain form: named arrays and plain values."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,28 @@ FORMAT = 1
 """Of state.json and commit.json. A newer trainer reads older ones; an older one refuses newer ones."""
 
 
+class Deferred(Mapping[str, NDArray[Any]]):
+    """Arrays by name that are made when they are asked for, such as copies out of a device's memory."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], NDArray[Any]]]) -> None:
+        self._makers = makers
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._makers[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
 @dataclass
 class State:
     """Everything a run is after `step` steps.
 
-    `arrays` may make its arrays as they are asked for: they are read one at a time and none is kept,
-    so that saving never holds a second live copy. `values` are JSON's kinds; NaN and the infinities
-    survive, tuples come back as lists.
+    Saving reads `arrays` one at a time and keeps none: with `Deferred` no second live copy is ever held.
+    `values` are JSON's kinds; NaN and the infinities survive, tuples come back as lists.
     """
 
     step: int

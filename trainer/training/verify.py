@@ -35,7 +35,8 @@ class Listed:
 
 def list_checkpoints(store: Store) -> list[Listed]:
     """Every attempt at a checkpoint, the highest first; looks at commits and sizes, reads no arrays."""
-    return _look(store, bytes_too=False, workers=1)
+    found = each(lambda item: _look(store, *item), survey(store).items(), workers=8)
+    return [listed for listed in found if listed]
 
 
 def verify(store: Store, *, workers: int = 4) -> list[Listed]:
@@ -43,36 +44,32 @@ def verify(store: Store, *, workers: int = 4) -> list[Listed]:
 
     What is wrong with one is in its `problems`. Raises TimeoutError and PermissionError as the store does.
     """
-    return [found for found in _look(store, bytes_too=True, workers=workers) if found.committed]
+    found = [_look(store, attempt, sizes, workers) for attempt, sizes in survey(store).items()]
+    return [listed for listed in found if listed and listed.committed]
 
 
-def _look(store: Store, *, bytes_too: bool, workers: int) -> list[Listed]:
-    found = []
-    for attempt, sizes in survey(store).items():
-        size = sum(sizes.values())
-        if COMMIT not in sizes:
-            found.append(Listed(attempt, False, None, size, len(sizes), ("never committed",)))
-            continue
-        try:
-            commit = read_commit(store, attempt)
-            problems = _problems(store, commit, sizes, bytes_too, workers)
-            found.append(Listed(attempt, True, commit.committed_at, size, len(sizes), problems))
-        except (Damaged, RunError) as error:
-            found.append(Listed(attempt, True, None, size, len(sizes), (str(error),)))
-        except Vanished:
-            continue
-    return found
+def _look(store: Store, attempt: Attempt, sizes: dict[str, int], readers: int = 0) -> Listed | None:
+    """One attempt, or None when it was removed meanwhile; with `readers` threads its bytes are read."""
+    size = sum(sizes.values())
+    if COMMIT not in sizes:
+        return Listed(attempt, False, None, size, len(sizes), ("never committed",))
+    try:
+        commit = read_commit(store, attempt)
+        problems = _problems(store, commit, sizes, readers)
+    except (Damaged, RunError) as error:
+        return Listed(attempt, True, None, size, len(sizes), (str(error),))
+    except Vanished:
+        return None
+    return Listed(attempt, True, commit.committed_at, size, len(sizes), problems)
 
 
-def _problems(
-    store: Store, commit: Commit, sizes: dict[str, int], bytes_too: bool, workers: int
-) -> tuple[str, ...]:
+def _problems(store: Store, commit: Commit, sizes: dict[str, int], readers: int) -> tuple[str, ...]:
     memory = threading.local()
 
     def problem(part: Part) -> str | None:
         try:
             check_sizes(store, commit, [part], sizes)
-            if bytes_too:
+            if readers:
                 if len(getattr(memory, "buffer", b"")) < part.size:
                     memory.buffer = bytearray(part.size)
                 read_part(store, commit, part, memoryview(memory.buffer)[: part.size])
@@ -80,4 +77,4 @@ def _problems(
             return str(damage)
         return None
 
-    return tuple(found for found in each(problem, commit.parts, workers) if found)
+    return tuple(found for found in each(problem, commit.parts, max(1, readers)) if found)
