@@ -11,6 +11,7 @@ from pathlib import Path
 
 START_SECONDS = 60
 PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None)  # loaded before any fork
 
 
 def free_port() -> int:
@@ -22,7 +23,7 @@ def free_port() -> int:
 
 def die_with_parent() -> None:
     """For `preexec_fn`: the kernel kills this process when the one that started it ends, however it ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def start_server(command: list[str], port: int, log: Path, **env: str) -> "subprocess.Popen[bytes]":
@@ -65,7 +66,9 @@ def stop_server(server: "subprocess.Popen[bytes]") -> None:
 def start_s3(log: Path) -> "tuple[subprocess.Popen[bytes], dict[str, str]]":
     """An S3 server on loopback, and the environment that reaches it. It checks no secrets."""
     port = free_port()
-    server = start_server([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port, log)
+    server = start_server(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port, log
+    )
     return server, s3_environment(f"http://127.0.0.1:{port}")
 
 

@@ -1,13 +1,7 @@
 """What tests of every part stand on: an S3 server, stores by URL, real images."""
 
-import ctypes
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
 import uuid
 from collections.abc import Iterator
 from functools import cache
@@ -16,62 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from scripts.processes import free_port, s3_environment, start_s3, start_server, stop_server
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-START_SECONDS = 60
-PR_SET_PDEATHSIG = 1
 STRICT_KEY, STRICT_SECRET = "strict-key", "strict-secret"
-LIBC = ctypes.CDLL(None)
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def die_with_parent() -> None:
-    """For `preexec_fn`: the kernel kills this process when the one that started it ends, however it ends."""
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def start_server(command: list[str], port: int, log: Path, **env: str) -> "subprocess.Popen[bytes]":
-    """Start a server in a process group of its own; returns once it takes connections on `port`."""
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-            env={**os.environ, **env},
-        )
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return server
-    stop_server(server)
-    raise RuntimeError(
-        f"{command[0]} did not start on port {port}: {log.read_text(errors='replace')[-2000:]}"
-    )
-
-
-def stop_server(server: "subprocess.Popen[bytes]") -> None:
-    """End the server with all its children."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if server.poll() is None:
-            os.killpg(server.pid, number)
-            try:
-                server.wait(5)
-            except subprocess.TimeoutExpired:
-                continue
-    server.wait()
 
 
 def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str, key: str = "test", secret: str = "test") -> None:
@@ -79,16 +23,7 @@ def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str, key: str = "test", se
     for name in list(os.environ):
         if name.startswith("AWS_") or name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
             monkeypatch.delenv(name)
-    settings = {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": key,
-        "AWS_SECRET_ACCESS_KEY": secret,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    for name, value in settings.items():
+    for name, value in s3_environment(endpoint, key, secret).items():
         monkeypatch.setenv(name, value)
 
 
@@ -111,13 +46,9 @@ def client(endpoint: str, key: str = "test", secret: str = "test") -> "S3Client"
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint of an S3 server for this session's tests. It checks no secrets."""
-    log = tmp_path_factory.mktemp("moto") / "log"
-    port = free_port()
-    server = start_server(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port, log
-    )
+    server, environment = start_s3(tmp_path_factory.mktemp("moto") / "log")
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield environment["AWS_ENDPOINT_URL"]
     finally:
         stop_server(server)
 

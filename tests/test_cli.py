@@ -101,8 +101,8 @@ def test_a_missing_bucket_and_a_missing_dataset_are_named(s3: str):
 
 
 def test_missing_credentials_are_refused_without_a_traceback(dataset: str, s3: str):
-    none = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
-    assert "access denied" in refused(*words(dataset, f"{s3}/run"), **none)
+    line = refused(*words(dataset, f"{s3}/run"), AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+    assert "access denied" in line
 
 
 def test_wrong_credentials_are_refused_without_a_traceback(strict_s3: str):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_port
+from scripts.processes import free_port
 from tests.distribution.gangs import Pod, Run, wait_for
 from tests.distribution.rank import undisturbed
 

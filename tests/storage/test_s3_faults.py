@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import client, free_port, use_s3
+from scripts.processes import free_port
+from tests.conftest import client, use_s3
 from tests.storage import faulty
 from tests.storage.faulty import FaultyProxy, faulty_proxy
 from trainer.errors import ConfigError

@@ -44,14 +44,14 @@ class Witness(keras.callbacks.Callback):
 
 
 def main() -> None:
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     config, folder = load(Path(sys.argv[1])), Path(sys.argv[2])
-    distribution = connect()
+    distribution = connect(stop.is_set)
     delays = int(sys.argv[4]) + distribution.rank if len(sys.argv) > 3 else None
     (folder / f"pid-{distribution.rank}").write_text(str(os.getpid()))
     witness = Witness(folder / f"digests-{distribution.rank}", delays)
     plan = make_plan(config, distribution.size)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
         train(plan, open_store(config.run.url), distribution, stop, [witness])
     except TrainerError as error:

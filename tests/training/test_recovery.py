@@ -5,14 +5,15 @@ import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from trainer.storage import open_store
 from tests.training.conftest import Runs
+from trainer.storage import open_store
 from trainer.training.verify import list_checkpoints
 
-EXACT = {
+EXACT: dict[str, Any] = {
     "model": {"name": "lab-cnn", "options": {"n_filters": 4, "n_dense_layers": 1, "use_dropout": True}},
     "train": {
         "epochs": 3,

@@ -1,10 +1,14 @@
 """One interface over the ways a model is trained: in one process, or as ranks that sum over Horovod."""
 
-import os
-from typing import Any, Protocol
+from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:  # a supervisor does without NumPy
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Distribution(Protocol):
@@ -42,12 +46,15 @@ def is_rank() -> bool:
     return "HOROVOD_SIZE" in os.environ
 
 
-def connect() -> Distribution:
-    """The distribution that this process's environment describes."""
+def connect(stopping: Callable[[], bool] = lambda: False) -> Distribution:
+    """The distribution that this process's environment describes.
+
+    Raises Interrupted where other ranks do not come, or `stopping` says so while they are waited for.
+    """
     if is_rank():
         from trainer.distribution.horovod import Horovod
 
-        return Horovod()
+        return Horovod(stopping)
     from trainer.distribution.single import Single
 
     return Single()

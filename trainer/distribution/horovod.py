@@ -1,5 +1,6 @@
 """Ranks over Horovod's core: its operations alone, since its Keras layer is a silent no-op on Keras 3."""
 
+from collections.abc import Callable
 from typing import Any
 
 import horovod.tensorflow as hvd
@@ -8,15 +9,18 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.distribution.lost import LOST, lost_peer
+from trainer.distribution.rendezvous import meet
 
 
 class Horovod:
     """The ranks that the HOROVOD_* environment names.
 
     A rank that is lost surfaces as `Interrupted` in the host calls and as `tf.errors.UnknownError` in a step.
+    Raises Interrupted where the others do not come, or `stopping` says so meanwhile.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        meet(stopping=stopping)
         hvd.init()
         self.size: int = hvd.size()
         self.rank: int = hvd.rank()

@@ -60,6 +60,23 @@ class BestWeights(keras.callbacks.Callback):
         self.best, self.best_epoch = state["best"], state["best_epoch"]
 
 
+class History(keras.callbacks.Callback):
+    """Publishes the figures of all epochs after each of them; they are the run's, not this callback's."""
+
+    def __init__(self, publish: Callable[[], None]) -> None:
+        super().__init__()
+        self.publish = publish
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.publish()
+
+    def get_state(self) -> dict[str, Any]:
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Nothing to remember."""
+
+
 class Story(keras.callbacks.Callback):
     """The log lines of a run, and its figures in Prometheus; on the chief."""
 
@@ -108,12 +125,6 @@ class Story(keras.callbacks.Callback):
         ):
             if name in logs:
                 gauge.labels("0").set(logs[name])
-
-    def get_state(self) -> dict[str, Any]:
-        return {}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Nothing to remember: a story is told once."""
 
 
 def _rate(images_per_second: float) -> str:

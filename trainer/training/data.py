@@ -1,6 +1,6 @@
 """A rank's share of the dataset, as tensors: what the loop iterates over."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import tensorflow as tf
 
@@ -30,7 +30,7 @@ class Data:
         self._reader = Reader(plan.dataset, plan.dataset.split("train"), plan.order, self.lanes)
         self._evaluated: dict[str, Reader] = {}
 
-    def training(self, start_step: int) -> Iterator[Batch]:
+    def training(self, start_step: int) -> Generator[Batch, None, None]:
         """This rank's padded batches from `start_step` on, epoch after epoch."""
         batches = training_batches(
             self._reader,

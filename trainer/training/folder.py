@@ -78,6 +78,12 @@ def already_finished(store: Store, config: RunConfig) -> bool:
     return bool(document["stopped_early"] or config.train.epochs <= document["epochs"])
 
 
+def finished_json(*, epochs: int, steps: int, stopped_early: bool, figures: dict[str, float]) -> bytes:
+    """What `already_finished` reads: how far the run came, and its last figures."""
+    document = {"epochs": epochs, "steps": steps, "stopped_early": stopped_early, "figures": figures}
+    return json.dumps(document, indent=1).encode()
+
+
 def metrics_csv(history: list[dict[str, float]]) -> bytes:
     """A run's history in the form of Keras's CSVLogger."""
     text = io.StringIO()

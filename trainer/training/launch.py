@@ -88,7 +88,7 @@ def _train(config: RunConfig, size: int) -> int:
         from trainer.distribution import connect
         from trainer.training.run import train
 
-    train(*checked, connect(), stop)
+    train(*checked, connect(stop.is_set), stop)
     return 0
 
 

@@ -22,7 +22,7 @@ from trainer.errors import RunError
 from trainer.observability import metrics
 from trainer.training.callbacks import Story
 from trainer.training.checkpoint import State
-from trainer.training.data import Data
+from trainer.training.data import Batch, Data
 from trainer.training.plan import Plan
 from trainer.training.state import Progress, capture, remember
 from trainer.training.step import EvaluationStep, Result, Sums, TrainStep
@@ -86,7 +86,7 @@ class Loop:
         self.keras_callbacks.on_train_end()
         return End.FINISHED
 
-    def _train_epoch(self, batches: Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor]]) -> End:
+    def _train_epoch(self, batches: Iterator[Batch]) -> End:
         progress, steps = self.progress, self.plan.steps_per_epoch
         metrics.EPOCH.labels(self._rank).set(progress.epochs_closed)
         end = (progress.epochs_closed + 1) * steps

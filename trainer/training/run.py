@@ -1,7 +1,6 @@
 """The story of a run on one rank, top to bottom."""
 
 import contextlib
-import json
 import logging
 import os
 import socket
@@ -22,7 +21,7 @@ from trainer.errors import ConfigError, Interrupted
 from trainer.observability import metrics
 from trainer.storage import Store
 from trainer.training import folder
-from trainer.training.callbacks import BestWeights, Story, from_config
+from trainer.training.callbacks import BestWeights, History, Story, from_config
 from trainer.training.checkpoint import Checkpoints, Fence, State, pack, publish, restore, unpack
 from trainer.training.data import Data
 from trainer.training.loop import End, Loop
@@ -63,9 +62,18 @@ def train(
     model, optimizer = build(plan)
     progress, restored, fence = _agree_on_state(store, plan, distribution, model, optimizer)
 
+    def publish_file(key: str, content: Callable[[], bytes]) -> None:
+        """What people download, from the chief alone."""
+        if fence:
+            publish(store, fence, key, content())
+
+    best = BestWeights(
+        config.run.monitor,
+        lambda: publish_file("weights/best.weights.h5", lambda: folder.weights_file(model)),
+    )
+    history = History(lambda: publish_file("metrics.csv", lambda: folder.metrics_csv(progress.history)))
+    callbacks = [*from_config(config.train), best, history, *callbacks]
     story = Story(config.train.epochs, plan.steps_per_epoch, config.train.batch_size)
-    best = BestWeights(config.run.monitor, _publisher(store, fence, "weights/best.weights.h5", model))
-    all_callbacks = [*from_config(config.train), best, *callbacks]
     data = Data(plan, distribution)
     step = TrainStep(
         model,
@@ -78,14 +86,22 @@ def train(
         seed=config.train.seed,
         class_weights=_class_weights(plan),
     )
-    with _saver(store, fence, config, progress) as (save, checkpoints):
+    if distribution.is_chief:
+        warn_of_forgetful(callbacks)
+        _say_start(plan, distribution, progress)
+    with _passing_causes(), _saver(store, fence, config, progress) as (save, checkpoints):
         loop = Loop(
-            plan, distribution, data, model, step, all_callbacks,
-            story if distribution.is_chief else None, progress, save, stop,
-        )  # fmt: skip
-        if distribution.is_chief:
-            warn_of_forgetful(all_callbacks)
-            _say_start(plan, distribution, progress)
+            plan=plan,
+            distribution=distribution,
+            data=data,
+            model=model,
+            step=step,
+            callbacks=callbacks,
+            story=story if distribution.is_chief else None,
+            progress=progress,
+            save=save,
+            stop=stop,
+        )
         end = loop.run(restored)
         if checkpoints:
             checkpoints.save(loop.capture(), wait=True)
@@ -97,18 +113,20 @@ def train(
                 "Start it again and it goes on",
             )
         test = loop.evaluate("test")
-        figures = dict(progress.history[-1]) | (test.means("test_") if test else {})
-    summary = Summary(config.run.url, progress.step, progress.epochs_closed, figures)
-    if fence:
-        publish(store, fence, "weights/last.weights.h5", folder.weights_file(model))
-        publish(store, fence, "metrics.csv", folder.metrics_csv(progress.history))
-        document = {"epochs": progress.epochs_closed, "steps": progress.step, "figures": figures,
-                    "stopped_early": progress.epochs_closed < config.train.epochs}  # fmt: skip
-        publish(store, fence, "finished.json", json.dumps(document, indent=1).encode())
-        shown = "  ".join(f"{k} {v:.4f}" for k, v in figures.items() if k != "learning_rate")
-        log.info("finished: %d epochs, %d steps  %s", progress.epochs_closed, progress.step, shown)
-    distribution.barrier()
-    return summary
+        figures = progress.history[-1] | (test.means("test_") if test else {})
+        publish_file("weights/last.weights.h5", lambda: folder.weights_file(model))
+        done = folder.finished_json(
+            epochs=progress.epochs_closed,
+            steps=progress.step,
+            stopped_early=progress.epochs_closed < config.train.epochs,
+            figures=figures,
+        )
+        publish_file("finished.json", lambda: done)
+        if distribution.is_chief:
+            shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if "top5" not in name)
+            log.info("finished: %d epochs, %d steps  %s", progress.epochs_closed, progress.step, shown)
+        distribution.barrier()
+    return Summary(config.run.url, progress.step, progress.epochs_closed, figures)
 
 
 def build(plan: Plan) -> tuple[keras.Model, keras.optimizers.Optimizer]:
@@ -166,6 +184,18 @@ def _agree_on_state(
 
 
 @contextlib.contextmanager
+def _passing_causes() -> Iterator[None]:
+    """In the middle of a run, a store that refuses or is silent is no fault of the configuration."""
+    try:
+        yield
+    except (PermissionError, TimeoutError) as error:
+        raise Interrupted(
+            f"the store failed in the middle of the run: {error}",
+            "Mend it, then start the run again: it goes on at the last checkpoint",
+        ) from error
+
+
+@contextlib.contextmanager
 def _saver(
     store: Store, fence: Fence | None, config: RunConfig, progress: Progress
 ) -> Iterator[tuple[Callable[[Progress, Callable[[], State]], None], Checkpoints | None]]:
@@ -194,16 +224,6 @@ def _show(checkpoints: Checkpoints) -> None:
         metrics.CHECKPOINT_STEP.labels("0").set(checkpoints.last_step)
         metrics.CHECKPOINT_TIME.labels("0").set(checkpoints.last_committed_at)
     metrics.CHECKPOINT_STALL.labels("0").set(checkpoints.stalled_seconds)
-
-
-def _publisher(store: Store, fence: Fence | None, key: str, model: keras.Model) -> Callable[[], None]:
-    """Publishes the model's weights; on the ranks that are not the chief it does nothing."""
-
-    def publish_weights() -> None:
-        if fence:
-            publish(store, fence, key, folder.weights_file(model))
-
-    return publish_weights
 
 
 def _class_weights(plan: Plan) -> np.ndarray | None:
