@@ -91,9 +91,9 @@ class Retention:
         ]
         removed: list[Attempt] = []
         for attempt in sorted(due):
-            self.fence.check()
             if stop():
                 break
+            self.fence.check()
             store.delete(attempt.key(COMMIT))
             each(store.delete, [attempt.key(n) for n in listed[attempt] if n != COMMIT], self.workers)
             removed.append(attempt)
@@ -111,12 +111,10 @@ class Retention:
         gone = plan(highest, self.keep_last, self.keep_every, best)
         staying = {attempt for step, attempt in highest.items() if step not in gone}
         oldest_of_last = min(sorted(highest)[-self.keep_last :], default=0)
-        newest = committed[:1]
         return {
             a
             for a in committed
             if a not in staying
-            and a not in newest
             and a != mine
             and (a.step < oldest_of_last or (a.step in highest and a < highest[a.step]))
         }
