@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from trainer.config import RunConfig
@@ -15,6 +16,7 @@ from trainer.observability.quiet import quiet_import
 from trainer.storage import Store, open_store
 from trainer.storage.retry import on_retry
 from trainer.training import folder
+from trainer.training.passing import passing_causes
 from trainer.training.plan import Plan, make_plan
 
 log = logging.getLogger(__name__)
@@ -26,7 +28,9 @@ def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
     Raises ConfigError, DataError, RunError before any expensive work, Interrupted after a stop.
     """
     if is_rank():
-        return _train(config, int(os.environ["HOROVOD_SIZE"]))
+        restarted = int(os.environ.get("TRAINER_GENERATION", "1")) > 1
+        with passing_causes() if restarted else nullcontext():
+            return _train(config, int(os.environ["HOROVOD_SIZE"]))
     if ranks == 1:
         metrics.serve(config.metrics.port)
         return _train(config, 1)

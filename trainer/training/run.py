@@ -25,6 +25,7 @@ from trainer.training.callbacks import BestWeights, History, Story, from_config
 from trainer.training.checkpoint import Checkpoints, Fence, State, pack, publish, restore, unpack
 from trainer.training.data import Data
 from trainer.training.loop import End, Loop
+from trainer.training.passing import passing_causes
 from trainer.training.plan import Plan
 from trainer.training.schedule import Schedule
 from trainer.training.state import Progress, assign, capture, warn_of_forgetful
@@ -89,7 +90,7 @@ def train(
     if distribution.is_chief:
         warn_of_forgetful(callbacks)
         _say_start(plan, distribution, progress)
-    with _passing_causes(), _saver(store, fence, config, progress) as (save, checkpoints):
+    with passing_causes(), _saver(store, fence, config, progress) as (save, checkpoints):
         loop = Loop(
             plan=plan,
             distribution=distribution,
@@ -181,18 +182,6 @@ def _agree_on_state(
         state = unpack(distribution.broadcast_bytes(pack(state) if state else b""))
     assert state is not None
     return assign(state, model, optimizer), state, fence
-
-
-@contextlib.contextmanager
-def _passing_causes() -> Iterator[None]:
-    """In the middle of a run, a store that refuses or is silent is no fault of the configuration."""
-    try:
-        yield
-    except (PermissionError, TimeoutError) as error:
-        raise Interrupted(
-            f"the store failed in the middle of the run: {error}",
-            "Mend it, then start the run again: it goes on at the last checkpoint",
-        ) from error
 
 
 @contextlib.contextmanager
