@@ -19,6 +19,7 @@ from trainer.dataset.reader import Reader
 from trainer.dataset.shards import chunk_rows
 from trainer.errors import WRONG, ConfigError, DataError
 from trainer.storage import open_store
+from trainer.storage.file import FileStore
 
 
 @pytest.fixture
@@ -73,6 +74,7 @@ def test_the_files_are_plain_hdf5(folders: Path, tmp_path: Path) -> None:
         "00002.h5",
     ]
     with h5py.File(tmp_path / "made/train/00000.h5") as file:
+        assert h5py.h5o.get_info(file.id).mtime == 0, "the same images must make the same bytes at any time"
         assert file["images"].shape == (32, 5, 4, 3)
         assert file["images"].dtype == np.uint8
         assert file["images"].chunks == (8, 5, 4, 3)
@@ -165,6 +167,53 @@ def test_a_dataset_is_replaced_only_when_asked(folders: Path, store_url: str) ->
         "train/00000.h5",
         "validation/00000.h5",
     }
+
+
+def test_what_is_wrong_from_the_start_does_not_cost_the_dataset_that_is_there(
+    folders: Path, tmp_path: Path
+) -> None:
+    first = prepare(str(folders), str(tmp_path / "made"))
+    (folders / "empty").mkdir()
+    with pytest.raises(DataError, match=r"the class has no images"):
+        prepare(str(folders), str(tmp_path / "made"), overwrite=True)
+    (folders / "empty").rmdir()
+    with pytest.raises(ConfigError, match=r"expected shares"):
+        prepare(str(folders), str(tmp_path / "made"), overwrite=True, validation=2)
+    assert open_dataset(str(tmp_path / "made")).identity == first.identity
+
+
+def test_a_store_that_fails_in_the_middle_leaves_nothing(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = FileStore.put_file
+
+    def full(self: FileStore, key: str, path: Path) -> str:
+        if key.endswith("00002.h5"):
+            raise OSError(f"{self.url}/{key}: No space left on device")
+        return original(self, key, path)
+
+    monkeypatch.setattr(FileStore, "put_file", full)
+    with pytest.raises(OSError, match="No space left"):
+        prepare(str(folders), str(tmp_path / "made"), shard_bytes=600, rows_of_chunk=2)
+    assert not list(open_store(str(tmp_path / "made")).list())
+
+
+def test_a_bucket_that_is_missing_is_told_before_any_work(folders: Path, s3: str) -> None:
+    told: list[int] = []
+    with pytest.raises(
+        ConfigError, match=r"s3://there-is-no-such-bucket.*Create the bucket, or correct the URL"
+    ) as e:
+        prepare(str(folders), "s3://there-is-no-such-bucket/x", progress=lambda done, _: told.append(done))
+    assert e.value.exit_code == WRONG
+    assert not told
+
+
+@pytest.mark.parametrize("place", ["", "/made", "/cat/made"])
+def test_not_into_the_images_themselves(folders: Path, place: str) -> None:
+    before = sorted(folders.rglob("*"))
+    with pytest.raises(ConfigError, match=r"is inside the images at .*Choose a place beside them"):
+        prepare(str(folders), f"{folders}{place}")
+    assert sorted(folders.rglob("*")) == before
 
 
 def test_of_two_at_once_one_is_told(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,9 +66,14 @@ def prepare(
     Whatever is raised, no dataset is there, and what was uploaded is deleted again.
     """
     store = open_store(url)
-    _make_room(store, overwrite)
     found = class_folders(source)
+    if f"{store.url}/".startswith(f"{found.store.url}/"):
+        raise ConfigError(
+            f"{store.url} is inside the images at {found.store.url}, where it would be taken for a class",
+            "Choose a place beside them",
+        )
     splits = divide(found, validation, test, seed)
+    _make_room(store, overwrite)
     total = sum(map(len, splits.values()))
     decoder = _Decoder(found, image_size, on_bad, max(1, workers), total, progress)
     uploaded: list[str] = []
@@ -246,6 +251,7 @@ def _make_room(store: Store, overwrite: bool) -> None:
     try:
         manifest = store.get(index.MANIFEST)
     except FileNotFoundError:
+        _check_place(store)
         return
     if not overwrite:
         raise ConfigError(
@@ -254,3 +260,11 @@ def _make_room(store: Store, overwrite: bool) -> None:
     store.delete(index.MANIFEST)
     for key in index.keys_in(manifest):
         store.delete(key)
+
+
+def _check_place(store: Store) -> None:
+    """Before any work is done: a bucket that is missing."""
+    try:
+        next(iter(store.list()), None)
+    except FileNotFoundError as error:
+        raise ConfigError(str(error), "Create the bucket, or correct the URL") from error
