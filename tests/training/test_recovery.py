@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.training.conftest import Runs
+from tests.runs import Runs
 from trainer.storage import open_store
 from trainer.training.verify import list_checkpoints
 
