@@ -11,6 +11,7 @@ from trainer.errors import ConfigError
 NETWORKS = {
     "lab-cnn": "trainer.models.lab:build_cnn",
     "resnet50": "trainer.models.resnet:resnet50",
+    "resnet152-scale": "trainer.models.resnet:resnet152_scale",
 }
 
 

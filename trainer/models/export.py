@@ -1,0 +1,159 @@
+"""A trained network as a model of Keras's own layers alone, for those who have none of this code."""
+
+import copy
+import itertools
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from trainer.errors import TrainerError
+from trainer.models.scale import Scale
+
+Config = dict[str, Any]
+
+BATCH_NORM = "BatchNormalization"
+
+
+def export(model: keras.Model) -> keras.Model:
+    """A float32 copy without optimizer, of Keras's layers alone, that predicts what `model` does.
+
+    A `Scale` is folded into the batch norm before it: gamma' = gamma * s and beta' = beta * s + b. Where
+    something else stands before it, it becomes a batch norm that changes nothing but by s and b.
+
+    Args:
+        model: `keras.Sequential`, or functional with each layer called once.
+
+    Raises:
+        TrainerError: a layer is neither Keras's nor one that can be turned into Keras's.
+    """
+    scales = {layer.name for layer in model.layers if isinstance(layer, Scale)}
+    config = copy.deepcopy(model.get_config())
+    before = _inputs_of(config)
+    consumers = Counter(before.values()) + Counter(_output_names(config))
+    kinds = {_name(layer): layer["class_name"] for layer in config["layers"]}
+    folds = {
+        before[scale]: scale
+        for scale in scales
+        if kinds[before[scale]] == BATCH_NORM and consumers[before[scale]] == 1
+    }
+    _rewrite(config, scales, folds)
+    copied = type(model).from_config(config)
+    _refuse_own_layers(copied)
+    _copy_weights(model, copied, folds)
+    return copied
+
+
+def keras_file(model: keras.Model, weights: bytes | None = None) -> bytes:
+    """The `.keras` file of the exported model.
+
+    Args:
+        model: the network.
+        weights: a `.weights.h5` of the same network to take instead of the model's own, which stay as they
+            are.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        if weights is not None:
+            path = Path(folder) / "model.weights.h5"
+            path.write_bytes(weights)
+            model = type(model).from_config(model.get_config())
+            model.load_weights(path)
+            path.unlink()
+        file = Path(folder) / "model.keras"
+        export(model).save(file)
+        return file.read_bytes()
+
+
+def _name(layer: Config) -> str:
+    name: str = layer["config"]["name"]
+    return name
+
+
+def _histories(value: Any) -> Iterator[list[Any]]:
+    """Every [layer's name, node, tensor] in a functional model's configuration, to read or to change."""
+    if isinstance(value, dict):
+        if "keras_history" in value:
+            yield value["keras_history"]
+        for inner in value.values():
+            yield from _histories(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _histories(inner)
+
+
+def _inputs_of(config: Config) -> dict[str, str]:
+    """Layer -> the layer before it; for one with several inputs each is under a key of its own."""
+    layers = config["layers"]
+    if "input_layers" not in config:
+        return {_name(after): _name(before) for before, after in itertools.pairwise(layers)}
+    found: dict[str, str] = {}
+    for layer in layers:
+        for number, history in enumerate(_histories(layer["inbound_nodes"])):
+            found[f"{_name(layer)}/{number}" if number else _name(layer)] = history[0]
+    return found
+
+
+def _outputs(config: Config) -> list[list[Any]]:
+    outputs = config.get("output_layers", [])
+    return [outputs] if outputs and isinstance(outputs[0], str) else list(outputs)
+
+
+def _output_names(config: Config) -> list[str]:
+    return [output[0] for output in _outputs(config)]
+
+
+def _rewrite(config: Config, scales: set[str], folds: dict[str, str]) -> None:
+    """Folded layers leave, with those after them pointed to the one before; every layer becomes float32."""
+    folded = {scale: norm for norm, scale in folds.items()}
+    for history in [*_histories(config["layers"]), *_outputs(config)]:
+        history[0] = folded.get(history[0], history[0])
+    config["layers"] = [layer for layer in config["layers"] if _name(layer) not in folded]
+    for layer in config["layers"]:
+        if _name(layer) in scales:
+            norm = keras.layers.BatchNormalization(name=_name(layer))
+            described = keras.saving.serialize_keras_object(norm)
+            layer.update({k: described[k] for k in ("module", "class_name", "registered_name", "config")})
+        if _name(layer) in folds:
+            layer["config"].update(scale=True, center=True)
+        _make_float32(layer["config"])
+
+
+def _make_float32(config: Config) -> None:
+    if config.get("dtype") is not None:
+        config["dtype"] = "float32"
+    for layer in config.get("layers", []):
+        _make_float32(layer["config"])
+
+
+def _refuse_own_layers(model: keras.Model) -> None:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            _refuse_own_layers(layer)
+        if not type(layer).__module__.startswith("keras."):
+            raise TrainerError(
+                f"the layer {layer.name!r} ({type(layer).__name__}) is not one of Keras's, and the model "
+                "that people download may hold no other",
+                "Teach trainer/models/export.py what it is in Keras's layers",
+            )
+
+
+def _copy_weights(model: keras.Model, copied: keras.Model, folds: dict[str, str]) -> None:
+    for layer in copied.layers:
+        original = model.get_layer(layer.name)
+        if layer.name in folds:
+            scale = model.get_layer(folds[layer.name])
+            gamma, beta = scale.gamma.numpy(), scale.beta.numpy()
+            layer.gamma.assign(gamma if original.gamma is None else original.gamma.numpy() * gamma)
+            layer.beta.assign(beta if original.beta is None else original.beta.numpy() * gamma + beta)
+            layer.moving_mean.assign(original.moving_mean)
+            layer.moving_variance.assign(original.moving_variance)
+        elif isinstance(original, Scale):
+            layer.gamma.assign(original.gamma)
+            layer.beta.assign(original.beta)
+            layer.moving_variance.assign(np.full(layer.gamma.shape, 1 - layer.epsilon, np.float32))
+        else:
+            layer.set_weights(original.get_weights())
