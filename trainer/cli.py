@@ -54,21 +54,21 @@ def prepare(
 ) -> None:
     """Write images as HDF5 shards into object storage."""
     from trainer.dataset.prepare import prepare as run
+    from trainer.observability.log import progress
 
-    size = (image_size, image_size) if image_size else None
-    _print(
-        run(
-            source,
-            url,
-            image_size=size,
-            validation=validation,
-            test=test,
-            seed=seed,
-            on_bad=on_bad,
-            overwrite=overwrite,
-        ),
-        json,
+    made = run(
+        source,
+        url,
+        image_size=(image_size, image_size) if image_size else None,
+        validation=validation,
+        test=test,
+        seed=seed,
+        on_bad=on_bad,
+        overwrite=overwrite,
+        workers=len(os.sched_getaffinity(0)),
+        progress=progress("images prepared:"),
     )
+    _print(made, json)
 
 
 @app.command()

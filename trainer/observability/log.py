@@ -3,12 +3,27 @@
 import logging
 import os
 import sys
+import time
+from collections.abc import Callable
 
 
 class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
         return f"{self.formatTime(record, '%H:%M:%S')} {level}{super().format(record)}"
+
+
+def progress(what: str, every: float = 5.0) -> Callable[[int, int], None]:
+    """A function of (done, total) that says so in the log, at most every few seconds."""
+    log, spoke = logging.getLogger(__name__), time.monotonic()
+
+    def say(done: int, total: int) -> None:
+        nonlocal spoke
+        if time.monotonic() - spoke >= every:
+            spoke = time.monotonic()
+            log.info("%s %s of %s", what, f"{done:,}", f"{total:,}")
+
+    return say
 
 
 def setup() -> None:
