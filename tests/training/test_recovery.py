@@ -42,10 +42,13 @@ def committed(folder: Path) -> list[int]:
     return [found.step for found in list_checkpoints(open_store(f"file://{folder}/run")) if found.committed]
 
 
+def done(runs, folder: Path) -> int:
+    """Steps that were finished, those done twice counted twice."""
+    return len(runs.digests(folder)) if (folder / "digests-0").exists() else 0
+
+
 def wait_for_steps(runs, folder: Path, steps: int, process) -> None:
-    while process.poll() is None and (
-        not (folder / "digests-0").exists() or len(runs.digests(folder)) < steps
-    ):
+    while process.poll() is None and done(runs, folder) < steps:
         time.sleep(0.01)
 
 
@@ -60,14 +63,14 @@ def test_killed_as_a_whole_in_mid_epoch_it_ends_with_the_same_bits(runs, undistu
     wait_for_steps(runs, folder, 30, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    done, newest = len(runs.digests(folder)), max(committed(folder))
-    assert 0 < newest <= done
+    finished, newest = done(runs, folder), max(committed(folder))
+    assert 0 < newest <= finished
     assert newest % 20, "a checkpoint in mid-epoch"
 
     runs.finish(config, 2)
     digests, expected = runs.digests(folder), runs.digests(undisturbed)
-    assert digests[:done] == expected[:done]
-    assert digests[done:] == expected[newest:]
+    assert digests[:finished] == expected[:finished]
+    assert digests[finished:] == expected[newest:]
     assert same_weights(runs, folder, undisturbed)
     assert files(folder)["metrics.csv"] == files(undisturbed)["metrics.csv"]
 
@@ -101,15 +104,61 @@ def test_asked_to_stop_it_saves_the_last_finished_step_and_says_to_start_it_agai
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_thirty_kills_of_everything_end_with_the_same_bits(runs, undisturbed):
-    config = runs.config("thirty", **EXACT)
+    config = runs.config("thirty-kills", **EXACT)
     folder = config.parent
     generator = random.Random(1)
     for _ in range(30):
         process = runs.start(config, 2)
-        began = len(runs.digests(folder)) if (folder / "digests-0").exists() else 0
-        wait_for_steps(runs, folder, began + generator.randrange(1, 8), process)
+        wait_for_steps(runs, folder, done(runs, folder) + generator.randrange(1, 8), process)
         time.sleep(generator.random() * 0.1)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     runs.finish(config, 2)
     assert same_weights(runs, folder, undisturbed)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_thirty_stops_lose_no_finished_step(runs, undisturbed):
+    config = runs.config("thirty-stops", **EXACT)
+    folder = config.parent
+    generator = random.Random(2)
+    for _ in range(30):
+        process = runs.start(config, 2)
+        wait_for_steps(runs, folder, done(runs, folder) + generator.randrange(1, 3), process)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate()
+        if (folder / "run" / "finished.json").exists():
+            break
+        assert process.returncode == 75, output
+        assert max(committed(folder)) == done(runs, folder)
+    runs.finish(config, 2)
+    assert runs.digests(folder) == runs.digests(undisturbed)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_callbacks_remember_over_ten_interruptions(runs):
+    """Patience, the best so far, learning rate and history are those of the undisturbed run."""
+    train = EXACT["train"] | {
+        "epochs": 40,
+        "optimizer": {"name": "sgd", "learning_rate": 0.3},
+        "early_stopping": {"monitor": "val_accuracy", "patience": 6},
+        "reduce_lr_on_plateau": {"monitor": "val_loss", "patience": 1, "factor": 0.5},
+    }
+    sections = EXACT | {"train": train}
+    undisturbed = runs.finish(runs.config("whole", **sections), 2)
+    config = runs.config("interrupted", **sections)
+    folder = config.parent
+    generator = random.Random(3)
+    for number in range(10):
+        process = runs.start(config, 2)
+        wait_for_steps(runs, folder, done(runs, folder) + generator.randrange(5, 15), process)
+        os.killpg(process.pid, signal.SIGKILL if number % 2 else signal.SIGTERM)
+        process.communicate()
+    assert not (folder / "run" / "finished.json").exists()
+    runs.finish(config, 2)
+    assert same_weights(runs, folder, undisturbed)
+    for name in ("metrics.csv", "finished.json"):
+        assert (folder / "run" / name).read_bytes() == (undisturbed / "run" / name).read_bytes()
+    assert b'"stopped_early": true' in (folder / "run" / "finished.json").read_bytes()

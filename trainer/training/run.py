@@ -76,17 +76,7 @@ def train(
     callbacks = [*from_config(config.train), best, history, *callbacks]
     story = Story(config.train.epochs, plan.steps_per_epoch, config.train.batch_size)
     data = Data(plan, distribution)
-    step = TrainStep(
-        model,
-        optimizer,
-        distribution,
-        batch_size=config.train.batch_size,
-        micro_rows=plan.micro_rows,
-        micro_lanes=plan.micro_lanes,
-        first_lane=data.lanes.start,
-        seed=config.train.seed,
-        class_weights=_class_weights(plan),
-    )
+    step = make_step(plan, distribution, data, model, optimizer)
     if distribution.is_chief:
         warn_of_forgetful(callbacks)
         _say_start(plan, distribution, progress)
@@ -152,6 +142,27 @@ def build(plan: Plan) -> tuple[keras.Model, keras.optimizers.Optimizer]:
     model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", jit_compile=False)
     optimizer.build(model.trainable_variables)
     return model, optimizer
+
+
+def make_step(
+    plan: Plan,
+    distribution: Distribution,
+    data: Data,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+) -> TrainStep:
+    """The step of this rank."""
+    return TrainStep(
+        model,
+        optimizer,
+        distribution,
+        batch_size=plan.config.train.batch_size,
+        micro_rows=plan.micro_rows,
+        micro_lanes=plan.micro_lanes,
+        first_lane=data.lanes.start,
+        seed=plan.config.train.seed,
+        class_weights=_class_weights(plan),
+    )
 
 
 def _setup_tensorflow(config: RunConfig) -> None:

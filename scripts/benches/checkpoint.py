@@ -1,0 +1,115 @@
+"""What checkpoints cost a ResNet-50 that saves every 60 s: time stalled inside them, and memory.
+
+The store is the S3 that AWS_ENDPOINT_URL names (and CARS_BENCH_BUCKET), else one of our own on loopback.
+"""
+
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+EVERY_SECONDS = 60.0
+SAVES = 3
+BATCH, SIZE = 16, 64
+
+
+def measure() -> dict[str, float]:
+    """`stalled_share`: seconds inside checkpoints over seconds of training; `memory_copies`: of the state."""
+    from scripts.processes import start_s3, stop_server
+
+    with tempfile.TemporaryDirectory() as folder:
+        if "AWS_ENDPOINT_URL" in os.environ:
+            return _measure(Path(folder), os.environ["CARS_BENCH_BUCKET"])
+        server, environment = start_s3(Path(folder) / "s3.log")
+        os.environ |= environment
+        try:
+            import boto3
+
+            boto3.client("s3").create_bucket(Bucket="bench")
+            return _measure(Path(folder), "bench")
+        finally:
+            stop_server(server)
+            for name in environment:
+                del os.environ[name]
+
+
+def _measure(folder: Path, bucket: str) -> dict[str, float]:
+    from scripts.quickstart import write_digits
+    from trainer.config import parse
+    from trainer.dataset.prepare import prepare
+    from trainer.distribution.single import Single
+    from trainer.storage import open_store
+    from trainer.training.checkpoint import Checkpoints, Fence
+    from trainer.training.data import Data
+    from trainer.training.plan import make_plan
+    from trainer.training.run import build, make_step
+    from trainer.training.state import Progress, capture
+
+    images = write_digits(folder / "images")
+    prepare(str(images / "train"), f"file://{folder}/data", validation=0.1)
+    config = parse(
+        {
+            "data": {"url": f"file://{folder}/data", "image_size": SIZE},
+            "model": {"name": "resnet50"},
+            "train": {"batch_size": BATCH, "optimizer": {"name": "sgd", "momentum": 0.9}},
+            "run": {"url": f"s3://{bucket}/runs/{os.getpid()}-{time.time_ns()}"},
+        }
+    )
+    plan, store, single = make_plan(config, 1), open_store(config.run.url), Single()
+    model, optimizer = build(plan)
+    data = Data(plan, single)
+    step = make_step(plan, single, data, model, optimizer)
+    progress = Progress()
+    state_bytes = sum(array.nbytes for array in capture(model, optimizer, progress, []).arrays.values())
+    memory = _Memory()
+    with Checkpoints(store, Fence.take(store, {"bench": "checkpoint"})) as checkpoints:
+        batches = data.training(0)
+
+        def train_for(seconds: float) -> float:
+            began = time.monotonic()
+            while time.monotonic() - began < seconds:
+                step.read(step(progress.step, *next(batches), False))
+                progress.step += 1
+            return time.monotonic() - began
+
+        train_for(20)
+        memory.start()
+        trained = sum(_save_after(train_for, checkpoints, model, optimizer, progress) for _ in range(SAVES))
+        checkpoints.wait()
+        batches.close()
+    return {
+        "stalled_share": checkpoints.stalled_seconds / (trained + checkpoints.stalled_seconds),
+        "memory_copies": 1 + memory.grown() / state_bytes,
+    }
+
+
+def _save_after(train_for, checkpoints, model, optimizer, progress) -> float:  # type: ignore[no-untyped-def]
+    from trainer.training.state import capture
+
+    trained = train_for(EVERY_SECONDS)
+    checkpoints.save(capture(model, optimizer, progress, []))
+    return float(trained)
+
+
+class _Memory:
+    """The highest resident set above the one at the start, in bytes."""
+
+    def start(self) -> None:
+        self._first = self._highest = self._resident()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def grown(self) -> int:
+        self._done.set()
+        self._thread.join()
+        return self._highest - self._first
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.02):
+            self._highest = max(self._highest, self._resident())
+
+    @staticmethod
+    def _resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
