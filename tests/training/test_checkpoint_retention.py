@@ -227,6 +227,24 @@ class Deletes:
         raise TimeoutError(key)
 
 
+def test_only_the_commits_of_the_last_ones_are_read(tmp_path: Any) -> None:
+    run = Folder(tmp_path, keep_last=2)
+    run.save(1, 2, 3, 4, 5)
+    read: list[str] = []
+
+    class Reads(Deletes):
+        def get(self, key: str) -> Any:
+            read.append(key)
+            return self.store.get(key)
+
+        def delete(self, key: str) -> None:
+            self.store.delete(key)
+
+    run.retention.fence.store = Reads(run.store)
+    assert run.sweep(at=0, readers=False) == [1, 2, 3]
+    assert len(read) == 2
+
+
 def test_a_removal_that_breaks_off_leaves_nothing_that_looks_whole(tmp_path: Any) -> None:
     run = Folder(tmp_path)
     run.save(1, 2, 3)

@@ -105,12 +105,14 @@ class Retention:
         committed = [a for a, sizes in listed.items() if COMMIT in sizes]
         self._commits = {a: c for a, c in self._commits.items() if a in listed}
         highest: dict[int, Attempt] = {}
+        last: list[int] = []
         for attempt in committed:
-            if self._whole(store, attempt, listed[attempt]):
+            if len(last) == self.keep_last or self._whole(store, attempt, listed[attempt]):
                 highest.setdefault(attempt.step, attempt)
+                last = list(highest)[: self.keep_last]
         gone = plan(highest, self.keep_last, self.keep_every, best)
         staying = {attempt for step, attempt in highest.items() if step not in gone}
-        oldest_of_last = min(sorted(highest)[-self.keep_last :], default=0)
+        oldest_of_last = min(last, default=0)
         return {
             a
             for a in committed
