@@ -1,0 +1,76 @@
+"""Frozen layers keep every bit of their weights and statistics; whatever answers to no layer is refused."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from tests.models.networks import images, small_resnet, used
+from trainer.errors import ConfigError
+from trainer.models.freeze import freeze, frozen_variables
+from trainer.models.weights import leaves
+
+
+def names(model: keras.Model) -> list[str]:
+    return [layer.name for layer in leaves(model)]
+
+
+def test_none_freezes_nothing() -> None:
+    model = small_resnet()
+    assert freeze(model, "none") == ()
+    assert not frozen_variables(model)
+
+
+def test_the_backbone_is_all_but_the_head() -> None:
+    model = small_resnet()
+    assert list(freeze(model, "backbone")) == names(model)[:-1]
+    assert [variable.path for variable in model.trainable_variables] == ["fc8/kernel", "fc8/bias"]
+
+
+def test_a_depth_counts_the_models_layers() -> None:
+    model = small_resnet()
+    first = {layer.name for layer in model.layers[:5]}
+    assert set(freeze(model, "depth:5")) == first - {"data", "conv1_zeropadding"}
+
+
+def test_a_pattern_chooses_by_name() -> None:
+    model = small_resnet()
+    frozen = freeze(model, "*2a_branch*")
+    assert frozen == tuple(name for name in names(model) if "2a_branch" in name)
+    assert len(frozen) == 12
+
+
+def test_layers_of_a_nested_model_are_frozen_too() -> None:
+    image = keras.Input((32, 32, 3))
+    model = keras.Model(image, layers.Dense(2, name="head")(small_resnet()(image)))
+    assert freeze(model, "backbone")[-1] == "fc8"
+    assert [variable.path for variable in model.trainable_variables] == ["head/kernel", "head/bias"]
+
+
+@pytest.mark.parametrize("how", ["conv2d*", "CONV1", "depth:0", "conv1_relu", "all"])
+def test_what_answers_to_no_layer_with_weights_is_refused(how: str) -> None:
+    with pytest.raises(ConfigError, match="no layer with weights of scaled_resnet answers to") as error:
+        freeze(small_resnet(), how)
+    assert error.value.exit_code == 64
+
+
+@pytest.mark.parametrize("how", ["*", "depth:91"])
+def test_a_network_with_nothing_to_train_is_refused(how: str) -> None:
+    with pytest.raises(ConfigError, match="freezes every layer"):
+        freeze(small_resnet(), how)
+
+
+def test_a_depth_beyond_the_network_says_how_deep_it_is() -> None:
+    with pytest.raises(ConfigError, match="has 91 layers, received depth:92"):
+        freeze(small_resnet(), "depth:92")
+
+
+def test_training_changes_no_bit_of_frozen_layers() -> None:
+    model = used(small_resnet())
+    freeze(model, "backbone")
+    frozen = frozen_variables(model)
+    before = [variable.numpy() for variable in model.variables]
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+    model.train_on_batch(images(), np.array([0, 1, 2]))
+    for old, variable in zip(before, model.weights, strict=True):
+        assert (id(variable) in frozen) == bool(np.array_equal(old, variable.numpy())), variable.path

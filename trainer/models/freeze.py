@@ -1,0 +1,69 @@
+"""Layers that keep their weights while the others are trained."""
+
+import fnmatch
+import re
+from collections.abc import Sequence
+
+import keras
+
+from trainer.errors import ConfigError
+from trainer.models.weights import leaves
+
+
+def freeze(model: keras.Model, how: str) -> tuple[str, ...]:
+    """Freezes layers, before the optimizer is built; returns the names of those that hold weights.
+
+    A frozen batch norm normalizes by its moving statistics and leaves them as they are.
+
+    Args:
+        model: built.
+        how: `none`; `backbone`, all but the last layer with weights; `depth:N`, the first N of
+            `model.layers`; or a pattern over the layers' names, such as `conv1*` or `*[234][abc]*`.
+
+    Raises:
+        ConfigError: nothing answers to `how`, or nothing would be left to train.
+    """
+    if how == "none":
+        return ()
+    chosen = _chosen(model, how)
+    if not chosen:
+        raise ConfigError(
+            f"model.freeze: no layer with weights of {model.name} answers to {how!r}",
+            f"Expected none, backbone, depth:N or a pattern over names such as {_examples(leaves(model))}",
+        )
+    if {id(layer) for layer in leaves(model) if layer.trainable_weights} <= {id(layer) for layer in chosen}:
+        raise ConfigError(
+            f"model.freeze: {how!r} freezes every layer of {model.name}", "Leave one to train, or none frozen"
+        )
+    for layer in chosen:
+        layer.trainable = False
+    return tuple(layer.name for layer in chosen)
+
+
+def frozen_variables(model: keras.Model) -> set[int]:
+    """The `id` of every variable that no step changes: the weights of layers that are frozen."""
+    return {id(weight) for layer in leaves(model) if not layer.trainable for weight in layer.weights}
+
+
+def _chosen(model: keras.Model, how: str) -> Sequence[keras.layers.Layer]:
+    with_weights = leaves(model)
+    if how == "backbone":
+        return with_weights[:-1]
+    if match := re.fullmatch(r"depth:(\d+)", how):
+        depth = int(match[1])
+        if depth > len(model.layers):
+            raise ConfigError(
+                f"model.freeze: {model.name} has {len(model.layers)} layers, received {how}",
+                f"Expected up to depth:{len(model.layers) - 1}",
+            )
+        first = {id(layer) for top in model.layers[:depth] for layer in _with_inner(top)}
+        return [layer for layer in with_weights if id(layer) in first]
+    return [layer for layer in with_weights if fnmatch.fnmatchcase(layer.name, how)]
+
+
+def _with_inner(layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:
+    return leaves(layer) if isinstance(layer, keras.Model) else [layer]
+
+
+def _examples(layers: Sequence[keras.layers.Layer]) -> str:
+    return ", ".join(layer.name for layer in (layers[0], layers[-1])) if layers else "none"
