@@ -1,0 +1,95 @@
+"""The image as a careful cluster runs it: a read-only root, no capabilities, a user that it does not know.
+
+Skipped where the image is not there: `scripts/image build cpu` makes it. Needs root, as buildah's mounts do.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scripts.quickstart import write_digits
+from trainer import __version__
+from trainer.dataset.prepare import prepare
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "image"
+IMAGE = os.environ.get("IMAGE", f"docker.io/library/cars-trainer:{__version__}")
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def image() -> None:
+    if os.geteuid() or not shutil.which("buildah"):
+        pytest.skip("needs root and buildah")
+    if subprocess.run(["buildah", "inspect", "--type", "image", IMAGE], capture_output=True).returncode:
+        pytest.skip(f"there is no image {IMAGE}: scripts/image build cpu")
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    def show(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n  {text}", end="", flush=True)
+
+    return show
+
+
+def test_the_cpu_image_is_small(say: Callable[[str], None]):
+    said = subprocess.run([SCRIPT, "size"], capture_output=True, text=True, check=True).stdout
+    say(said.strip())
+    assert int(said.split()[0]) <= 1500
+
+
+def test_two_ranks_train_on_one_core_and_write_to_volumes_alone(say: Callable[[str], None], tmp_path: Path):
+    data = tmp_path / "data"
+    data.mkdir()
+    images = write_digits(tmp_path / "digits")
+    prepare(str(images / "train"), str(data / "digits"), validation=0.1)
+    run = {
+        "recipe": "digits",
+        "data": {"url": "/data/digits"},
+        "train": {"epochs": 2},
+        "run": {"url": "/data/run"},
+    }
+    (data / "run.yaml").write_text(yaml.safe_dump(run))
+    for path in (data, *data.rglob("*")):
+        path.chmod(0o777)
+    first = None
+    began = time.monotonic()
+    core = str(min(os.sched_getaffinity(0)))
+    with subprocess.Popen(
+        ["taskset", "-c", core, SCRIPT, "run", "supervise", "--config", "/data/run.yaml", "--ranks", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "MOUNTS": f"{data}:/data"},
+    ) as process:
+        assert process.stdout
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if first is None and re.search(r"epoch 1/2", line):
+                first = time.monotonic() - began
+    assert process.returncode == 0, "".join(said)
+    assert first is not None
+    say(f"two ranks on one core: the first line of epoch 1 after {first:.1f} s, mounting included")
+    assert (data / "run" / "weights" / "best.weights.h5").stat().st_uid >= 20000
+
+
+def test_what_the_image_says_of_itself():
+    words = ["buildah", "inspect", "--type", "image", "--format"]
+    shape = "{{.OCIv1.Config.User}} {{.OCIv1.Config.Entrypoint}} {{.OCIv1.Config.Cmd}}"
+    said = subprocess.run([*words, shape, IMAGE], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["10001:10001", "[trainer]", "[supervise]"]
+    labels = subprocess.run(
+        [*words, "{{.OCIv1.Config.Labels}}", IMAGE], capture_output=True, text=True
+    ).stdout
+    for name in ("title", "version", "revision", "licenses"):
+        assert f"org.opencontainers.image.{name}:" in labels
