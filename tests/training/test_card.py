@@ -1,0 +1,111 @@
+"""card.md says what was trained on what, and its six lines of Python predict what the network does."""
+
+import io
+import json
+import re
+from contextlib import redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import keras
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from trainer import models
+from trainer.config import RunConfig, Standardize, parse
+from trainer.dataset.pipeline import Preprocessing
+from trainer.models.export import keras_file
+from trainer.training.card import Results, card, classes_json
+from trainer.training.plan import Plan, make_plan
+
+HISTORY = [
+    {"loss": 2.0, "accuracy": 0.25, "val_loss": 1.5, "val_accuracy": 0.625},
+    {"loss": 1.0, "accuracy": 0.75, "val_loss": 1.75, "val_accuracy": 0.5},
+]
+
+
+@pytest.fixture(scope="module")
+def plan(digits: str) -> Plan:
+    return make_plan(configuration(digits), 1)
+
+
+def configuration(dataset: str, standardize: str = "caffe") -> RunConfig:
+    values = {
+        "data": {"url": dataset, "image_size": 12, "standardize": standardize},
+        "model": {"name": "lab-cnn", "options": {"n_filters": 4}},
+        "train": {"batch_size": 60},
+        "run": {"url": "s3://bucket/runs/digits-1"},
+    }
+    return parse(values)
+
+
+def text_of(plan: Plan, results: Results | None = None) -> str:
+    return card(plan, results or Results(HISTORY, 0), {"keras": "3.15.1"}).decode()
+
+
+def test_it_says_which_data_and_which_network(plan: Plan) -> None:
+    text = text_of(plan)
+    rows = {name: split.rows for name, split in plan.dataset.splits.items()}
+    for expected in (
+        plan.dataset.url,
+        plan.dataset.identity,
+        f"train {rows['train']:,}, validation {rows['validation']:,}",
+        "10: 0, 1, 2, 3, 4 and 5 more, see classes.json",
+        "12 x 12 x 3, standardized `caffe`",
+        "s3://bucket/runs/digits-1",
+        "| keras | 3.15.1 |",
+    ):
+        assert expected in text
+
+
+def test_its_recipe_is_the_runs_configuration_again(plan: Plan) -> None:
+    found = re.search(r"```yaml\n(.*?)```", text_of(plan), re.DOTALL)
+    assert found
+    assert parse(yaml.safe_load(found[1])) == plan.config
+
+
+def test_it_gives_the_figures_of_the_best_and_of_the_last_epoch(plan: Plan) -> None:
+    text = text_of(plan, Results(HISTORY, 0, {"test_accuracy": 0.5625}))
+    best, last = re.findall(r"^\| (?:best|last).*$", text, re.MULTILINE)
+    assert best == ("| best by val_accuracy: 1 | 2 | 0.25 | 1.5 | 0.625 |  | best.weights.h5, model.keras |")
+    assert last == "| last: 2 | 1 | 0.75 | 1.75 | 0.5 | 0.5625 | last.weights.h5 |"
+
+
+def test_names_with_bars_and_line_ends_stay_in_their_cell(plan: Plan) -> None:
+    odd = replace(plan, dataset=replace(plan.dataset, classes=("a|b", "c\nd")))
+    assert "| classes | 2: a\\|b, c d |" in text_of(odd)
+
+
+def test_classes_are_a_json_list_in_the_order_of_the_probabilities() -> None:
+    assert json.loads(classes_json(["Citroën 2CV", "Audi"])) == ["Citroën 2CV", "Audi"]
+
+
+@pytest.mark.parametrize("standardize", get_args(Standardize))
+def test_its_six_lines_predict_what_the_network_does(
+    standardize: str, digits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(configuration(digits, standardize), 1)
+    code = re.search(r"```python\n(.*?)```", text_of(plan), re.DOTALL)
+    assert code
+    assert code[1].count("\n") == 6
+
+    keras.utils.set_random_seed(3)
+    model = models.build("lab-cnn", plan.image_shape, 10, plan.config.model.options)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "image.jpg", format="png")
+    (tmp_path / "model.keras").write_bytes(keras_file(model))
+    (tmp_path / "classes.json").write_bytes(classes_json(plan.dataset.classes))
+    monkeypatch.chdir(tmp_path)
+    said = io.StringIO()
+    with redirect_stdout(said):
+        exec(code[1], {})
+
+    train = plan.dataset.split("train")
+    preprocessing = Preprocessing(plan.config.data.standardize, size=(12, 12), mean=train.mean, std=train.std)
+    expected = model.predict_on_batch(preprocessing(pixels[None]))[0]
+    name, probability = said.getvalue().split()[-2:]
+    assert name == plan.dataset.classes[expected.argmax()]
+    assert float(probability) == pytest.approx(float(expected.max()), rel=1e-4)
