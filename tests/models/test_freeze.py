@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from keras import layers
 
-from tests.models.networks import images, small_resnet, used
+from tests.models.networks import images, legacy_file, legacy_layers, small_resnet, used
 from trainer.errors import ConfigError
 from trainer.models.freeze import freeze, frozen_variables
-from trainer.models.weights import leaves
+from trainer.models.weights import leaves, load_starting_weights
 
 
 def names(model: keras.Model) -> list[str]:
@@ -74,3 +74,12 @@ def test_training_changes_no_bit_of_frozen_layers() -> None:
     model.train_on_batch(images(), np.array([0, 1, 2]))
     for old, variable in zip(before, model.weights, strict=True):
         assert (id(variable) in frozen) == bool(np.array_equal(old, variable.numpy())), variable.path
+
+
+def test_a_frozen_network_takes_starting_weights_as_any_other() -> None:
+    source, model = used(small_resnet()), small_resnet()
+    freeze(model, "backbone")
+    load_starting_weights(model, "x.h5", lambda _: legacy_file(legacy_layers(source)))
+    for layer, expected in zip(leaves(model), leaves(source), strict=True):
+        for found, array in zip(layer.get_weights(), expected.get_weights(), strict=True):
+            np.testing.assert_array_equal(found, array, layer.name)
