@@ -76,6 +76,8 @@ class Data(Section):
 class Model(Section):
     name: str
     options: dict[str, bool | int | float | str] = {}
+    weights: str = Field("none", description="to start from: none, imagenet, a run's folder or a file's URL")
+    freeze: str = Field("none", description="none, backbone, depth:N or a pattern over layers' names")
     batch_norm: Literal["local", "grouped"] = "local"
 
 

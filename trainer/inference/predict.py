@@ -2,14 +2,11 @@
 
 import json
 import logging
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +16,7 @@ from trainer.dataset.images import SUFFIXES, decode_image
 from trainer.dataset.pipeline import Preprocessing
 from trainer.errors import DataError, TrainerError
 from trainer.inference.config import PredictConfig
+from trainer.models.files import load_weights_file
 from trainer.storage import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -48,7 +46,7 @@ class Predictor:
         self.size = (height, width)
         model = self.config.model
         self.model = models.build(model.name, (height, width, channels), len(self.classes), model.options)
-        _load_weights(self.model, store, f"weights/{weights}.weights.h5")
+        load_weights_file(self.model, _weights(store, weights))
         self.preprocessing = Preprocessing(self.config.data.standardize, **document["pixels"])
 
     def probabilities(self, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.float32]:
@@ -151,11 +149,8 @@ def _run_document(store: Store) -> dict[str, Any]:
     return document
 
 
-def _load_weights(model: keras.Model, store: Store, key: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.weights.h5"
-        try:
-            path.write_bytes(store.get(key))
-        except FileNotFoundError:
-            raise DataError(f"{store.url}/{key}: no weights yet", "Wait for the first epoch's end") from None
-        model.load_weights(path)
+def _weights(store: Store, which: str) -> bytes:
+    try:
+        return store.get(f"weights/{which}.weights.h5")
+    except FileNotFoundError:
+        raise DataError(f"{store.url} has no {which} weights yet", "Wait for the end of its epoch") from None

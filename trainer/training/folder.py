@@ -3,15 +3,13 @@
 import csv
 import io
 import json
-import tempfile
 from importlib import metadata
-from pathlib import Path
-from typing import Any
 
 from trainer import __version__
 from trainer.config import RunConfig
 from trainer.errors import RunError
 from trainer.storage import Store
+from trainer.training.card import classes_json
 from trainer.training.plan import Plan
 
 FORMAT = 1
@@ -56,6 +54,7 @@ def claim(store: Store, plan: Plan) -> None:
         store.put("run.json", json.dumps(document, indent=1).encode(), if_absent=True)
     except FileExistsError:
         check_identity(store, plan)
+    store.put("weights/classes.json", classes_json(plan.dataset.classes))
 
 
 def versions() -> dict[str, str]:
@@ -94,11 +93,3 @@ def metrics_csv(history: list[dict[str, float]]) -> bytes:
     for epoch, row in enumerate(history):
         writer.writerow({"epoch": epoch, **row})
     return text.getvalue().encode()
-
-
-def weights_file(model: Any) -> bytes:
-    """A model's weights as Keras's `.weights.h5`."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.weights.h5"
-        model.save_weights(path)
-        return path.read_bytes()

@@ -18,10 +18,15 @@ from trainer import models
 from trainer.config import RunConfig
 from trainer.distribution import Distribution
 from trainer.errors import ConfigError, Interrupted
+from trainer.models.export import keras_file
+from trainer.models.files import weights_file
+from trainer.models.freeze import freeze
+from trainer.models.weights import load_starting_weights
 from trainer.observability import metrics
 from trainer.storage import Store
 from trainer.training import folder
 from trainer.training.callbacks import BestWeights, History, Story, from_config
+from trainer.training.card import Results, card
 from trainer.training.checkpoint import Checkpoints, Fence, State, pack, publish, restore, unpack
 from trainer.training.data import Data
 from trainer.training.loop import End, Loop
@@ -32,6 +37,8 @@ from trainer.training.state import Progress, assign, capture, warn_of_forgetful
 from trainer.training.step import TrainStep, balanced_class_weights
 
 log = logging.getLogger(__name__)
+
+BEST = "weights/best.weights.h5"
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ def train(
 
     best = BestWeights(
         config.run.monitor,
-        lambda: publish_file("weights/best.weights.h5", lambda: folder.weights_file(model)),
+        lambda: publish_file(BEST, lambda: weights_file(model)),
     )
     history = History(lambda: publish_file("metrics.csv", lambda: folder.metrics_csv(progress.history)))
     callbacks = [*from_config(config.train), best, history, *callbacks]
@@ -105,7 +112,10 @@ def train(
             )
         test = loop.evaluate("test")
         figures = progress.history[-1] | (test.means("test_") if test else {})
-        publish_file("weights/last.weights.h5", lambda: folder.weights_file(model))
+        results = Results(progress.history, best.best_epoch, test.means("test_") if test else {})
+        publish_file("weights/last.weights.h5", lambda: weights_file(model))
+        publish_file("weights/card.md", lambda: card(plan, results, folder.versions()))
+        publish_file("weights/model.keras", lambda: keras_file(model, store.get(BEST)))
         done = folder.finished_json(
             epochs=progress.epochs_closed,
             steps=progress.step,
@@ -130,6 +140,7 @@ def build(plan: Plan) -> tuple[keras.Model, keras.optimizers.Optimizer]:
     keras.utils.set_random_seed(config.train.seed)
     keras.config.set_dtype_policy("mixed_float16" if config.train.mixed_precision else "float32")
     model = models.build(config.model.name, plan.image_shape, len(plan.dataset.classes), config.model.options)
+    freeze(model, config.model.freeze)
     arguments = config.train.optimizer.model_dump(exclude={"name"})
     try:
         optimizer = keras.optimizers.get({"class_name": config.train.optimizer.name, "config": arguments})
@@ -188,11 +199,18 @@ def _agree_on_state(
         metrics.GENERATION.labels("0").set(fence.number)
         metrics.WORLD_SIZE.labels("0").set(distribution.size)
         metrics.TOTAL_STEPS.labels("0").set(plan.total_steps)
-        state = restore(store) or capture(model, optimizer, Progress(), [])
+        state = restore(store) or _beginning(plan, model, optimizer)
     if distribution.size > 1:
         state = unpack(distribution.broadcast_bytes(pack(state) if state else b""))
     assert state is not None
     return assign(state, model, optimizer), state, fence
+
+
+def _beginning(plan: Plan, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> State:
+    """The state of a run that begins: random weights, or those that the configuration names."""
+    if plan.config.model.weights != "none":
+        log.info("%s", load_starting_weights(model, plan.config.model.weights).text())
+    return capture(model, optimizer, Progress(), [])
 
 
 @contextlib.contextmanager

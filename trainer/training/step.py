@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.distribution import Distribution
+from trainer.models.freeze import frozen_variables
 
 TOP = 5
 
@@ -104,10 +105,11 @@ class TrainStep:
         self.class_weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
         seeds = {id(v) for v in seed_variables(model)}
         self._seeded = [id(v) in seeds for v in model.non_trainable_variables]
+        still = seeds | frozen_variables(model)
         self._statistics = [
             i
             for i, v in enumerate(model.non_trainable_variables)
-            if id(v) not in seeds and v.dtype.startswith("float")
+            if id(v) not in still and v.dtype.startswith("float")
         ]
         exchanged = [
             *model.trainable_variables,

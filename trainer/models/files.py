@@ -1,0 +1,22 @@
+"""A network's weights as the bytes of Keras's `.weights.h5`, and back."""
+
+import tempfile
+from pathlib import Path
+
+import keras
+
+
+def weights_file(model: keras.Model) -> bytes:
+    """The content of a `.weights.h5` with the model's weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.weights.h5"
+        model.save_weights(path)
+        return path.read_bytes()
+
+
+def load_weights_file(model: keras.Model, content: bytes) -> None:
+    """Puts the weights of such a file into a model of the same structure."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.weights.h5"
+        path.write_bytes(content)
+        model.load_weights(path)
