@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -285,7 +286,9 @@ def _explain(error: BaseException) -> int:
         return _fail(str(error), WRONG)
     if isinstance(error, TimeoutError):
         return _fail(str(error), AGAIN)
-    raise error
+    # A fault of our own: the whole story, and out, since Horovod may hold up the interpreter's usual end.
+    traceback.print_exception(error)
+    return 1
 
 
 def _fail(message: str, code: int) -> int:

@@ -63,6 +63,8 @@ class Augment(Section):
     zoom: float = Field(0, ge=0, lt=1, description="share, in or out")
 
 
+Monitor = Literal["loss", "accuracy", "top5_accuracy", "val_loss", "val_accuracy", "val_top5_accuracy"]
+"""The figures of an epoch that something may watch."""
 Standardize = Literal["none", "x/255", "x/127.5-1", "per_image", "feature_wise", "caffe", "torch"]
 
 
@@ -90,13 +92,13 @@ class Optimizer(Section):
 
 
 class EarlyStopping(Section):
-    monitor: str = "val_accuracy"
+    monitor: Monitor = "val_accuracy"
     patience: int = Field(10, ge=0)
     min_delta: float = 0.0
 
 
 class ReduceLROnPlateau(Section):
-    monitor: str = "val_loss"
+    monitor: Monitor = "val_loss"
     patience: int = Field(4, ge=0)
     factor: float = Field(0.1, gt=0, lt=1)
     min_lr: float = Field(0.0, ge=0)
@@ -125,7 +127,7 @@ class Checkpoint(Section):
 class Run(Section):
     url: str
     checkpoint: Checkpoint = Checkpoint()
-    monitor: str = Field("val_accuracy", description="what best.weights.h5 is best at")
+    monitor: Monitor = Field("val_accuracy", description="what best.weights.h5 is best at")
     grace: Seconds = 60.0
 
 

@@ -115,7 +115,10 @@ def train(
         results = Results(progress.history, best.best_epoch, test.means("test_") if test else {})
         publish_file("weights/last.weights.h5", lambda: weights_file(model))
         publish_file("weights/card.md", lambda: card(plan, results, folder.versions()))
-        publish_file("weights/model.keras", lambda: keras_file(model, store.get(BEST)))
+        publish_file(
+            "weights/model.keras",
+            lambda: keras_file(model, store.get(BEST) if best.best is not None else None),
+        )
         done = folder.finished_json(
             epochs=progress.epochs_closed,
             steps=progress.step,
