@@ -168,17 +168,37 @@ def weights(
     best: Annotated[
         bool, typer.Option("--best/--last", help="The best by run.monitor, or the newest.")
     ] = True,
+    step: Annotated[int | None, typer.Option(min=0, help="Those of the checkpoint of this step.")] = None,
     namespace: Namespace = None,
 ) -> None:
     """Download a run's weights."""
     from trainer.storage import open_store
-    from trainer.training.download import download_weights
+    from trainer.training.download import checkpoint_weights, download_weights
 
     if "/" not in run:
         from trainer.cluster.commands import run_url
 
         run = run_url(run, namespace)
-    typer.echo(download_weights(open_store(run), "best" if best else "last", destination))
+    store = open_store(run)
+    if step is None:
+        typer.echo(download_weights(store, "best" if best else "last", destination))
+    else:
+        typer.echo(checkpoint_weights(store, step, destination))
+
+
+@app.command()
+def runs(prefix: Annotated[str, typer.Argument(help="Where runs lie.")], json: Json = False) -> None:
+    """List the runs below a prefix: how far each is, and its last figure."""
+    import dataclasses
+
+    from trainer.runs import find_runs
+    from trainer.storage import open_store
+
+    found = find_runs(open_store(prefix))
+    if json:
+        _print([dataclasses.asdict(run) for run in found], True)
+    else:
+        typer.echo("\n".join(map(str, found)))
 
 
 @app.command()

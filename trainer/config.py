@@ -122,6 +122,7 @@ class Train(Section):
 class Checkpoint(Section):
     every: Every = Every(count=300, unit="seconds")
     keep_last: int = Field(3, ge=1)
+    keep_every: int | None = Field(None, ge=1, description="steps; one checkpoint in each so many stays")
 
 
 class Run(Section):

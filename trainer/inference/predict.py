@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer import models
-from trainer.config import RunConfig
 from trainer.dataset.images import SUFFIXES, decode_image
 from trainer.dataset.pipeline import Preprocessing
 from trainer.errors import DataError, TrainerError
 from trainer.inference.config import PredictConfig
 from trainer.models.files import load_weights_file
+from trainer.runs import read_run
 from trainer.storage import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -39,15 +38,12 @@ class Predictor:
 
     def __init__(self, run_url: str, weights: str = "best") -> None:
         store = open_store(run_url)
-        document = _run_document(store)
-        self.config = RunConfig.model_validate(document["config"])
-        self.classes: list[str] = document["classes"]
-        height, width, channels = document["image_shape"]
-        self.size = (height, width)
-        model = self.config.model
-        self.model = models.build(model.name, (height, width, channels), len(self.classes), model.options)
+        run = read_run(store)
+        self.classes = run.classes
+        self.size = run.image_shape[:2]
+        self.model = run.network()
         load_weights_file(self.model, _weights(store, weights))
-        self.preprocessing = Preprocessing(self.config.data.standardize, **document["pixels"])
+        self.preprocessing = Preprocessing(run.config.data.standardize, **run.pixels)
 
     def probabilities(self, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.float32]:
         """(n, H, W, 3) uint8 -> (n, classes) float32, in batches padded to one compiled shape."""
@@ -139,14 +135,6 @@ def _named(key: str, probabilities: NDArray[np.float32], classes: Sequence[str])
 
 def _lines(rows: Sequence[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-
-
-def _run_document(store: Store) -> dict[str, Any]:
-    try:
-        document: dict[str, Any] = json.loads(store.get("run.json"))
-    except FileNotFoundError:
-        raise DataError(f"{store.url}: there is no run here (no run.json)", "Name a run's folder") from None
-    return document
 
 
 def _weights(store: Store, which: str) -> bytes:

@@ -7,11 +7,15 @@ import keras
 
 
 def weights_file(model: keras.Model) -> bytes:
-    """The content of a `.weights.h5` with the model's weights."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.weights.h5"
-        model.save_weights(path)
-        return path.read_bytes()
+    """The content of a `.weights.h5` with the model's weights; the optimizer's are for checkpoints."""
+    optimizer, model.optimizer = getattr(model, "optimizer", None), None
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.weights.h5"
+            model.save_weights(path)
+            return path.read_bytes()
+    finally:
+        model.optimizer = optimizer
 
 
 def load_weights_file(model: keras.Model, content: bytes) -> None:

@@ -7,12 +7,12 @@ from importlib import metadata
 
 from trainer import __version__
 from trainer.config import RunConfig
-from trainer.errors import RunError
+from trainer.errors import DataError, RunError
+from trainer.runs import FINISHED, FORMAT, RUN, read_document
 from trainer.storage import Store
 from trainer.training.card import classes_json
 from trainer.training.plan import Plan
 
-FORMAT = 1
 LEADING_COLUMNS = ("epoch", "accuracy", "loss", "val_accuracy", "val_loss")
 """CSVLogger's columns, so that the documents' gnuplot lines (columns 1, 2 and 4) work."""
 
@@ -20,14 +20,9 @@ LEADING_COLUMNS = ("epoch", "accuracy", "loss", "val_accuracy", "val_loss")
 def check_identity(store: Store, plan: Plan) -> None:
     """Raises RunError when the folder is another run's."""
     try:
-        known = json.loads(store.get("run.json"))
-    except FileNotFoundError:
+        known = read_document(store)
+    except DataError:
         return
-    if known["version"] > FORMAT:
-        raise RunError(
-            f"{store.url}: the run is of format {known['version']}, this trainer reads up to {FORMAT}",
-            "Use the newer trainer that made it",
-        )
     identity = json.loads(json.dumps(plan.identity))
     for key, value in identity.items():
         if known["identity"].get(key) != value:
@@ -51,7 +46,7 @@ def claim(store: Store, plan: Plan) -> None:
         "versions": versions(),
     }
     try:
-        store.put("run.json", json.dumps(document, indent=1).encode(), if_absent=True)
+        store.put(RUN, json.dumps(document, indent=1).encode(), if_absent=True)
     except FileExistsError:
         check_identity(store, plan)
     store.put("weights/classes.json", classes_json(plan.dataset.classes))
@@ -71,7 +66,7 @@ def versions() -> dict[str, str]:
 def already_finished(store: Store, config: RunConfig) -> bool:
     """Whether nothing is left to do: all epochs are done, or the run stopped early by itself."""
     try:
-        document = json.loads(store.get("finished.json"))
+        document = json.loads(store.get(FINISHED))
     except FileNotFoundError:
         return False
     return bool(document["stopped_early"] or config.train.epochs <= document["epochs"])

@@ -1,12 +1,10 @@
 """The story of a run on one rank, top to bottom."""
 
-import contextlib
 import logging
 import os
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,16 +21,17 @@ from trainer.models.files import weights_file
 from trainer.models.freeze import freeze
 from trainer.models.weights import load_starting_weights
 from trainer.observability import metrics
+from trainer.runs import FINISHED, METRICS
 from trainer.storage import Store
 from trainer.training import folder
 from trainer.training.callbacks import BestWeights, History, Story, from_config
 from trainer.training.card import Results, card
-from trainer.training.checkpoint import Checkpoints, Fence, State, pack, publish, restore, unpack
+from trainer.training.checkpoint import Fence, State, pack, publish, restore, unpack
 from trainer.training.data import Data
 from trainer.training.loop import End, Loop
 from trainer.training.passing import passing_causes
 from trainer.training.plan import Plan
-from trainer.training.schedule import Schedule
+from trainer.training.saving import saver
 from trainer.training.state import Progress, assign, capture, warn_of_forgetful
 from trainer.training.step import TrainStep, balanced_class_weights
 
@@ -79,7 +78,7 @@ def train(
         config.run.monitor,
         lambda: publish_file(BEST, lambda: weights_file(model)),
     )
-    history = History(lambda: publish_file("metrics.csv", lambda: folder.metrics_csv(progress.history)))
+    history = History(lambda: publish_file(METRICS, lambda: folder.metrics_csv(progress.history)))
     callbacks = [*from_config(config.train), best, history, *callbacks]
     story = Story(config.train.epochs, plan.steps_per_epoch, config.train.batch_size)
     data = Data(plan, distribution)
@@ -87,7 +86,11 @@ def train(
     if distribution.is_chief:
         warn_of_forgetful(callbacks)
         _say_start(plan, distribution, progress)
-    with passing_causes(), _saver(store, fence, config, progress) as (save, checkpoints):
+
+    def best_step() -> int | None:
+        return None if best.best_epoch is None else (best.best_epoch + 1) * plan.steps_per_epoch
+
+    with passing_causes(), saver(store, fence, config.run, progress, best_step) as save:
         loop = Loop(
             plan=plan,
             distribution=distribution,
@@ -101,9 +104,7 @@ def train(
             stop=stop,
         )
         end = loop.run(restored)
-        if checkpoints:
-            checkpoints.save(loop.capture(), wait=True)
-            _show(checkpoints)
+        save.finish(loop.capture)
         if end is End.STOPPED:
             distribution.barrier()
             raise Interrupted(
@@ -125,7 +126,7 @@ def train(
             stopped_early=progress.epochs_closed < config.train.epochs,
             figures=figures,
         )
-        publish_file("finished.json", lambda: done)
+        publish_file(FINISHED, lambda: done)
         if distribution.is_chief:
             shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if "top5" not in name)
             log.info("finished: %d epochs, %d steps  %s", progress.epochs_closed, progress.step, shown)
@@ -214,37 +215,6 @@ def _beginning(plan: Plan, model: keras.Model, optimizer: keras.optimizers.Optim
     if plan.config.model.weights != "none":
         log.info("%s", load_starting_weights(model, plan.config.model.weights).text())
     return capture(model, optimizer, Progress(), [])
-
-
-@contextlib.contextmanager
-def _saver(
-    store: Store, fence: Fence | None, config: RunConfig, progress: Progress
-) -> Iterator[tuple[Callable[[Progress, Callable[[], State]], None], Checkpoints | None]]:
-    """What the loop calls between two steps: on the chief it saves when a checkpoint is due."""
-    if fence is None:
-        yield lambda progress, capture: None, None
-        return
-    checkpoints = Checkpoints(store, fence, keep_last=config.run.checkpoint.keep_last)
-    schedule = Schedule(config.run.checkpoint.every, progress.step, progress.epochs_closed, time.monotonic())
-
-    def save(progress: Progress, capture: Callable[[], State]) -> None:
-        now = time.monotonic()
-        if schedule.due(progress.step, progress.epochs_closed, now):
-            checkpoints.save(capture())
-            schedule.taken(progress.step, progress.epochs_closed, now)
-        _show(checkpoints)
-
-    try:
-        yield save, checkpoints
-    finally:
-        checkpoints.close()
-
-
-def _show(checkpoints: Checkpoints) -> None:
-    if checkpoints.last_step is not None and checkpoints.last_committed_at is not None:
-        metrics.CHECKPOINT_STEP.labels("0").set(checkpoints.last_step)
-        metrics.CHECKPOINT_TIME.labels("0").set(checkpoints.last_committed_at)
-    metrics.CHECKPOINT_STALL.labels("0").set(checkpoints.stalled_seconds)
 
 
 def _class_weights(plan: Plan) -> np.ndarray | None:

@@ -34,15 +34,27 @@ class Progress:
     stop_training: bool = False
 
 
+def weights(model: keras.Model) -> dict[str, keras.Variable]:
+    """A network's weights and statistics, as a state names them.
+
+    Random generators are left out: their states are a function of (seed, step, lane).
+    Raises DataError when two of them would have the same name.
+    """
+    seeds = {id(v) for v in seed_variables(model)}
+    own = [v for v in model.variables if id(v) not in seeds]
+    return _distinct({f"model/{v.path}": v for v in own}, len(own))
+
+
 def variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, keras.Variable]:
     """The arrays of a state, by name: weights and statistics, then the optimizer's.
 
-    Random generators are left out: their states are a function of (seed, step, lane).
+    Raises DataError when two of them would have the same name.
     """
-    seeds = {id(v) for v in seed_variables(model)}
-    named = {f"model/{v.path}": v for v in model.variables if id(v) not in seeds}
-    named |= {f"optimizer/{v.path}": v for v in optimizer.variables}
-    expected = len(model.variables) - len(seeds) + len(optimizer.variables)
+    own = {f"optimizer/{v.path}": v for v in optimizer.variables}
+    return weights(model) | _distinct(own, len(optimizer.variables))
+
+
+def _distinct(named: dict[str, keras.Variable], expected: int) -> dict[str, keras.Variable]:
     if len(named) != expected:
         raise DataError(
             "two of the network's variables have the same path", "Give its layers names of their own"
@@ -92,7 +104,17 @@ def assign(state: State, model: keras.Model, optimizer: keras.optimizers.Optimiz
 
     Raises DataError, before anything is changed, when the state is another network's.
     """
-    own = variables(model, optimizer)
+    _assign(state, variables(model, optimizer))
+    values = state.values["progress"]
+    return Progress(**(values | {"sums": Sums(**values["sums"])}))
+
+
+def assign_weights(state: State, model: keras.Model) -> None:
+    """Puts a state's weights and statistics into a network. Raises DataError when they are another's."""
+    _assign(state, weights(model))
+
+
+def _assign(state: State, own: Mapping[str, keras.Variable]) -> None:
     for name, variable in own.items():
         array = state.arrays.get(name)
         if array is None or array.shape != tuple(variable.shape):
@@ -104,8 +126,6 @@ def assign(state: State, model: keras.Model, optimizer: keras.optimizers.Optimiz
             )
     for name, variable in own.items():
         variable.assign(state.arrays[name])
-    values = state.values["progress"]
-    return Progress(**(values | {"sums": Sums(**values["sums"])}))
 
 
 def remember(state: State, callbacks: Iterable[keras.callbacks.Callback]) -> None:
