@@ -3,7 +3,7 @@
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,3 +102,14 @@ def sample_data() -> Path:
     if not os.environ.get("TRAINER_SAMPLE_DATA"):
         pytest.skip("TRAINER_SAMPLE_DATA names no folder of sample data")
     return Path(os.environ["TRAINER_SAMPLE_DATA"])
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Shows a measured figure, whatever pytest captures."""
+
+    def show(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n  {text}", end="", flush=True)
+
+    return show

@@ -24,17 +24,6 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
 """
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Shows a measured figure, whatever pytest captures."""
-
-    def show(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {text}", end="", flush=True)
-
-    return show
-
-
 def test_a_run_goes_on_whatever_happens_and_its_weights_name_photos(
     stack: Stack, say: Callable[[str], None], tmp_path: Path
 ):

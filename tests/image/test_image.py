@@ -32,15 +32,6 @@ def image() -> None:
         pytest.skip(f"there is no image {IMAGE}: scripts/image build cpu")
 
 
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    def show(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n  {text}", end="", flush=True)
-
-    return show
-
-
 def test_the_cpu_image_is_small(say: Callable[[str], None]):
     said = subprocess.run([SCRIPT, "size"], capture_output=True, text=True, check=True).stdout
     say(said.strip())
