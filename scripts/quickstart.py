@@ -28,18 +28,18 @@ def main() -> None:
         server, environment = start_s3(Path(work) / "s3.log")
         try:
             os.environ |= environment
-            story(Path(work))
+            story()
         finally:
             stop_server(server)
 
 
-def story(work: Path) -> None:
+def story() -> None:
     """The commands of the README, one after the other."""
     import boto3
 
     s3 = boto3.client("s3")
     s3.create_bucket(Bucket="quickstart")
-    images = write_digits(work / "digits")
+    images = write_digits(OUTPUT / "digits")
     trainer("prepare", str(images / "train"), "s3://quickstart/digits", "--validation", "0.1")
 
     port = free_port()

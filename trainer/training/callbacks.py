@@ -4,7 +4,7 @@ chief has side effects."""
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -28,6 +28,16 @@ def from_config(train: Train) -> list[keras.callbacks.Callback]:
 def lower_is_better(monitor: str) -> bool:
     """Keras's "auto" mode: losses and errors fall, everything else rises."""
     return "loss" in monitor or "error" in monitor
+
+
+def settle_modes(callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Says in place of "auto" whether what a callback monitors shall rise or fall.
+
+    Keras asks the model's compiled metrics for that; our figures come from the exchange.
+    """
+    for callback in callbacks:
+        if getattr(callback, "mode", None) == "auto" and hasattr(callback, "monitor"):
+            callback.mode = "min" if lower_is_better(callback.monitor) else "max"
 
 
 class BestWeights(keras.callbacks.Callback):

@@ -20,7 +20,7 @@ from trainer.distribution.lost import LOST, lost_peer
 from trainer.distribution.status import report
 from trainer.errors import RunError
 from trainer.observability import metrics
-from trainer.training.callbacks import Story
+from trainer.training.callbacks import Story, settle_modes
 from trainer.training.checkpoint import State
 from trainer.training.data import Batch, Data
 from trainer.training.plan import Plan
@@ -61,6 +61,7 @@ class Loop:
         self.model, self.step = model, step
         self.evaluation_step = EvaluationStep(model)
         self.callbacks = list(callbacks)
+        settle_modes(self.callbacks)
         self.story, self.progress, self.save, self.stop = story, progress, save, stop
         self.keras_callbacks = keras.callbacks.CallbackList(
             [*callbacks, *([story] if story else [])], add_history=False, add_progbar=False, model=model
