@@ -205,6 +205,7 @@ def _batches(
             raise
 
     batches = tf.data.Dataset.from_generator(guarded, output_signature=signature)
+    finish = tf.autograph.experimental.do_not_convert(finish)
     return batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(_AHEAD)
 
 

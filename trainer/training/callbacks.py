@@ -11,6 +11,7 @@ import keras
 
 from trainer.config import Train
 from trainer.observability import metrics
+from trainer.observability.age import process_age
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,7 @@ class Story(keras.callbacks.Callback):
         super().__init__()
         self.epochs, self.steps_per_epoch, self.batch_size = epochs, steps_per_epoch, batch_size
         self._epoch = 0
+        self._first = True
         self._spoke = self._epoch_began = time.monotonic()
         self._steps = self._steps_in_epoch = 0
 
@@ -105,7 +107,10 @@ class Story(keras.callbacks.Callback):
         self._steps = self._steps_in_epoch = 0
 
     def progress(self, batch: int, loss: float, accuracy: float) -> None:
-        """After each step; speaks every few seconds. `batch` counts from 0."""
+        """After each step; speaks after the first, then every few seconds. `batch` counts from 0."""
+        if self._first:
+            self._first = False
+            log.info("first step done, %.1f s after the start of this process", process_age())
         self._steps += 1
         self._steps_in_epoch += 1
         now = time.monotonic()

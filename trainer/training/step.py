@@ -118,8 +118,8 @@ class TrainStep:
         self._shapes = [tuple(v.shape) for v in exchanged]
         self._sizes = [int(np.prod(shape)) for shape in self._shapes]
         self._zeros = tf.zeros(sum(self._sizes) + 4)
-        self._accumulate = tf.function(self._micro_batch, jit_compile=False)
-        self._finish = tf.function(self._last_micro_batch, jit_compile=False)
+        self._accumulate = tf.function(self._micro_batch, jit_compile=False, autograph=False)
+        self._finish = tf.function(self._last_micro_batch, jit_compile=False, autograph=False)
 
     def __call__(
         self, number: int, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, stop: bool
@@ -228,7 +228,9 @@ class EvaluationStep:
 
     def __init__(self, model: keras.Model) -> None:
         self._sums = tf.function(
-            lambda images, labels, weights: self._evaluate(model, images, labels, weights), jit_compile=False
+            lambda images, labels, weights: self._evaluate(model, images, labels, weights),
+            jit_compile=False,
+            autograph=False,
         )
 
     def __call__(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> Sums:
