@@ -14,8 +14,8 @@ _CHATTER = re.compile(rb"All log messages before absl::InitializeLog|oneDNN cust
 def quiet_import() -> Iterator[None]:
     """For the import of TensorFlow and Keras.
 
-    What native code writes to stderr meanwhile is held back, and then passed on but for the chatter. Keras imports
-    scikit-learn for wrappers that nobody here uses: half a second that it does without.
+    What native code writes to stderr meanwhile is held back, and then passed on but for the chatter.
+    Keras imports scikit-learn for wrappers that nobody here uses: half a second that it does without.
     """
     absent = "sklearn" not in sys.modules
     if absent:
