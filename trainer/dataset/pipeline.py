@@ -156,8 +156,8 @@ def evaluation_batches(
 def iterate(batches: tf.data.Dataset, reader: Reader) -> Stream:
     """The elements of one of the above; of one reader, one at a time.
 
-    What the reader raised, and tf.data would wrap into an error of its own with a traceback in its text,
-    is raised as it was. Closing it stops the reader, whatever that waits for.
+    What the reader raised is raised as it was; tf.data, which would wrap it into an error of its own with a
+    traceback in its text, sees an end. Closing it stops the reader, whatever that waits for.
     """
     stream = _iterate(batches, reader)
     _open[stream] = reader
@@ -168,13 +168,14 @@ def _iterate(batches: tf.data.Dataset, reader: Reader) -> Stream:
     iterator = iter(batches)
     try:
         yield from iterator
-    except tf.errors.OpError:
-        if reader.failure is not None:
-            raise reader.failure from None
-        raise
     finally:
-        reader.stop()
-        del iterator
+        # An iterator that is deleted before its end waits, with threads of tf.data's that may wait for it.
+        while True:
+            reader.stop()
+            if next(iterator, None) is None:
+                break
+    if reader.failure is not None:
+        raise reader.failure
 
 
 _open: weakref.WeakKeyDictionary[Stream, Reader] = weakref.WeakKeyDictionary()
@@ -202,7 +203,6 @@ def _batches(
             yield from arrays()
         except Exception as error:
             reader.failure = error
-            raise
 
     batches = tf.data.Dataset.from_generator(guarded, output_signature=signature)
     finish = tf.autograph.experimental.do_not_convert(finish)

@@ -119,7 +119,10 @@ class Reader:
         stopped = threading.Event()
         self._stops.add(stopped)
         try:
-            yield from source(stopped)
+            for batch in source(stopped):
+                if stopped.is_set():
+                    return
+                yield batch
         except _Stopped:
             return
         finally:

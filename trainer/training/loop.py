@@ -8,7 +8,6 @@ import enum
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from typing import Any
 
 import keras
@@ -72,18 +71,20 @@ class Loop:
         self._votes: dict[int, float] = {}
         self._rank = str(distribution.rank)
 
-    def run(self, restored: State) -> End:
-        """Raises Interrupted when a rank is lost, RunError when the loss is not a number."""
+    def run(self, batches: Iterator[Batch], restored: State) -> End:
+        """Trains on `batches`, those of the steps from `progress.step` on.
+
+        Raises Interrupted when a rank is lost, RunError when the loss is not a number.
+        """
         progress = self.progress
         self.keras_callbacks.on_train_begin()
         self.model.stop_training = progress.stop_training
         remember(restored, self.callbacks)
-        with closing(self.data.training(progress.step)) as batches:
-            while progress.epochs_closed < self.plan.config.train.epochs and not self.model.stop_training:
-                self.keras_callbacks.on_epoch_begin(progress.epochs_closed)
-                if self._train_epoch(batches) is End.STOPPED:
-                    return End.STOPPED
-                self._close_epoch()
+        while progress.epochs_closed < self.plan.config.train.epochs and not self.model.stop_training:
+            self.keras_callbacks.on_epoch_begin(progress.epochs_closed)
+            if self._train_epoch(batches) is End.STOPPED:
+                return End.STOPPED
+            self._close_epoch()
         self.keras_callbacks.on_train_end()
         return End.FINISHED
 

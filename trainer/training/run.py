@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -90,7 +91,11 @@ def train(
     def best_step() -> int | None:
         return None if best.best_epoch is None else (best.best_epoch + 1) * plan.steps_per_epoch
 
-    with passing_causes(), saver(store, fence, config.run, progress, best_step) as save:
+    with (
+        passing_causes(),
+        saver(store, fence, config.run, progress, best_step) as save,
+        closing(data.training(progress.step)) as batches,
+    ):
         loop = Loop(
             plan=plan,
             distribution=distribution,
@@ -103,7 +108,7 @@ def train(
             save=save,
             stop=stop,
         )
-        end = loop.run(restored)
+        end = loop.run(batches, restored)
         save.finish(loop.capture)
         if end is End.STOPPED:
             distribution.barrier()
