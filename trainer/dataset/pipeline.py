@@ -24,6 +24,8 @@ Stream = Generator[tuple[tf.Tensor, ...], None, None]
 NO_AUGMENTATION = Augmentation()
 
 _AHEAD = 2
+_PARALLEL = 4
+"""Batches that are made ready at the same time."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,11 @@ def _batches(
 
     batches = tf.data.Dataset.from_generator(guarded, output_signature=signature)
     finish = tf.autograph.experimental.do_not_convert(finish)
-    return batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(_AHEAD)
+    batches = batches.map(finish, num_parallel_calls=_PARALLEL, deterministic=True).prefetch(_AHEAD)
+    # The thread that tunes would hold up the end of an iterator for seconds.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.with_options(options)
 
 
 # The figures are those of keras.applications.imagenet_utils.preprocess_input.
