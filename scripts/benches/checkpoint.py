@@ -10,12 +10,14 @@ import time
 from pathlib import Path
 
 EVERY_SECONDS = 60.0
+WARM_SECONDS = 20.0
 SAVES = 3
 BATCH, SIZE = 16, 64
 
 
 def measure() -> dict[str, float]:
-    """`stalled_share`: seconds inside checkpoints over seconds of training; `memory_copies`: of the state."""
+    """`stalled_share`: seconds inside checkpoints over seconds of training; `memory_copies`: of the state,
+    its own one and what the highest resident set grows by while checkpoints are taken."""
     from scripts.processes import start_s3, stop_server
 
     with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +64,6 @@ def _measure(folder: Path, bucket: str) -> dict[str, float]:
     step = make_step(plan, single, data, model, optimizer)
     progress = Progress()
     state_bytes = sum(array.nbytes for array in capture(model, optimizer, progress, []).arrays.values())
-    memory = _Memory()
     with Checkpoints(store, Fence.take(store, {"bench": "checkpoint"})) as checkpoints:
         batches = data.training(0)
 
@@ -73,43 +74,38 @@ def _measure(folder: Path, bucket: str) -> dict[str, float]:
                 progress.step += 1
             return time.monotonic() - began
 
-        train_for(20)
-        memory.start()
-        trained = sum(_save_after(train_for, checkpoints, model, optimizer, progress) for _ in range(SAVES))
-        checkpoints.wait()
+        train_for(WARM_SECONDS)
+        with _Memory() as without:
+            train_for(WARM_SECONDS)
+        trained = 0.0
+        with _Memory() as saving:
+            for _ in range(SAVES):
+                checkpoints.save(capture(model, optimizer, progress, []))
+                trained += train_for(EVERY_SECONDS)
+        stalled = checkpoints.stalled_seconds
         batches.close()
     return {
-        "stalled_share": checkpoints.stalled_seconds / (trained + checkpoints.stalled_seconds),
-        "memory_copies": 1 + memory.grown() / state_bytes,
+        "stalled_share": stalled / (trained + stalled),
+        "memory_copies": 1 + max(0, saving.highest - without.highest) / state_bytes,
     }
 
 
-def _save_after(train_for, checkpoints, model, optimizer, progress) -> float:  # type: ignore[no-untyped-def]
-    from trainer.training.state import capture
-
-    trained = train_for(EVERY_SECONDS)
-    checkpoints.save(capture(model, optimizer, progress, []))
-    return float(trained)
-
-
 class _Memory:
-    """The highest resident set above the one at the start, in bytes."""
+    """The highest resident set meanwhile, in bytes."""
 
-    def start(self) -> None:
-        self._first = self._highest = self._resident()
+    def __enter__(self) -> "_Memory":
+        self.highest = 0
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
+        return self
 
-    def grown(self) -> int:
+    def __exit__(self, *_: object) -> None:
         self._done.set()
         self._thread.join()
-        return self._highest - self._first
 
     def _watch(self) -> None:
+        page = os.sysconf("SC_PAGE_SIZE")
         while not self._done.wait(0.02):
-            self._highest = max(self._highest, self._resident())
-
-    @staticmethod
-    def _resident() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            self.highest = max(self.highest, pages * page)
