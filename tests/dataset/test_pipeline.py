@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,26 @@ def test_dropping_the_batches_ends_the_threads(dataset: Dataset) -> None:
     for thread in started:
         thread.join(10)
         assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_closing_the_batches_ends_their_reading_first(
+    dataset: Dataset, small: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, ended = reader_of(dataset, small=small), threading.Event()
+    read = reader.batches
+
+    def watched(*steps: int) -> Iterator[Any]:
+        yield from read(*steps)
+        ended.set()
+
+    monkeypatch.setattr(reader, "batches", watched)
+    made = training_batches(reader, Preprocessing(), 3, 0, 21, 20)
+    assert made.options().autotune.enabled is False, "its thread would hold up the end"
+    batches = iterate(made, reader)
+    next(batches)
+    batches.close()
+    assert ended.is_set()
 
 
 EXITS = """

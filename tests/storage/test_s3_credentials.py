@@ -103,6 +103,9 @@ def test_an_expired_token_is_read_again(
     if ask is not OPERATIONS["put_if_absent"]:
         open_store(s3).put("k", b"x")
     ask(store)
+    asked_with = [headers.get("Authorization", "") for headers in proxy.headers_seen]
+    assert any("Credential=OLD/" in each for each in asked_with), "the store began with the old one"
+    assert "Credential=NEW/" in asked_with[-1]
 
 
 @every_operation

@@ -11,21 +11,21 @@ from trainer.config import parse
 from trainer.training.callbacks import from_config, settle_modes
 
 
-def test_a_run_stops_early_when_its_validation_no_longer_rises(runs: Runs):
+def test_a_run_slows_down_and_stops_early_when_its_validation_no_longer_rises(runs: Runs):
     config = runs.config(
         "early",
         train={
             "epochs": 9,
             "batch_size": 60,
             "optimizer": {"name": "sgd", "learning_rate": 1e-12},
-            "early_stopping": {"patience": 1},
+            "early_stopping": {"patience": 2},
             "reduce_lr_on_plateau": {"monitor": "val_accuracy", "patience": 0, "factor": 0.5},
         },
     )
     folder = runs.finish(config)
     end = json.loads((folder / "run/finished.json").read_text())
-    assert (end["stopped_early"], end["epochs"]) == (True, 2)
-    assert math.isclose(end["figures"]["learning_rate"], 1e-12, rel_tol=1e-6)
+    assert (end["stopped_early"], end["epochs"]) == (True, 3)
+    assert math.isclose(end["figures"]["learning_rate"], 0.5e-12, rel_tol=1e-6), "halved after epoch 2"
 
 
 @pytest.mark.parametrize(

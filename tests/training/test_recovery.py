@@ -38,6 +38,12 @@ def undisturbed(tmp_path_factory, digits) -> Path:
     return runs.finish(runs.config("undisturbed", **EXACT), 2)
 
 
+@pytest.fixture(scope="module")
+def long_undisturbed(tmp_path_factory, digits) -> Path:
+    runs = Runs(tmp_path_factory.mktemp("long-undisturbed"), digits)
+    return runs.finish(runs.config("undisturbed", **LONG), 2)
+
+
 def files(folder: Path) -> dict[str, bytes]:
     """What people download of a run."""
     return {name: (folder / "run" / name).read_bytes() for name in ("metrics.csv", "weights/last.weights.h5")}
@@ -104,12 +110,6 @@ def test_asked_to_stop_it_saves_the_last_finished_step_and_says_to_start_it_agai
 
     runs.finish(config, 2)
     assert runs.digests(folder) == runs.digests(undisturbed)
-
-
-@pytest.fixture(scope="module")
-def long_undisturbed(tmp_path_factory, digits) -> Path:
-    runs = Runs(tmp_path_factory.mktemp("long-undisturbed"), digits)
-    return runs.finish(runs.config("undisturbed", **LONG), 2)
 
 
 @pytest.mark.long

@@ -171,7 +171,7 @@ def _iterate(batches: tf.data.Dataset, reader: Reader) -> Stream:
     try:
         yield from iterator
     finally:
-        # An iterator that is deleted before its end waits, with threads of tf.data's that may wait for it.
+        # Read to its end, so that none of tf.data's threads is in our Python when the iterator is deleted.
         while True:
             reader.stop()
             if next(iterator, None) is None:
