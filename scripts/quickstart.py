@@ -88,15 +88,15 @@ def write_digits(folder: Path) -> Path:
     return folder
 
 
-def trainer(*words: str) -> None:
-    with start_trainer(*words) as process:
+def trainer(*arguments: str) -> None:
+    with start_trainer(*arguments) as process:
         if process.wait():
             sys.exit(process.returncode)
 
 
-def start_trainer(*words: str) -> "subprocess.Popen[bytes]":
-    print(f"\n$ trainer {' '.join(words)}", flush=True)
-    return subprocess.Popen([sys.executable, "-m", "trainer", *words], preexec_fn=die_with_parent)
+def start_trainer(*arguments: str) -> "subprocess.Popen[bytes]":
+    print(f"\n$ trainer {' '.join(arguments)}", flush=True)
+    return subprocess.Popen([sys.executable, "-m", "trainer", *arguments], preexec_fn=die_with_parent)
 
 
 def last_metrics(training: "subprocess.Popen[bytes]", url: str) -> str:

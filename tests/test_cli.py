@@ -1,59 +1,14 @@
 """The command line as a person uses it: quick to help, and one clear line for whatever is wrong."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
+from tests.commands import TRAIN, refused, trainer, training
 from trainer.storage import open_store
-
-TRAIN = ["train", "--recipe", "digits"]
-
-
-def trainer(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "trainer", *words],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        timeout=120,
-    )
-
-
-def refused(*words: str, code: int = 64, **environment: str) -> str:
-    """The one line with which the trainer refuses."""
-    done = trainer(*words, **environment)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    lines = [line for line in done.stderr.splitlines() if "error:" in line]
-    assert len(lines) == 1, done.stderr
-    return lines[0]
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> Path:
-    """Three classes of four 8x8 images."""
-    for label in ("cat", "cow", "dog"):
-        for number in range(4):
-            path = tmp_path / "images" / label / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (8, 8), (number * 50, 0, 0)).save(path)
-    return tmp_path / "images"
-
-
-@pytest.fixture
-def dataset(folders: Path, s3: str) -> str:
-    assert trainer("prepare", str(folders), f"{s3}/data").returncode == 0
-    return f"{s3}/data"
-
-
-def words(dataset: str, run: str, *sets: str) -> list[str]:
-    given = [f"data.url={dataset}", f"run.url={run}", "train.batch_size=3", "train.epochs=1", *sets]
-    return [*TRAIN, *(word for value in given for word in ("--set", value))]
 
 
 def test_help_imports_nothing_heavy():
@@ -71,10 +26,10 @@ def test_help_imports_nothing_heavy():
         assert command in done.stdout
 
 
-def test_without_words_it_shows_its_help():
+def test_without_arguments_it_shows_its_help():
     done = trainer()
     assert done.returncode == 0
-    assert "Commands:" in done.stdout
+    assert "Commands" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -82,26 +37,28 @@ def test_without_words_it_shows_its_help():
     [
         (["trian"], "No such command 'trian'"),
         (["train", "--rank", "2"], "--ranks"),
-        (["train"], "Name a YAML with --config"),
+        (["train"], "Give a YAML file with --config"),
         (["train", "--recipe", "digts"], "Did you mean 'digits'?"),
         ([*TRAIN, "--set", "train.epoch=3"], "did you mean 'epochs'?"),
         (["predict", "--set", "part_siz=3"], "part_size"),
         (["recipes", "none"], "Known:"),
     ],
 )
-def test_wrong_words(given: list[str], says: str):
+def test_invalid_arguments(given: list[str], says: str):
     assert says in refused(*given)
 
 
 def test_a_missing_bucket_and_a_missing_dataset_are_named(s3: str):
-    assert "there is no bucket 'no-such-bucket'" in refused(*words("s3://no-such-bucket/data", f"{s3}/run"))
-    line = refused(*words(f"{s3}/nothing", f"{s3}/run"))
+    assert "there is no bucket 'no-such-bucket'" in refused(
+        *training("s3://no-such-bucket/data", f"{s3}/run")
+    )
+    line = refused(*training(f"{s3}/nothing", f"{s3}/run"))
     assert "There is no dataset" in line
     assert "trainer prepare" in line
 
 
 def test_missing_credentials_are_refused_without_a_traceback(dataset: str, s3: str):
-    line = refused(*words(dataset, f"{s3}/run"), AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
+    line = refused(*training(dataset, f"{s3}/run"), AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="")
     assert "access denied" in line
 
 
@@ -130,12 +87,12 @@ def test_a_bucket_that_is_missing_is_found_before_any_image_is_read(folders: Pat
 
 
 def test_too_many_ranks_name_the_lanes_to_set(dataset: str, s3: str):
-    line = refused(*words(dataset, f"{s3}/run", "train.batch_size=4", "train.lanes=1"), "--ranks", "2")
+    line = refused(*training(dataset, f"{s3}/run", "train.batch_size=4", "train.lanes=1"), "--ranks", "2")
     assert "train.lanes: 2" in line
 
 
 def test_a_split_smaller_than_a_batch(dataset: str, s3: str):
-    assert "fewer than one batch of 64" in refused(*words(dataset, f"{s3}/run", "train.batch_size=64"))
+    assert "fewer than one batch of 64" in refused(*training(dataset, f"{s3}/run", "train.batch_size=64"))
     assert not list(open_store(f"{s3}/run").list())
 
 
@@ -143,43 +100,25 @@ def test_a_dataset_of_a_newer_version_is_refused_by_name(dataset: str, s3: str):
     store = open_store(dataset)
     manifest = json.loads(store.get("dataset.json"))
     store.put("dataset.json", json.dumps(manifest | {"version": 99}).encode())
-    assert "version 99" in refused(*words(dataset, f"{s3}/run"))
+    assert "version 99" in refused(*training(dataset, f"{s3}/run"))
 
 
 def test_a_used_folder_is_another_run_s(dataset: str, s3: str):
-    assert trainer(*words(dataset, f"{s3}/run")).returncode == 0
-    line = refused(*words(dataset, f"{s3}/run", "train.seed=2"))
+    assert trainer(*training(dataset, f"{s3}/run")).returncode == 0
+    line = refused(*training(dataset, f"{s3}/run", "train.seed=2"))
     assert "seed" in line
     assert "run.url" in line
-    done = trainer(*words(dataset, f"{s3}/run"))
+    done = trainer(*training(dataset, f"{s3}/run"))
     assert done.returncode == 0
     assert "finished" in done.stderr
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run_and_commits_nothing(dataset: str, s3: str):
     line = refused(
-        *words(dataset, f"{s3}/run", "train.optimizer={name: sgd, learning_rate: 1.0e38}", "train.epochs=9")
+        *training(
+            dataset, f"{s3}/run", "train.optimizer={name: sgd, learning_rate: 1.0e38}", "train.epochs=9"
+        )
     )
-    assert "is not a number" in line
+    assert "is not finite" in line
     assert "step" in line
     assert not list(open_store(f"{s3}/run").list("checkpoints/"))
-
-
-def test_prediction_survives_bad_images_and_names_them(dataset: str, s3: str, folders: Path):
-    assert trainer(*words(dataset, f"{s3}/run")).returncode == 0
-    (folders / "cat" / "broken.png").write_bytes(b"no image")
-    predict = ["predict", "--run", f"{s3}/run", "--input", str(folders), "--output", f"{s3}/out"]
-    assert "max_bad_fraction" in refused(*predict, "--set", "max_bad_fraction=0.01")
-    done = trainer(*predict, "--json")
-    assert json.loads(done.stdout) | {"output": ""} == {
-        "named": 12,
-        "unreadable": 1,
-        "parts": 1,
-        "output": "",
-    }
-    store = open_store(f"{s3}/out")
-    named = [json.loads(line) for line in store.get("predictions-00000.jsonl").splitlines()]
-    assert {row["class"] for row in named} <= {"cat", "cow", "dog"}
-    assert all(len(row["top"]) == 3 for row in named)
-    (bad,) = (json.loads(line) for line in store.get("errors-00000.jsonl").splitlines())
-    assert bad["name"] == "cat/broken.png"

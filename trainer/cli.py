@@ -1,4 +1,4 @@
-"""The command line: each command parses its words and calls one function, imported when it is called."""
+"""The command line: each command parses its arguments and calls one function, imported when it is called."""
 
 import os
 import sys
@@ -9,52 +9,72 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 
 from trainer import __version__
-from trainer.errors import AGAIN, WRONG, ConfigError, TrainerError
+from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, TrainerError
 
 app = typer.Typer(
     name="trainer",
     help="Train image classifiers on Kubernetes, straight from object storage.",
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Config = Annotated[Path | None, typer.Option("--config", "-f", help="The run's YAML.")]
-Recipe = Annotated[str | None, typer.Option(help="A ready run to start from; see `trainer recipes`.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="One value, as train.epochs=3; repeatable.")]
+Config = Annotated[Path | None, typer.Option("--config", "-f", help="The run's YAML file.")]
+Recipe = Annotated[str | None, typer.Option(help="A recipe to start from; see `trainer recipes`.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="Set one value, such as train.epochs=3. Repeatable.")
+]
 Release = Annotated[str, typer.Argument(help="The name given to `helm install`.")]
-Namespace = Annotated[str | None, typer.Option("--namespace", "-n", help="Default: the context's.")]
-USAGE_ERROR: Any = typer.BadParameter.__base__
-"""What a command's wrong words raise; typer names only this subclass of it."""
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Default: the namespace of the current context.")
+]
 OnBad = Literal["fail", "skip"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+USAGE_ERROR: Any = typer.BadParameter.__base__
+"""The error for invalid arguments, of which typer exports only this subclass."""
 
-@app.callback()
-def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    if version:
+DATA, RUNS, CLUSTER = "Datasets and predictions", "Runs", "Releases on Kubernetes"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(f"trainer {__version__}")
         raise typer.Exit
 
 
-@app.command()
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Train image classifiers on Kubernetes, straight from object storage."""
+
+
+@app.command(rich_help_panel=DATA)
 def prepare(
-    source: Annotated[str, typer.Argument(help="SOURCE/CLASS/*.jpg, or SOURCE/{train,test}/CLASS/*.jpg.")],
+    source: Annotated[
+        str, typer.Argument(help="Images: SOURCE/CLASS/*.jpg, or SOURCE/{train,test}/CLASS/*.jpg.")
+    ],
     url: Annotated[str, typer.Argument(help="Where the dataset goes: s3://bucket/prefix or a folder.")],
-    image_size: Annotated[int | None, typer.Option(help="Resize to this height and width.")] = None,
-    validation: Annotated[float | None, typer.Option(help="Share for validation; default a quarter.")] = None,
-    test: Annotated[
-        float | None, typer.Option(help="Share for testing, if SOURCE has no test folder.")
+    image_size: Annotated[
+        int | None, typer.Option(help="Resize images to this height and width, in pixels.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Decides the split and the order.")] = 0,
-    on_bad: Annotated[OnBad, typer.Option(help="What a damaged image does.")] = "fail",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a dataset that is there.")] = False,
+    validation: Annotated[
+        float | None, typer.Option(help="Share of the images for validation. Default: a quarter.")
+    ] = None,
+    test: Annotated[
+        float | None, typer.Option(help="Share of the images for testing, if SOURCE has no test folder.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the split and of the order of rows.")] = 0,
+    on_bad: Annotated[OnBad, typer.Option(help="What to do with a damaged image.")] = "fail",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing dataset.")] = False,
     json: Json = False,
 ) -> None:
     """Write images as HDF5 shards into object storage."""
-    from trainer.dataset.prepare import prepare as run
+    from trainer.dataset.preparation.prepare import prepare as run
     from trainer.observability.log import progress
 
     made = run(
@@ -72,37 +92,37 @@ def prepare(
     _print(made, json)
 
 
-@app.command()
-def inspect(url: Annotated[str, typer.Argument(help="A dataset.")], json: Json = False) -> None:
-    """Say what a dataset holds."""
+@app.command(rich_help_panel=DATA)
+def inspect(url: Annotated[str, typer.Argument(help="A dataset's URL.")], json: Json = False) -> None:
+    """Show what a dataset holds."""
     from trainer.dataset.inspect import inspect as run
 
     _print(run(url), json)
 
 
-@app.command()
+@app.command(rich_help_panel=RUNS)
 def train(
     config: Config = None,
     recipe: Recipe = None,
     sets: Sets = None,
     ranks: Annotated[int, typer.Option(min=1, help="Horovod ranks on this machine.")] = 1,
 ) -> None:
-    """Train a model, or go on with one that was interrupted."""
+    """Train a model, or resume a run that was interrupted."""
     from trainer.config import load
     from trainer.training.launch import launch, this_command
 
     sys.exit(launch(load(config, recipe=recipe, sets=sets or ()), ranks=ranks, command=this_command()))
 
 
-@app.command()
+@app.command(rich_help_panel=RUNS)
 def supervise(
     config: Config = None,
     recipe: Recipe = None,
     sets: Sets = None,
-    ranks: Annotated[str, typer.Option(help="Ranks in this pod; auto: one a GPU.")] = "auto",
+    ranks: Annotated[str, typer.Option(help="Ranks in this pod; auto: one for each GPU.")] = "auto",
 ) -> None:
-    """Run as process 1 of a pod: start its ranks, form the gang, replace what dies."""
-    from trainer.cluster import wanted
+    """Run as process 1 of a pod: start its ranks, join the gang, restart what fails."""
+    from trainer.cluster import completions
     from trainer.config import load
     from trainer.training.launch import gpus, supervise_pod, this_command
 
@@ -111,19 +131,19 @@ def supervise(
     count = max(1, gpus()) if ranks == "auto" else int(ranks)
     run = load(config, recipe=recipe, sets=sets or ())
     command = [word if word != "supervise" else "train" for word in this_command()]
-    sys.exit(supervise_pod(run, ranks=count, command=command, wanted=wanted.from_environment()))
+    sys.exit(supervise_pod(run, ranks=count, command=command, wanted=completions.from_environment()))
 
 
-@app.command()
+@app.command(rich_help_panel=DATA)
 def predict(
     config: Config = None,
-    run: Annotated[str | None, typer.Option(help="The trained run's folder.")] = None,
-    input: Annotated[str | None, typer.Option(help="A prefix with images.")] = None,
+    run: Annotated[str | None, typer.Option(help="The folder of the trained run.")] = None,
+    input: Annotated[str | None, typer.Option(help="The prefix with the images.")] = None,
     output: Annotated[str | None, typer.Option(help="Where the predictions go.")] = None,
     sets: Sets = None,
     json: Json = False,
 ) -> None:
-    """Name the images of a prefix; go on where an earlier try ended."""
+    """Classify the images below a prefix, or continue where an earlier job ended."""
     from trainer.inference.job import main as predict_job
 
     given = {key: value for key, value in {"run": run, "input": input, "output": output}.items() if value}
@@ -132,10 +152,10 @@ def predict(
 
 @app.command()
 def doctor(
-    url: Annotated[str | None, typer.Argument(help="A place in object storage to try.")] = None,
+    url: Annotated[str | None, typer.Argument(help="A place in object storage to check.")] = None,
     json: Json = False,
 ) -> None:
-    """Check this machine, and whether a store does all that is needed."""
+    """Check this machine, and whether an object store does all that is needed."""
     from trainer.doctor import examine
 
     findings = examine(url)
@@ -144,24 +164,24 @@ def doctor(
     else:
         for finding in findings:
             typer.echo(f"{finding.mark:7} {finding.what}: {finding.found}")
-    if any(finding.mark == "wrong" for finding in findings):
-        sys.exit(WRONG)
+    if any(finding.mark == "error" for finding in findings):
+        sys.exit(EXIT_INVALID)
 
 
-@app.command()
-def recipes(name: Annotated[str | None, typer.Argument(help="Print this one.")] = None) -> None:
-    """List the ready runs, or print one."""
-    from trainer.config import recipes as ready
+@app.command(rich_help_panel=RUNS)
+def recipes(name: Annotated[str | None, typer.Argument(help="Print this recipe.")] = None) -> None:
+    """List the recipes, or print one."""
+    from trainer.config import recipes as known
 
     if name is None:
-        typer.echo("\n".join(ready()))
-    elif name in ready():
-        typer.echo(ready()[name], nl=False)
+        typer.echo("\n".join(known()))
+    elif name in known():
+        typer.echo(known()[name], nl=False)
     else:
-        raise ConfigError(f"there is no recipe {name!r}", f"Known: {', '.join(ready())}")
+        raise ConfigError(f"there is no recipe {name!r}", f"Known: {', '.join(known())}")
 
 
-@app.command()
+@app.command(rich_help_panel=RUNS)
 def weights(
     run: Annotated[str, typer.Argument(help="A run's folder, or the release that trains it.")],
     destination: Annotated[Path, typer.Argument(help="A file or a folder.")],
@@ -186,12 +206,14 @@ def weights(
         typer.echo(checkpoint_weights(store, step, destination))
 
 
-@app.command()
-def runs(prefix: Annotated[str, typer.Argument(help="Where runs lie.")], json: Json = False) -> None:
-    """List the runs below a prefix: how far each is, and its last figure."""
+@app.command(rich_help_panel=RUNS)
+def runs(
+    prefix: Annotated[str, typer.Argument(help="A prefix with runs below it.")], json: Json = False
+) -> None:
+    """List the runs below a prefix, with their progress and their last metrics."""
     import dataclasses
 
-    from trainer.runs import find_runs
+    from trainer.runs.listing import find_runs
     from trainer.storage import open_store
 
     found = find_runs(open_store(prefix))
@@ -201,54 +223,60 @@ def runs(prefix: Annotated[str, typer.Argument(help="Where runs lie.")], json: J
         typer.echo("\n".join(map(str, found)))
 
 
-@app.command()
+@app.command(rich_help_panel=RUNS)
 def verify(run: Annotated[str, typer.Argument(help="A run's folder.")], json: Json = False) -> None:
-    """Read every byte of a run's checkpoints against its checksum."""
+    """Read every byte of a run's checkpoints and compare it with its checksum."""
+    from trainer.checkpoints.verify import verify as read
     from trainer.storage import open_store
-    from trainer.training.verify import verify as read
 
     found = read(open_store(run))
     if json:
-        _print([{"step": c.step, "generation": c.generation, "problems": c.problems} for c in found], True)
+        rows = [
+            {"step": c.attempt.step, "generation": c.attempt.generation, "problems": c.problems}
+            for c in found
+        ]
+        _print(rows, True)
     for checkpoint in () if json else found:
-        typer.echo(f"step {checkpoint.step}: {'; '.join(checkpoint.problems) or 'whole'}")
+        typer.echo(f"step {checkpoint.attempt.step}: {'; '.join(checkpoint.problems) or 'whole'}")
     if any(checkpoint.problems for checkpoint in found):
-        sys.exit(WRONG)
+        sys.exit(EXIT_INVALID)
 
 
-@app.command()
+@app.command(rich_help_panel=CLUSTER)
 def status(
     release: Annotated[str | None, typer.Argument(help="Default: every release of the namespace.")] = None,
     namespace: Namespace = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Until it has ended.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Update until it has ended.")] = False,
     json: Json = False,
 ) -> None:
-    """Say what a release is doing: pods, ranks, epoch, step, images/s, checkpoint, what is waited for."""
+    """Show the state of a release: pods, ranks, epoch, step, images/s, checkpoint, what it is waiting for."""
     from trainer.cluster import commands
 
     commands.status(release, namespace, watch=watch, as_json=json)
 
 
-@app.command()
+@app.command(rich_help_panel=CLUSTER)
 def logs(
     release: Release,
     namespace: Namespace = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Over replacements, until the end.")] = False,
-    rank: Annotated[int, typer.Option(min=0, help="Another rank's last words.")] = 0,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Follow over replaced pods, until the end.")
+    ] = False,
+    rank: Annotated[int, typer.Option(min=0, help="Print the last output of this rank.")] = 0,
 ) -> None:
-    """Print the chief's log."""
+    """Print the log of the chief (rank 0)."""
     from trainer.cluster import commands
 
     commands.logs(release, namespace, follow=follow, rank=rank)
 
 
-@app.command()
+@app.command(rich_help_panel=CLUSTER)
 def wait(
     release: Release,
     namespace: Namespace = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="In seconds. Default: no limit.")] = None,
 ) -> None:
-    """Wait until a release has ended, and exit as it did."""
+    """Wait until a release has ended, and exit with its exit code."""
     from trainer.cluster import commands
 
     sys.exit(commands.wait(release, namespace, timeout=timeout))
@@ -272,14 +300,17 @@ def _print(result: Any, as_json: bool) -> None:
 
 
 def main() -> NoReturn:
-    """Every failure that a person can mend is one line and an exit code; see trainer/errors.py."""
-    from trainer.distribution import is_rank
+    """Every error that a user can fix is one line and an exit code; see trainer/errors.py."""
+    from trainer.distribution.environment import is_rank
     from trainer.observability.log import setup
 
     setup()
     try:
-        app(sys.argv[1:] or ["--help"], standalone_mode=False)
-        code = 0
+        # In this mode typer returns the code of an early end, such as that of --version.
+        returned = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        code = returned if isinstance(returned, int) else 0
+        if code == 130:
+            _fail("interrupted", code)
     except typer.Exit as exit:
         code = exit.exit_code
     except SystemExit as exit:
@@ -299,14 +330,14 @@ def _explain(error: BaseException) -> int:
     if isinstance(error, TrainerError):
         return _fail(str(error), error.exit_code)
     if isinstance(error, USAGE_ERROR):
-        return _fail(str(TrainerError(error.format_message(), "See `trainer --help`")), WRONG)
+        return _fail(str(TrainerError(error.format_message(), "See `trainer --help`")), EXIT_INVALID)
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return _fail("interrupted", AGAIN)
+        return _fail("interrupted", EXIT_INTERRUPTED)
     if isinstance(error, ObjectChanged | FileNotFoundError | PermissionError):
-        return _fail(str(error), WRONG)
+        return _fail(str(error), EXIT_INVALID)
     if isinstance(error, TimeoutError):
-        return _fail(str(error), AGAIN)
-    # A fault of our own: the whole story, and out, since Horovod may hold up the interpreter's usual end.
+        return _fail(str(error), EXIT_INTERRUPTED)
+    # A fault of our own: the traceback, and out, since Horovod may hold up the interpreter's usual end.
     traceback.print_exception(error)
     return 1
 

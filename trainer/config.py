@@ -1,4 +1,4 @@
-"""One YAML is one run: strict, and clear about what was expected and what came."""
+"""The configuration of a run: one YAML, checked strictly."""
 
 import difflib
 import re
@@ -49,102 +49,151 @@ class Every(BaseModel):
 
 
 class Section(BaseModel):
-    """Strict and unchangeable."""
+    """A part of the configuration: unknown keys are errors, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Augment(Section):
+class AugmentSection(Section):
     """Random changes of training images, drawn by (seed, epoch, row)."""
 
-    flip: Literal["none", "horizontal", "vertical", "both"] = "none"
-    rotate: float = Field(0, ge=0, le=180, description="degrees, either way")
-    shift: float = Field(0, ge=0, lt=1, description="share of the height and of the width, either way")
-    zoom: float = Field(0, ge=0, lt=1, description="share, in or out")
+    flip: Literal["none", "horizontal", "vertical", "both"] = Field(
+        "none", description="mirror half of the images"
+    )
+    rotate: float = Field(0, ge=0, le=180, description="up to so many degrees, either way")
+    shift: float = Field(0, ge=0, lt=1, description="up to this share of the height and width, either way")
+    zoom: float = Field(0, ge=0, lt=1, description="up to this share, in or out")
 
 
 Monitor = Literal["loss", "accuracy", "top5_accuracy", "val_loss", "val_accuracy", "val_top5_accuracy"]
-"""The figures of an epoch that something may watch."""
+"""The metrics of an epoch that can be monitored."""
 Standardize = Literal["none", "x/255", "x/127.5-1", "per_image", "feature_wise", "caffe", "torch"]
 
 
-class Data(Section):
-    url: str
-    image_size: int | tuple[int, int] | None = Field(None, description="resize to this; default as stored")
-    standardize: Standardize = "x/127.5-1"
-    augment: Augment = Augment()
+class DataSection(Section):
+    """The dataset, and what happens to its images before the network sees them."""
+
+    url: str = Field(description="the dataset: the prefix that `trainer prepare` filled")
+    image_size: int | tuple[int, int] | None = Field(
+        None, description="resize to this size, or to this height and width; default as stored"
+    )
+    standardize: Standardize = Field(
+        "x/127.5-1",
+        description="applied alike in training, evaluation and prediction; `caffe` and `torch` as in "
+        "keras.applications, `feature_wise` by the mean and deviation of the training images",
+    )
+    augment: AugmentSection = AugmentSection()
 
 
-class Model(Section):
-    name: str
-    options: dict[str, bool | int | float | str] = {}
-    weights: str = Field("none", description="to start from: none, imagenet, a run's folder or a file's URL")
-    freeze: str = Field("none", description="none, backbone, depth:N or a pattern over layers' names")
-    batch_norm: Literal["local", "grouped"] = "local"
+class ModelSection(Section):
+    """The network and its starting weights."""
+
+    name: str = Field(description="one of the networks of trainer/models")
+    options: dict[str, bool | int | float | str] = Field({}, description="the network's own options")
+    weights: str = Field(
+        "none", description="starting weights: none, imagenet, a run's folder or the URL of a file"
+    )
+    freeze: str = Field("none", description="none, backbone, depth:N or a pattern over layer names")
+    batch_norm: Literal["local", "grouped"] = Field(
+        "local", description="over a rank's rows, or over groups of train.micro_batch lanes"
+    )
 
 
-class Optimizer(Section):
-    """A Keras optimizer by name; the other keys are its constructor's."""
+class OptimizerSection(Section):
+    """A Keras optimizer by name; any other key is an argument of its constructor."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    name: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam"] = "sgd"
-    learning_rate: float = Field(0.01, gt=0)
+    name: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam"] = Field(
+        "sgd", description="the optimizer of keras.optimizers"
+    )
+    learning_rate: float = Field(0.01, gt=0, description="the initial learning rate")
 
 
-class EarlyStopping(Section):
-    monitor: Monitor = "val_accuracy"
-    patience: int = Field(10, ge=0)
-    min_delta: float = 0.0
+class EarlyStoppingSection(Section):
+    """keras.callbacks.EarlyStopping."""
+
+    monitor: Monitor = Field("val_accuracy", description="the metric")
+    patience: int = Field(10, ge=0, description="epochs without an improvement before training stops")
+    min_delta: float = Field(0.0, description="the least change that counts as an improvement")
 
 
-class ReduceLROnPlateau(Section):
-    monitor: Monitor = "val_loss"
-    patience: int = Field(4, ge=0)
-    factor: float = Field(0.1, gt=0, lt=1)
-    min_lr: float = Field(0.0, ge=0)
-    cooldown: int = Field(0, ge=0)
+class ReduceLROnPlateauSection(Section):
+    """keras.callbacks.ReduceLROnPlateau."""
+
+    monitor: Monitor = Field("val_loss", description="the metric")
+    patience: int = Field(4, ge=0, description="epochs without an improvement before the rate is reduced")
+    factor: float = Field(0.1, gt=0, lt=1, description="the learning rate is multiplied by this")
+    min_lr: float = Field(0.0, ge=0, description="the lowest learning rate")
+    cooldown: int = Field(0, ge=0, description="epochs after a reduction in which nothing is counted")
 
 
-class Train(Section):
-    epochs: int = Field(10, ge=1)
-    batch_size: int = Field(256, ge=1, description="the global one, over all ranks")
-    lanes: int | None = Field(None, ge=1, description="a divisor of batch_size; default the largest up to 64")
-    micro_batch: int | None = Field(None, ge=1, description="lanes worked at once; default all of a rank's")
-    optimizer: Optimizer = Optimizer()
-    early_stopping: EarlyStopping | None = None
-    reduce_lr_on_plateau: ReduceLROnPlateau | None = None
-    class_weight: Literal["none", "balanced"] = "none"
-    mixed_precision: bool = False
-    deterministic: bool = False
-    seed: int = Field(1, ge=0, lt=2**31)
+class TrainSection(Section):
+    """How the network is trained."""
+
+    epochs: int = Field(10, ge=1, description="epochs of the whole run")
+    batch_size: int = Field(256, ge=1, description="the global batch, over all ranks")
+    lanes: int | None = Field(
+        None,
+        ge=1,
+        description="the fixed streams of rows that ranks share, and so the most ranks; a divisor of "
+        "batch_size; default the largest up to 64",
+    )
+    micro_batch: int | None = Field(
+        None, ge=1, description="lanes that are computed at once; default all of a rank's"
+    )
+    optimizer: OptimizerSection = OptimizerSection()
+    early_stopping: EarlyStoppingSection | None = Field(None, description="none, or its options")
+    reduce_lr_on_plateau: ReduceLROnPlateauSection | None = Field(None, description="none, or its options")
+    class_weight: Literal["none", "balanced"] = Field(
+        "none", description="balanced: each class counts alike, however many rows it has"
+    )
+    mixed_precision: bool = Field(False, description="compute in float16, with loss scaling")
+    deterministic: bool = Field(
+        False, description="the same bits in every run at the same number of ranks; slower on GPUs"
+    )
+    seed: int = Field(1, ge=0, lt=2**31, description="of weights, order, augmentation and dropout")
 
 
-class Checkpoint(Section):
-    every: Every = Every(count=300, unit="seconds")
-    keep_last: int = Field(3, ge=1)
-    keep_every: int | None = Field(None, ge=1, description="steps; one checkpoint in each so many stays")
+class CheckpointSection(Section):
+    """When checkpoints are saved, and which of them are kept."""
+
+    every: Every = Field(
+        Every(count=300, unit="seconds"), description="a duration, or `100 steps`, or `1 epochs`"
+    )
+    keep_last: int = Field(3, ge=1, description="newest checkpoints that are kept")
+    keep_every: int | None = Field(
+        None, ge=1, description="of each so many steps one checkpoint is kept for good"
+    )
 
 
-class Run(Section):
-    url: str
-    checkpoint: Checkpoint = Checkpoint()
-    monitor: Monitor = Field("val_accuracy", description="what best.weights.h5 is best at")
-    grace: Seconds = 60.0
+class RunSection(Section):
+    """The run's folder, and what is saved there."""
+
+    url: str = Field(description="the run's own folder; where a run was begun, it is resumed")
+    checkpoint: CheckpointSection = CheckpointSection()
+    monitor: Monitor = Field("val_accuracy", description="the metric that decides which weights are best")
+    grace: Seconds = Field(60.0, description="time to save a last checkpoint after SIGTERM")
 
 
-class Metrics(Section):
-    port: int | None = Field(None, ge=0, le=65535)
-    linger: Seconds = 0.0
+class MetricsSection(Section):
+    """The endpoint for Prometheus."""
+
+    port: int | None = Field(
+        None, ge=0, le=65535, description="of /metrics, /healthz and /readyz; 0 for a free one, null for none"
+    )
+    linger: Seconds = Field(
+        0.0, description="how long a finished run waits for its last metrics to be scraped"
+    )
 
 
 class RunConfig(Section):
-    """Everything that one run is. See `load`."""
+    """The configuration of one run. See `load`."""
 
-    data: Data
-    model: Model
-    train: Train = Train()
-    run: Run
-    metrics: Metrics = Metrics()
+    data: DataSection
+    model: ModelSection
+    train: TrainSection = TrainSection()
+    run: RunSection
+    metrics: MetricsSection = MetricsSection()
 
     @model_validator(mode="after")
     def _lanes_divide(self) -> "RunConfig":
@@ -162,7 +211,7 @@ class RunConfig(Section):
 
 
 def recipes() -> dict[str, str]:
-    """The ready runs: name -> YAML text."""
+    """The recipes: name -> YAML text."""
     folder = resources.files("trainer") / "recipes"
     return {
         entry.name.removesuffix(".yaml"): entry.read_text()
@@ -174,10 +223,10 @@ def recipes() -> dict[str, str]:
 def load(path: Path | None = None, *, recipe: str | None = None, sets: Sequence[str] = ()) -> RunConfig:
     """The recipe's values, then the file's, then `--set a.b=c`, checked.
 
-    Raises ConfigError that says what was expected and what came.
+    Raises ConfigError that says what was expected and what was received.
     """
     if not (path or recipe or sets):
-        raise ConfigError("no configuration given", "Name a YAML with --config, or begin with --recipe")
+        raise ConfigError("no configuration given", "Give a YAML file with --config, or a --recipe")
     given = read_yaml(path) if path else {}
     recipe = recipe or given.pop("recipe", None)
     given.pop("recipe", None)
@@ -188,7 +237,7 @@ def load(path: Path | None = None, *, recipe: str | None = None, sets: Sequence[
 
 
 def parse(values: Mapping[str, Any], where: str = "the configuration") -> RunConfig:
-    """A mapping -> RunConfig. Raises ConfigError for the first thing wrong."""
+    """A mapping -> RunConfig. Raises ConfigError for the first invalid value."""
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:
@@ -225,7 +274,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text())
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file", "Name the run's YAML with --config") from None
+        raise ConfigError(f"{path}: no such file", "Give the run's YAML file with --config") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     except yaml.YAMLError as error:
@@ -249,8 +298,8 @@ def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _explain(error: ValidationError) -> str:
-    wrong = error.errors()
-    first = next((e for e in wrong if e["type"] == "extra_forbidden"), wrong[0])
+    errors = error.errors()
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     path = [str(part) for part in first["loc"]]
     where = ".".join(path)
     if first["type"] == "extra_forbidden":

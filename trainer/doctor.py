@@ -1,4 +1,4 @@
-"""`trainer doctor`: is everything here that a run needs, and does a store keep what we ask of it?"""
+"""`trainer doctor`: does this machine have what a run needs, and does a store do what we ask of it?"""
 
 import os
 import platform
@@ -14,7 +14,7 @@ from trainer.storage import Store, open_store
 
 @dataclass(frozen=True)
 class Finding:
-    """`mark` is ok, warning or wrong."""
+    """`mark` is ok, warning or error."""
 
     mark: str
     what: str
@@ -55,11 +55,11 @@ def _store(url: str) -> Iterator[Finding]:
             try:
                 yield Finding("ok", what, action())
             except Exception as error:
-                yield Finding("wrong", what, " ".join(str(error).split()))
+                yield Finding("error", what, " ".join(str(error).split()))
                 return
         yield _conditional_put(store, key)
     finally:
-        _quietly_delete(store, key)
+        _try_to_delete(store, key)
 
 
 def _conditional_put(store: Store, key: str) -> Finding:
@@ -72,7 +72,7 @@ def _conditional_put(store: Store, key: str) -> Finding:
     )
 
 
-def _quietly_delete(store: Store, key: str) -> None:
+def _try_to_delete(store: Store, key: str) -> None:
     try:
         store.delete(key)
     except (OSError, TimeoutError):

@@ -1,16 +1,16 @@
-"""What can go wrong for a person to mend, each with its remedy and its exit code."""
+"""The errors that a user can fix, each with its remedy and its exit code."""
 
-FINISHED = 0
-WRONG = 64
-"""The configuration or the data is wrong: starting again changes nothing (sysexits.h: EX_USAGE)."""
-AGAIN = 75
-"""Stopped on request or for a passing cause: started again, it goes on (sysexits.h: EX_TEMPFAIL)."""
+EXIT_FINISHED = 0
+EXIT_INVALID = 64
+"""The configuration or the data is invalid; starting again changes nothing (sysexits.h: EX_USAGE)."""
+EXIT_INTERRUPTED = 75
+"""Stopped on request or for a transient cause; started again, the run resumes (sysexits.h: EX_TEMPFAIL)."""
 
 
 class TrainerError(Exception):
-    """One clear line for a person: what was expected, what came, and what to do.
+    """One clear line: what was expected, what was received, and what to do.
 
-    `exit_code` is what a command that raises it exits with.
+    `exit_code` is the exit code of a command that raises it.
     """
 
     exit_code = 1
@@ -26,24 +26,24 @@ class TrainerError(Exception):
 
 
 class ConfigError(TrainerError):
-    """The words of a command or of a run's configuration."""
+    """The arguments of a command, or a run's configuration."""
 
-    exit_code = WRONG
+    exit_code = EXIT_INVALID
 
 
 class DataError(TrainerError):
-    """Images, labels, a dataset, or an object that is not what it says it is."""
+    """Images, labels, a dataset, or an object that is not what it should be."""
 
-    exit_code = WRONG
+    exit_code = EXIT_INVALID
 
 
 class RunError(TrainerError):
-    """A run that cannot go on as asked, such as a used folder or a loss that is not a number."""
+    """A run that cannot be continued as asked, such as a used folder or a loss that is not finite."""
 
-    exit_code = WRONG
+    exit_code = EXIT_INVALID
 
 
 class Interrupted(TrainerError):
-    """Stopped for a passing cause; everything finished is kept."""
+    """Stopped for a transient cause; what is finished is kept."""
 
-    exit_code = AGAIN
+    exit_code = EXIT_INTERRUPTED

@@ -16,10 +16,12 @@ def main() -> None:
     parser.add_argument("name", choices=[*NAMES, "all"])
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write the figures here")
-    words = parser.parse_args()
-    reports = [run(name, words.rounds) for name in (NAMES if words.name == "all" else [words.name])]
-    if words.json:
-        words.json.write_text(json.dumps(reports if words.name == "all" else reports[0], indent=1))
+    arguments = parser.parse_args()
+    reports = [
+        run(name, arguments.rounds) for name in (NAMES if arguments.name == "all" else [arguments.name])
+    ]
+    if arguments.json:
+        arguments.json.write_text(json.dumps(reports if arguments.name == "all" else reports[0], indent=1))
 
 
 def run(name: str, rounds: int) -> dict[str, object]:

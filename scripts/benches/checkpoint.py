@@ -38,12 +38,13 @@ def measure() -> dict[str, float]:
 
 def _measure(folder: Path, bucket: str) -> dict[str, float]:
     from scripts.quickstart import write_digits
+    from trainer.checkpoints.writer import CheckpointWriter
     from trainer.config import parse
-    from trainer.dataset.prepare import prepare
+    from trainer.dataset.preparation.prepare import prepare
     from trainer.distribution.single import Single
+    from trainer.runs.fence import Fence
     from trainer.storage import open_store
-    from trainer.training.checkpoint import Checkpoints, Fence
-    from trainer.training.data import Data
+    from trainer.training.data import RankData
     from trainer.training.plan import make_plan
     from trainer.training.run import build, make_step
     from trainer.training.state import Progress, capture
@@ -60,17 +61,18 @@ def _measure(folder: Path, bucket: str) -> dict[str, float]:
     )
     plan, store, single = make_plan(config, 1), open_store(config.run.url), Single()
     model, optimizer = build(plan)
-    data = Data(plan, single)
+    data = RankData(plan, single)
     step = make_step(plan, single, data, model, optimizer)
     progress = Progress()
     state_bytes = sum(array.nbytes for array in capture(model, optimizer, progress, []).arrays.values())
-    with Checkpoints(store, Fence.take(store, {"bench": "checkpoint"})) as checkpoints:
+    with CheckpointWriter(store, Fence.take(store, {"bench": "checkpoint"})) as checkpoints:
         batches = data.training(0)
 
         def train_for(seconds: float) -> float:
             began = time.monotonic()
             while time.monotonic() - began < seconds:
-                step.read(step(progress.step, *next(batches), False))
+                _, images, labels, weights = next(batches)
+                step.read(step(progress.step, images, labels, weights, False))
                 progress.step += 1
             return time.monotonic() - began
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from trainer.dataset import images
 from trainer.dataset.images import decode_image
-from trainer.errors import WRONG, DataError
+from trainer.errors import EXIT_INVALID, DataError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
 
@@ -68,7 +68,7 @@ def test_damaged_images_are_named_in_one_line() -> None:
         with pytest.raises(DataError, match=f"a/b.jpg: .*{reason}") as error:
             decode_image(data, name="a/b.jpg")
         assert "\n" not in str(error.value)
-        assert error.value.exit_code == WRONG
+        assert error.value.exit_code == EXIT_INVALID
 
 
 def test_the_pixels_are_limited_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.dataset.index import Dataset, open_dataset, smallest_unsigned
-from trainer.dataset.ranges import CHUNK, plan
-from trainer.errors import WRONG, DataError
+from trainer.dataset.ranges import CHUNK, byte_ranges
+from trainer.errors import EXIT_INVALID, DataError
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -30,7 +30,7 @@ def copy(dataset: Dataset, tmp_path: Path) -> Path:
 def refused(root: Path, message: str) -> None:
     with pytest.raises(DataError, match=message) as error:
         open_dataset(str(root))
-    assert error.value.exit_code == WRONG
+    assert error.value.exit_code == EXIT_INVALID
     assert "\n" not in str(error.value)
 
 
@@ -115,7 +115,7 @@ def test_ranges_are_exactly_the_rows_asked_for(counts: list[int], limit: int, da
             row += 1
         end = int(chunk["offset"] + chunk["rows"] * row_bytes)
     rows = np.array(data.draw(st.lists(st.integers(0, row - 1), max_size=30)) or range(row), np.int64)
-    ranges = plan(chunks, row_bytes, rows, limit)
+    ranges = byte_ranges(chunks, row_bytes, rows, limit)
     found = [
         content[part.number][start] for part in ranges for start in range(part.start, part.stop, row_bytes)
     ]
@@ -126,5 +126,5 @@ def test_ranges_are_exactly_the_rows_asked_for(counts: list[int], limit: int, da
 
 def test_neighbouring_chunks_are_fetched_together(dataset: Dataset) -> None:
     split = dataset.splits["train"]
-    ranges = plan(split.chunks, split.row_bytes, np.arange(split.rows), 1 << 20)
+    ranges = byte_ranges(split.chunks, split.row_bytes, np.arange(split.rows), 1 << 20)
     assert len(ranges) == len(split.objects)

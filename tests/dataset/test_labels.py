@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.dataset.labels import class_folders
-from trainer.errors import WRONG, DataError
+from trainer.dataset.preparation.labels import class_folders
+from trainer.errors import EXIT_INVALID, DataError
 from trainer.storage import open_store
 
 
@@ -82,7 +82,7 @@ def test_hidden_and_other_files_are_not_images(store_url: str) -> None:
 def test_what_is_wrong_is_one_line(store_url: str, keys: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message) as error:
         class_folders(fill(store_url, *keys))
-    assert error.value.exit_code == WRONG
+    assert error.value.exit_code == EXIT_INVALID
     assert "\n" not in str(error.value)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.dataset.order import Order, default_lanes, evaluation_range, lanes_of
-from trainer.errors import WRONG, ConfigError, DataError
+from trainer.errors import EXIT_INVALID, ConfigError, DataError
 
 
 @st.composite
@@ -136,7 +136,7 @@ def test_more_ranks_than_lanes_names_the_lanes_to_set() -> None:
         ConfigError, match=r"at least as many lanes as ranks \(5\), received 4.*Set train.lanes: 6"
     ) as e:
         lanes_of(0, 5, 4, batch_size=12)
-    assert e.value.exit_code == WRONG
+    assert e.value.exit_code == EXIT_INVALID
     with pytest.raises(ConfigError, match="batch_size to at least 13"):
         lanes_of(0, 13, 4, batch_size=12)
     with pytest.raises(ConfigError, match=r"divisor of train.batch_size of at least 5"):
@@ -146,7 +146,7 @@ def test_more_ranks_than_lanes_names_the_lanes_to_set() -> None:
 def test_a_split_smaller_than_a_batch_says_what_to_set() -> None:
     with pytest.raises(DataError, match=r"has 9 rows, fewer than one batch of 10.*at most 9") as error:
         Order([9], 1, 10, 5, seed=1)
-    assert error.value.exit_code == WRONG
+    assert error.value.exit_code == EXIT_INVALID
 
 
 def test_lanes_must_divide_the_batch() -> None:

@@ -14,10 +14,10 @@ from tests.dataset.conftest import make_folders
 from trainer.dataset import index
 from trainer.dataset.index import open_dataset
 from trainer.dataset.inspect import inspect
-from trainer.dataset.prepare import prepare
+from trainer.dataset.preparation.prepare import prepare
+from trainer.dataset.preparation.shards import chunk_rows
 from trainer.dataset.reader import Reader
-from trainer.dataset.shards import chunk_rows
-from trainer.errors import WRONG, ConfigError, DataError
+from trainer.errors import EXIT_INVALID, ConfigError, DataError
 from trainer.storage import open_store
 from trainer.storage.file import FileStore
 
@@ -124,7 +124,7 @@ def test_a_damaged_image_ends_it_with_nothing_left(folders: Path, store_url: str
     (folders / "dog/0003.png").write_bytes(b"not an image")
     with pytest.raises(DataError, match=r"dog/0003.png: not an image") as error:
         prepare(str(folders), store_url, shard_bytes=600, rows_of_chunk=2)
-    assert error.value.exit_code == WRONG
+    assert error.value.exit_code == EXIT_INVALID
     assert not list(open_store(store_url).list())
     with pytest.raises(DataError, match=r"There is no dataset at .*Make one: trainer prepare"):
         open_dataset(store_url)
@@ -204,7 +204,7 @@ def test_a_bucket_that_is_missing_is_told_before_any_work(folders: Path, s3: str
         ConfigError, match=r"s3://there-is-no-such-bucket.*Create the bucket, or correct the URL"
     ) as e:
         prepare(str(folders), "s3://there-is-no-such-bucket/x", progress=lambda done, _: told.append(done))
-    assert e.value.exit_code == WRONG
+    assert e.value.exit_code == EXIT_INVALID
     assert not told
 
 

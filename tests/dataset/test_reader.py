@@ -12,9 +12,9 @@ import pytest
 from tests.dataset.conftest import make_folders
 from trainer.dataset.index import Dataset, open_dataset
 from trainer.dataset.order import Order, lanes_of
-from trainer.dataset.prepare import prepare
+from trainer.dataset.preparation.prepare import prepare
 from trainer.dataset.reader import Reader
-from trainer.errors import WRONG, ConfigError, DataError
+from trainer.errors import EXIT_INVALID, ConfigError, DataError
 
 
 def with_h5py(dataset: Dataset, name: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -118,7 +118,7 @@ def test_an_object_that_changed_is_named(tmp_path: Path) -> None:
     order = order_of(dataset, 8, 4, small=False)
     with pytest.raises(DataError, match=r"train/00001.h5 is not the object that was indexed") as error:
         list(Reader(dataset, dataset.splits["train"], order, range(4)).batches(0, 5))
-    assert error.value.exit_code == WRONG
+    assert error.value.exit_code == EXIT_INVALID
     shard.unlink()
     with pytest.raises(DataError, match=r"train/00001.h5 is in the index and not in the store"):
         list(Reader(dataset, dataset.splits["train"]).batches_of(range(40), 8))

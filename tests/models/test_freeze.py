@@ -8,7 +8,7 @@ from keras import layers
 from tests.models.networks import images, legacy_file, legacy_layers, small_resnet, used
 from trainer.errors import ConfigError
 from trainer.models.freeze import freeze, frozen_variables
-from trainer.models.weights import leaves, load_starting_weights
+from trainer.models.starting_weights import leaves, load_starting_weights
 
 
 def names(model: keras.Model) -> list[str]:

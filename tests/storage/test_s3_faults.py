@@ -31,25 +31,17 @@ def proxy(moto: str, s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fault
 
 
 @pytest.fixture
-def store(proxy: FaultyProxy, s3: str) -> Store:
-    store = open_store(s3)
+def store(proxy: FaultyProxy, s3: str, causes: Counter[str]) -> Store:
+    store = open_store(s3, on_retry=lambda cause: causes.update([cause]))
     store.put("k", DATA)
     proxy.seen.clear()
     return store
 
 
 @pytest.fixture
-def causes() -> Iterator[Counter[str]]:
-    """The retries, counted by cause."""
-    counted: Counter[str] = Counter()
-    note = counted.update
-
-    def hook(cause: str) -> None:
-        note([cause])
-
-    retry.on_retry.append(hook)
-    yield counted
-    retry.on_retry.remove(hook)
+def causes() -> Counter[str]:
+    """The retries of `store`, counted by cause."""
+    return Counter()
 
 
 @pytest.mark.parametrize(
@@ -134,7 +126,7 @@ def test_a_silent_server_is_asked_again(
     store: Store, proxy: FaultyProxy, causes: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(s3, "READ_SECONDS", 1)
-    store = open_store(store.url)
+    store = open_store(store.url, on_retry=lambda cause: causes.update([cause]))
     proxy.spoil("GET", faulty.stall)
     assert bytes(store.get_range("k", 0, 10)) == DATA[:10]
     assert causes == {"timeout": 1}
@@ -235,7 +227,7 @@ def test_a_server_that_was_there_is_waited_for(
     monkeypatch.setattr(retry, "FIRST_CONTACT_SECONDS", 0.0)
     with faulty_proxy(moto) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-        store = open_store(s3)
+        store = open_store(s3, on_retry=lambda cause: causes.update([cause]))
         store.put("k", b"x")
         proxy.spoil("GET", faulty.reset, faulty.reset)
         assert store.get("k") == b"x"

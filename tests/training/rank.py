@@ -17,6 +17,7 @@ import keras
 from trainer.config import load
 from trainer.distribution import connect
 from trainer.errors import TrainerError
+from trainer.observability.metrics import RunMetrics
 from trainer.storage import open_store
 from trainer.training.plan import make_plan
 from trainer.training.run import train
@@ -53,7 +54,7 @@ def main() -> None:
     witness = Witness(folder / f"digests-{distribution.rank}", delays)
     plan = make_plan(config, distribution.size)
     try:
-        train(plan, open_store(config.run.url), distribution, stop, [witness])
+        train(plan, open_store(config.run.url), distribution, stop, RunMetrics(distribution.rank), [witness])
     except TrainerError as error:
         print(error, file=sys.stderr)
         leave(error.exit_code)

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from trainer.distribution.supervisor import SupervisorOptions, supervise
+from trainer.gang.supervisor import SupervisorOptions, supervise
 from trainer.observability.log import setup
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import math
 import keras
 import pytest
 
-from tests.runs import Runs
+from tests.run_processes import Runs
 from trainer.config import parse
 from trainer.training.callbacks import from_config, settle_modes
 
@@ -25,7 +25,7 @@ def test_a_run_slows_down_and_stops_early_when_its_validation_no_longer_rises(ru
     folder = runs.finish(config)
     end = json.loads((folder / "run/finished.json").read_text())
     assert (end["stopped_early"], end["epochs"]) == (True, 3)
-    assert math.isclose(end["figures"]["learning_rate"], 0.5e-12, rel_tol=1e-6), "halved after epoch 2"
+    assert math.isclose(end["metrics"]["learning_rate"], 0.5e-12, rel_tol=1e-6), "halved after epoch 2"
 
 
 @pytest.mark.parametrize(

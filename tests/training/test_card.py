@@ -16,9 +16,10 @@ from PIL import Image
 
 from trainer import models
 from trainer.config import RunConfig, Standardize, parse
-from trainer.dataset.pipeline import Preprocessing
+from trainer.dataset.batch_stream import Preprocessing
 from trainer.models.export import keras_file
-from trainer.training.card import Results, card, classes_json
+from trainer.runs.document import classes_json
+from trainer.training.card import Results, card
 from trainer.training.plan import Plan, make_plan
 
 HISTORY = [

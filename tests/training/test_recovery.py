@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.runs import Runs
+from tests.run_processes import Runs, committed_steps
 from trainer.config import load
 from trainer.storage import open_store
-from trainer.training.verify import list_checkpoints
 
 EXACT: dict[str, Any] = {
     "model": {"name": "lab-cnn", "options": {"n_filters": 4, "n_dense_layers": 1, "use_dropout": True}},
@@ -50,7 +49,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def committed(folder: Path) -> list[int]:
-    return [found.step for found in list_checkpoints(open_store(f"file://{folder}/run")) if found.committed]
+    return committed_steps(open_store(f"file://{folder}/run"))
 
 
 def done(runs, folder: Path) -> int:

@@ -55,5 +55,5 @@ def test_a_run_starts_from_another_and_needs_it_no_more_when_it_goes_on(runs) ->
     shutil.rmtree(first)
     more = runs.config("second", model=model, train={"epochs": 2})
     output = said(more)
-    assert "going on at step" in output
+    assert "resuming at step" in output
     assert "starting weights" not in output

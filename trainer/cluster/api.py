@@ -1,4 +1,4 @@
-"""The Kubernetes API as far as this package asks it: plain JSON comes back, refusals in words for people."""
+"""The Kubernetes API as far as it is used here: plain JSON comes back, and errors that say what to do."""
 
 import json
 import os
@@ -84,13 +84,13 @@ class Cluster:
             return data
 
     def fetch(self, pod: str, port: int, path: str) -> tuple[int, str]:
-        """What a pod answers at http://pod:port/path, through the API server -> status and body."""
+        """What a pod answers at http://pod:port{path}, through the API server -> status and body."""
         from kubernetes.client.exceptions import ApiException
 
         with self._asking("get pods/proxy"):
             try:
                 found = self._core.connect_get_namespaced_pod_proxy_with_path(
-                    f"{pod}:{port}", self.namespace, path, **_PLAIN
+                    f"{pod}:{port}", self.namespace, path.lstrip("/"), **_PLAIN
                 )
                 return found.status, found.data.decode(errors="replace")
             except ApiException as error:
@@ -101,12 +101,12 @@ class Cluster:
     def log(self, pod: str, *, follow: bool, since_seconds: int | None = None) -> Iterator[tuple[str, str]]:
         """A pod's log as (RFC 3339 time, line), until its end or, with `follow`, the connection's."""
         with self._asking("get pods/log"):
-            words: dict[str, Any] = {"follow": follow, "timestamps": True, "container": "trainer"}
+            options: dict[str, Any] = {"follow": follow, "timestamps": True, "container": "trainer"}
             if since_seconds is not None:
-                words["since_seconds"] = since_seconds
+                options["since_seconds"] = since_seconds
             # Between two lines of a long epoch nothing comes.
-            words |= {**_PLAIN, "_request_timeout": (5, 3600) if follow else _TIMEOUT}
-            response = self._core.read_namespaced_pod_log(pod, self.namespace, **words)
+            options |= {**_PLAIN, "_request_timeout": (5, 3600) if follow else _TIMEOUT}
+            response = self._core.read_namespaced_pod_log(pod, self.namespace, **options)
             try:
                 for line in _lines(response):
                     time, _, text = line.partition(" ")
@@ -192,7 +192,7 @@ def _lines(response: Any) -> Iterator[str]:
 
 
 def _load(configuration: Any) -> tuple[str, str]:
-    """Fills `configuration` -> words for the cluster, and the namespace that goes with it."""
+    """Fill `configuration` -> a description of the cluster, and the namespace that goes with it."""
     from kubernetes import config
     from kubernetes.config.config_exception import ConfigException
 

@@ -13,10 +13,11 @@ import yaml
 
 from trainer.cluster import follow as following
 from trainer.cluster.api import Cluster
-from trainer.cluster.progress import Progress, read_metrics
-from trainer.cluster.release import Release, State
-from trainer.cluster.words import describe, span
-from trainer.errors import AGAIN, ConfigError, TrainerError
+from trainer.cluster.pod_metrics import PodMetrics, read_metrics
+from trainer.cluster.release import Release, ReleaseState
+from trainer.cluster.status_text import describe, span
+from trainer.errors import EXIT_INTERRUPTED, ConfigError, TrainerError
+from trainer.gang.endpoint import METRICS, READYZ, rank_log
 
 _WATCH = 2.0
 
@@ -47,7 +48,7 @@ def status(
 
 
 def logs(release: str, namespace: str | None = None, *, follow: bool = False, rank: int = 0) -> None:
-    """Print the chief's log, with `follow` over replacements until the end; or another rank's last words."""
+    """Print the chief's log, with `follow` until the end; or the last output of another rank."""
     cluster = Cluster(namespace)
     if rank:
         print(_rank_log(cluster, release, rank), end="")
@@ -66,7 +67,7 @@ def wait(release: str, namespace: str | None = None, *, timeout: float | None = 
     said: tuple[str, ...] = ()
     while True:
         state = following.look(cluster, release)
-        if state.state in (State.FINISHED, State.FAILED):
+        if state.state in (ReleaseState.FINISHED, ReleaseState.FAILED):
             lasted = span(((state.ended or datetime.now(UTC)) - state.created).total_seconds())
             print(f"{release} {state.state} after {lasted}" + (f": {state.reason}" if state.reason else ""))
             return state.exit_code
@@ -75,7 +76,7 @@ def wait(release: str, namespace: str | None = None, *, timeout: float | None = 
             _say(f"waiting for {'; '.join(said)}")
         if deadline is not None and time.monotonic() > deadline:
             _say(f"{release} is still {state.state}; see `trainer status {release}`")
-            return AGAIN
+            return EXIT_INTERRUPTED
         time.sleep(_WATCH)
 
 
@@ -97,7 +98,7 @@ class _View:
     def __init__(self, cluster: Cluster, name: str) -> None:
         self._cluster, self._name = cluster, name
         self._run_url: str | None = None
-        self._before: Progress | None = None
+        self._before: PodMetrics | None = None
         self.over = False
 
     def lines(self) -> list[str]:
@@ -125,23 +126,23 @@ class _View:
             }
         return found
 
-    def _look(self) -> tuple[Release, Progress | None, str]:
+    def _look(self) -> tuple[Release, PodMetrics | None, str]:
         release = following.look(self._cluster, self._name)
-        self.over = release.state in (State.FINISHED, State.FAILED)
+        self.over = release.state in (ReleaseState.FINISHED, ReleaseState.FAILED)
         if self._run_url is None:
             self._run_url = _run_url(self._cluster, release.job)
-        if release.state is not State.RUNNING or release.chart != "cars-train":
+        if release.state is not ReleaseState.RUNNING or release.chart != "cars-train":
             return release, None, ""
         chief = next((pod for pod in release.pods if pod.phase == "Running" and pod.port), None)
         if chief is None or chief.port is None:
             return release, None, ""
         try:
-            _, text = self._cluster.fetch(chief.name, chief.port, "metrics")
+            _, text = self._cluster.fetch(chief.name, chief.port, METRICS)
             progress = read_metrics(text, time.time())
-            ready, why = self._cluster.fetch(chief.name, chief.port, "readyz")
+            ready, why = self._cluster.fetch(chief.name, chief.port, READYZ)
         except (TrainerError, ValueError) as error:
             said = error.problem if isinstance(error, TrainerError) else error
-            return release, None, f"not to be had from {chief.name}: {said}"
+            return release, None, f"no metrics from {chief.name}: {said}"
         return release, progress, "" if ready == 200 else why.strip()
 
 
@@ -165,16 +166,16 @@ def _run_url(cluster: Cluster, job: str) -> str:
 
 
 def _rank_log(cluster: Cluster, release: str, rank: int) -> str:
-    """What a rank other than the chief said last: its supervisor keeps that."""
+    """The last output of a rank other than the chief, which its supervisor keeps."""
     running = [pod for pod in following.look(cluster, release).pods if pod.phase == "Running" and pod.port]
     for pod in running:
         assert pod.port
-        code, text = cluster.fetch(pod.name, pod.port, f"ranks/{rank}/log")
+        code, text = cluster.fetch(pod.name, pod.port, rank_log(rank))
         if code == 200:
             return text
     raise ConfigError(
         f"no running pod of {release} has a rank {rank}",
-        "The last words of a rank that failed stand in its pod's own log: kubectl logs",
+        "The last output of a rank that failed is in its pod's log: see kubectl logs",
     )
 
 

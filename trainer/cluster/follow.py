@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from trainer.cluster.api import Cluster, NotThere
-from trainer.cluster.release import Pod, Release, State, read_release
+from trainer.cluster.release import Pod, Release, ReleaseState, read_release
 from trainer.errors import ConfigError, Interrupted
 
 _POLL = 1.0
@@ -39,7 +39,7 @@ def lines(
             if not follow:
                 return
             continue
-        over = state.state in (State.FINISHED, State.FAILED)
+        over = state.state in (ReleaseState.FINISHED, ReleaseState.FAILED)
         if not follow and not over:
             why = next(
                 (line for line in state.waits if line.startswith(f"pod {index},")), "its pod is starting"

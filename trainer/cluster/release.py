@@ -6,13 +6,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from trainer.errors import AGAIN, WRONG
+from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID
 
 _INDEX = "batch.kubernetes.io/job-completion-index"
 _QUIET = ("ContainerCreating", "PodInitializing")
 
 
-class State(StrEnum):
+class ReleaseState(StrEnum):
     SUSPENDED = "suspended"
     RUNNING = "running"
     FINISHED = "finished"
@@ -54,8 +54,8 @@ class Release:
     """
     Attributes:
         chart: cars-train or cars-predict.
-        wanted: how many pods it shall have.
-        reason: why it failed, in the Job's and the pod's words.
+        wanted: how many pods it is to have.
+        reason: why it failed, as the Job and the pod say.
         pods: the newest of each index, in the order of their indexes.
         waits: what is waited for, one line each.
     """
@@ -65,7 +65,7 @@ class Release:
     job: str
     namespace: str
     wanted: int
-    state: State
+    state: ReleaseState
     reason: str
     created: datetime
     ended: datetime | None
@@ -78,10 +78,10 @@ class Release:
 
     @property
     def exit_code(self) -> int:
-        """0 finished; 64 where a pod said that the configuration or the data is wrong; else 1."""
-        if self.state is State.FINISHED:
+        """0 finished; 64 where a pod found the configuration or the data invalid; else 1."""
+        if self.state is ReleaseState.FINISHED:
             return 0
-        return WRONG if any(pod.exit_code == WRONG for pod in self.pods) else 1
+        return EXIT_INVALID if any(pod.exit_code == EXIT_INVALID for pod in self.pods) else 1
 
 
 def read_pod(pod: Mapping[str, Any]) -> Pod:
@@ -131,25 +131,27 @@ def read_release(
         namespace=metadata["namespace"],
         wanted=wanted,
         state=state,
-        reason=_reason(conditions, finished_pods) if state is State.FAILED else "",
+        reason=_reason(conditions, finished_pods) if state is ReleaseState.FAILED else "",
         created=_time(metadata["creationTimestamp"]),
         ended=_time(ended["lastTransitionTime"]) if ended else None,
         pods=tuple(finished_pods),
-        waits=tuple(_waits(newest, wanted, warnings)) if state is State.RUNNING else (),
+        waits=tuple(_waits(newest, wanted, warnings)) if state is ReleaseState.RUNNING else (),
     )
 
 
-def _state(conditions: Mapping[str, Any]) -> State:
+def _state(conditions: Mapping[str, Any]) -> ReleaseState:
     if "Complete" in conditions or "SuccessCriteriaMet" in conditions:
-        return State.FINISHED
+        return ReleaseState.FINISHED
     if "Failed" in conditions or "FailureTarget" in conditions:
-        return State.FAILED
-    return State.SUSPENDED if "Suspended" in conditions else State.RUNNING
+        return ReleaseState.FAILED
+    return ReleaseState.SUSPENDED if "Suspended" in conditions else ReleaseState.RUNNING
 
 
 def _reason(conditions: Mapping[str, Any], pods: Iterable[Pod]) -> str:
     condition = conditions.get("Failed") or conditions["FailureTarget"]
-    said = [f"pod {pod.index} {pod.trouble}" for pod in pods if pod.exit_code not in (None, 0, AGAIN)]
+    said = [
+        f"pod {pod.index} {pod.trouble}" for pod in pods if pod.exit_code not in (None, 0, EXIT_INTERRUPTED)
+    ]
     job = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
     return f"{said[0]} ({job})" if said else job
 
@@ -160,9 +162,9 @@ def _waits(pods: Mapping[int, Pod], wanted: int, warnings: Sequence[Mapping[str,
         if pod is None:
             latest = max(warnings, key=lambda event: event.get("lastTimestamp") or "", default=None)
             why = f": {latest.get('message', '')}" if latest else ""
-            yield f"pod {index}, which the Job has not made yet{why}"
+            yield f"pod {index}, which the Job has not created yet{why}"
         elif pod.phase == "Failed":
-            yield f"pod {index}, which {pod.trouble}; the Job starts another after its back-off"
+            yield f"pod {index}, which {pod.trouble}; the Job starts another one after its back-off"
         elif pod.trouble:
             yield f"pod {index}, which {pod.trouble}"
 
@@ -172,20 +174,20 @@ def _trouble(status: Mapping[str, Any], state: Mapping[str, Any], phase: str) ->
     disrupted = conditions.get("DisruptionTarget", {})
     if phase == "Terminating":
         why = f" ({disrupted['reason']})" if disrupted.get("reason") else ""
-        return f"is being ended{why}"
+        return f"is terminating{why}"
     if phase == "Failed":
         terminated = state.get("terminated") or {}
         if not terminated:
             return f"failed: {status.get('reason', '')} {status.get('message', '')}".strip()
-        if terminated["exitCode"] == AGAIN:
-            return f"has stopped, to go on where it was (exit code {AGAIN})"
-        words = str(terminated.get("message", "")).strip().splitlines()
-        last = f": {words[-1]}" if words else ""
+        if terminated["exitCode"] == EXIT_INTERRUPTED:
+            return f"was stopped and will resume (exit code {EXIT_INTERRUPTED})"
+        lines = str(terminated.get("message", "")).strip().splitlines()
+        last = f": {lines[-1]}" if lines else ""
         signal = terminated.get("reason") if terminated.get("reason") not in (None, "Error") else ""
         return f"ended with exit code {terminated['exitCode']}{f' ({signal})' if signal else ''}{last}"
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        return f"has no node: {scheduled.get('message', scheduled.get('reason', ''))}"
+        return f"is not scheduled: {scheduled.get('message', scheduled.get('reason', ''))}"
     waiting = state.get("waiting")
     if waiting:
         if waiting["reason"] in _QUIET:
@@ -193,7 +195,7 @@ def _trouble(status: Mapping[str, Any], state: Mapping[str, Any], phase: str) ->
         return f"cannot start: {waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
     ready = conditions.get("Ready", {})
     if phase == "Running" and ready.get("status") == "False" and ready.get("reason") == "NodeNotReady":
-        return "is on a node that does not answer"
+        return "is on a node that is not ready"
     return "is starting" if phase == "Pending" else ""
 
 

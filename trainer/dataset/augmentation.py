@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.draws import uniform
+from trainer.dataset.counter_rng import uniform
 
 _DRAWS = 21
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trainer.dataset.ranges import CHUNK
 from trainer.errors import DataError
-from trainer.storage import open_store
+from trainer.storage import OnRetry, open_store
 from trainer.storage.base import ObjectChanged, Store
 
 MANIFEST = "dataset.json"
@@ -115,12 +115,12 @@ class Dataset:
         return self.splits[name]
 
 
-def open_dataset(url: str) -> Dataset:
+def open_dataset(url: str, *, on_retry: OnRetry | None = None) -> Dataset:
     """Read the index of the dataset at `url`: no shard is touched.
 
     Raises DataError where there is none, where it is of a newer version, or is not whole.
     """
-    store = open_store(url)
+    store = open_store(url, on_retry=on_retry)
     manifest = _manifest(store)
     try:
         height, width, channels = manifest["image_shape"]

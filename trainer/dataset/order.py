@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.draws import hashed, permutation
+from trainer.dataset.counter_rng import hashed, permutation
 from trainer.errors import ConfigError, DataError
 
 Rows = NDArray[np.int64]

@@ -19,7 +19,9 @@ class Range(NamedTuple):
     rows: int
 
 
-def plan(chunks: NDArray[np.void], row_bytes: int, rows: NDArray[np.int64], max_bytes: int) -> list[Range]:
+def byte_ranges(
+    chunks: NDArray[np.void], row_bytes: int, rows: NDArray[np.int64], max_bytes: int
+) -> list[Range]:
     """The ranges of exactly the bytes of `rows`, int64 (n,), in their order, of uncompressed chunks.
 
     Bytes that follow each other in an object become one range of up to `max_bytes` (at least one row).

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from trainer.dataset.fetching import Fetchers
 from trainer.dataset.index import Dataset, Split
 from trainer.dataset.order import BUDGET_BYTES, Order, Window
-from trainer.dataset.ranges import Range, plan
+from trainer.dataset.ranges import Range, byte_ranges
 from trainer.errors import ConfigError
 
 Images = NDArray[np.uint8]
@@ -41,7 +41,7 @@ class Batch(NamedTuple):
 
 @dataclass
 class Counters:
-    """What a reader did so far: bytes and ranges fetched, seconds that batches waited for them."""
+    """What a reader has done so far: bytes and ranges fetched, seconds that batches waited for them."""
 
     bytes_read: int = 0
     ranges_read: int = 0
@@ -74,7 +74,6 @@ class Reader:
         self.dataset = dataset
         self.split = split
         self.counters = Counters()
-        self.failure: Exception | None = None
         self._order = order
         self._lanes = lanes
         self._budget = budget_bytes
@@ -215,7 +214,7 @@ class Reader:
     def _fetch(self, fetchers: Fetchers, rows: Rows, images: Images) -> list[Future[None]]:
         """Begin to fetch `rows` into `images`, (n, H, W, C)."""
         buffer = images.data.cast("B")
-        ranges = plan(self.split.chunks, self.split.row_bytes, rows, RANGE_BYTES)
+        ranges = byte_ranges(self.split.chunks, self.split.row_bytes, rows, RANGE_BYTES)
         return [fetchers.submit(partial(self._read, buffer, part)) for part in ranges]
 
     def _read(self, buffer: memoryview, part: Range) -> None:

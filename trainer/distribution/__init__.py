@@ -1,10 +1,11 @@
-"""One interface over the ways a model is trained: in one process, or as ranks that sum over Horovod."""
+"""A rank's side of distributed training: one interface over a single process and over Horovod's ranks."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
+
+from trainer.distribution.environment import is_rank
 
 if TYPE_CHECKING:  # a supervisor does without NumPy
     import numpy as np
@@ -41,15 +42,10 @@ class Distribution(Protocol):
     def barrier(self) -> None: ...
 
 
-def is_rank() -> bool:
-    """Whether a supervisor started this process as one of its ranks."""
-    return "HOROVOD_SIZE" in os.environ
-
-
 def connect(stopping: Callable[[], bool] = lambda: False) -> Distribution:
     """The distribution that this process's environment describes.
 
-    Raises Interrupted where other ranks do not come, or `stopping` says so while they are waited for.
+    Raises Interrupted when other ranks do not come, or `stopping` becomes true while they are waited for.
     """
     if is_rank():
         from trainer.distribution.horovod import Horovod

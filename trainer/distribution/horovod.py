@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainer.distribution.lost import LOST, lost_peer
-from trainer.distribution.rendezvous import meet
+from trainer.distribution.lost_rank import LOST, lost_peer
+from trainer.distribution.meeting import meet
 
 
 class Horovod:

@@ -7,11 +7,11 @@ from typing import Any
 
 from trainer.config import parse_set, read_yaml
 from trainer.inference import config as configuration
-from trainer.observability.quiet import quiet_import
+from trainer.observability.tensorflow_import import quiet_tensorflow_import
 
 
 def main(path: Path | None, given: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
-    """The file's values, then the command's words, then `--set`.
+    """The file's values, then the command's options, then `--set`.
 
     Of several pods this is number JOB_COMPLETION_INDEX of TRAINER_PODS.
     """
@@ -20,9 +20,14 @@ def main(path: Path | None, given: Mapping[str, Any], sets: Sequence[str]) -> di
     for assignment in sets:
         values |= parse_set(assignment)
     config = configuration.parse(values, str(path) if path else "the command")
-    with quiet_import():
+    with quiet_tensorflow_import():
         from trainer.inference.predict import predict
 
     pod, pods = int(os.environ.get("JOB_COMPLETION_INDEX", "0")), int(os.environ.get("TRAINER_PODS", "1"))
     tally = predict(config, pod=pod, pods=pods)
-    return {"named": tally.named, "unreadable": tally.bad, "parts": tally.parts, "output": config.output}
+    return {
+        "classified": tally.classified,
+        "unreadable": tally.unreadable,
+        "parts": tally.parts,
+        "output": config.output,
+    }

@@ -1,4 +1,4 @@
-"""Images of a prefix -> named classes, in parts that are committed whole; a part that is there is skipped."""
+"""Images below a prefix -> predictions, in parts that are committed whole, those that are there skipped."""
 
 import json
 import logging
@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.dataset.batch_stream import Preprocessing
 from trainer.dataset.images import SUFFIXES, decode_image
-from trainer.dataset.pipeline import Preprocessing
 from trainer.errors import DataError, TrainerError
 from trainer.inference.config import PredictConfig
-from trainer.models.files import load_weights_file
-from trainer.runs import read_run
+from trainer.models import build_network
+from trainer.models.weights_file import load_weights_file
+from trainer.runs import layout
+from trainer.runs.document import read_run
 from trainer.storage import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -26,22 +28,32 @@ DECODERS = 4
 
 @dataclass(frozen=True)
 class Tally:
-    """Images over all parts: named, and those that could not be read."""
+    """Images over all parts: classified, and those that could not be read."""
 
-    named: int
-    bad: int
+    classified: int
+    unreadable: int
     parts: int
 
 
-class Predictor:
-    """A trained run's network, ready to name images."""
+def predictions_key(part: int) -> str:
+    """Where the predictions of a part are."""
+    return f"predictions-{part:05d}.jsonl"
 
-    def __init__(self, run_url: str, weights: str = "best") -> None:
+
+def errors_key(part: str) -> str:
+    """Where the images of a part that could not be read are, and why."""
+    return f"errors-{part}.jsonl"
+
+
+class Predictor:
+    """A trained run's network, ready to classify images."""
+
+    def __init__(self, run_url: str, weights: layout.Which = "best") -> None:
         store = open_store(run_url)
         run = read_run(store)
         self.classes = run.classes
         self.size = run.image_shape[:2]
-        self.model = run.network()
+        self.model = build_network(run)
         load_weights_file(self.model, _weights(store, weights))
         self.preprocessing = Preprocessing(run.config.data.standardize, **run.pixels)
 
@@ -57,7 +69,7 @@ class Predictor:
 
 
 def predict(config: PredictConfig, *, pod: int = 0, pods: int = 1) -> Tally:
-    """Names every image under `config.input`; this pod works the parts that are `pod` modulo `pods`.
+    """Classifies every image under `config.input`; this pod does parts whose number is `pod` modulo `pods`.
 
     Raises:
         DataError: no image under the input, no weights in the run, or too many images that cannot be read.
@@ -72,36 +84,41 @@ def predict(config: PredictConfig, *, pod: int = 0, pods: int = 1) -> Tally:
     mine = [(number, part) for number, part in parts if number % pods == pod]
     there = {info.key for info in target.list()}
     predictor: Predictor | None = None
-    named = bad = 0
+    classified = unreadable = 0
     for number, part in mine:
-        key = f"predictions-{number:05d}.jsonl"
+        key = predictions_key(number)
         if key in there:
             lines = target.get(key).count(b"\n")
-            named, bad = named + lines, bad + len(part) - lines
+            classified, unreadable = classified + lines, unreadable + len(part) - lines
             continue
         predictor = predictor or Predictor(config.run, config.weights)
-        good, wrong = _predict_part(predictor, source, part, config.batch_size)
-        if wrong:
-            target.put(f"errors-{number:05d}.jsonl", _lines(wrong))
+        good, failed = _predict_part(predictor, source, part, config.batch_size)
+        if failed:
+            target.put(errors_key(f"{number:05d}"), _lines(failed))
         target.put(key, _lines(good))
-        named, bad = named + len(good), bad + len(wrong)
+        classified, unreadable = classified + len(good), unreadable + len(failed)
         log.info(
-            "part %d of %d: %d images named, %d unreadable", number + 1, len(parts), len(good), len(wrong)
+            "part %d of %d: %d images classified, %d unreadable",
+            number + 1,
+            len(parts),
+            len(good),
+            len(failed),
         )
-    if named + bad and bad / (named + bad) > config.max_bad_fraction:
+    total = classified + unreadable
+    if total and unreadable / total > config.max_bad_fraction:
         raise DataError(
-            f"{bad} of {named + bad} images could not be read, more than max_bad_fraction "
-            f"{config.max_bad_fraction:g}; the reasons are in {target.url}/errors-*.jsonl",
-            "Mend or remove them, or raise max_bad_fraction",
+            f"{unreadable} of {total} images could not be read, more than max_bad_fraction "
+            f"{config.max_bad_fraction:g}; the reasons are in {target.url}/{errors_key('*')}",
+            "Repair or remove them, or raise max_bad_fraction",
         )
-    return Tally(named, bad, len(mine))
+    return Tally(classified, unreadable, len(mine))
 
 
 def _predict_part(
     predictor: Predictor, source: Store, keys: Sequence[str], batch_size: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     good: list[dict[str, Any]] = []
-    wrong: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
     with ThreadPoolExecutor(DECODERS) as pool:
 
         def read(key: str) -> NDArray[np.uint8] | str:
@@ -112,22 +129,22 @@ def _predict_part(
 
         for group in _groups(keys, batch_size):
             decoded = list(zip(group, pool.map(read, group), strict=True))
-            wrong += [{"name": key, "error": image} for key, image in decoded if isinstance(image, str)]
+            failed += [{"name": key, "error": image} for key, image in decoded if isinstance(image, str)]
             readable = [(key, image) for key, image in decoded if not isinstance(image, str)]
             if readable:
                 probabilities = predictor.probabilities(np.stack([i for _, i in readable]), batch_size)
                 good += [
-                    _named(key, row, predictor.classes)
+                    _prediction(key, row, predictor.classes)
                     for (key, _), row in zip(readable, probabilities, strict=True)
                 ]
-    return good, wrong
+    return good, failed
 
 
 def _groups(keys: Sequence[str], size: int) -> list[Sequence[str]]:
     return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 
-def _named(key: str, probabilities: NDArray[np.float32], classes: Sequence[str]) -> dict[str, Any]:
+def _prediction(key: str, probabilities: NDArray[np.float32], classes: Sequence[str]) -> dict[str, Any]:
     top = np.argsort(-probabilities, kind="stable")[:TOP]
     ranked = [{"class": classes[i], "probability": round(float(probabilities[i]), 6)} for i in top]
     return {"name": key, **ranked[0], "top": ranked}
@@ -137,8 +154,10 @@ def _lines(rows: Sequence[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
 
-def _weights(store: Store, which: str) -> bytes:
+def _weights(store: Store, which: layout.Which) -> bytes:
     try:
-        return store.get(f"weights/{which}.weights.h5")
+        return store.get(layout.weights(which))
     except FileNotFoundError:
-        raise DataError(f"{store.url} has no {which} weights yet", "Wait for the end of its epoch") from None
+        raise DataError(
+            f"{store.url} has no {which} weights yet", "A run publishes them at the end of its first epoch"
+        ) from None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainer.errors import ConfigError
+from trainer.runs.document import RunDocument
 
 NETWORKS = {
     "lab-cnn": "trainer.models.lab:build_cnn",
@@ -35,3 +36,9 @@ def build(
                 f"model.options: {name} has no option {option!r}", f"Known: {', '.join(known) or 'none'}"
             )
     return builder(image_shape, classes, **(options or {}))
+
+
+def build_network(run: RunDocument) -> Any:
+    """The network of a run, with fresh weights."""
+    model = run.config.model
+    return build(model.name, run.image_shape, len(run.classes), model.options)

@@ -13,6 +13,8 @@ import numpy as np
 
 from trainer.errors import TrainerError
 from trainer.models.scale import Scale
+from trainer.models.weights_file import load_weights_file
+from trainer.runs import layout
 
 Config = dict[str, Any]
 
@@ -58,12 +60,9 @@ def keras_file(model: keras.Model, weights: bytes | None = None) -> bytes:
     """
     with tempfile.TemporaryDirectory() as folder:
         if weights is not None:
-            path = Path(folder) / "model.weights.h5"
-            path.write_bytes(weights)
             model = type(model).from_config(model.get_config())
-            model.load_weights(path)
-            path.unlink()
-        file = Path(folder) / "model.keras"
+            load_weights_file(model, weights)
+        file = Path(folder) / layout.file_name(layout.KERAS_MODEL)
         export(model).save(file)
         return file.read_bytes()
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 
 from trainer.errors import ConfigError
-from trainer.models.weights import leaves
+from trainer.models.starting_weights import leaves
 
 
 def freeze(model: keras.Model, how: str) -> tuple[str, ...]:

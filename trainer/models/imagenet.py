@@ -1,21 +1,17 @@
-"""The weights that others trained on ImageNet: looked for on this machine, then downloaded once."""
+"""ImageNet weights: taken from Keras's cache on this machine, or downloaded by Keras into it."""
 
-import contextlib
-import hashlib
 import os
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.errors import ConfigError
+import keras
 
-TIMEOUT_SECONDS = 30.0
+from trainer.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file of ImageNet weights; one without a URL has to be put in its place by hand."""
+    """A file of ImageNet weights; one without a URL has to be put into the cache by hand."""
 
     file: str
     url: str | None = None
@@ -35,10 +31,9 @@ KNOWN = {
 
 
 def imagenet_weights(network: str) -> tuple[str, bytes]:
-    """(path, content) of a network's file of ImageNet weights, in the folder where Keras keeps its own.
+    """(path, content) of a network's file of ImageNet weights.
 
-    Raises ConfigError that names the file and its place when it is neither there nor to be downloaded, and
-    when it is not the file that it should be.
+    Raises ConfigError that names the file and its place when it is neither there nor can be downloaded.
     """
     if network not in KNOWN:
         raise ConfigError(
@@ -46,32 +41,25 @@ def imagenet_weights(network: str) -> tuple[str, bytes]:
             f"There are for {', '.join(KNOWN)}; else name a file, or none",
         )
     known = KNOWN[network]
-    path = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")) / "models" / known.file
-    try:
-        data = path.read_bytes()
-    except OSError:
-        data = _download(known, path)
-    if known.md5 and hashlib.md5(data, usedforsecurity=False).hexdigest() != known.md5:
-        raise ConfigError(
-            f"model.weights: {path} is not the file of {known.url}: its md5 differs",
-            "Remove it, or replace it",
-        )
-    return str(path), data
-
-
-def _download(known: Download, path: Path) -> bytes:
+    home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
+    path = home / "models" / known.file
     remedy = f"Put {known.file} at {path}, or in a store and name its URL in model.weights"
     if known.url is None:
-        raise ConfigError(f"model.weights: {path} is not there, and nobody offers it for download", remedy)
+        if not path.exists():
+            raise ConfigError(f"model.weights: {path} is not there, and there is no download of it", remedy)
+        return str(path), path.read_bytes()
     try:
-        with urllib.request.urlopen(known.url, timeout=TIMEOUT_SECONDS) as response:
-            data: bytes = response.read()
-    except OSError as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        path = Path(
+            keras.utils.get_file(
+                known.file,
+                known.url,
+                cache_subdir=path.parent.name,
+                cache_dir=str(home),
+                file_hash=known.md5,
+                hash_algorithm="md5",
+            )
+        )
+        return str(path), path.read_bytes()
+    except Exception as error:  # Keras raises plain Exception where the network fails
+        reason = " ".join(str(error).split())
         raise ConfigError(f"model.weights: {known.url} cannot be downloaded: {reason}", remedy) from None
-    with contextlib.suppress(OSError):  # kept for the next run where that is possible
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-        partial.write_bytes(data)
-        partial.replace(path)
-    return data

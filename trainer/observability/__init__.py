@@ -1,0 +1,1 @@
+"""What a run says about itself: Prometheus metrics and log lines."""

@@ -1,4 +1,4 @@
-"""Log lines as `kubectl logs` shows them: a time, a level where it matters, and words."""
+"""Log lines as `kubectl logs` shows them: a time, a level where it matters, and the message."""
 
 import logging
 import os
@@ -14,20 +14,20 @@ class _Lines(logging.Formatter):
 
 
 def progress(what: str, every: float = 5.0) -> Callable[[int, int], None]:
-    """A function of (done, total) that says so in the log, at most every few seconds."""
-    log, spoke = logging.getLogger(__name__), time.monotonic()
+    """A function of (done, total) that logs progress, at most every few seconds."""
+    log, logged = logging.getLogger(__name__), time.monotonic()
 
-    def say(done: int, total: int) -> None:
-        nonlocal spoke
-        if time.monotonic() - spoke >= every:
-            spoke = time.monotonic()
+    def report(done: int, total: int) -> None:
+        nonlocal logged
+        if time.monotonic() - logged >= every:
+            logged = time.monotonic()
             log.info("%s %s of %s", what, f"{done:,}", f"{total:,}")
 
-    return say
+    return report
 
 
 def setup() -> None:
-    """Logs to stderr, and quiets TensorFlow's native chatter before it is imported."""
+    """Log to stderr, and turn off TensorFlow's native messages before it is imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(message)s"))

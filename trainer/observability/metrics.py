@@ -1,46 +1,107 @@
-"""The trainer's Prometheus metrics: `trainer_*`, base units, labelled by rank.
+"""The metrics of a run, as one rank publishes them to Prometheus: base units, labelled by rank.
 
-Under a supervisor PROMETHEUS_MULTIPROC_DIR is set: the ranks write there, the supervisor serves them all
+Under a supervisor PROMETHEUS_MULTIPROC_DIR is set: the ranks write there, and the supervisor serves them all
 on one endpoint. A process of its own serves itself (`serve`).
 """
 
 import os
+from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from trainer.observability import metric_names as names
+
 
 def _gauge(name: str, text: str) -> Gauge:
-    return Gauge(f"trainer_{name}", text, ["rank"], multiprocess_mode="mostrecent")
+    return Gauge(name, text, ["rank"], multiprocess_mode="mostrecent")
 
 
-def _counter(name: str, text: str) -> Counter:
-    return Counter(f"trainer_{name}", text, ["rank"])
-
-
-EPOCH = _gauge("epoch", "Epoch being trained, counted from 0.")
-STEP = _gauge("step", "Steps finished since the start of the run.")
-TOTAL_STEPS = _gauge("total_steps", "Steps of the whole run.")
-WORLD_SIZE = _gauge("world_size", "Ranks of the present generation.")
-GENERATION = _gauge("generation", "Number of the present generation's token.")
-LOSS = _gauge("loss", "Mean training loss of the running epoch.")
-ACCURACY = _gauge("accuracy", "Mean training accuracy of the running epoch, 0 to 1.")
-VALIDATION_LOSS = _gauge("validation_loss", "Validation loss after the last epoch.")
-VALIDATION_ACCURACY = _gauge("validation_accuracy", "Validation accuracy after the last epoch, 0 to 1.")
-LEARNING_RATE = _gauge("learning_rate", "The optimizer's learning rate.")
-IMAGES = _counter("images", "Training images worked by this rank.")
-DATA_WAIT = _counter("data_wait_seconds", "Seconds in which a rank waited for data.")
+EPOCH = _gauge(names.EPOCH, "Epoch in training, counted from 0.")
+STEP = _gauge(names.STEP, "Finished steps since the start of the run.")
+TOTAL_STEPS = _gauge(names.TOTAL_STEPS, "Steps of the whole run.")
+WORLD_SIZE = _gauge(names.WORLD_SIZE, "Ranks of the present generation.")
+GENERATION = _gauge(names.GENERATION, "Number of the present generation's token.")
+LOSS = _gauge(names.LOSS, "Mean training loss of the present epoch.")
+ACCURACY = _gauge(names.ACCURACY, "Mean training accuracy of the present epoch, 0 to 1.")
+VALIDATION_LOSS = _gauge(names.VALIDATION_LOSS, "Validation loss after the last epoch.")
+VALIDATION_ACCURACY = _gauge(names.VALIDATION_ACCURACY, "Validation accuracy after the last epoch, 0 to 1.")
+LEARNING_RATE = _gauge(names.LEARNING_RATE, "The optimizer's learning rate after the last epoch.")
+IMAGES = Counter(names.IMAGES, "Training images processed by this rank.", ["rank"])
+DATA_WAIT_SECONDS = Counter(names.DATA_WAIT_SECONDS, "Seconds that a rank waited for data.", ["rank"])
 STEP_SECONDS = Histogram(
-    "trainer_step_seconds",
-    "Seconds of a step, the exchange included and the wait for data left out.",
+    names.STEP_SECONDS,
+    "Seconds of a step, with the exchange and without the wait for data.",
     ["rank"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
-CHECKPOINT_STEP = _gauge("last_checkpoint_step", "Step of the newest committed checkpoint.")
-CHECKPOINT_TIME = _gauge("last_checkpoint_timestamp_seconds", "When it was committed, Unix time.")
-CHECKPOINT_STALL = _gauge("checkpoint_stalled_seconds", "Seconds in which training waited for checkpoints.")
-STORE_RETRIES = Counter(
-    "trainer_store_retries", "Requests to the object store tried again.", ["rank", "cause"]
+CHECKPOINT_STEP = _gauge(names.CHECKPOINT_STEP, "Step of the newest committed checkpoint.")
+CHECKPOINT_TIME = _gauge(names.CHECKPOINT_TIME, "Time of its commit, in seconds since the epoch.")
+CHECKPOINT_STALLED_SECONDS = _gauge(
+    names.CHECKPOINT_STALLED_SECONDS, "Seconds that training waited for checkpoints."
 )
+STORE_RETRIES = Counter(
+    names.STORE_RETRIES, "Requests to the object store that were retried.", ["rank", "cause"]
+)
+
+
+class RunMetrics:
+    """Publishes the metrics of one rank."""
+
+    def __init__(self, rank: int) -> None:
+        self._rank = str(rank)
+
+    def begin_run(self, *, generation: int, world_size: int, total_steps: int) -> None:
+        """What holds for this generation; from the chief."""
+        GENERATION.labels(self._rank).set(generation)
+        WORLD_SIZE.labels(self._rank).set(world_size)
+        TOTAL_STEPS.labels(self._rank).set(total_steps)
+
+    def begin_epoch(self, epoch: int) -> None:
+        """`epoch` counts from 0."""
+        EPOCH.labels(self._rank).set(epoch)
+
+    def end_step(
+        self, steps: int, *, images: int, waited: float, worked: float, loss: float, accuracy: float
+    ) -> None:
+        """After each step.
+
+        Args:
+            steps: finished steps of the run.
+            images: this rank's images in the step.
+            waited: seconds that it waited for them.
+            worked: seconds of the step itself.
+            loss: mean of the epoch so far, over all ranks.
+            accuracy: likewise.
+        """
+        STEP.labels(self._rank).set(steps)
+        IMAGES.labels(self._rank).inc(images)
+        DATA_WAIT_SECONDS.labels(self._rank).inc(waited)
+        STEP_SECONDS.labels(self._rank).observe(worked)
+        LOSS.labels(self._rank).set(loss)
+        ACCURACY.labels(self._rank).set(accuracy)
+
+    def end_epoch(self, logs: Mapping[str, float]) -> None:
+        """An epoch's Keras logs; from the chief."""
+        for key, gauge in (
+            ("val_loss", VALIDATION_LOSS),
+            ("val_accuracy", VALIDATION_ACCURACY),
+            ("learning_rate", LEARNING_RATE),
+        ):
+            if key in logs:
+                gauge.labels(self._rank).set(logs[key])
+
+    def checkpoint(self, step: int, committed_at: float) -> None:
+        """The newest committed checkpoint; `committed_at` in seconds since the epoch."""
+        CHECKPOINT_STEP.labels(self._rank).set(step)
+        CHECKPOINT_TIME.labels(self._rank).set(committed_at)
+
+    def checkpoint_stalled(self, seconds: float) -> None:
+        """Seconds, in all, that training waited for checkpoints."""
+        CHECKPOINT_STALLED_SECONDS.labels(self._rank).set(seconds)
+
+    def store_retry(self, cause: str) -> None:
+        """One retried request."""
+        STORE_RETRIES.labels(self._rank, cause).inc()
 
 
 def serve(port: int | None) -> int | None:

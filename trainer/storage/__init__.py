@@ -6,21 +6,23 @@ from urllib.parse import unquote
 
 from trainer.errors import ConfigError
 from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, Store
+from trainer.storage.retry import OnRetry
 
-__all__ = ["Buffer", "ObjectChanged", "ObjectInfo", "Store", "join", "open_store", "split_url"]
+__all__ = ["Buffer", "ObjectChanged", "ObjectInfo", "OnRetry", "Store", "join", "open_store", "split_url"]
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, *, on_retry: OnRetry | None = None) -> Store:
     """The objects below `url`. Opening asks the network nothing: what is missing shows at the first request.
 
-    Raises ConfigError for a URL that names no store, PermissionError where a named AWS profile is not there.
+    `on_retry` is called with the cause of each retried request.
+    Raises ConfigError for a URL that names no store, PermissionError where an AWS profile is missing.
     """
     scheme, rest = _scheme(url)
     if scheme == "s3":
         from trainer.storage.s3 import S3Store
 
         bucket, _, prefix = rest.partition("/")
-        return S3Store(bucket, prefix.strip("/"))
+        return S3Store(bucket, prefix.strip("/"), on_retry=on_retry)
     from trainer.storage.file import FileStore
 
     return FileStore(Path(os.path.abspath(rest)))

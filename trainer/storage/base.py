@@ -24,7 +24,7 @@ class Store(Protocol):
     not there), PermissionError (bad credentials or missing rights: never retried, never anonymous),
     FileExistsError (`if_absent` lost), TimeoutError (the retry budget is spent), EOFError (the object ends
     before the range asked for), `ObjectChanged` (`etag` no longer matches), else OSError; ConfigError where
-    the configuration is wrong. A wrong key or buffer is a ValueError.
+    the configuration is invalid. An invalid key or buffer is a ValueError.
     Safe to use from several threads.
     """
 

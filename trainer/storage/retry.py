@@ -1,4 +1,4 @@
-"""Patience with a store that is busy or out of reach: jittered backoff within a budget of seconds."""
+"""Retries of requests to a store that is busy or unreachable: jittered backoff within a budget of seconds."""
 
 import os
 import random
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from trainer.errors import ConfigError
 
-on_retry: list[Callable[[str], None]] = []
+OnRetry = Callable[[str], None]
 """Called with the cause of every retry, from the thread that retries. Causes are few: `throttled`,
 `server_error`, `timeout`, `connection`, `short_body`, `expired_token`, `conflict`."""
 
@@ -20,11 +20,11 @@ CAP_SECONDS = 10.0
 
 def retry_seconds() -> float:
     """The budget of one operation: TRAINER_RETRY_SECONDS, or 60. ConfigError when that is no number."""
-    said = os.environ.get("TRAINER_RETRY_SECONDS", "60")
+    text = os.environ.get("TRAINER_RETRY_SECONDS", "60")
     try:
-        return float(said)
+        return float(text)
     except ValueError:
-        raise ConfigError(f"Expected seconds in TRAINER_RETRY_SECONDS, received {said!r}") from None
+        raise ConfigError(f"Expected seconds in TRAINER_RETRY_SECONDS, received {text!r}") from None
 
 
 class Patience:
@@ -35,10 +35,11 @@ class Patience:
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
     """
 
-    def __init__(self, url: str, seconds: float) -> None:
+    def __init__(self, url: str, seconds: float, on_retry: OnRetry | None = None) -> None:
         self.causes: set[str] = set()
         self._url = url
         self._seconds = seconds
+        self._on_retry = on_retry
         self._started = time.monotonic()
         self._failing_since: float | None = None
         self._failures = 0
@@ -50,8 +51,8 @@ class Patience:
     def again(self, cause: str) -> None:
         """Note one retry that needs no waiting."""
         self.causes.add(cause)
-        for hook in on_retry:
-            hook(cause)
+        if self._on_retry:
+            self._on_retry(cause)
 
     def wait(self, cause: str, text: str, *, first_contact: bool = False) -> None:
         """Sleep before the next attempt, or raise TimeoutError when the budget is spent."""

@@ -16,7 +16,7 @@ from botocore.session import Session
 
 from trainer.errors import ConfigError
 from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo
-from trainer.storage.retry import Patience, retry_seconds
+from trainer.storage.retry import OnRetry, Patience, retry_seconds
 from trainer.storage.s3_faults import Fault, Kind, explain
 from trainer.storage.s3_upload import PART_BYTES, Upload, content_type
 
@@ -41,12 +41,20 @@ class S3Store:
     profiles, web identity (IRSA), instance metadata. Requests are signed or not made at all.
     """
 
-    def __init__(self, bucket: str, prefix: str = "", *, part_bytes: int = PART_BYTES) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        part_bytes: int = PART_BYTES,
+        on_retry: OnRetry | None = None,
+    ) -> None:
         self.url = f"s3://{bucket}/{prefix}".rstrip("/")
         self._bucket = bucket
         self._root = f"{prefix}/" if prefix else ""
         self._retry_seconds = retry_seconds()
         self._part_bytes = part_bytes
+        self._on_retry = on_retry
         self._renewing = threading.Lock()
         self._client = _connect(self.url)
 
@@ -190,7 +198,7 @@ class S3Store:
         precondition: Exception | None = None,
     ) -> T:
         """One request, until it is answered: every retry and every error of S3 is decided here."""
-        patience = patience or Patience(url, self._retry_seconds)
+        patience = patience or Patience(url, self._retry_seconds, self._on_retry)
         renewed = False
         while True:
             client = self._client
@@ -224,7 +232,7 @@ class S3Store:
                 self._client = _connect(self.url)
 
     def _patience(self, key: str) -> Patience:
-        return Patience(self._url(key), self._retry_seconds)
+        return Patience(self._url(key), self._retry_seconds, self._on_retry)
 
     def _key(self, key: str) -> str:
         if not key or key.endswith("/"):

@@ -9,14 +9,13 @@ from typing import Any
 
 import keras
 
-from trainer.config import Train
-from trainer.observability import metrics
-from trainer.observability.age import process_age
+from trainer.config import TrainSection
+from trainer.observability.process_age import process_age
 
 log = logging.getLogger(__name__)
 
 
-def from_config(train: Train) -> list[keras.callbacks.Callback]:
+def from_config(train: TrainSection) -> list[keras.callbacks.Callback]:
     """Keras's callbacks that the configuration asks for."""
     callbacks: list[keras.callbacks.Callback] = []
     if plateau := train.reduce_lr_on_plateau:
@@ -32,9 +31,9 @@ def lower_is_better(monitor: str) -> bool:
 
 
 def settle_modes(callbacks: Iterable[keras.callbacks.Callback]) -> None:
-    """Says in place of "auto" whether what a callback monitors shall rise or fall.
+    """Replaces the mode "auto" by "min" or "max", for what a callback monitors.
 
-    Keras asks the model's compiled metrics for that; our figures come from the exchange.
+    Keras asks the model's compiled metrics for that; our metrics come from the exchange.
     """
     for callback in callbacks:
         if getattr(callback, "mode", None) == "auto" and hasattr(callback, "monitor"):
@@ -72,7 +71,7 @@ class BestWeights(keras.callbacks.Callback):
 
 
 class History(keras.callbacks.Callback):
-    """Publishes the figures of all epochs after each of them; they are the run's, not this callback's."""
+    """Publishes the metrics of all epochs after each of them; they are the run's, not this callback's."""
 
     def __init__(self, publish: Callable[[], None]) -> None:
         super().__init__()
@@ -88,8 +87,8 @@ class History(keras.callbacks.Callback):
         """Nothing to remember."""
 
 
-class Story(keras.callbacks.Callback):
-    """The log lines of a run, and its figures in Prometheus; on the chief."""
+class ProgressLog(keras.callbacks.Callback):
+    """The log lines of a run; on the chief."""
 
     EVERY_SECONDS = 10.0
 
@@ -98,26 +97,26 @@ class Story(keras.callbacks.Callback):
         self.epochs, self.steps_per_epoch, self.batch_size = epochs, steps_per_epoch, batch_size
         self._epoch = 0
         self._first = True
-        self._spoke = self._epoch_began = time.monotonic()
+        self._logged = self._epoch_began = time.monotonic()
         self._steps = self._steps_in_epoch = 0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._epoch = epoch
-        self._spoke = self._epoch_began = time.monotonic()
+        self._logged = self._epoch_began = time.monotonic()
         self._steps = self._steps_in_epoch = 0
 
-    def progress(self, batch: int, loss: float, accuracy: float) -> None:
-        """After each step; speaks after the first, then every few seconds. `batch` counts from 0."""
+    def end_step(self, batch: int, loss: float, accuracy: float) -> None:
+        """After each step; logs the first, then every few seconds. `batch` counts from 0."""
         if self._first:
             self._first = False
             log.info("first step done, %.1f s after the start of this process", process_age())
         self._steps += 1
         self._steps_in_epoch += 1
         now = time.monotonic()
-        if now - self._spoke < self.EVERY_SECONDS:
+        if now - self._logged < self.EVERY_SECONDS:
             return
-        rate = self._steps * self.batch_size / (now - self._spoke)
-        self._spoke, self._steps = now, 0
+        rate = self._steps * self.batch_size / (now - self._logged)
+        self._logged, self._steps = now, 0
         log.info(
             "epoch %d/%d  step %d/%d  loss %.4f  accuracy %.4f  %s images/s",
             *(self._epoch + 1, self.epochs, batch + 1, self.steps_per_epoch),
@@ -134,12 +133,6 @@ class Story(keras.callbacks.Callback):
         )
         rate = self._steps_in_epoch * self.batch_size / seconds
         log.info("epoch %d/%d  %s  %s images/s", epoch + 1, self.epochs, shown, _rate(rate))
-        for name, gauge in (
-            ("val_loss", metrics.VALIDATION_LOSS),
-            ("val_accuracy", metrics.VALIDATION_ACCURACY),
-        ):
-            if name in logs:
-                gauge.labels("0").set(logs[name])
 
 
 def _rate(images_per_second: float) -> str:

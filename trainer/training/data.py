@@ -1,21 +1,14 @@
 """A rank's share of the dataset, as tensors: what the loop iterates over."""
 
-from collections.abc import Generator, Iterator
-
-import tensorflow as tf
-
 from trainer.dataset.augmentation import Augmentation
+from trainer.dataset.batch_stream import BatchStream, Preprocessing, evaluation_stream, training_stream
 from trainer.dataset.order import evaluation_range, lanes_of
-from trainer.dataset.pipeline import Preprocessing, evaluation_batches, iterate, training_batches
 from trainer.dataset.reader import Reader
 from trainer.distribution import Distribution
 from trainer.training.plan import Plan
 
-Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
-"""images (n, H, W, C) float32, labels (n,) int32, weights (n,) float32 with 0 for padding."""
 
-
-class Data:
+class RankData:
     """Batches of this rank: its lanes in training, its stretch of rows in evaluation."""
 
     def __init__(self, plan: Plan, distribution: Distribution) -> None:
@@ -30,9 +23,9 @@ class Data:
         self._reader = Reader(plan.dataset, plan.dataset.split("train"), plan.order, self.lanes)
         self._evaluated: dict[str, Reader] = {}
 
-    def training(self, start_step: int) -> Generator[Batch, None, None]:
+    def training(self, start_step: int) -> BatchStream:
         """This rank's padded batches from `start_step` on, epoch after epoch."""
-        batches = training_batches(
+        return training_stream(
             self._reader,
             self.preprocessing,
             seed=self.plan.config.train.seed,
@@ -40,15 +33,11 @@ class Data:
             steps_per_epoch=self.plan.steps_per_epoch,
             pad_to=self.padded_rows,
         )
-        for _, images, labels, weights in iterate(batches, self._reader):
-            yield images, labels, weights
 
-    def evaluation(self, split: str) -> Iterator[Batch]:
+    def evaluation(self, split: str) -> BatchStream:
         """This rank's rows of a split, each once."""
         reader = self._evaluated.get(split)
         if reader is None:
             reader = self._evaluated[split] = Reader(self.plan.dataset, self.plan.dataset.split(split))
         rows = evaluation_range(reader.split.rows, self.rank, self.size)
-        batches = evaluation_batches(reader, rows, self.plan.micro_rows, self.preprocessing)
-        for _, images, labels, weights in iterate(batches, reader):
-            yield images, labels, weights
+        return evaluation_stream(reader, rows, self.plan.micro_rows, self.preprocessing)

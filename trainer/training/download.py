@@ -1,34 +1,32 @@
 """A run's weights, from its folder to a file."""
 
 from pathlib import Path
-from typing import Literal
 
+from trainer.checkpoints.restore import restore
 from trainer.errors import ConfigError, DataError
-from trainer.observability.quiet import quiet_import
-from trainer.runs import read_run
+from trainer.observability.tensorflow_import import quiet_tensorflow_import
+from trainer.runs import layout
+from trainer.runs.document import read_run
 from trainer.storage import Store
-from trainer.training.restore import restore
-
-Which = Literal["best", "last"]
 
 
-def download_weights(store: Store, which: Which, destination: Path) -> Path:
-    """Writes `<which>.weights.h5` of the run, whole or not at all; into `destination` when it is a folder.
+def download_weights(store: Store, which: layout.Which, destination: Path) -> Path:
+    """Writes the run's best or last weights, whole or not at all; into `destination` if that is a folder.
 
     Raises DataError while the run has published none, ConfigError for a destination that cannot be written.
     """
-    name = f"{which}.weights.h5"
+    key = layout.weights(which)
     try:
-        data = store.get(f"weights/{name}")
+        data = store.get(key)
     except FileNotFoundError:
         when = "its first epoch" if which == "best" else "its end"
         problem = f"{store.url} has no {which} weights yet"
         raise DataError(problem, f"A run publishes them at {when}") from None
-    return _write(data, destination, name)
+    return _write(data, destination, layout.file_name(key))
 
 
 def checkpoint_weights(store: Store, step: int, destination: Path) -> Path:
-    """Writes `step-<step>.weights.h5` from the run's checkpoint of that step, every byte of it checked.
+    """Writes the weights in the run's checkpoint of that step, every byte of it checked.
 
     Raises DataError where there is no run, RunError where it has no whole checkpoint of that step,
     ConfigError for a destination that cannot be written.
@@ -36,12 +34,13 @@ def checkpoint_weights(store: Store, step: int, destination: Path) -> Path:
     run = read_run(store)
     state = restore(store, step=step)
     assert state is not None
-    with quiet_import():
-        from trainer.models.files import weights_file
+    with quiet_tensorflow_import():
+        from trainer.models import build_network
+        from trainer.models.weights_file import weights_file
         from trainer.training.state import assign_weights
-    model = run.network()
+    model = build_network(run)
     assign_weights(state, model)
-    return _write(weights_file(model), destination, f"step-{step}.weights.h5")
+    return _write(weights_file(model), destination, layout.weights_file_name(f"step-{step}"))
 
 
 def _write(data: bytes, destination: Path, name: str) -> Path:

@@ -1,7 +1,6 @@
 """From a configuration to trained weights in this pod: checks first, TensorFlow only then."""
 
 import logging
-import os
 import signal
 import sys
 import threading
@@ -10,30 +9,30 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from trainer.config import RunConfig
-from trainer.distribution import is_rank, pods
-from trainer.observability import metrics
-from trainer.observability.quiet import quiet_import
-from trainer.storage import Store, open_store
-from trainer.storage.retry import on_retry
-from trainer.training import folder
-from trainer.training.passing import passing_causes
+from trainer.distribution import environment
+from trainer.gang import pods
+from trainer.observability.metrics import RunMetrics, serve
+from trainer.observability.tensorflow_import import quiet_tensorflow_import
+from trainer.runs.document import already_finished, check_identity
+from trainer.storage import OnRetry, Store, open_store
 from trainer.training.plan import Plan, make_plan
+from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
 
 
 def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
-    """Trains in this process, or starts `ranks` ranks of `command` and looks after them -> the exit code.
+    """Trains in this process, or starts `ranks` ranks of `command` and supervises them -> the exit code.
 
     Raises ConfigError, DataError, RunError before any expensive work, Interrupted after a stop.
     """
-    if is_rank():
-        restarted = int(os.environ.get("TRAINER_GENERATION", "1")) > 1
-        with passing_causes() if restarted else nullcontext():
-            return _train(config, int(os.environ["HOROVOD_SIZE"]))
+    if environment.is_rank():
+        restarted = environment.generation() > 1
+        with transient_errors() if restarted else nullcontext():
+            return _train(config)
     if ranks == 1:
-        metrics.serve(config.metrics.port)
-        return _train(config, 1)
+        serve(config.metrics.port)
+        return _train(config)
     return supervise_pod(config, ranks=ranks, command=command)
 
 
@@ -42,12 +41,12 @@ def supervise_pod(
 ) -> int:
     """Process 1 of a pod: `ranks` ranks of `command`, in a gang with the pods that the environment names.
 
-    `wanted` says how many pods the gang shall have by now. Returns and raises as `launch` does.
+    `wanted` reads how many pods the gang is to have now. Returns and raises as `launch` does.
     """
     gang = pods.from_environment(wanted=wanted)
     if _check(config, ranks * (gang.count if gang else 1)) is None:
         return 0
-    from trainer.distribution.supervisor import SupervisorOptions, supervise
+    from trainer.gang.supervisor import SupervisorOptions, supervise
 
     store = open_store(config.run.url)
     options = SupervisorOptions(
@@ -56,7 +55,7 @@ def supervise_pod(
         pods=gang,
         metrics_port=config.metrics.port,
         linger=config.metrics.linger,
-        finished=lambda: folder.already_finished(store, config),
+        finished=lambda: already_finished(store, config.train.epochs),
     )
     return supervise(command, options)
 
@@ -67,32 +66,32 @@ def gpus() -> int:
 
 
 def this_command() -> list[str]:
-    """The words with which this process can be started once more."""
+    """The command line that starts this process once more."""
     return [sys.executable, "-m", "trainer", *sys.argv[1:]]
 
 
-def _check(config: RunConfig, size: int) -> tuple[Plan, Store] | None:
-    """All that can be known to be wrong before TensorFlow is imported; None when the run is finished."""
-    plan, store = make_plan(config, size), open_store(config.run.url)
-    folder.check_identity(store, plan)
-    if folder.already_finished(store, config):
+def _check(config: RunConfig, size: int, on_retry: OnRetry | None = None) -> tuple[Plan, Store] | None:
+    """Finds what is invalid before TensorFlow is imported; None when the run is finished."""
+    plan = make_plan(config, size, on_retry=on_retry)
+    store = open_store(config.run.url, on_retry=on_retry)
+    check_identity(store, plan.identity)
+    if already_finished(store, config.train.epochs):
         log.info("%s is finished: nothing is left to do", store.url)
         return None
     return plan, store
 
 
-def _train(config: RunConfig, size: int) -> int:
+def _train(config: RunConfig) -> int:
     stop = _stop_on_signals()
-    rank = os.environ.get("HOROVOD_RANK", "0")
-    on_retry.append(lambda cause: metrics.STORE_RETRIES.labels(rank, cause).inc())
-    checked = _check(config, size)
+    metrics = RunMetrics(environment.rank())
+    checked = _check(config, environment.size(), metrics.store_retry)
     if checked is None:
         return 0
-    with quiet_import():
+    with quiet_tensorflow_import():
         from trainer.distribution import connect
         from trainer.training.run import train
 
-    train(*checked, connect(stop.is_set), stop)
+    train(*checked, connect(stop.is_set), stop, metrics)
     return 0
 
 

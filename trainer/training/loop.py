@@ -1,7 +1,7 @@
-"""The step loop. Keras callbacks work in it unchanged.
+"""The training loop. Keras callbacks work in it unchanged.
 
-Every rank runs the same calls in the same order, so nothing here may depend on what one rank alone knows: the
-wish to stop travels in the exchange, and the vote of step s is read when step s + 1 is done.
+Every rank runs the same calls in the same order, so nothing here may depend on what one rank alone knows: a
+request to stop travels in the exchange, and the vote of step s is read when step s + 1 is done.
 """
 
 import enum
@@ -14,20 +14,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.checkpoints.state import TrainingState
+from trainer.dataset.batch_stream import TensorBatch
 from trainer.distribution import Distribution
-from trainer.distribution.lost import LOST, lost_peer
-from trainer.distribution.status import report
+from trainer.distribution.lost_rank import LOST, lost_peer
+from trainer.distribution.rank_status import report_step
 from trainer.errors import RunError
-from trainer.observability import metrics
-from trainer.training.callbacks import Story, settle_modes
-from trainer.training.checkpoint import State
-from trainer.training.data import Batch, Data
+from trainer.observability.metrics import RunMetrics
+from trainer.training.callbacks import ProgressLog, settle_modes
+from trainer.training.data import RankData
 from trainer.training.plan import Plan
-from trainer.training.state import Progress, capture, remember
+from trainer.training.state import Progress, capture, restore_callbacks
 from trainer.training.step import EvaluationStep, Result, Sums, TrainStep
 
 
-class End(enum.Enum):
+class Outcome(enum.Enum):
     """How a loop ended."""
 
     FINISHED = "finished"
@@ -38,8 +39,8 @@ class Loop:
     """Trains from `progress` to the last epoch, or to an agreed stop.
 
     Args:
-        save: called between two steps on every rank with a function that captures the state; it decides alone
-            (on the chief) whether a checkpoint is due.
+        save: called between two steps on every rank with a function that captures the state; on the chief it
+            saves when a checkpoint is due.
         stop: set when this rank was asked to stop.
     """
 
@@ -47,31 +48,35 @@ class Loop:
         self,
         plan: Plan,
         distribution: Distribution,
-        data: Data,
+        data: RankData,
         model: keras.Model,
         step: TrainStep,
         callbacks: Sequence[keras.callbacks.Callback],
-        story: Story | None,
+        progress_log: ProgressLog | None,
         progress: Progress,
-        save: Callable[[Progress, Callable[[], State]], None],
+        save: Callable[[Progress, Callable[[], TrainingState]], None],
         stop: threading.Event,
+        metrics: RunMetrics,
     ) -> None:
         self.plan, self.distribution, self.data = plan, distribution, data
         self.model, self.step = model, step
         self.evaluation_step = EvaluationStep(model)
         self.callbacks = list(callbacks)
         settle_modes(self.callbacks)
-        self.story, self.progress, self.save, self.stop = story, progress, save, stop
+        self.progress_log, self.progress, self.save, self.stop = progress_log, progress, save, stop
+        self.metrics = metrics
         self.keras_callbacks = keras.callbacks.CallbackList(
-            [*callbacks, *([story] if story else [])], add_history=False, add_progbar=False, model=model
+            [*callbacks, *([progress_log] if progress_log else [])],
+            add_history=False,
+            add_progbar=False,
+            model=model,
         )
         self.keras_callbacks.set_params({"epochs": plan.config.train.epochs, "steps": plan.steps_per_epoch})
         self._batch_hooks = any(_hooks_batches(c) for c in self.callbacks)
         self._unread: list[tuple[int, tf.Tensor]] = []
         self._votes: dict[int, float] = {}
-        self._rank = str(distribution.rank)
 
-    def run(self, batches: Iterator[Batch], restored: State) -> End:
+    def run(self, batches: Iterator[TensorBatch], restored: TrainingState) -> Outcome:
         """Trains on `batches`, those of the steps from `progress.step` on.
 
         Raises Interrupted when a rank is lost, RunError when the loss is not a number.
@@ -79,24 +84,24 @@ class Loop:
         progress = self.progress
         self.keras_callbacks.on_train_begin()
         self.model.stop_training = progress.stop_training
-        remember(restored, self.callbacks)
+        restore_callbacks(restored, self.callbacks)
         while progress.epochs_closed < self.plan.config.train.epochs and not self.model.stop_training:
             self.keras_callbacks.on_epoch_begin(progress.epochs_closed)
-            if self._train_epoch(batches) is End.STOPPED:
-                return End.STOPPED
+            if self._train_epoch(batches) is Outcome.STOPPED:
+                return Outcome.STOPPED
             self._close_epoch()
         self.keras_callbacks.on_train_end()
-        return End.FINISHED
+        return Outcome.FINISHED
 
-    def _train_epoch(self, batches: Iterator[Batch]) -> End:
+    def _train_epoch(self, batches: Iterator[TensorBatch]) -> Outcome:
         progress, steps = self.progress, self.plan.steps_per_epoch
-        metrics.EPOCH.labels(self._rank).set(progress.epochs_closed)
+        self.metrics.begin_epoch(progress.epochs_closed)
         end = (progress.epochs_closed + 1) * steps
         while progress.step < end:
             number = progress.step
             self.keras_callbacks.on_train_batch_begin(number % steps)
             began = time.perf_counter()
-            images, labels, weights = next(batches)
+            _, images, labels, weights = next(batches)
             fetched = time.perf_counter()
             try:
                 result = self.step(number, images, labels, weights, self.stop.is_set())
@@ -111,9 +116,9 @@ class Loop:
                 break
             self.save(progress, self.capture)
         self._read()
-        return End.STOPPED if any(self._votes.values()) else End.FINISHED
+        return Outcome.STOPPED if any(self._votes.values()) else Outcome.FINISHED
 
-    def capture(self) -> State:
+    def capture(self) -> TrainingState:
         """The state between two steps, with every result read."""
         self._read()
         self.progress.stop_training = bool(self.model.stop_training)
@@ -124,8 +129,9 @@ class Loop:
         if self.plan.split(split) is None:
             return None
         mine = Sums()
-        for images, labels, weights in self.data.evaluation(split):
-            mine += self.evaluation_step(images, labels, weights)
+        with self.data.evaluation(split) as batches:
+            for _, images, labels, weights in batches:
+                mine += self.evaluation_step(images, labels, weights)
         return Sums(*self.distribution.sum(np.array(mine.values())))
 
     def _close_epoch(self) -> None:
@@ -140,6 +146,8 @@ class Loop:
         progress.history.append(dict(logs))
         progress.sums = Sums()
         self.keras_callbacks.on_epoch_end(progress.epochs_closed, logs)
+        if self.distribution.is_chief:
+            self.metrics.end_epoch(logs)
         progress.epochs_closed += 1
         self.save(progress, self.capture)
 
@@ -150,7 +158,7 @@ class Loop:
             result: Result = self.step.read(unread)
             if not np.isfinite(result.sums.loss):
                 raise RunError(
-                    f"the loss of step {number} is not a number; nothing of it was saved",
+                    f"the loss of step {number} is not finite; nothing of it was saved",
                     "Lower train.optimizer.learning_rate, or look at the data of that step",
                 )
             self.progress.sums += result.sums
@@ -158,16 +166,18 @@ class Loop:
 
     def _observe(self, waited: float, worked: float) -> None:
         progress, means = self.progress, self.progress.sums.means()
-        report(step=progress.step, phase="training")
-        metrics.STEP.labels(self._rank).set(progress.step)
-        metrics.IMAGES.labels(self._rank).inc(self.data.rows_per_step)
-        metrics.DATA_WAIT.labels(self._rank).inc(waited)
-        metrics.STEP_SECONDS.labels(self._rank).observe(worked)
-        metrics.LOSS.labels(self._rank).set(means["loss"])
-        metrics.ACCURACY.labels(self._rank).set(means["accuracy"])
-        if self.story:
+        report_step(progress.step)
+        self.metrics.end_step(
+            progress.step,
+            images=self.data.rows_per_step,
+            waited=waited,
+            worked=worked,
+            loss=means["loss"],
+            accuracy=means["accuracy"],
+        )
+        if self.progress_log:
             batch = (progress.step - 1) % self.plan.steps_per_epoch
-            self.story.progress(batch, means["loss"], means["accuracy"])
+            self.progress_log.end_step(batch, means["loss"], means["accuracy"])
 
 
 def _hooks_batches(callback: Any) -> bool:

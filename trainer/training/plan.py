@@ -1,4 +1,4 @@
-"""What a run is going to do, checked before anything expensive: no TensorFlow here."""
+"""What a run will do, checked before anything expensive: no TensorFlow here."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +8,8 @@ from trainer.dataset.index import Dataset, Split, open_dataset
 from trainer.dataset.order import Order, default_lanes, lanes_of
 from trainer.errors import ConfigError, DataError
 from trainer.models import NETWORKS
+from trainer.runs.document import RunDocument
+from trainer.storage import OnRetry
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,13 @@ class Plan:
         return self.dataset.splits.get(name)
 
     @property
+    def document(self) -> RunDocument:
+        """run.json of this run."""
+        train = self.dataset.split("train")
+        pixels = {"mean": train.mean, "std": train.std}
+        return RunDocument(self.identity, self.config, self.dataset.classes, self.image_shape, pixels)
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same run, as plain values."""
         config = self.config
@@ -64,10 +73,10 @@ class Plan:
         }
 
 
-def make_plan(config: RunConfig, ranks: int) -> Plan:
+def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None) -> Plan:
     """Opens the dataset and checks that `ranks` ranks can train on it.
 
-    Raises ConfigError or DataError for what a person has to mend.
+    `on_retry` is called with the cause of each retried request. Raises ConfigError, DataError.
     """
     if config.model.name not in NETWORKS:
         raise ConfigError(
@@ -76,7 +85,7 @@ def make_plan(config: RunConfig, ranks: int) -> Plan:
     batch_size = config.train.batch_size
     lanes = config.train.lanes or default_lanes(batch_size)
     lanes_of(0, ranks, lanes, batch_size)
-    dataset = open_dataset(config.data.url)
+    dataset = open_dataset(config.data.url, on_retry=on_retry)
     split = dataset.splits.get("train")
     if split is None:
         raise DataError(f"{dataset.url}: there is no split 'train'", "Prepare it again with training images")

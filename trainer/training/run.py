@@ -4,8 +4,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,41 +13,39 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import models
+from trainer.checkpoints.restore import restore
+from trainer.checkpoints.state import TrainingState, pack, unpack
 from trainer.config import RunConfig
 from trainer.distribution import Distribution
 from trainer.errors import ConfigError, Interrupted
-from trainer.models.export import keras_file
-from trainer.models.files import weights_file
 from trainer.models.freeze import freeze
-from trainer.models.weights import load_starting_weights
-from trainer.observability import metrics
-from trainer.runs import FINISHED, METRICS
+from trainer.models.starting_weights import load_starting_weights
+from trainer.observability.metrics import RunMetrics
+from trainer.runs.document import Finished, claim_folder
+from trainer.runs.fence import Fence
 from trainer.storage import Store
-from trainer.training import folder
-from trainer.training.callbacks import BestWeights, History, Story, from_config
-from trainer.training.card import Results, card
-from trainer.training.checkpoint import Fence, State, pack, publish, restore, unpack
-from trainer.training.data import Data
-from trainer.training.loop import End, Loop
-from trainer.training.passing import passing_causes
+from trainer.training.callbacks import BestWeights, History, ProgressLog, from_config
+from trainer.training.card import Results
+from trainer.training.data import RankData
+from trainer.training.loop import Loop, Outcome
 from trainer.training.plan import Plan
-from trainer.training.saving import saver
-from trainer.training.state import Progress, assign, capture, warn_of_forgetful
+from trainer.training.publish import Publisher
+from trainer.training.saver import saver
+from trainer.training.state import Progress, assign, capture, warn_of_unsaved_callbacks
 from trainer.training.step import TrainStep, balanced_class_weights
+from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
 
-BEST = "weights/best.weights.h5"
-
 
 @dataclass(frozen=True)
-class Summary:
-    """A finished run: means over the test split where there is one, and where its weights lie."""
+class FinishedRun:
+    """A finished run: its last metrics, with those of the test split where there is one, and its folder."""
 
     url: str
     steps: int
     epochs: int
-    figures: dict[str, float]
+    metrics: dict[str, float]
 
 
 def train(
@@ -56,87 +53,59 @@ def train(
     store: Store,
     distribution: Distribution,
     stop: threading.Event,
+    metrics: RunMetrics,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> Summary:
+) -> FinishedRun:
     """Trains one model to its last epoch on every rank of `distribution`; `store` is the run's folder.
 
     Raises:
-        ConfigError, DataError, RunError: what a person has to mend (exit 64).
+        ConfigError, DataError, RunError: what is invalid (exit 64).
         Interrupted: `stop` was set, a newer generation took over, or a rank was lost (exit 75); committed
             work is kept.
     """
     config = plan.config
     _setup_tensorflow(config)
     model, optimizer = build(plan)
-    progress, restored, fence = _agree_on_state(store, plan, distribution, model, optimizer)
-
-    def publish_file(key: str, content: Callable[[], bytes]) -> None:
-        """What people download, from the chief alone."""
-        if fence:
-            publish(store, fence, key, content())
-
-    best = BestWeights(
-        config.run.monitor,
-        lambda: publish_file(BEST, lambda: weights_file(model)),
-    )
-    history = History(lambda: publish_file(METRICS, lambda: folder.metrics_csv(progress.history)))
+    restored, fence = _agree_on_state(store, plan, distribution, model, optimizer, metrics)
+    progress = assign(restored, model, optimizer)
+    publisher = Publisher(store, fence, plan, model)
+    best = BestWeights(config.run.monitor, lambda: publisher.weights("best"))
+    history = History(lambda: publisher.history(progress.history))
     callbacks = [*from_config(config.train), best, history, *callbacks]
-    story = Story(config.train.epochs, plan.steps_per_epoch, config.train.batch_size)
-    data = Data(plan, distribution)
-    step = make_step(plan, distribution, data, model, optimizer)
     if distribution.is_chief:
-        warn_of_forgetful(callbacks)
-        _say_start(plan, distribution, progress)
+        warn_of_unsaved_callbacks(callbacks)
+        _log_start(plan, distribution, progress)
 
-    def best_step() -> int | None:
-        return None if best.best_epoch is None else (best.best_epoch + 1) * plan.steps_per_epoch
-
+    data = RankData(plan, distribution)
     with (
-        passing_causes(),
-        saver(store, fence, config.run, progress, best_step) as save,
-        closing(data.training(progress.step)) as batches,
+        transient_errors(),
+        saver(store, fence, config.run, progress, metrics, lambda: _best_step(best, plan)) as save,
+        data.training(progress.step) as batches,
     ):
         loop = Loop(
             plan=plan,
             distribution=distribution,
             data=data,
             model=model,
-            step=step,
+            step=make_step(plan, distribution, data, model, optimizer),
             callbacks=callbacks,
-            story=story if distribution.is_chief else None,
+            progress_log=_progress_log(plan) if distribution.is_chief else None,
             progress=progress,
             save=save,
             stop=stop,
+            metrics=metrics,
         )
-        end = loop.run(batches, restored)
+        outcome = loop.run(batches, restored)
         save.finish(loop.capture)
-        if end is End.STOPPED:
+        if outcome is Outcome.STOPPED:
             distribution.barrier()
             raise Interrupted(
                 f"stopped on request after step {progress.step}, which is saved",
-                "Start it again and it goes on",
+                "Start it again and it resumes from there",
             )
-        test = loop.evaluate("test")
-        figures = progress.history[-1] | (test.means("test_") if test else {})
-        results = Results(progress.history, best.best_epoch, test.means("test_") if test else {})
-        publish_file("weights/last.weights.h5", lambda: weights_file(model))
-        publish_file("weights/card.md", lambda: card(plan, results, folder.versions()))
-        publish_file(
-            "weights/model.keras",
-            lambda: keras_file(model, store.get(BEST) if best.best is not None else None),
-        )
-        done = folder.finished_json(
-            epochs=progress.epochs_closed,
-            steps=progress.step,
-            stopped_early=progress.epochs_closed < config.train.epochs,
-            figures=figures,
-        )
-        publish_file(FINISHED, lambda: done)
-        if distribution.is_chief:
-            shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if "top5" not in name)
-            log.info("finished: %d epochs, %d steps  %s", progress.epochs_closed, progress.step, shown)
+        finished = _publish_results(publisher, loop, best)
         distribution.barrier()
-    return Summary(config.run.url, progress.step, progress.epochs_closed, figures)
+    return finished
 
 
 def build(plan: Plan) -> tuple[keras.Model, keras.optimizers.Optimizer]:
@@ -155,7 +124,8 @@ def build(plan: Plan) -> tuple[keras.Model, keras.optimizers.Optimizer]:
         optimizer = keras.optimizers.get({"class_name": config.train.optimizer.name, "config": arguments})
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"train.optimizer: {' '.join(str(error).split())}", "See Keras's optimizers"
+            f"train.optimizer: {' '.join(str(error).split())}",
+            f"Expected the arguments of keras.optimizers.{config.train.optimizer.name}",
         ) from None
     if config.train.mixed_precision:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
@@ -167,7 +137,7 @@ def build(plan: Plan) -> tuple[keras.Model, keras.optimizers.Optimizer]:
 def make_step(
     plan: Plan,
     distribution: Distribution,
-    data: Data,
+    data: RankData,
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
 ) -> TrainStep:
@@ -198,28 +168,54 @@ def _agree_on_state(
     distribution: Distribution,
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
-) -> tuple[Progress, State, Fence | None]:
-    """The chief takes the token and restores the newest whole checkpoint; all ranks leave with its state."""
+    metrics: RunMetrics,
+) -> tuple[TrainingState, Fence | None]:
+    """The chief takes the token and restores the newest whole checkpoint; all ranks return its state."""
     fence, state = None, None
     if distribution.is_chief:
-        folder.claim(store, plan)
+        claim_folder(store, plan.document)
         holder = {"host": socket.gethostname(), "pid": os.getpid(), "time": datetime.now(UTC).isoformat()}
         fence = Fence.take(store, holder)
-        metrics.GENERATION.labels("0").set(fence.number)
-        metrics.WORLD_SIZE.labels("0").set(distribution.size)
-        metrics.TOTAL_STEPS.labels("0").set(plan.total_steps)
-        state = restore(store) or _beginning(plan, model, optimizer)
+        metrics.begin_run(generation=fence.number, world_size=distribution.size, total_steps=plan.total_steps)
+        state = restore(store) or _first_state(plan, model, optimizer)
     if distribution.size > 1:
         state = unpack(distribution.broadcast_bytes(pack(state) if state else b""))
     assert state is not None
-    return assign(state, model, optimizer), state, fence
+    return state, fence
 
 
-def _beginning(plan: Plan, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> State:
-    """The state of a run that begins: random weights, or those that the configuration names."""
+def _first_state(plan: Plan, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> TrainingState:
+    """The state of a new run: random weights, or those that the configuration names."""
     if plan.config.model.weights != "none":
         log.info("%s", load_starting_weights(model, plan.config.model.weights).text())
     return capture(model, optimizer, Progress(), [])
+
+
+def _best_step(best: BestWeights, plan: Plan) -> int | None:
+    return None if best.best_epoch is None else (best.best_epoch + 1) * plan.steps_per_epoch
+
+
+def _publish_results(publisher: Publisher, loop: Loop, best: BestWeights) -> FinishedRun:
+    """Evaluates the finished run on the test split, and publishes what people download."""
+    plan, progress = loop.plan, loop.progress
+    sums = loop.evaluate("test")
+    test = sums.means("test_") if sums else {}
+    publisher.weights("last")
+    publisher.card(Results(progress.history, best.best_epoch, test))
+    publisher.keras_model(best=best.best is not None)
+    metrics = progress.history[-1] | test
+    publisher.finished(
+        Finished(
+            epochs=progress.epochs_closed,
+            steps=progress.step,
+            stopped_early=progress.epochs_closed < plan.config.train.epochs,
+            metrics=metrics,
+        )
+    )
+    if loop.distribution.is_chief:
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if "top5" not in name)
+        log.info("finished: %d epochs, %d steps  %s", progress.epochs_closed, progress.step, shown)
+    return FinishedRun(plan.config.run.url, progress.step, progress.epochs_closed, metrics)
 
 
 def _class_weights(plan: Plan) -> np.ndarray | None:
@@ -229,15 +225,18 @@ def _class_weights(plan: Plan) -> np.ndarray | None:
     return balanced_class_weights(np.bincount(split.labels, minlength=len(plan.dataset.classes)))
 
 
-def _say_start(plan: Plan, distribution: Distribution, progress: Progress) -> None:
+def _progress_log(plan: Plan) -> ProgressLog:
+    return ProgressLog(plan.config.train.epochs, plan.steps_per_epoch, plan.config.train.batch_size)
+
+
+def _log_start(plan: Plan, distribution: Distribution, progress: Progress) -> None:
     config = plan.config
-    split = plan.split("train")
-    assert split is not None
     log.info(
         "training %s on %s: %s images of %d classes, %d epochs of %d steps, global batch %d on %d rank%s",
-        *(config.model.name, plan.dataset.url, f"{split.rows:,}", len(plan.dataset.classes)),
+        *(config.model.name, plan.dataset.url),
+        *(f"{plan.dataset.split('train').rows:,}", len(plan.dataset.classes)),
         *(config.train.epochs, plan.steps_per_epoch, config.train.batch_size),
         *(distribution.size, "" if distribution.size == 1 else "s"),
     )
     if progress.step:
-        log.info("going on at step %d (epoch %d)", progress.step, progress.step // plan.steps_per_epoch + 1)
+        log.info("resuming at step %d (epoch %d)", progress.step, progress.step // plan.steps_per_epoch + 1)

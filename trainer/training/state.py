@@ -1,4 +1,4 @@
-"""Everything a run is at a step, as named arrays and plain values, and back."""
+"""The state of a run between two steps: captured from model, optimizer and callbacks, and assigned back."""
 
 import hashlib
 import logging
@@ -10,17 +10,17 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.checkpoints.state import TrainingState
 from trainer.errors import DataError
-from trainer.training.checkpoint import State
 from trainer.training.step import Sums, seed_variables
 
 log = logging.getLogger(__name__)
 
-KNOWN_MEMORIES: dict[str, tuple[str, ...]] = {
+STATE_ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
     "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
 }
-"""The attributes in which Keras's own callbacks remember, by class."""
+"""The attributes that hold the state of Keras's own callbacks, by class."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ def variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict
 def _distinct(named: dict[str, keras.Variable], expected: int) -> dict[str, keras.Variable]:
     if len(named) != expected:
         raise DataError(
-            "two of the network's variables have the same path", "Give its layers names of their own"
+            "two of the network's variables have the same path", "Give its layers different names"
         )
     return named
 
@@ -92,14 +92,14 @@ def capture(
     optimizer: keras.optimizers.Optimizer,
     progress: Progress,
     callbacks: Iterable[keras.callbacks.Callback],
-) -> State:
+) -> TrainingState:
     """The state between two steps; its arrays are read as they are asked for."""
     arrays = _Live(variables(model, optimizer))
-    values = {"progress": asdict(progress), "callbacks": {_name(c): _memory(c) for c in callbacks}}
-    return State(progress.step, arrays, values)
+    values = {"progress": asdict(progress), "callbacks": {_name(c): _callback_state(c) for c in callbacks}}
+    return TrainingState(progress.step, arrays, values)
 
 
-def assign(state: State, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress:
+def assign(state: TrainingState, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress:
     """Puts a state's arrays into place; returns where the run was.
 
     Raises DataError, before anything is changed, when the state is another network's.
@@ -109,12 +109,12 @@ def assign(state: State, model: keras.Model, optimizer: keras.optimizers.Optimiz
     return Progress(**(values | {"sums": Sums(**values["sums"])}))
 
 
-def assign_weights(state: State, model: keras.Model) -> None:
+def assign_weights(state: TrainingState, model: keras.Model) -> None:
     """Puts a state's weights and statistics into a network. Raises DataError when they are another's."""
     _assign(state, weights(model))
 
 
-def _assign(state: State, own: Mapping[str, keras.Variable]) -> None:
+def _assign(state: TrainingState, own: Mapping[str, keras.Variable]) -> None:
     for name, variable in own.items():
         array = state.arrays.get(name)
         if array is None or array.shape != tuple(variable.shape):
@@ -128,35 +128,38 @@ def _assign(state: State, own: Mapping[str, keras.Variable]) -> None:
         variable.assign(state.arrays[name])
 
 
-def remember(state: State, callbacks: Iterable[keras.callbacks.Callback]) -> None:
-    """Gives callbacks back what they knew; call it after `on_train_begin`, which clears them."""
-    memories = state.values["callbacks"]
+def restore_callbacks(state: TrainingState, callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Restore the state of callbacks; call it after `on_train_begin`, which clears it."""
+    states = state.values["callbacks"]
     for callback in callbacks:
-        memory = memories.get(_name(callback))
-        if memory is None:
+        saved = states.get(_name(callback))
+        if saved is None:
             continue
         if hasattr(callback, "set_state"):
-            callback.set_state(memory)
+            callback.set_state(saved)
         else:
-            for attribute, value in memory.items():
+            for attribute, value in saved.items():
                 setattr(callback, attribute, value)
 
 
-def warn_of_forgetful(callbacks: Iterable[keras.callbacks.Callback]) -> None:
-    """Names the callbacks whose memory would not survive an interruption."""
+def warn_of_unsaved_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Log the callbacks whose state would not survive an interruption."""
     for callback in callbacks:
-        if not hasattr(callback, "get_state") and type(callback).__name__ not in KNOWN_MEMORIES:
-            log.warning("%s has no get_state and set_state: it forgets when interrupted", _name(callback))
+        if not hasattr(callback, "get_state") and type(callback).__name__ not in STATE_ATTRIBUTES:
+            log.warning(
+                "%s has no get_state and set_state: its state is lost when the run is interrupted",
+                _name(callback),
+            )
 
 
 def _name(callback: keras.callbacks.Callback) -> str:
     return type(callback).__name__
 
 
-def _memory(callback: keras.callbacks.Callback) -> dict[str, Any] | None:
+def _callback_state(callback: keras.callbacks.Callback) -> dict[str, Any] | None:
     if hasattr(callback, "get_state"):
-        memory: dict[str, Any] = callback.get_state()
-        return memory
-    attributes = KNOWN_MEMORIES.get(_name(callback), ())
-    memory = {a: getattr(callback, a) for a in attributes if hasattr(callback, a)}
-    return {a: v.item() if isinstance(v, np.generic) else v for a, v in memory.items()} or None
+        saved: dict[str, Any] = callback.get_state()
+        return saved
+    attributes = STATE_ATTRIBUTES.get(_name(callback), ())
+    saved = {a: getattr(callback, a) for a in attributes if hasattr(callback, a)}
+    return {a: v.item() if isinstance(v, np.generic) else v for a, v in saved.items()} or None

@@ -1,0 +1,147 @@
+"""Files that are made from the code. `scripts/generate` writes them, and a test compares them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic.fields import FieldInfo
+
+from scripts import run_schema
+from trainer import config
+from trainer.inference.config import PredictConfig
+
+ROOT = Path(__file__).parents[1]
+
+_CONFIGURATION = """# Configuration
+
+Made from the code by `scripts/generate`; do not edit.
+
+A run is one YAML file. Values come from the recipe, then from the file, then from `--set key=value`;
+unknown keys are errors. In the chart cars-train the same keys are below `run:`. Durations are seconds, or
+`30s`, `5m`, `2h`, `1d`.
+"""
+
+_PREDICTION = """
+# Prediction
+
+The options of `trainer predict`, also as a YAML file for `--config`. In the chart cars-predict they are in
+camelCase.
+"""
+
+_METRICS = """# Metrics
+
+Made from the code by `scripts/generate`; do not edit.
+
+Each pod serves the metrics of all its ranks at `:9090/metrics`. `rank` is a label of all but the pod's own.
+
+| metric | type | labels | meaning |
+|---|---|---|---|
+"""
+
+
+def configuration() -> str:
+    """docs/configuration.md."""
+    sections = "\n".join(_sections("", config.RunConfig))
+    return f"{_CONFIGURATION}\n{sections}\n{_PREDICTION}\n{_table('', PredictConfig)}"
+
+
+def metrics() -> str:
+    """docs/metrics.md."""
+    from trainer.gang.endpoint import Endpoint
+    from trainer.observability import metrics as own
+
+    ranks = [getattr(own, name) for name in dir(own) if name.isupper()]
+    endpoint = Endpoint(0, waiting_for=lambda: "", output=lambda _: None)
+    endpoint.close()
+    rows = []
+    for metric in [*ranks, endpoint.restarts, endpoint.ranks]:
+        (family,) = metric.describe()
+        total = "_total" * (family.type == "counter")
+        labels = ", ".join(metric._labelnames) or "-"
+        rows.append(f"| `{family.name}{total}` | {family.type} | {labels} | {family.documentation} |")
+    return _METRICS + "\n".join(sorted(rows)) + "\n"
+
+
+FILES: dict[Path, Callable[[], str]] = {
+    ROOT / "docs" / "configuration.md": configuration,
+    ROOT / "docs" / "metrics.md": metrics,
+    run_schema.SCHEMA: run_schema.values_schema,
+}
+
+
+def _sections(path: str, section: type[config.Section]) -> Iterator[str]:
+    if path:
+        yield f"## {path}\n\n{(section.__doc__ or '').strip()}\n\n{_table(path, section)}"
+    for name, field in section.model_fields.items():
+        inner = _inner(field.annotation)
+        if inner:
+            yield from _sections(f"{path}.{name}" if path else name, inner)
+
+
+def _table(path: str, section: type[config.Section]) -> str:
+    rows = ["| key | value | default | meaning |", "|---|---|---|---|"]
+    for name, field in section.model_fields.items():
+        if _inner(field.annotation) is None:
+            rows.append(f"| `{name}` | {_type(field)} | {_default(field)} | {field.description} |")
+        elif field.description:
+            rows.append(f"| `{name}` | see `{path}.{name}` | {_default(field)} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _inner(annotation: Any) -> type[config.Section] | None:
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, config.Section):
+            return candidate
+    return None
+
+
+def _type(field: FieldInfo) -> str:
+    limits = [
+        f"{sign} {value:,}" if isinstance(value, int) else f"{sign} {value}"
+        for limit in field.metadata
+        for sign, name in (("≥", "ge"), (">", "gt"), ("≤", "le"), ("<", "lt"))
+        if (value := getattr(limit, name, None)) is not None
+    ]
+    if get_args(config.Seconds)[1] in field.metadata:
+        return "duration"
+    return ", ".join([_annotation(field.annotation), *limits])
+
+
+def _annotation(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(annotation))
+    if origin in (Union, UnionType):
+        return " or ".join(_annotation(part) for part in get_args(annotation) if part is not NoneType)
+    if origin is tuple:
+        return f"[{', '.join(_annotation(part) for part in get_args(annotation))}]"
+    if origin is dict:
+        return "mapping"
+    if annotation is config.Every:
+        return "duration, steps or epochs"
+    names = {str: "text", int: "integer", float: "number", bool: "`true`, `false`"}
+    return names[annotation]
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if isinstance(value, config.Every):
+        value = f"{value.count:.0f}{'s' if value.unit == 'seconds' else ' ' + value.unit}"
+    if value is None:
+        return "none"
+    return f"`{yaml.safe_dump(value, default_flow_style=True).removesuffix('...' + chr(10)).strip()}`"
+
+
+def main() -> None:
+    for path, content in FILES.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content())
+        print(f"wrote {path.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The `run` part of cars-train's values.schema.json, made from RunConfig: helm refuses what we do."""
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
+from trainer import config
+
+SCHEMA = Path(__file__).parents[1] / "helm" / "cars-train" / "values.schema.json"
+
+_EVERY = {"type": "string", "pattern": r"^\s*([0-9]+\s*(step|epoch)s?|[0-9]+(\.[0-9]+)?\s*[smhd])\s*$"}
+_URL = {"$ref": "#/definitions/url"}
+_DURATION = {"$ref": "#/definitions/duration"}
+_PARSE_SECONDS = get_args(config.Seconds)[1].func
+
+
+class _Durations(GenerateJsonSchema):
+    """`Seconds` is a number to pydantic and also `30s` to a person."""
+
+    def function_before_schema(self, schema: Any) -> JsonSchemaValue:
+        if schema["function"]["function"] is _PARSE_SECONDS:
+            return {"duration": True}
+        return super().function_before_schema(schema)
+
+
+def run_schema() -> dict[str, Any]:
+    """JSON schema of `.Values.run`: RunConfig's, with nothing required that a recipe may bring."""
+    whole = config.RunConfig.model_json_schema(schema_generator=_Durations)
+    run: dict[str, Any] = _plain(whole, whole.get("$defs", {}))
+    properties = run["properties"]
+    properties["recipe"] = {"type": "string", "description": "where the other values come from"}
+    properties["data"]["properties"]["url"] = dict(_URL)
+    properties["run"]["properties"]["url"] = dict(_URL)
+    # The pods' probes and Prometheus need a port, and a user that is not root a high one.
+    properties["metrics"]["properties"]["port"] = {"type": "integer", "minimum": 1024, "maximum": 65535}
+    for section, keys in {"data": ["url"], "run": ["url", "grace"], "metrics": ["port", "linger"]}.items():
+        properties[section]["required"] = keys
+    run["required"] = ["data", "run", "metrics"]
+    return run
+
+
+def _plain(schema: Any, defs: dict[str, Any]) -> Any:
+    """Without references, titles, defaults and requirements."""
+    if isinstance(schema, list):
+        return [_plain(item, defs) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "duration" in schema:
+        return dict(_DURATION)
+    if "$ref" in schema and schema["$ref"].startswith("#/$defs/"):
+        name = schema["$ref"].removeprefix("#/$defs/")
+        return dict(_EVERY) if name == "Every" else _plain(defs[name], defs)
+    found = {}
+    for key, value in schema.items():
+        if key == "properties":
+            found[key] = {name: _plain(part, defs) for name, part in value.items()}
+        elif key == "prefixItems":
+            found["items"] = _plain(value, defs)
+        elif key not in ("title", "default", "required", "$defs"):
+            found[key] = _plain(value, defs)
+    return found
+
+
+def values_schema() -> str:
+    """The whole file, with its `run` part made new."""
+    schema = json.loads(SCHEMA.read_text())
+    schema["properties"]["run"] = run_schema()
+    return json.dumps(schema, indent=2) + "\n"

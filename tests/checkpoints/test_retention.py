@@ -1,0 +1,258 @@
+"""What stays and what goes, and that nothing goes too early or by the wrong hand."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.checkpoints.commit import new_uid, survey
+from trainer.checkpoints.restore import restore
+from trainer.checkpoints.retention import Retention, steps_to_remove
+from trainer.checkpoints.state import TrainingState
+from trainer.checkpoints.writer import CheckpointWriter
+from trainer.runs.fence import Fence, Superseded
+from trainer.runs.layout import Attempt
+from trainer.storage import open_store
+
+steps_ = st.sets(st.integers(0, 300), max_size=40)
+keep_last_ = st.integers(1, 5)
+keep_every_ = st.none() | st.integers(1, 60)
+best_ = st.none() | st.integers(0, 300)
+
+
+@given(steps_, keep_last_, keep_every_, best_)
+def test_the_last_ones_the_best_and_nothing_unknown(
+    steps: set[int], keep_last: int, keep_every: int | None, best: int | None
+) -> None:
+    doomed = steps_to_remove(steps, keep_last, keep_every, best)
+    assert doomed <= steps
+    assert not doomed & set(sorted(steps)[-keep_last:])
+    assert best not in doomed
+    if keep_every is None:
+        assert len(steps - doomed) <= keep_last + 1
+
+
+@given(steps_, keep_last_, st.integers(1, 60))
+def test_one_stays_for_every_stretch(steps: set[int], keep_last: int, keep_every: int) -> None:
+    kept = steps - steps_to_remove(steps, keep_last, keep_every)
+    for multiple in range(keep_every, 301, keep_every):
+        assert (min((s for s in steps if s >= multiple), default=None) in {*kept, None}) or not any(
+            multiple <= s < multiple + keep_every for s in steps
+        )
+
+
+@given(st.lists(st.integers(1, 20), max_size=40), keep_last_, keep_every_)
+def test_applied_at_every_save_it_keeps_what_it_would_keep_of_all(
+    gaps: list[int], keep_last: int, keep_every: int | None
+) -> None:
+    everything, kept, step = set(), set(), 0
+    for gap in gaps:
+        step += gap
+        everything.add(step)
+        kept.add(step)
+        kept -= steps_to_remove(kept, keep_last, keep_every)
+    assert kept == everything - steps_to_remove(everything, keep_last, keep_every)
+
+
+@given(steps_, keep_last_, keep_every_, best_)
+def test_a_second_time_nothing_more_goes(
+    steps: set[int], keep_last: int, keep_every: int | None, best: int | None
+) -> None:
+    kept = steps - steps_to_remove(steps, keep_last, keep_every, best)
+    assert steps_to_remove(kept, keep_last, keep_every, best) == set()
+
+
+@pytest.mark.parametrize("wrong", [{"keep_last": 0}, {"keep_every": 0}])
+def test_keeping_nothing_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        steps_to_remove({1}, **wrong)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Folder:
+    """A run's folder and its writer, whose clock is set by hand and who removes nothing unasked."""
+
+    def __init__(self, path: Any, keep_last: int = 2) -> None:
+        self.store = open_store(str(path))
+        self.clock = Clock()
+        self.take_over(keep_last)
+
+    def take_over(self, keep_last: int = 2) -> None:
+        self.fence = Fence.take(self.store, {})
+        self.retention = Retention(
+            self.fence, keep_last=keep_last, read_age=60, orphan_age=300, clock=self.clock
+        )
+
+    def save(self, *steps: int) -> None:
+        with CheckpointWriter(self.store, self.fence, keep_last=1000) as checkpoints:
+            for step in steps:
+                checkpoints.save(TrainingState(step, {"w": np.full(9, step)}, {}), wait=True)
+
+    def steps(self) -> list[int]:
+        return sorted(a.step for a, names in survey(self.store).items() if "commit.json" in names)
+
+    def sweep(self, at: float, **options: Any) -> list[int]:
+        self.clock.now = at
+        return [attempt.step for attempt in self.retention.sweep(**options)]
+
+
+def test_a_doomed_checkpoint_goes_after_a_time_for_its_readers(store_url: str) -> None:
+    run = Folder(store_url)
+    run.save(1, 2, 3, 4)
+    assert run.sweep(at=0) == []
+    run.save(5)
+    assert run.sweep(at=59) == []
+    assert run.sweep(at=60) == [1, 2]
+    assert run.steps() == [3, 4, 5]
+    assert run.sweep(at=119) == [3]
+    assert {a.step for a in survey(run.store)} == {4, 5}
+
+
+def test_the_end_of_a_run_waits_for_no_reader(tmp_path: Any) -> None:
+    store = open_store(str(tmp_path))
+    with CheckpointWriter(store, Fence.take(store, {}), keep_last=2) as checkpoints:
+        for step in range(1, 6):
+            checkpoints.save(TrainingState(step, {}, {}), wait=True)
+        assert len(survey(store)) == 5
+        checkpoints.tidy()
+    assert [a.step for a in survey(store)] == [5, 4]
+
+
+def test_the_best_and_every_kth_stay(tmp_path: Any) -> None:
+    store = open_store(str(tmp_path))
+    with CheckpointWriter(store, Fence.take(store, {}), keep_last=1, keep_every=10) as checkpoints:
+        checkpoints.best_step = 6
+        for step in range(3, 40, 3):
+            checkpoints.save(TrainingState(step, {}, {}), wait=True)
+        checkpoints.tidy()
+    assert [a.step for a in survey(store)] == [39, 30, 21, 12, 6]
+
+
+def test_what_a_crashed_save_left_goes_after_a_safe_age(tmp_path: Any) -> None:
+    run = Folder(tmp_path)
+    run.save(1)
+    orphan = Attempt(2, run.fence.number, new_uid())
+    run.store.put(orphan.key("arrays-00000.bin"), b"half")
+    assert run.sweep(at=0) == []
+    assert run.sweep(at=299) == []
+    assert run.sweep(at=300) == [2]
+    assert list(survey(run.store)) != []
+    assert not list(run.store.list(orphan.prefix))
+
+
+def test_a_save_that_commits_in_time_is_no_orphan(tmp_path: Any) -> None:
+    run = Folder(tmp_path)
+    run.save(2)
+    attempt = next(iter(survey(run.store)))
+    commit = run.store.get(attempt.key("commit.json"))
+    run.store.delete(attempt.key("commit.json"))
+    run.sweep(at=0)
+    run.store.put(attempt.key("commit.json"), commit)
+    assert run.sweep(at=5000) == []
+    assert run.steps() == [2]
+
+
+def test_only_the_holder_of_the_newest_token_removes(tmp_path: Any) -> None:
+    run = Folder(tmp_path)
+    run.save(1, 2, 3, 4)
+    Fence.take(run.store, {})
+    with pytest.raises(Superseded):
+        run.sweep(at=0, readers=False)
+    assert run.steps() == [1, 2, 3, 4]
+
+
+def test_a_broken_checkpoint_does_not_count_and_does_not_push_out_a_whole_one(tmp_path: Any) -> None:
+    run = Folder(tmp_path, keep_last=1)
+    run.save(1, 2, 3, 4)
+    fourth, third, *_ = survey(run.store)
+    run.store.delete(fourth.key("state.json"))
+    run.store.put(third.key("arrays-00000.bin"), b"short")
+    assert run.sweep(at=0, readers=False) == [1]
+    restored = restore(run.store)
+    assert restored is not None
+    assert restored.step == 2
+    run.save(5, 6)
+    assert run.sweep(at=0, readers=False) == [2, 3, 4, 5]
+
+
+def test_the_newest_stays_even_if_it_cannot_be_read_here(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Folder(tmp_path, keep_last=1)
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.checkpoints.commit.FORMAT", 2)
+        run.save(4)
+    run.save(1, 2)
+    assert run.sweep(at=0, readers=False) == [1]
+    assert run.steps() == [2, 4]
+
+
+def test_of_two_attempts_at_a_step_the_newer_stays(tmp_path: Any) -> None:
+    run = Folder(tmp_path, keep_last=2)
+    run.save(1, 2)
+    run.take_over()
+    run.save(2, 2)
+    newest = next(iter(survey(run.store)))
+    assert run.sweep(at=0, readers=False) == [2, 2]
+    assert run.steps() == [1, 2]
+    assert newest in survey(run.store)
+
+
+def test_a_writers_own_last_one_stays_below_a_late_commit_of_another(tmp_path: Any) -> None:
+    run = Folder(tmp_path, keep_last=1)
+    run.save(50, 100)
+    run.take_over(keep_last=1)
+    run.save(60)
+    mine = next(a for a in survey(run.store) if a.step == 60)
+    assert run.sweep(at=0, mine=mine, readers=False) == [50]
+    assert run.steps() == [60, 100]
+
+
+class Deletes:
+    """A store that notes what is deleted, in order, and ends after the first."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+        self.url = store.url
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def delete(self, key: str) -> None:
+        self.store.delete(key)
+        raise TimeoutError(key)
+
+
+def test_only_the_commits_of_the_last_ones_are_read(tmp_path: Any) -> None:
+    run = Folder(tmp_path, keep_last=2)
+    run.save(1, 2, 3, 4, 5)
+    read: list[str] = []
+
+    class Reads(Deletes):
+        def get(self, key: str) -> Any:
+            read.append(key)
+            return self.store.get(key)
+
+        def delete(self, key: str) -> None:
+            self.store.delete(key)
+
+    run.retention.fence.store = Reads(run.store)
+    assert run.sweep(at=0, readers=False) == [1, 2, 3]
+    assert len(read) == 2
+
+
+def test_a_removal_that_breaks_off_leaves_nothing_that_looks_whole(tmp_path: Any) -> None:
+    run = Folder(tmp_path)
+    run.save(1, 2, 3)
+    run.retention.fence.store = Deletes(run.store)
+    with pytest.raises(TimeoutError, match=r"commit\.json"):
+        run.sweep(at=0, readers=False)
+    assert run.steps() == [2, 3]

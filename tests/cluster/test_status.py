@@ -1,0 +1,239 @@
+"""`trainer status` says what a release does, what it waits for, and what is missing to know it."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from trainer.cluster import commands
+from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, Interrupted
+
+from .fake import FakeCluster, ended, job, pod
+
+METRICS = """\
+# TYPE trainer_step gauge
+trainer_step{rank="0"} 300
+trainer_step{rank="1"} 300
+# TYPE trainer_total_steps gauge
+trainer_total_steps{rank="0"} 1200
+# TYPE trainer_epoch gauge
+trainer_epoch{rank="0"} 2
+# TYPE trainer_world_size gauge
+trainer_world_size{rank="0"} 4
+# TYPE trainer_generation gauge
+trainer_generation{rank="0"} 3
+# TYPE trainer_loss gauge
+trainer_loss{rank="0"} 0.5
+# TYPE trainer_images_total counter
+trainer_images_total{rank="0"} 9600
+trainer_images_total{rank="1"} 9600
+# TYPE trainer_step_seconds histogram
+trainer_step_seconds_sum{rank="0"} 50
+trainer_step_seconds_count{rank="0"} 300
+trainer_step_seconds_sum{rank="1"} 50
+trainer_step_seconds_count{rank="1"} 300
+# TYPE trainer_data_wait_seconds_total counter
+trainer_data_wait_seconds_total{rank="0"} 10
+trainer_data_wait_seconds_total{rank="1"} 10
+# TYPE trainer_last_checkpoint_step gauge
+trainer_last_checkpoint_step{rank="0"} 250
+"""
+
+
+def training(cluster: FakeCluster) -> None:
+    """Two pods of two ranks, both training."""
+    cluster.jobs, cluster.pods = [job()], [pod(0), pod(1)]
+    cluster.config_maps = {"cars-1": {"run.yaml": "run: {url: s3://bucket/runs/cars-1}\n"}}
+    cluster.answers = {
+        ("cars-1-0-a", "/metrics"): (200, METRICS + _checkpoint()),
+        ("cars-1-0-a", "/readyz"): (200, "ok\n"),
+    }
+
+
+def _checkpoint() -> str:
+    return f'trainer_last_checkpoint_timestamp_seconds{{rank="0"}} {time.time() - 42}\n'
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().out
+
+
+def test_a_run_that_trains(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
+    training(cluster)
+    commands.status("cars-1")
+    text = said(capsys)
+    assert "2 of 2 pods ready" in text
+    assert "s3://bucket/runs/cars-1" in text
+    # 19 200 images of two of four ranks in 60 s; 900 steps at 0.2 s.
+    assert "epoch 3, step 300 of 1200 (25 %), 640 images/s, about 3 min left" in text
+    assert "loss 0.5" in text
+    assert "step 250, 42 s ago" in text
+    assert "4 ranks, generation 3" in text
+    assert "waiting for" not in text
+
+
+def test_the_same_for_scripts(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
+    training(cluster)
+    commands.status("cars-1", as_json=True)
+    found = json.loads(said(capsys))
+    assert found["state"] == "running"
+    assert found["progress"]["step"] == 300
+    assert found["progress"]["images_per_second"] == 640
+    assert [p["node"] for p in found["pods"]] == ["node-1", "node-1"]
+
+
+def test_every_release_of_the_namespace(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
+    cluster.jobs = [job("cars-1", Complete=""), job("names", chart="cars-predict", Complete="")]
+    commands.status()
+    assert [line.split()[0] for line in said(capsys).splitlines() if "finished" in line] == [
+        "cars-1",
+        "names",
+    ]
+
+
+def test_a_gang_that_waits_says_so_in_its_own_words(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
+    training(cluster)
+    cluster.answers["cars-1-0-a", "/readyz"] = (503, "waiting for pod 1, which is silent for 8 s\n")
+    commands.status("cars-1")
+    assert "now         waiting for pod 1, which is silent for 8 s" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "words"),
+    [
+        (
+            {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes: no GPU"}]},
+            "pod 1, which is not scheduled: 0/3 nodes: no GPU",
+        ),
+        (
+            {"state": {"waiting": {"reason": "ErrImagePull", "message": "no image x:1"}}},
+            "pod 1, which cannot start: ErrImagePull: no image x:1",
+        ),
+        ({"state": {"waiting": {"reason": "ContainerCreating"}}}, "pod 1, which is starting"),
+    ],
+)  # fmt: skip
+def test_a_pod_that_does_not_start_is_named_with_its_reason(
+    cluster: FakeCluster, capsys: pytest.CaptureFixture[str], waiting: dict[str, Any], words: str
+):
+    training(cluster)
+    cluster.pods = [pod(0), pod(1, "Pending", ready=False, **waiting)]
+    commands.status("cars-1")
+    assert f"waiting for {words}" in said(capsys)
+
+
+def test_pods_that_are_going_or_gone_are_named(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
+    training(cluster)
+    drained = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
+    dark = [{"type": "Ready", "status": "False", "reason": "NodeNotReady"}]
+    cluster.jobs = [job(wanted=5)]
+    cluster.pods = [
+        pod(0, leaving=True, conditions=drained),
+        pod(1, conditions=dark),
+        pod(2, "Failed", state=ended(1, "Traceback\nMemoryError\n")),
+        pod(3, "Failed", state=ended(75)),
+    ]
+    commands.status("cars-1")
+    text = said(capsys)
+    assert "pod 0, which is terminating (EvictionByEvictionAPI)" in text
+    assert "pod 1, which is on a node that is not ready" in text
+    assert "pod 2, which ended with exit code 1: MemoryError" in text
+    assert "pod 3, which was stopped and will resume" in text
+    assert "pod 4, which the Job has not created yet" in text
+
+
+def test_pods_that_are_refused_are_said_in_the_clusters_words(
+    cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
+):
+    cluster.jobs = [job(wanted=1)]
+    cluster.events = [
+        {"message": "pods is forbidden: exceeded quota", "lastTimestamp": "2026-11-20T12:00:01Z"}
+    ]
+    commands.status("cars-1")
+    assert "pod 0, which the Job has not created yet: pods is forbidden: exceeded quota" in said(capsys)
+
+
+def test_a_finished_run_says_where_its_weights_are(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
+    training(cluster)
+    cluster.jobs, cluster.pods = [job(Complete="")], [pod(0, "Succeeded"), pod(1, "Succeeded")]
+    commands.status("cars-1")
+    assert "weights     s3://bucket/runs/cars-1/weights/best.weights.h5" in said(capsys)
+
+
+def test_without_the_right_to_ask_pods_the_rest_is_told(
+    cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
+):
+    training(cluster)
+    cluster.forbidden = {"pods/proxy", "configmaps"}
+    commands.status("cars-1")
+    text = said(capsys)
+    assert "2 of 2 pods ready" in text
+    assert 'now         no metrics from cars-1-0-a: pods/proxy is forbidden: User "me"' in text
+
+
+def test_watching_ends_with_the_run(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
+    training(cluster)
+    cluster.steps = [lambda: None, lambda: None, lambda: cluster.jobs.__setitem__(0, job(Complete=""))]
+    commands.status("cars-1", watch=True)
+    text = said(capsys)
+    assert "running" in text
+    assert text.rstrip().splitlines()[0].startswith("cars-1 (cars-train in training)")
+    assert "finished" in text
+
+
+def test_waiting_gives_the_trainers_exit_code(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
+    cluster.jobs = [job(Complete="")]
+    assert commands.wait("cars-1") == 0
+    cluster.jobs = [job(Failed="matching FailJob rule")]
+    cluster.pods = [pod(0, "Failed", state=ended(EXIT_INVALID, "trainer: error: data.url is missing"))]
+    assert commands.wait("cars-1") == EXIT_INVALID
+    assert "pod 0 ended with exit code 64: trainer: error: data.url is missing" in said(capsys)
+    cluster.pods = [pod(0, "Failed", state=ended(137))]
+    assert commands.wait("cars-1") == 1
+
+
+def test_waiting_ends_in_time(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
+    training(cluster)
+    assert commands.wait("cars-1", timeout=0) == EXIT_INTERRUPTED
+    assert "cars-1 is still running" in capsys.readouterr().err
+
+
+def test_a_release_leads_to_its_run(cluster: FakeCluster):
+    training(cluster)
+    assert commands.run_url("cars-1") == "s3://bucket/runs/cars-1"
+
+
+def test_a_release_that_is_not_there(cluster: FakeCluster):
+    cluster.jobs = [job("cars-2")]
+    with pytest.raises(ConfigError, match=r"no release 'cars-1' in namespace 'training'.*There are: cars-2"):
+        commands.status("cars-1")
+
+
+def test_a_namespace_that_is_not_there(cluster: FakeCluster):
+    with pytest.raises(ConfigError, match="there is no namespace 'trainign' in context 'tests'"):
+        commands.status("cars-1", "trainign")
+
+
+def test_a_missing_right_is_named(cluster: FakeCluster):
+    cluster.forbidden = {"jobs"}
+    with pytest.raises(
+        ConfigError, match=r"jobs is forbidden: User .* kubectl auth can-i list jobs -n training"
+    ):
+        commands.status("cars-1")
+
+
+def test_a_cluster_that_does_not_answer(cluster: FakeCluster, tmp_path, monkeypatch):
+    text = (tmp_path / "kubeconfig").read_text()
+    (tmp_path / "dead").write_text(text.replace(text.split("127.0.0.1:")[1].split("\n")[0], "1"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "dead"))
+    with pytest.raises(
+        Interrupted, match=r"the cluster at http://127.0.0.1:1 \(context 'tests'\) does not answer"
+    ):
+        commands.status("cars-1")
+
+
+def test_no_cluster_at_all(tmp_path, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    with pytest.raises(ConfigError, match=r"no cluster to ask: .* Set KUBECONFIG"):
+        commands.status("cars-1")

@@ -1,0 +1,58 @@
+"""Ranks wait for each other before Horovod starts, and say for whom."""
+
+import threading
+
+import pytest
+
+from tests.gang.test_rendezvous import ask, store  # noqa: F401  a fixture
+from trainer.distribution.meeting import SCOPE, meet
+from trainer.errors import Interrupted
+from trainer.gang.rendezvous import Rendezvous
+
+
+def place(monkeypatch: pytest.MonkeyPatch, port: int, rank: int, size: int) -> None:
+    monkeypatch.setenv("HOROVOD_GLOO_RENDEZVOUS_ADDR", "127.0.0.1")
+    monkeypatch.setenv("HOROVOD_GLOO_RENDEZVOUS_PORT", str(port))
+    monkeypatch.setenv("HOROVOD_RANK", str(rank))
+    monkeypatch.setenv("HOROVOD_SIZE", str(size))
+
+
+def test_ranks_meet(
+    store: Rendezvous,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place(monkeypatch, store.port, 0, 2)
+    first = threading.Thread(target=meet)
+    first.start()
+    while ask(store.port, "GET", f"{SCOPE}0")[0] != 200:
+        pass
+    assert first.is_alive()
+    ask(store.port, "PUT", f"{SCOPE}1")
+    first.join(30)
+    assert not first.is_alive()
+
+
+def test_who_does_not_come_is_named(
+    store: Rendezvous,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place(monkeypatch, store.port, 1, 3)
+    ask(store.port, "PUT", f"{SCOPE}0")
+    with pytest.raises(Interrupted, match=r"rank 1 of 3 waited 1 s at 127.0.0.1:\d+ for ranks \[2\]"):
+        meet(timeout=1)
+
+
+def test_a_stop_ends_the_wait(
+    store: Rendezvous,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place(monkeypatch, store.port, 0, 2)
+    with pytest.raises(Interrupted, match="was stopped while it waited"):
+        meet(stopping=lambda: True)
+
+
+def test_a_store_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Rendezvous() as closed:
+        place(monkeypatch, closed.port, 0, 1)
+    with pytest.raises(Interrupted, match="Connection refused"):
+        meet(timeout=0.2)

@@ -1,0 +1,146 @@
+"""A rank that keeps the trainer's contract without TensorFlow, for tests of what starts and stops ranks.
+
+`python -m tests.gang.rank FOLDER STEPS [--pause SECONDS] [--exit RANK:STEP:CODE]`
+
+Its "weights" are a chain of digests, one link a step, the same on every rank. Ranks vote in each step's
+exchange, over the rendezvous' key-value store; one that does not answer is lost (75). The chief
+saves every 5 steps, where a stop was agreed on, and at the end. FOLDER/events tells what happened.
+"""
+
+import argparse
+import hashlib
+import http.client
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from trainer.distribution.meeting import meet
+from trainer.distribution.rank_status import report_step
+from trainer.errors import EXIT_INTERRUPTED, Interrupted
+
+LOST_AFTER = 1.5
+
+
+def link(state: str, step: int) -> str:
+    return hashlib.sha256(f"{state} {step}".encode()).hexdigest()
+
+
+def undisturbed(steps: int) -> str:
+    """What a run ends with that nothing happened to."""
+    state = ""
+    for step in range(steps):
+        state = link(state, step)
+    return state
+
+
+class Rank:
+    def __init__(self, folder: Path, steps: int, pause: float, exits: str) -> None:
+        self.folder, self.steps, self.pause = folder, steps, pause
+        self.exits = [int(part) for part in exits.split(":")] if exits else [-1, -1, 0]
+        self.rank, self.size = int(os.environ["HOROVOD_RANK"]), int(os.environ["HOROVOD_SIZE"])
+        self.generation = int(os.environ["TRAINER_GENERATION"])
+        self.store = (
+            os.environ["HOROVOD_GLOO_RENDEZVOUS_ADDR"],
+            int(os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"]),
+        )
+        self.stop = False
+        signal.signal(signal.SIGTERM, self.asked)
+
+    def asked(self, *_: object) -> None:
+        self.stop = True
+
+    def run(self) -> int:
+        self.tell("start")
+        if (self.folder / "result").exists():
+            return 0
+        try:
+            meet(stopping=lambda: self.stop)
+            return self.train()
+        except Interrupted as error:
+            print(f"rank {self.rank}: {error}", flush=True)
+            return EXIT_INTERRUPTED
+
+    def train(self) -> int:
+        saved = self.folder / "checkpoint"
+        first, state = json.loads(saved.read_text()) if saved.exists() else (0, "")
+        for step in range(first, self.steps):
+            if self.exits[:2] == [self.rank, step]:
+                print(f"rank {self.rank} has had enough", flush=True)
+                return self.exits[2]
+            stop = self.exchange(f"step-{step}")
+            state = link(state, step)
+            report_step(step)
+            self.tell("step", step)
+            if stop or step % 5 == 4:
+                self.save(saved, json.dumps([step + 1, state]))
+            if stop:
+                self.tell("stopped", step)
+                return EXIT_INTERRUPTED
+            time.sleep(self.pause)
+        self.save(self.folder / "result", state)
+        self.exchange("end")
+        self.tell("finished")
+        return 0
+
+    def save(self, path: Path, text: str) -> None:
+        if self.rank == 0:
+            draft = path.with_suffix(f".{os.getpid()}")
+            draft.write_text(text)
+            draft.rename(path)
+
+    def exchange(self, name: str) -> bool:
+        """Whether any rank wants to stop."""
+        self.ask("PUT", f"/{name}/{self.rank}", b"1" if self.stop else b"0")
+        votes = [self.vote(f"/{name}/{rank}") for rank in range(self.size)]
+        return any(votes)
+
+    def vote(self, path: str) -> bool:
+        deadline = time.monotonic() + LOST_AFTER
+        while time.monotonic() < deadline:
+            status, body = self.ask("GET", path)
+            if status == 200:
+                return body == b"1"
+            time.sleep(0.002)
+        raise Interrupted(f"{path} did not come")
+
+    def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(*self.store, timeout=LOST_AFTER)
+        try:
+            connection.request(method, path, body)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Interrupted(f"the exchange failed ({error})") from None
+        finally:
+            connection.close()
+
+    def tell(self, what: str, step: int = -1) -> None:
+        event = {
+            "what": what,
+            "step": step,
+            "rank": self.rank,
+            "size": self.size,
+            "generation": self.generation,
+            "pid": os.getpid(),
+        }
+        with (self.folder / "events").open("a") as file:
+            file.write(json.dumps(event) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("steps", type=int)
+    parser.add_argument("--pause", type=float, default=0.02)
+    parser.add_argument("--exit", default="")
+    words = parser.parse_args()
+    code = Rank(words.folder, words.steps, words.pause, words.exit).run()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

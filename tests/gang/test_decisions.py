@@ -1,0 +1,259 @@
+"""The gang's decisions: pure functions, held to their promises on any sequence of words."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainer.gang.decisions import (
+    FRESH,
+    SILENT_AFTER,
+    ExitPod,
+    Gang,
+    Member,
+    MemberState,
+    RunRanks,
+    Seat,
+    StopRanks,
+    answer,
+    missing,
+    record,
+    review,
+)
+
+
+class Table:
+    """A coordinator without clock and network: `say` is one word of one member."""
+
+    def __init__(self, wanted: int) -> None:
+        self.gang = Gang()
+        self.wanted = wanted
+        self.now = 100.0
+        self.formed = 0
+        self.members = {index: Member(index, f"uid-{index}", MemberState.IDLE, 1) for index in range(wanted)}
+
+    def say(self, index: int, **changes: object) -> RunRanks | StopRanks | ExitPod:
+        member = replace(self.members[index], **changes)  # type: ignore[arg-type]
+        self.members[index] = member
+        self.formed += 1
+        heard = record(self.gang, member, now=self.now)
+        self.gang = review(heard, now=self.now, wanted=self.wanted, token=f"t{self.formed}")
+        return answer(self.gang, member)
+
+    def all_say(self, **changes: object) -> list[RunRanks | StopRanks | ExitPod]:
+        return [self.say(index, **changes) for index in self.members]
+
+    def run(self) -> "Table":
+        """All stand idle, hear of the generation, and run it."""
+        self.all_say(state=MemberState.IDLE)
+        generation = self.gang.generation
+        assert generation
+        assert not self.gang.ending
+        running = {"state": MemberState.RUNNING, "generation": generation.id, "number": generation.number}
+        assert self.all_say(**running, exit_code=None) == [RunRanks(generation)] * len(self.members)
+        return self
+
+
+def test_it_forms_when_all_stand_idle() -> None:
+    table = Table(3)
+    assert isinstance(table.say(0), StopRanks)
+    assert isinstance(table.say(1), StopRanks)
+    assert set(missing(table.gang, now=table.now, wanted=3)) == {2}
+    last = table.say(2)
+    assert isinstance(last, RunRanks)
+    assert last.generation.seats == tuple(Seat(index, f"uid-{index}", 1) for index in range(3))
+    assert last.generation.number == 1
+    assert table.say(0) == last
+
+
+def test_it_does_not_form_with_one_that_was_not_heard_just_now() -> None:
+    table = Table(2)
+    table.say(0)
+    table.now += FRESH + 0.1
+    assert isinstance(table.say(1), StopRanks)
+    assert isinstance(table.say(0), RunRanks)
+
+
+def test_a_lost_rank_ends_the_generation_hard_and_the_next_one_has_another_id() -> None:
+    table = Table(2).run()
+    first = table.gang.generation
+    table.say(1, state=MemberState.RESTING, exit_code=137)
+    assert table.say(0) == StopRanks("hard", "pod 1 has lost its ranks")
+    table.say(0, state=MemberState.IDLE, exit_code=75)
+    table.say(1, state=MemberState.IDLE)
+    second = table.gang.generation
+    assert first
+    assert second
+    assert second.number == 2
+    assert second.id != first.id
+
+
+def test_an_agreed_stop_leaves_the_others_the_time_to_save() -> None:
+    table = Table(2).run()
+    table.say(1, state=MemberState.LEAVING, exit_code=75)
+    assert table.say(0) == StopRanks("soft", "pod 1 is leaving")
+    table.now += SILENT_AFTER + 1
+    assert table.say(0) == StopRanks("soft", "pod 1 is leaving"), "its silence is no news"
+    replacement = replace(
+        table.members[1], uid="other", state=MemberState.IDLE, generation="", exit_code=None
+    )
+    table.members[1] = replacement
+    assert isinstance(table.say(1), StopRanks)
+    assert table.say(0) == StopRanks("soft", "pod 1 is leaving"), "nor is its replacement"
+
+
+def test_a_soft_ending_becomes_hard_when_another_is_lost() -> None:
+    table = Table(3).run()
+    table.say(2, state=MemberState.IDLE, exit_code=75)
+    assert table.say(0) == StopRanks("soft", "pod 2 has stopped its ranks")
+    table.say(1, state=MemberState.RESTING, exit_code=1)
+    assert table.say(0) == StopRanks("hard", "pod 1 has lost its ranks")
+
+
+def test_a_silent_member_ends_the_generation() -> None:
+    table = Table(2).run()
+    table.now += SILENT_AFTER + 0.1
+    assert table.say(0) == StopRanks("hard", "pod 1 has been silent for 6 s")
+
+
+def test_a_supervisor_that_started_anew_ends_the_generation_and_the_old_one_is_not_heard_again() -> None:
+    table = Table(2).run()
+    old = table.members[1]
+    table.members[1] = Member(1, "other", MemberState.IDLE, 1)
+    assert isinstance(table.say(1), StopRanks)
+    assert table.say(0) == StopRanks("hard", "pod 1 was restarted")
+    assert table.say(0, state=MemberState.IDLE) == RunRanks(table.gang.generation)  # type: ignore[arg-type]
+    gang = record(table.gang, old, now=table.now)
+    assert gang == table.gang
+    assert answer(gang, old) == StopRanks("hard", "another supervisor has taken over pod 1")
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 2)])
+def test_another_size_is_a_soft_ending_and_the_next_generation_has_it(before: int, after: int) -> None:
+    table = Table(before).run()
+    table.wanted = after
+    assert isinstance(table.say(0), StopRanks)
+    assert table.gang.ending
+    assert table.gang.ending.how == "soft"
+    for index in range(max(before, after)):
+        table.members.setdefault(index, Member(index, f"uid-{index}", MemberState.IDLE, 1))
+    answers = table.all_say(state=MemberState.IDLE, exit_code=75)
+    answers = table.all_say()
+    assert table.gang.generation
+    assert [seat.index for seat in table.gang.generation.seats] == list(range(after))
+    assert all(isinstance(one, RunRanks) for one in answers[:after])
+    assert all(isinstance(one, StopRanks) for one in answers[after:])
+
+
+def test_the_end_is_0_when_all_are_done_and_stays() -> None:
+    table = Table(2).run()
+    assert isinstance(table.say(0, state=MemberState.DONE, exit_code=0), RunRanks)
+    assert table.say(1, state=MemberState.DONE, exit_code=0) == ExitPod(0)
+    assert table.say(0) == ExitPod(0)
+    table.members[1] = Member(1, "replacement", MemberState.IDLE, 1)
+    assert table.say(1) == ExitPod(0)
+
+
+def test_who_is_done_forms_again_with_one_that_failed_at_the_end() -> None:
+    table = Table(2).run()
+    table.say(0, state=MemberState.DONE, exit_code=0)
+    table.say(1, state=MemberState.RESTING, exit_code=139)
+    assert table.say(0) == StopRanks("hard", "pod 1 has lost its ranks")
+
+
+def test_64_ends_everything() -> None:
+    table = Table(2).run()
+    table.say(1, state=MemberState.LEAVING, exit_code=64)
+    assert table.say(0) == ExitPod(64)
+
+
+def test_a_new_coordinator_stops_what_it_does_not_know_and_counts_on() -> None:
+    table = Table(2).run()
+    table.gang = Gang()
+    assert table.say(1) == StopRanks("hard", "a new generation is forming")
+    table.say(1, state=MemberState.IDLE, exit_code=75)
+    table.members[0] = Member(0, "new", MemberState.IDLE, 1)
+    formed = table.say(0)
+    assert isinstance(formed, RunRanks)
+    assert formed.generation.number == 2
+
+
+words = st.tuples(
+    st.integers(0, 3),  # who
+    st.sampled_from(["say", "idle", "run", "rest", "done", "leave", "anew", "ghost", "wanted"]),
+    st.sampled_from([0, 1, 75, 137]),
+    st.sampled_from([0.0, 0.3, 1.5, 7.0]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(1, 3), st.lists(words, max_size=60))
+def test_on_any_sequence_of_words(wanted: int, sequence: list[tuple[int, str, int, float]]) -> None:
+    table = Table(wanted)
+    ids: list[str] = []
+    ghosts: list[Member] = []
+    answered: dict[int, RunRanks | StopRanks | ExitPod] = {}
+    for step, (who, act, code, pause) in enumerate(sequence):
+        table.now += pause
+        before = table.gang
+        member = table.members.get(who) or Member(who, f"uid-{who}", MemberState.IDLE, 1 + who % 2)
+        if act == "wanted":
+            table.wanted = 1 + code % 4
+        elif act == "anew":
+            ghosts.append(member)
+            member = Member(who, f"uid-{who}-{step}", MemberState.IDLE, member.ranks)
+        elif act == "ghost" and ghosts:
+            gang = record(table.gang, ghosts[-1], now=table.now)
+            assert not isinstance(answer(gang, ghosts[-1]), RunRanks)
+            continue
+        elif act == "run":
+            told = answered.get(who)
+            if isinstance(told, RunRanks) and member.state is MemberState.IDLE:
+                member = replace(
+                    member,
+                    state=MemberState.RUNNING,
+                    generation=told.generation.id,
+                    number=told.generation.number,
+                    exit_code=None,
+                )
+        elif act in ("rest", "leave", "done") and member.state is MemberState.RUNNING:
+            state = {"rest": MemberState.RESTING, "leave": MemberState.LEAVING, "done": MemberState.DONE}[act]
+            member = replace(member, state=state, exit_code=0 if act == "done" else code)
+        elif act == "idle":
+            ended = code if member.state is MemberState.RUNNING else member.exit_code
+            member = replace(member, state=MemberState.IDLE, exit_code=ended)
+        table.members[who] = member
+        told = answered[who] = table.say(who)
+
+        gang = table.gang
+        if isinstance(told, RunRanks):
+            assert told.generation == gang.generation
+            assert not gang.ending
+            assert Seat(who, member.uid, member.ranks) in told.generation.seats
+        if isinstance(told, ExitPod):
+            assert told.exit_code == 0
+        if gang.generation and gang.generation is not before.generation:
+            assert gang.generation.id not in ids
+            ids.append(gang.generation.id)
+            assert [seat.index for seat in gang.generation.seats] == list(range(table.wanted))
+            assert before.generation is None or gang.generation.number > before.generation.number
+            for seat in gang.generation.seats:
+                present = gang.members[seat.index]
+                assert present.state is MemberState.IDLE
+                assert table.now - present.heard <= FRESH
+        elif before.ending:
+            assert gang.ending or gang.end is not None, "an ended generation does not come back"
+            if gang.ending and before.ending.how == "hard":
+                assert gang.ending.how == "hard"
+        if before.end is not None:
+            assert gang.end == before.end
+
+    # Whatever happened: once all who are wanted stand idle, they train.
+    if table.gang.end is None:
+        for index in range(table.wanted):
+            member = table.members.get(index) or Member(index, f"uid-{index}", MemberState.IDLE, 1)
+            table.members[index] = replace(member, state=MemberState.IDLE)
+        table.all_say(), table.all_say()
+        if table.gang.end is None:
+            assert all(isinstance(table.say(index), RunRanks) for index in range(table.wanted))

@@ -1,0 +1,34 @@
+"""What an exit means, and how long a rank rests."""
+
+import pytest
+
+from trainer.gang.processes import Exit
+from trainer.gang.restarts import Failures, Verdict, judge
+
+KILLED, FAILED = Exit(2, -9, asked=False), Exit(1, 3, asked=False)
+
+
+@pytest.mark.parametrize(
+    ("exits", "verdict"),
+    [
+        ([Exit(0, 0, False), Exit(1, 0, False)], Verdict(0)),
+        ([Exit(0, 75, False), Exit(1, 0, False)], Verdict(75)),
+        ([Exit(0, 75, False), FAILED], Verdict(3, FAILED)),
+        ([FAILED, KILLED], Verdict(1, KILLED)),
+        ([FAILED, Exit(0, -9, asked=True)], Verdict(3, FAILED)),
+        ([Exit(0, 75, True), Exit(1, -9, asked=True)], Verdict(1)),
+        ([KILLED, Exit(1, 64, asked=True)], Verdict(64, Exit(1, 64, asked=True))),
+    ],
+)
+def test_verdicts(exits: list[Exit], verdict: Verdict) -> None:
+    assert judge(exits) == verdict
+
+
+def test_the_rest_grows_without_progress_and_a_new_step_ends_it() -> None:
+    failures, rests = Failures(), []
+    for _ in range(8):
+        failures = failures.after(10)
+        rests.append(failures.rest)
+    assert rests == [0, 1, 2, 4, 8, 16, 30, 30]
+    assert failures.after(9).count == 9
+    assert failures.after(11) == Failures(1, 11)

@@ -1,0 +1,141 @@
+"""Two and three pods as supervisors on one machine: how a gang forms, breaks, forms again and ends."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from scripts.processes import free_port
+from tests.gang.gangs import Pod, Run, wait_for
+from tests.gang.rank import undisturbed
+
+
+class Gang(Run):
+    """Pods that share a coordinator's address."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.port = free_port()
+
+    def member(self, index: int, *options: str, steps: int = 40, pods: int = 2, words: str = "") -> Pod:
+        environment = {
+            "TRAINER_POD_INDEX": str(index),
+            "TRAINER_PODS": str(pods),
+            "TRAINER_COORDINATOR": f"127.0.0.1:{self.port}",
+        }
+        return self.pod(self.rank_command(steps, *words.split()), *options, environment=environment)
+
+
+@pytest.fixture
+def gang(tmp_path: Path):
+    gang = Gang(tmp_path)
+    yield gang
+    gang.close()
+    wait_for(lambda: not gang.living(), "the ranks are gone with their pods")
+
+
+def test_two_pods_of_different_sizes_train_and_end_together(gang: Gang) -> None:
+    last = gang.member(1, "--ranks", "2")
+    first = gang.member(0, "--ranks", "1")
+    assert (first.wait(), last.wait()) == (0, 0), gang.output()
+    assert gang.result() == undisturbed(40)
+    assert {(event["rank"], event["size"]) for event in gang.events("finished")} == {(0, 3), (1, 3), (2, 3)}
+    assert "generation 1: 3 ranks on 2 pods" in first.output()
+
+
+def test_a_killed_rank_starts_all_ranks_of_all_pods_again(gang: Gang) -> None:
+    pods = [gang.member(0), gang.member(1)]
+    os.kill(gang.wait_for_step(12, rank=1)["pid"], signal.SIGKILL)
+    assert [pod.wait() for pod in pods] == [0, 0], gang.output()
+    assert gang.result() == undisturbed(40)
+    assert "rank 1 was killed by SIGKILL; restarting all 2 ranks" in pods[1].output()
+    assert "generation 1 ends: pod 1 has lost its ranks" in pods[0].output()
+    assert {(event["rank"], event["generation"]) for event in gang.events("finished")} == {(0, 2), (1, 2)}
+
+
+def test_a_killed_pod_is_waited_for(gang: Gang) -> None:
+    first, last = gang.member(0), gang.member(1)
+    gang.wait_for_step(12)
+    last.signal(signal.SIGKILL)
+    wait_for(lambda: "waiting for pod 1" in first.output(), "pod 0 says for whom it waits")
+    again = gang.member(1)
+    assert (first.wait(), again.wait()) == (0, 0), gang.output()
+    assert gang.result() == undisturbed(40)
+
+
+def test_a_killed_pod_0_is_waited_for(gang: Gang) -> None:
+    first, last = gang.member(0), gang.member(1)
+    gang.wait_for_step(12)
+    first.signal(signal.SIGKILL)
+    wait_for(lambda: "waiting for pod 0 at 127.0.0.1" in last.output(), "pod 1 says for whom it waits")
+    again = gang.member(0)
+    assert (again.wait(), last.wait()) == (0, 0), gang.output()
+    assert gang.result() == undisturbed(40)
+    assert "generation 2: 2 ranks on 2 pods" in again.output(), "a new coordinator counts on"
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_pod_that_is_asked_to_leave_lets_all_stop_at_one_step(gang: Gang, index: int) -> None:
+    pods = [gang.member(0), gang.member(1)]
+    gang.wait_for_step(12)
+    pods[index].signal(signal.SIGTERM)
+    assert pods[index].wait() == 75
+    assert len({event["step"] for event in gang.events("stopped")}) == 1
+    assert len(gang.events("stopped")) == 2
+    assert pods[1 - index].process.poll() is None, "the other one waits"
+    again = gang.member(index)
+    assert (again.wait(), pods[1 - index].wait()) == (0, 0), gang.output()
+    assert gang.result() == undisturbed(40)
+    steps = [event["step"] for event in gang.events("step", rank=0)]
+    assert steps == list(range(40)), "no step was lost"
+
+
+def test_all_pods_asked_to_leave_exit_75(gang: Gang) -> None:
+    pods = [gang.member(0), gang.member(1)]
+    gang.wait_for_step(5)
+    for pod in pods:
+        pod.signal(signal.SIGTERM)
+    assert [pod.wait() for pod in pods] == [75, 75]
+    assert not gang.living()
+
+
+def test_a_pod_that_still_waits_leaves_at_once(gang: Gang) -> None:
+    pod = gang.member(1)
+    wait_for(lambda: "waiting for pod 0" in pod.output(), "it says what it waits for")
+    pod.signal(signal.SIGTERM)
+    assert pod.wait() == 75
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_64_in_one_pod_ends_all_with_64(gang: Gang, index: int) -> None:
+    pods = [gang.member(pod, words=f"--exit {index}:6:64") for pod in (0, 1)]
+    assert [pod.wait() for pod in pods] == [64, 64], gang.output()
+    assert len(gang.pids()) == 2
+
+
+def test_the_gang_grows_and_shrinks_without_losing_a_step(gang: Gang) -> None:
+    wanted = gang.folder / "wanted"
+    wanted.write_text("2")
+    pods = [gang.member(0, "--wanted", str(wanted), steps=1000), gang.member(1, steps=1000)]
+    gang.wait_for_step(5, size=2)
+    wanted.write_text("3")
+    pods.append(gang.member(2, steps=1000))
+    gang.wait_for_step(6, size=3)
+    wanted.write_text("2")
+    pods.pop().signal(signal.SIGTERM)
+    third = max(event["generation"] for event in gang.events("start"))
+    gang.wait_for_step(7, size=2, generation=third + 1)
+    for pod in pods:
+        pod.signal(signal.SIGTERM)
+    assert [pod.wait() for pod in pods] == [75, 75], gang.output()
+    steps = [event["step"] for event in gang.events("step", rank=0)]
+    assert steps == list(range(len(steps))), "no step was lost"
+
+
+def test_a_pod_that_comes_back_to_a_finished_run_does_not_wait_for_the_others(gang: Gang) -> None:
+    (gang.folder / "result").write_text("there")
+    pod = gang.member(1, "--finished", str(gang.folder / "result"))
+    assert pod.wait() == 0
+    assert "the run is finished" in pod.output()
+    assert not gang.pids()

@@ -1,0 +1,98 @@
+"""A small real dataset, runs of it in processes of their own, and what they leave behind."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from scripts.processes import die_with_parent
+from scripts.quickstart import write_digits
+from trainer.checkpoints.commit import survey
+from trainer.runs import layout
+from trainer.storage import Store
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The URL of scikit-learn's digits as a dataset: 8x8 RGB, 10 classes."""
+    from trainer.dataset.preparation.prepare import prepare
+
+    folder = tmp_path_factory.mktemp("digits")
+    images = write_digits(folder / "images")
+    url = f"file://{folder}/dataset"
+    prepare(str(images / "train"), url, validation=0.1, seed=0)
+    return url
+
+
+def committed_steps(store: Store) -> list[int]:
+    """The steps of a run's committed checkpoints, the highest first."""
+    return [attempt.step for attempt, sizes in survey(store).items() if layout.COMMIT in sizes]
+
+
+class Runs:
+    """Configurations and processes of one test, in a folder of its own."""
+
+    def __init__(self, folder: Path, dataset: str) -> None:
+        self.folder, self.dataset = folder, dataset
+
+    def config(self, name: str, **sections: dict[str, Any]) -> Path:
+        """A YAML of a run in `<folder>/<name>/run`, small and quick unless `sections` says otherwise."""
+        values: dict[str, Any] = {
+            "data": {"url": self.dataset, "standardize": "x/255"},
+            "model": {"name": "lab-cnn", "options": {"n_filters": 4}},
+            "train": {"epochs": 1, "batch_size": 60, "lanes": 12, "optimizer": {"name": "sgd"}},
+            "run": {"url": f"file://{self.folder}/{name}/run"},
+        }
+        for section, changes in sections.items():
+            values[section] = values.get(section, {}) | changes
+        (self.folder / name).mkdir(parents=True, exist_ok=True)
+        path = self.folder / name / "run.yaml"
+        path.write_text(yaml.safe_dump(values))
+        return path
+
+    def start(self, config: Path, ranks: int = 1, *words: str) -> "subprocess.Popen[str]":
+        """The trainer on `ranks` ranks, each with a witness that writes `digests-<rank>` beside the YAML."""
+        command = [sys.executable, "-m", "tests.training.start", str(ranks), str(config), *words]
+        return subprocess.Popen(
+            command,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"},
+        )
+
+    def finish(self, config: Path, ranks: int = 1, *words: str) -> Path:
+        """Runs to the end; returns the folder of the YAML, where the run and the digests lie."""
+        process = self.start(config, ranks, *words)
+        output, _ = process.communicate()
+        assert process.returncode == 0, output
+        return config.parent
+
+    @staticmethod
+    def digests(folder: Path, rank: int = 0) -> list[str]:
+        """SHA-256 of the state after each step, as rank `rank` saw it."""
+        return (folder / f"digests-{rank}").read_text().split()
+
+    @staticmethod
+    def weights(folder: Path) -> list[np.ndarray]:
+        """The arrays of last.weights.h5."""
+        import h5py
+
+        found: list[np.ndarray] = []
+        with h5py.File(folder / "run/weights/last.weights.h5") as file:
+            file.visititems(
+                lambda _, item: found.append(item[()]) if isinstance(item, h5py.Dataset) else None
+            )
+        return found
+
+
+@pytest.fixture
+def runs(tmp_path: Path, digits: str) -> Runs:
+    return Runs(tmp_path, digits)

@@ -1,0 +1,162 @@
+"""The structure of the package: arrows point down, folders stay small, and a name is spelled in one place."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts import generated
+from trainer.gang import endpoint
+from trainer.observability import metric_names
+from trainer.runs import layout
+
+PACKAGE = Path(__file__).parents[1] / "trainer"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+LAYERS = (
+    ("errors",),
+    ("config",),
+    ("storage",),
+    ("runs",),
+    ("observability",),
+    ("distribution",),
+    ("dataset", "models", "gang", "checkpoints"),
+    ("training", "inference", "cluster", "doctor"),
+    ("cli",),
+    ("__main__",),
+)
+"""From the bottom up; what stands beside each other does not import each other."""
+
+FILE_NAME = re.compile(r"[\w-]*\.(?:json|jsonl|csv|npy|h5|keras|md|yaml|bin)\b")
+
+
+def part(path: Path) -> str:
+    """The folder or module directly below the package."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module or name of this package that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def literals(path: Path) -> Iterator[str]:
+    """Every text of a file, also inside f-strings, but for docstrings."""
+    tree = ast.parse(path.read_text())
+    documentation = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            yield node.value
+
+
+def test_imports_point_down():
+    height = {name: number for number, names in enumerate(LAYERS) for name in names}
+    upward = [
+        f"{path.relative_to(PACKAGE)} imports {name}"
+        for path in MODULES
+        for name in imports(path)
+        if name.startswith("trainer.")
+        and (target := name.split(".")[1]) in height
+        and part(path) in height
+        and target != part(path)
+        and height[target] >= height[part(path)]
+    ]
+    assert not upward
+
+
+def test_every_part_has_its_layer():
+    assert {part(path) for path in MODULES} - {"__init__"} == {name for names in LAYERS for name in names}
+
+
+def test_no_module_imports_itself_over_others():
+    graph: dict[str, set[str]] = defaultdict(set)
+    known = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in MODULES}
+    for name, path in known.items():
+        for found in imports(path):
+            target = found if found in known else found.rpartition(".")[0]
+            if target in known and target != name:
+                graph[name].add(target)
+    done: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, f"a cycle: {' -> '.join((*way, name))}"
+        if name not in done:
+            for target in sorted(graph[name]):
+                visit(target, (*way, name))
+            done.add(name)
+
+    for name in sorted(known):
+        visit(name, ())
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}), ids=lambda f: f.name)
+def test_a_folder_is_one_idea(folder: Path):
+    assert len(list(folder.glob("*.py"))) <= 14
+
+
+def test_a_file_name_is_spelled_in_one_module():
+    owners: dict[str, set[str]] = defaultdict(set)
+    for path in MODULES:
+        for text in literals(path):
+            for name in FILE_NAME.findall(text):
+                owners[name].add(str(path.relative_to(PACKAGE)))
+    twice = {name: sorted(paths) for name, paths in owners.items() if len(paths) > 1 and name[0] != "."}
+    assert not twice
+
+
+def test_keys_metric_names_and_paths_are_imported():
+    spelled = {
+        "runs/layout.py": [layout.TOKENS, layout.CHECKPOINTS, "weights/"],
+        "observability/metric_names.py": [
+            value for name, value in vars(metric_names).items() if name.isupper()
+        ],
+        "gang/endpoint.py": [endpoint.METRICS, endpoint.HEALTHZ, endpoint.READYZ, "/ranks/"],
+    }
+    for owner, words in spelled.items():
+        for path in MODULES:
+            if path != PACKAGE / owner:
+                texts = list(literals(path))
+                again = [word for word in words if any(text.startswith(word) for text in texts)]
+                assert not again, f"{path.relative_to(PACKAGE)} spells {again}; they are in {owner}"
+
+
+@pytest.mark.parametrize("path", generated.FILES, ids=lambda path: path.name)
+def test_generated_files_are_up_to_date(path: Path):
+    assert path.read_text() == generated.FILES[path](), "run scripts/generate"
+
+
+def test_the_guarantees_name_tests_that_exist():
+    root = PACKAGE.parent
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (root / "docs" / "guarantees.md").read_text())
+    assert len(named) > 40
+    missing = [
+        f"{path}::{test}"
+        for path, test in named
+        if not (root / path).exists() or f"def {test}(" not in (root / path).read_text()
+    ]
+    assert not missing
+
+
+def test_the_documents_name_files_that_exist():
+    root = PACKAGE.parent
+    documents = [root / "README.md", root / "CONTRIBUTING.md", *(root / "docs").rglob("*.md")]
+    missing = [
+        f"{document.name}: {name}"
+        for document in documents
+        for name in re.findall(
+            r"`((?:trainer|tests|scripts|helm|k8s|docs)/[\w./-]+\w)`", document.read_text()
+        )
+        if not (root / name).exists()
+    ]
+    assert not missing

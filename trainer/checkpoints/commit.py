@@ -1,0 +1,172 @@
+"""One attempt at a checkpoint: its commit, and the order in which its objects are written.
+
+The keys are in `trainer.runs.layout`. Without its commit an attempt is not a checkpoint.
+"""
+
+import hashlib
+import json
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from trainer.checkpoints.parallel import each
+from trainer.checkpoints.state import FORMAT, refuse_newer
+from trainer.runs import layout
+from trainer.runs.fence import Fence
+from trainer.runs.layout import COMMIT, STATE, Attempt
+from trainer.storage.base import Buffer, Store
+
+PIECE_BYTES = 8 << 20
+MAX_PIECES = 256
+"""Pieces are small enough to go up in one request each (a store may copy those that are on their way), and
+few enough for a listing of many checkpoints to be short: a state of more than 2 GiB has larger ones."""
+
+
+class Damaged(Exception):
+    """A committed checkpoint is not what its commit says; the text is the reason."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One object of an attempt: its name in the attempt's folder, bytes, hexadecimal SHA-256."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What makes an attempt a checkpoint."""
+
+    attempt: Attempt
+    committed_at: str
+    parts: tuple[Part, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all objects, the commit itself left out."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def pieces(self) -> tuple[Part, ...]:
+        """The arrays' objects in the order of the flat buffer."""
+        return tuple(part for part in self.parts if part.name != STATE)
+
+    @property
+    def state(self) -> Part:
+        return next(part for part in self.parts if part.name == STATE)
+
+    def dumps(self) -> bytes:
+        """JSON that carries its own sha256: that of the same text without it."""
+        document: dict[str, Any] = {
+            "format": FORMAT,
+            "step": self.attempt.step,
+            "generation": self.attempt.generation,
+            "committed_at": self.committed_at,
+            "objects": [{"key": p.name, "size": p.size, "sha256": p.sha256} for p in self.parts],
+        }
+        return _text(document | {"sha256": _digest(_text(document))})
+
+    @classmethod
+    def loads(cls, attempt: Attempt, data: bytes) -> "Commit":
+        """Raises Damaged when a byte was changed, RunError when it is of a newer format."""
+        try:
+            document = json.loads(data)
+            own = document.pop("sha256")
+            if _text(document | {"sha256": own}) != data or _digest(_text(document)) != own:
+                raise ValueError
+        except (ValueError, KeyError, AttributeError, TypeError):
+            raise Damaged(f"{COMMIT} was changed: it does not have its own sha256") from None
+        refuse_newer(document["format"], attempt.key(COMMIT))
+        if (document["step"], document["generation"]) != (attempt.step, attempt.generation):
+            raise Damaged(f"{COMMIT} is of step {document['step']}, generation {document['generation']}")
+        parts = tuple(Part(o["key"], o["size"], o["sha256"]) for o in document["objects"])
+        return cls(attempt, document["committed_at"], parts)
+
+
+def write(
+    fence: Fence,
+    attempt: Attempt,
+    buffer: memoryview,
+    state: bytes,
+    *,
+    piece_bytes: int = PIECE_BYTES,
+    workers: int = 4,
+) -> Commit:
+    """Stores one checkpoint whole, or leaves an attempt that nobody sees.
+
+    `buffer` (bytes) goes up in pieces, in `workers` threads, without being copied; then state.json; then,
+    if no higher token exists, commit.json. When this returns the checkpoint is acknowledged: the token
+    was still the newest *after* the commit, so whoever takes a later one and then lists sees it.
+
+    Raises Superseded, or the store's errors. After an error the attempt may still turn out to be
+    committed (an answer was lost): that is harmless, and the reason not to clean up here.
+
+    A stale writer can pass the check just before another takes the token. Its commit then lands late, at
+    a step that may be higher than the new writer's. It is not acknowledged, but it is whole and it is the
+    same run: rows and draws depend on (seed, step) alone and the identity of a run is fixed, so a restore
+    that prefers the highest step loses nothing and gains steps. One such commit per stale writer is
+    possible, within the store's retry budget for one PUT.
+    """
+    store = fence.store
+
+    def put(named: tuple[str, Buffer]) -> Part:
+        name, data = named
+        digest = _digest(data)
+        store.put(attempt.key(name), data)
+        return Part(name, len(data), digest)
+
+    parts = each(put, _pieces(buffer, piece_bytes), workers)
+    parts.append(put((STATE, state)))
+    commit = Commit(attempt, datetime.now(UTC).isoformat(), tuple(parts))
+    data = commit.dumps()
+    fence.check()
+    try:
+        store.put(attempt.key(COMMIT), data, if_absent=True)
+    except FileExistsError:
+        if store.get(attempt.key(COMMIT)) != data:
+            raise
+    fence.check()
+    return commit
+
+
+def survey(store: Store) -> dict[Attempt, dict[str, int]]:
+    """Every attempt, the highest first, with the sizes of its objects by name; one listing."""
+    found: dict[Attempt, dict[str, int]] = {}
+    for info in store.list(layout.CHECKPOINTS):
+        if parsed := layout.parse_checkpoint_key(info.key):
+            _, attempt, name = parsed
+            found.setdefault(attempt, {})[name] = info.size
+    return dict(sorted(found.items(), reverse=True))
+
+
+_last_uid_ms = 0
+_uid_lock = threading.Lock()
+
+
+def new_uid() -> str:
+    """A name that no other attempt has; later ones of this process sort after earlier ones."""
+    global _last_uid_ms
+    with _uid_lock:
+        _last_uid_ms = max(time.time_ns() // 1_000_000, _last_uid_ms + 1)
+        seconds, ms = divmod(_last_uid_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y%m%dT%H%M%S}{ms:03d}{secrets.token_hex(3)}"
+
+
+def _pieces(buffer: memoryview, piece_bytes: int) -> Iterator[tuple[str, Buffer]]:
+    size = max(piece_bytes, -(-len(buffer) // MAX_PIECES))
+    for number, start in enumerate(range(0, len(buffer), size)):
+        yield layout.piece(number), buffer[start : start + size]
+
+
+def _text(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, indent=1).encode()
+
+
+def _digest(data: Buffer) -> str:
+    return hashlib.sha256(data).hexdigest()

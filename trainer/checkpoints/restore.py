@@ -1,0 +1,162 @@
+"""From the store back to a state: the highest whole checkpoint, every byte checked."""
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from trainer.checkpoints.array_layout import Bytes
+from trainer.checkpoints.commit import Commit, Damaged, Part, survey
+from trainer.checkpoints.parallel import each
+from trainer.checkpoints.state import TrainingState, read_description
+from trainer.errors import Interrupted, RunError
+from trainer.runs.layout import COMMIT, STATE, Attempt
+from trainer.storage.base import Store
+
+log = logging.getLogger(__name__)
+
+ROUNDS = 20
+WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A higher attempt that was not restored, and why."""
+
+    attempt: Attempt
+    reason: str
+
+
+@dataclass
+class Restored(TrainingState):
+    """A state from the store. `attempt` is where it lies, `skipped` what lay above it."""
+
+    attempt: Attempt
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+class Vanished(Exception):
+    """Retention removed the checkpoint while it was read: the listing is out of date."""
+
+
+def restore(store: Store, *, step: int | None = None, workers: int = WORKERS) -> Restored | None:
+    """The highest (step, generation) that is whole, or that of `step`; None where nothing was ever committed.
+
+    Sizes and SHA-256 of every object are checked. What is above it and damaged or unfinished is skipped,
+    with a warning each and in `skipped`. The arrays are writable views of one buffer.
+
+    Raises:
+        RunError: a checkpoint of a newer format; there are commits and none is whole; `step` is not there.
+        TimeoutError, PermissionError: as the store says. They are not damage: falling back on them
+            would give up steps that are there.
+    """
+    warned: set[Attempt] = set()
+    for _ in range(ROUNDS):
+        try:
+            return _restore_listed(store, _wanted(store, step), workers, warned)
+        except Vanished as gone:
+            log.info("the %s was removed while it was read; looking again", gone)
+    raise Interrupted(
+        f"{store.url}: checkpoints were removed {ROUNDS} times while they were read",
+        "Try again, or raise run.checkpoint.keep_last",
+    )
+
+
+def _wanted(store: Store, step: int | None) -> dict[Attempt, dict[str, int]]:
+    listed = survey(store)
+    if step is None:
+        return listed
+    found = {attempt: sizes for attempt, sizes in listed.items() if attempt.step == step and COMMIT in sizes}
+    if not found:
+        there = sorted({attempt.step for attempt, sizes in listed.items() if COMMIT in sizes})
+        raise RunError(
+            f"{store.url} has no checkpoint of step {step}",
+            f"It has those of steps {', '.join(map(str, there))}" if there else "It has none at all",
+        )
+    return found
+
+
+def _restore_listed(
+    store: Store, listed: dict[Attempt, dict[str, int]], workers: int, warned: set[Attempt]
+) -> Restored | None:
+    skipped: list[Skipped] = []
+    committed = 0
+    for attempt, sizes in listed.items():
+        try:
+            if COMMIT not in sizes:
+                raise Damaged(f"no {COMMIT}: it was never finished, or is being removed")
+            committed += 1
+            commit = read_commit(store, attempt)
+            check_sizes(store, commit, commit.parts, sizes)
+            state, buffer = _read(store, commit, workers)
+            layout, step, values = read_description(state, attempt.key(STATE))
+            return Restored(step, layout.views(buffer), values, attempt, skipped)
+        except Damaged as damage:
+            skipped.append(Skipped(attempt, str(damage)))
+            if attempt not in warned:
+                warned.add(attempt)
+                log.warning("skipped the %s: %s", attempt, damage)
+    if committed:
+        raise RunError(
+            f"{store.url}: none of its {committed} committed checkpoints is whole "
+            f"(the newest: {next(s for s in skipped if COMMIT in listed[s.attempt]).reason})",
+            "Restore its objects from a backup or from older versions; to start again, use a new run.url",
+        )
+    return None
+
+
+def read_commit(store: Store, attempt: Attempt) -> Commit:
+    """Raises Damaged, RunError (newer format), or Vanished when it is no longer there."""
+    try:
+        return Commit.loads(attempt, store.get(attempt.key(COMMIT)))
+    except FileNotFoundError:
+        raise Vanished(attempt) from None
+
+
+def check_sizes(store: Store, commit: Commit, parts: Iterable[Part], sizes: dict[str, int]) -> None:
+    """Raises Damaged when one of `parts` is missing or of another size, Vanished when the commit went too.
+
+    A listing is not of one moment, so whatever looks wrong in it is asked for again.
+    """
+    for part in parts:
+        if sizes.get(part.name) == part.size:
+            continue
+        try:
+            size = store.stat(commit.attempt.key(part.name)).size
+        except FileNotFoundError:
+            raise _missing(store, commit, part) from None
+        if size != part.size:
+            raise Damaged(f"{part.name} has {size} bytes, committed were {part.size}")
+
+
+def read_part(store: Store, commit: Commit, part: Part, into: memoryview) -> None:
+    """Reads one object into `into` (its size in bytes). Raises Damaged, Vanished or the store's errors."""
+    try:
+        store.get_range(commit.attempt.key(part.name), 0, part.size, into=into)
+    except FileNotFoundError:
+        raise _missing(store, commit, part) from None
+    except EOFError as short:
+        raise Damaged(str(short)) from None
+    if hashlib.sha256(into).hexdigest() != part.sha256:
+        raise Damaged(f"{part.name} does not have the sha256 that was committed")
+
+
+def _missing(store: Store, commit: Commit, part: Part) -> Exception:
+    try:
+        store.stat(commit.attempt.key(COMMIT))
+    except FileNotFoundError:
+        return Vanished(commit.attempt)
+    return Damaged(f"{part.name} is missing")
+
+
+def _read(store: Store, commit: Commit, workers: int) -> tuple[bytes, Bytes]:
+    buffer: Bytes = np.empty(sum(p.size for p in commit.pieces), np.uint8)
+    state = bytearray(commit.state.size)
+    targets, start = [(commit.state, memoryview(state))], 0
+    for part in commit.pieces:
+        targets.append((part, buffer.data[start : start + part.size]))
+        start += part.size
+    each(lambda target: read_part(store, commit, *target), targets, workers)
+    return bytes(state), buffer

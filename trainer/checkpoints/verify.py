@@ -1,0 +1,63 @@
+"""Every byte of a run's checkpoints read against its checksum."""
+
+import threading
+from dataclasses import dataclass
+
+from trainer.checkpoints.commit import Commit, Damaged, Part, survey
+from trainer.checkpoints.parallel import each
+from trainer.checkpoints.restore import Vanished, check_sizes, read_commit, read_part
+from trainer.errors import RunError
+from trainer.runs.layout import COMMIT, Attempt
+from trainer.storage.base import Store
+
+
+@dataclass(frozen=True)
+class CheckpointReport:
+    """One committed checkpoint; `problems` are lines for a person, none when it is whole."""
+
+    attempt: Attempt
+    problems: tuple[str, ...] = ()
+
+    @property
+    def step(self) -> int:
+        return self.attempt.step
+
+    @property
+    def generation(self) -> int:
+        return self.attempt.generation
+
+
+def verify(store: Store, *, workers: int = 4) -> list[CheckpointReport]:
+    """Reads every byte of every committed checkpoint against its size and sha256, the highest first.
+
+    What is wrong with one is in its `problems`. Raises TimeoutError and PermissionError as the store does.
+    """
+    committed = ((attempt, sizes) for attempt, sizes in survey(store).items() if COMMIT in sizes)
+    found = [_verify(store, attempt, sizes, workers) for attempt, sizes in committed]
+    return [report for report in found if report]
+
+
+def _verify(store: Store, attempt: Attempt, sizes: dict[str, int], workers: int) -> CheckpointReport | None:
+    """One checkpoint, read in `workers` threads; None when it was removed meanwhile."""
+    try:
+        return CheckpointReport(attempt, _problems(store, read_commit(store, attempt), sizes, workers))
+    except (Damaged, RunError) as error:
+        return CheckpointReport(attempt, (str(error),))
+    except Vanished:
+        return None
+
+
+def _problems(store: Store, commit: Commit, sizes: dict[str, int], workers: int) -> tuple[str, ...]:
+    memory = threading.local()
+
+    def problem(part: Part) -> str | None:
+        try:
+            check_sizes(store, commit, [part], sizes)
+            if len(getattr(memory, "buffer", b"")) < part.size:
+                memory.buffer = bytearray(part.size)
+            read_part(store, commit, part, memoryview(memory.buffer)[: part.size])
+        except Damaged as damage:
+            return str(damage)
+        return None
+
+    return tuple(found for found in each(problem, commit.parts, workers) if found)

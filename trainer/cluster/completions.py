@@ -1,0 +1,31 @@
+"""How many pods this pod's Job is to have: that can change while they run, their environment cannot."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Callable[[], int] | None:
+    """A call reads `spec.completions` of the Job TRAINER_JOB in TRAINER_NAMESPACE; None outside of a cluster.
+
+    The pod's ServiceAccount needs `get` on that Job. A call takes a round trip, and raises what the
+    kubernetes client raises.
+    """
+    job, namespace = environment.get("TRAINER_JOB"), environment.get("TRAINER_NAMESPACE")
+    if not job or not namespace or "KUBERNETES_SERVICE_HOST" not in environment:
+        return None
+
+    def wanted() -> int:
+        # Imported in the caller's thread, at its first call: it takes most of a second.
+        from kubernetes import client, config
+
+        configuration = client.Configuration()
+        config.load_incluster_config(client_configuration=configuration)
+        configuration.retries = 1
+        with client.ApiClient(configuration) as api:
+            found = client.BatchV1Api(api).read_namespaced_job(
+                job, namespace, _preload_content=False, _request_timeout=(5, 10)
+            )
+            return int(json.loads(found.data)["spec"]["completions"])
+
+    return wanted

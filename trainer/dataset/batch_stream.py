@@ -1,0 +1,245 @@
+"""Arrays of images -> augmented, standardized, padded batches of tensors (tf.data)."""
+
+import atexit
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.dataset.augmentation import Augmentation
+from trainer.dataset.index import Dataset
+from trainer.dataset.reader import Reader
+from trainer.dataset.standardize import STANDARDIZATIONS, Pixels, Standardize
+
+NO_AUGMENTATION = Augmentation()
+
+_AHEAD = 2
+_PARALLEL = 4
+"""Batches that are prepared at the same time."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What happens to images between the dataset and the network.
+
+    `size` (height, width) to resize to, bilinearly, or None. `mean` and `std` for each channel, in 0..255,
+    are for `feature_wise`. Called with uint8 (n, H, W, C) it gives float32 (n, height, width, C); as in
+    training but without augmentation.
+    """
+
+    standardize: Standardize = "x/127.5-1"
+    augmentation: Augmentation = NO_AUGMENTATION
+    size: tuple[int, int] | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.standardize == "feature_wise" and not (self.mean and self.std):
+            raise ValueError("Expected mean and std for feature_wise, received none")
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        standardize: Standardize,
+        augmentation: Augmentation = NO_AUGMENTATION,
+        image_size: int | tuple[int, int] | None = None,
+    ) -> "Preprocessing":
+        """For the images of a dataset: `feature_wise` takes mean and deviation of its training images."""
+        train = dataset.split("train")
+        size = (image_size, image_size) if isinstance(image_size, int) else image_size
+        if size == dataset.image_shape[:2]:
+            size = None
+        return cls(standardize, augmentation, size, train.mean, train.std)
+
+    def output_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """(H, W, C) of what goes in -> of what comes out."""
+        return (*(self.size or image_shape[:2]), image_shape[2])
+
+    def __call__(self, images: Any, transforms: Any = None) -> tf.Tensor:
+        """`transforms` are float32 (n, 8), of `Augmentation.transforms` for the size that comes out."""
+        images = tf.cast(images, tf.float32)
+        if self.size is not None:
+            # As Pillow resizes: with antialiasing when images get smaller.
+            images = tf.image.resize(images, self.size, antialias=True)
+        if transforms is not None:
+            images = tf.raw_ops.ImageProjectiveTransformV3(
+                images=images,
+                transforms=transforms,
+                output_shape=tf.shape(images)[1:3],
+                fill_value=0.0,
+                interpolation="BILINEAR",
+                fill_mode="NEAREST",
+            )
+        return STANDARDIZATIONS[self.standardize].apply(images, Pixels(self.mean, self.std))
+
+
+class TensorBatch(NamedTuple):
+    """One batch of a stream.
+
+    Attributes:
+        number: in training the step, int64 (); in evaluation the rows, int64 (n,).
+        images: float32 (n, H, W, C), preprocessed.
+        labels: int32 (n,).
+        weights: float32 (n,): 1, or 0 for padding.
+    """
+
+    number: tf.Tensor
+    images: tf.Tensor
+    labels: tf.Tensor
+    weights: tf.Tensor
+
+
+class BatchStream(Iterator[TensorBatch]):
+    """The batches of one rank: owns the reader's iteration, tf.data over it, its error and its end.
+
+    What the reader raised is raised as it was; tf.data, which would wrap it into an error of its own with a
+    traceback in its text, sees an end. Of one reader, one stream at a time. Close a stream that is not read
+    to its end, or use it as a context manager.
+
+    Attributes:
+        pipeline: the tf.data.Dataset that it reads.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        arrays: Callable[[], Iterator[tuple[Any, ...]]],
+        signature: tuple[tf.TensorSpec, ...],
+        finish: Callable[..., tuple[Any, ...]],
+    ) -> None:
+        """
+        Args:
+            reader: closing the stream stops it, whatever it waits for.
+            arrays: makes the iterator over the reader's batches; called in one of tf.data's threads.
+            signature: of the elements of `arrays`.
+            finish: such an element -> the fields of a `TensorBatch`, as a graph.
+        """
+        errors: list[Exception] = []
+
+        def guarded() -> Iterator[tuple[Any, ...]]:
+            try:
+                yield from arrays()
+            except Exception as error:
+                errors.append(error)
+
+        batches = tf.data.Dataset.from_generator(guarded, output_signature=signature)
+        finish = tf.autograph.experimental.do_not_convert(finish)
+        batches = batches.map(finish, num_parallel_calls=_PARALLEL, deterministic=True).prefetch(_AHEAD)
+        # The thread that tunes would hold up the end of an iterator for seconds.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        self._reader = reader
+        self._errors = errors
+        self.pipeline = batches.with_options(options)
+        self._iterator = iter(self.pipeline)
+        _open.add(self)
+
+    def __next__(self) -> TensorBatch:
+        element = next(self._iterator, None)
+        if element is not None:
+            return TensorBatch(*element)
+        if self._errors:
+            raise self._errors.pop()
+        raise StopIteration
+
+    def close(self) -> None:
+        """Ends the reader and tf.data. Nothing comes afterwards."""
+        if self._iterator is _ENDED:
+            return
+        iterator, self._iterator = self._iterator, _ENDED
+        # Read to its end, so that none of tf.data's threads is in our Python when the iterator is deleted.
+        while True:
+            self._reader.stop()
+            if next(iterator, None) is None:
+                return
+
+    def __enter__(self) -> "BatchStream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_ENDED: Iterator[Any] = iter(())
+_open: weakref.WeakSet[BatchStream] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    # tf.data calls the reader's Python from threads of its own. Once the interpreter takes itself apart
+    # these wait for ever, and an iterator that is then deleted waits for them.
+    for stream in tuple(_open):
+        stream.close()
+
+
+def training_stream(
+    reader: Reader,
+    preprocessing: Preprocessing,
+    seed: int,
+    start_step: int,
+    steps_per_epoch: int,
+    pad_to: int,
+) -> BatchStream:
+    """A rank's batches from `start_step` on, without end.
+
+    Each of `pad_to` rows: a rank with fewer repeats its own in turn, with weight 0.
+    """
+    height, width, channels = preprocessing.output_shape(reader.dataset.image_shape)
+    count = reader.batch_rows
+    augmentation = preprocessing.augmentation
+
+    def arrays() -> Iterator[tuple[Any, ...]]:
+        for step, rows, images, labels in reader.batches(start_step):
+            epoch = step // steps_per_epoch
+            yield step, images, labels, augmentation.transforms(seed, epoch, rows, height, width)
+
+    def finish(step: Any, images: Any, labels: Any, transforms: Any) -> tuple[Any, ...]:
+        images = preprocessing(images, transforms if augmentation.active else None)
+        if pad_to != count:
+            places = np.arange(pad_to) % count
+            images, labels = tf.gather(images, places), tf.gather(labels, places)
+        weights = (np.arange(pad_to) < count).astype(np.float32)
+        return step, tf.ensure_shape(images, (pad_to, height, width, channels)), labels, tf.constant(weights)
+
+    signature = (
+        tf.TensorSpec((), tf.int64),
+        tf.TensorSpec((count, *reader.dataset.image_shape), tf.uint8),
+        tf.TensorSpec((count,), tf.int32),
+        tf.TensorSpec((count, 8), tf.float32),
+    )
+    return BatchStream(reader, arrays, signature, finish)
+
+
+def evaluation_stream(
+    reader: Reader, rows: range, batch_size: int, preprocessing: Preprocessing
+) -> BatchStream:
+    """Every row of `rows` once, in order, without augmentation.
+
+    Each of `batch_size` rows: the last batch repeats its own, with weight 0.
+    """
+    shape = preprocessing.output_shape(reader.dataset.image_shape)
+
+    def arrays() -> Iterator[tuple[Any, ...]]:
+        for batch in reader.batches_of(rows, batch_size):
+            count = len(batch.rows)
+            weights = (np.arange(batch_size) < count).astype(np.float32)
+            if count == batch_size:
+                yield batch.rows, batch.images, batch.labels, weights
+            else:
+                places = np.arange(batch_size) % count
+                yield batch.rows[places], batch.images[places], batch.labels[places], weights
+
+    def finish(rows: Any, images: Any, labels: Any, weights: Any) -> tuple[Any, ...]:
+        return rows, tf.ensure_shape(preprocessing(images), (batch_size, *shape)), labels, weights
+
+    signature = (
+        tf.TensorSpec((batch_size,), tf.int64),
+        tf.TensorSpec((batch_size, *reader.dataset.image_shape), tf.uint8),
+        tf.TensorSpec((batch_size,), tf.int32),
+        tf.TensorSpec((batch_size,), tf.float32),
+    )
+    return BatchStream(reader, arrays, signature, finish)

@@ -1,0 +1,57 @@
+"""The standardizations of images by name, each as a TensorFlow function and as the same in Python."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import tensorflow as tf
+
+Standardize = Literal["none", "x/255", "x/127.5-1", "per_image", "feature_wise", "caffe", "torch"]
+
+
+class Pixels(NamedTuple):
+    """Mean and standard deviation of the training images for each channel, in 0..255."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Standardization:
+    """
+    Attributes:
+        apply: images float32 (n, H, W, C) in 0..255 -> float32 of the same shape.
+        python: the same as an expression of Python, of a float32 tensor `image` (H, W, C).
+    """
+
+    apply: Callable[[tf.Tensor, Pixels], tf.Tensor]
+    python: Callable[[Pixels], str]
+
+
+# As keras.applications.imagenet_utils.preprocess_input.
+_CAFFE_MEAN_BGR = [103.939, 116.779, 123.68]
+_TORCH_MEAN = [0.485, 0.456, 0.406]
+_TORCH_STD = [0.229, 0.224, 0.225]
+_LEAST_STD = 1e-6
+
+STANDARDIZATIONS: dict[str, Standardization] = {
+    "none": Standardization(lambda x, _: x, lambda _: "image"),
+    "x/255": Standardization(lambda x, _: x / 255.0, lambda _: "image / 255"),
+    "x/127.5-1": Standardization(lambda x, _: x / 127.5 - 1.0, lambda _: "image / 127.5 - 1"),
+    "per_image": Standardization(
+        lambda x, _: tf.image.per_image_standardization(x),
+        lambda _: "tf.image.per_image_standardization(image)",
+    ),
+    "feature_wise": Standardization(
+        lambda x, p: (x - tf.constant(p.mean)) / (tf.constant(p.std) + _LEAST_STD),
+        lambda p: f"(image - {list(p.mean)}) / {[s + _LEAST_STD for s in p.std]}",
+    ),
+    "caffe": Standardization(
+        lambda x, _: tf.reverse(x, [-1]) - tf.constant(_CAFFE_MEAN_BGR),
+        lambda _: f"image[..., ::-1] - {_CAFFE_MEAN_BGR}",
+    ),
+    "torch": Standardization(
+        lambda x, _: (x / 255.0 - tf.constant(_TORCH_MEAN)) / tf.constant(_TORCH_STD),
+        lambda _: f"(image / 255 - {_TORCH_MEAN}) / {_TORCH_STD}",
+    ),
+}

@@ -1,0 +1,149 @@
+"""The coordinator of a gang: takes the supervisors' reports, decides, and runs each generation's rendezvous.
+
+It stores nothing: a new one learns from the first round of reports who is there. `Coordinator` is what a
+supervisor calls in its own process; `serve` answers those of the other pods over HTTP.
+"""
+
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+
+from trainer.gang import decisions
+from trainer.gang.http import HttpServer, Request, Response
+from trainer.gang.rendezvous import Rendezvous
+
+log = logging.getLogger("trainer.coordinator")
+
+REPORT = "/report"
+"""Where a supervisor POSTs its report."""
+
+_LOG_AFTER = 2.0
+_LOG_AGAIN = 30.0
+_KEEP_ALIVE = 30.0
+
+
+class Coordinator:
+    """`wanted`: how many pods the gang is to have, read at every report (it must not wait for anything).
+
+    `host`: where the rendezvous of each generation listens.
+    """
+
+    def __init__(self, wanted: Callable[[], int], *, host: str = "127.0.0.1") -> None:
+        self._wanted = wanted
+        self._host = host
+        self._lock = threading.Lock()
+        self._gang = decisions.Gang()
+        self._rendezvous: Rendezvous | None = None
+        self._told: set[str] = set()
+        self._named: set[int] = set()
+        self._complete = time.monotonic()
+        self._logged = 0.0
+
+    def report(self, member: decisions.Member) -> tuple[decisions.Answer, int]:
+        """A member's report -> what it is to do, and the port of the rendezvous (0 without one)."""
+        now = time.monotonic()
+        with self._lock:
+            before = self._gang
+            recorded = decisions.record(before, member, now=now)
+            self._gang = decisions.review(
+                recorded, now=now, wanted=self._wanted(), token=secrets.token_hex(4)
+            )
+            self._follow(before, self._gang, now)
+            answer = decisions.answer(self._gang, member)
+            if isinstance(answer, decisions.ExitPod):
+                self._told.add(member.uid)
+            return answer, self._rendezvous.port if self._rendezvous else 0
+
+    def wait_until_told(self, timeout: float) -> bool:
+        """Wait until every member that is there knows that it is to exit; False if that took too long."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            with self._lock:
+                if decisions.present(self._gang, now=time.monotonic()) <= self._told:
+                    return True
+            time.sleep(0.05)
+        return False
+
+    def close(self) -> None:
+        with self._lock:
+            if self._rendezvous:
+                self._rendezvous.close()
+                self._rendezvous = None
+
+    def _follow(self, before: decisions.Gang, after: decisions.Gang, now: float) -> None:
+        generation = after.generation
+        if generation and generation is not before.generation:
+            # A fresh server: on a used one a rank of an older generation was once joined with new ones.
+            if self._rendezvous:
+                self._rendezvous.close()
+            self._rendezvous = Rendezvous(self._host)
+            if len(generation.seats) > 1:
+                pods, ranks = len(generation.seats), generation.size
+                log.info("generation %d: %d ranks on %d pods", generation.number, ranks, pods)
+        wanted = self._wanted()
+        if wanted == 1 and not (generation and len(generation.seats) > 1):
+            return
+        reason = before.ending.reason if before.ending else ""
+        if after.ending and generation and after.ending.reason != reason:
+            log.info("generation %d ends: %s", generation.number, after.ending.reason)
+        forming = after.end is None and (generation is None or after.ending)
+        self._log_missing(decisions.missing(after, now=now, wanted=wanted) if forming else {}, now)
+
+    def _log_missing(self, missing: dict[int, str], now: float) -> None:
+        """Name the pods that are waited for: after a while, when they change, and again now and then."""
+        if not missing:
+            self._complete, self._named = now, set()
+        elif now - self._complete > _LOG_AFTER and (
+            missing.keys() != self._named or now - self._logged > _LOG_AGAIN
+        ):
+            self._named, self._logged = set(missing), now
+            log.info(
+                "waiting for %s", "; ".join(f"pod {index}, which {why}" for index, why in missing.items())
+            )
+
+
+def serve(coordinator: Coordinator, host: str, port: int) -> HttpServer:
+    """Answer members at `host`:`port` (0: a free one) until the server is closed. Raises OSError."""
+
+    def handle(request: Request) -> Response:
+        if (request.method, request.path) != ("POST", REPORT):
+            return Response(404)
+        try:
+            member = decode_member(request.body)
+        except (ValueError, TypeError, KeyError):
+            return Response(400)
+        return Response(200, encode_answer(*coordinator.report(member)))
+
+    # Members keep their connection: it saves a name look-up and a handshake four times a second.
+    return HttpServer(handle, host, port, name="coordinator", keep_alive=True, timeout=_KEEP_ALIVE)
+
+
+def encode_member(member: decisions.Member) -> bytes:
+    return json.dumps(asdict(member)).encode()
+
+
+def decode_member(data: bytes) -> decisions.Member:
+    """Raises ValueError, TypeError or KeyError for anything else than `encode_member` makes."""
+    values = json.loads(data)
+    return decisions.Member(**{**values, "state": decisions.MemberState(values["state"])})
+
+
+def encode_answer(answer: decisions.Answer, port: int) -> bytes:
+    return json.dumps({"kind": type(answer).__name__, "port": port, **asdict(answer)}).encode()
+
+
+def decode_answer(data: bytes) -> tuple[decisions.Answer, int]:
+    """Raises ValueError, TypeError or KeyError for anything else than `encode_answer` makes."""
+    values = json.loads(data)
+    kind, port = values.pop("kind"), int(values.pop("port"))
+    if kind == decisions.RunRanks.__name__:
+        generation = values["generation"]
+        seats = tuple(decisions.Seat(**seat) for seat in generation["seats"])
+        return decisions.RunRanks(decisions.Generation(generation["id"], generation["number"], seats)), port
+    if kind == decisions.ExitPod.__name__:
+        return decisions.ExitPod(**values), port
+    return decisions.StopRanks(**values), port

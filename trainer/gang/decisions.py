@@ -1,0 +1,264 @@
+"""Which ranks train together: pure functions of what the supervisors reported, and when.
+
+Each pod's supervisor reports its state about four times a second; the coordinator records it (`record`),
+decides (`review`) and answers (`answer`). A generation is one set of rank processes that exchange with each
+other; it ends as a whole, and the next one forms when every pod that is wanted is idle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Literal
+
+from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID
+
+SILENT_AFTER = 6.0
+"""Seconds without a report after which a member counts as lost."""
+FRESH = 1.0
+"""A generation forms of members that reported within this many seconds: none may have gone meanwhile."""
+
+How = Literal["soft", "hard"]
+"""soft: stop at an agreed step and save; hard: the exchange is broken, stop at once."""
+
+
+class MemberState(StrEnum):
+    IDLE = "idle"
+    """Ready to start its ranks."""
+    RUNNING = "running"
+    RESTING = "resting"
+    """Its ranks failed; it waits a little before it starts them again."""
+    DONE = "done"
+    """Its ranks all exited 0; it waits to hear that the others' did."""
+    LEAVING = "leaving"
+    """Its ranks are gone and it goes too."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """What a pod's supervisor reports.
+
+    Attributes:
+        index: the pod's number.
+        uid: random for each start of the supervisor.
+        ranks: how many ranks it starts.
+        generation: the id of the last generation it ran, "" before the first; only compared for equality.
+        number: that generation's number, for the log.
+        exit_code: how its ranks ended in that generation, None while they run.
+        heard: when it was last heard, in seconds of the coordinator's clock.
+    """
+
+    index: int
+    uid: str
+    state: MemberState
+    ranks: int
+    generation: str = ""
+    number: int = 0
+    exit_code: int | None = None
+    heard: float = field(default=0.0, compare=False)
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A member's place in a generation."""
+
+    index: int
+    uid: str
+    ranks: int
+
+
+@dataclass(frozen=True)
+class Generation:
+    """`seats` in the order of their pods' numbers."""
+
+    id: str
+    number: int
+    seats: tuple[Seat, ...]
+
+    @property
+    def size(self) -> int:
+        return sum(seat.ranks for seat in self.seats)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a generation stops; `gone`: the pods whose part in it is over, of whom nothing more is news."""
+
+    how: How
+    reason: str
+    gone: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Gang:
+    """What the coordinator knows.
+
+    Attributes:
+        generation: the newest one, None before the first.
+        ending: set once that generation has to end.
+        retired: the uids of supervisors that a newer one has replaced.
+        end: the code that everybody exits with, once it is certain.
+    """
+
+    members: Mapping[int, Member] = field(default_factory=dict)
+    generation: Generation | None = None
+    ending: Ending | None = None
+    retired: frozenset[str] = frozenset()
+    end: int | None = None
+
+
+@dataclass(frozen=True)
+class RunRanks:
+    """Start the ranks of `generation`, or let them run."""
+
+    generation: Generation
+
+
+@dataclass(frozen=True)
+class StopRanks:
+    """Stop the ranks, in this way, and report idle."""
+
+    how: How
+    reason: str
+
+
+@dataclass(frozen=True)
+class ExitPod:
+    """Exit with this code, as every pod does."""
+
+    exit_code: int
+
+
+Answer = RunRanks | StopRanks | ExitPod
+
+
+def record(gang: Gang, member: Member, *, now: float) -> Gang:
+    """Take a member's report in; a retired supervisor's is ignored: it may outlive its replacement."""
+    if member.uid in gang.retired:
+        return gang
+    before = gang.members.get(member.index)
+    retired = gang.retired | {before.uid} if before and before.uid != member.uid else gang.retired
+    return replace(gang, members={**gang.members, member.index: replace(member, heard=now)}, retired=retired)
+
+
+def review(gang: Gang, *, now: float, wanted: int, token: str) -> Gang:
+    """Ends the generation that has to end, and forms the next one when all `wanted` pods are idle.
+
+    Args:
+        now: seconds, on the clock of `Member.heard`.
+        wanted: how many pods the gang is to have.
+        token: a random string for the next generation's id.
+    """
+    if gang.end is None:
+        gang = replace(gang, end=_end(gang))
+    if gang.end is not None:
+        return gang
+    if gang.generation:
+        gang = replace(gang, ending=_ending(gang, gang.generation, now, wanted))
+    if (gang.generation is None or gang.ending) and not missing(gang, now=now, wanted=wanted):
+        members = [gang.members[index] for index in range(wanted)]
+        last = gang.generation.number if gang.generation else 0
+        number = 1 + max(last, *(member.number for member in gang.members.values()))
+        seats = tuple(Seat(member.index, member.uid, member.ranks) for member in members)
+        return replace(gang, generation=Generation(f"{number}-{token}", number, seats), ending=None)
+    return gang
+
+
+def answer(gang: Gang, member: Member) -> Answer:
+    """What a member that has just reported is to do."""
+    if gang.end is not None:
+        return ExitPod(gang.end)
+    if member.uid in gang.retired:
+        return StopRanks("hard", f"another supervisor has taken over pod {member.index}")
+    generation = gang.generation
+    if generation is None:
+        return StopRanks("hard", "a new generation is forming")
+    if gang.ending:
+        return StopRanks(gang.ending.how, gang.ending.reason)
+    if Seat(member.index, member.uid, member.ranks) not in generation.seats:
+        return StopRanks("hard", f"generation {generation.number} runs without pod {member.index}")
+    if member.state in (MemberState.RUNNING, MemberState.DONE) and member.generation != generation.id:
+        return StopRanks("hard", f"generation {generation.number} has begun")
+    return RunRanks(generation)
+
+
+def present(gang: Gang, *, now: float) -> set[str]:
+    """The uids of the members that are there and do not leave."""
+    return {
+        member.uid
+        for member in gang.members.values()
+        if member.state is not MemberState.LEAVING and now - member.heard <= SILENT_AFTER
+    }
+
+
+def missing(gang: Gang, *, now: float, wanted: int) -> dict[int, str]:
+    """Which pods a generation of `wanted` pods still waits for, and what is known of each."""
+    reasons = {}
+    for index in range(wanted):
+        member = gang.members.get(index)
+        if member is None:
+            reasons[index] = "has not reported yet"
+        elif now - member.heard > FRESH:
+            reasons[index] = f"last reported {now - member.heard:.0f} s ago"
+        elif member.state is not MemberState.IDLE:
+            reasons[index] = {
+                MemberState.RUNNING: "is still stopping its ranks",
+                MemberState.RESTING: "waits before it starts its failed ranks again",
+                MemberState.DONE: "has finished",
+                MemberState.LEAVING: "has left",
+            }[member.state]
+    return reasons
+
+
+def _end(gang: Gang) -> int | None:
+    """EXIT_INVALID once one reported it, EXIT_FINISHED when all are done; else None."""
+    if any(member.exit_code == EXIT_INVALID for member in gang.members.values()):
+        return EXIT_INVALID
+    generation = gang.generation
+    if generation is None or gang.ending:
+        return None
+    done = all(
+        (member := gang.members.get(seat.index)) is not None
+        and member.uid == seat.uid
+        and member.state in (MemberState.DONE, MemberState.LEAVING)
+        and member.exit_code == EXIT_FINISHED
+        and member.generation == generation.id
+        for seat in generation.seats
+    )
+    return EXIT_FINISHED if done else None
+
+
+def _ending(gang: Gang, generation: Generation, now: float, wanted: int) -> Ending | None:
+    """The ending so far, made harder by what has happened since."""
+    ending = gang.ending
+    for seat in generation.seats:
+        if ending and seat.index in ending.gone:
+            continue
+        loss = _loss(generation, seat, gang.members[seat.index], now)
+        if loss:
+            how, reason = loss
+            gone = (ending.gone if ending else frozenset()) | {seat.index}
+            leaves = gang.members[seat.index].state is MemberState.LEAVING
+            if ending is None or how == "hard" or (leaves and ending.how == "soft"):
+                ending = Ending(how, reason, gone)
+            else:
+                ending = replace(ending, gone=gone)
+    if not ending and wanted != len(generation.seats):
+        pods = "1 pod" if wanted == 1 else f"{wanted} pods"
+        ending = Ending("soft", f"{pods} wanted instead of {len(generation.seats)}")
+    return ending
+
+
+def _loss(generation: Generation, seat: Seat, member: Member, now: float) -> tuple[How, str] | None:
+    pod = f"pod {seat.index}"
+    if member.uid != seat.uid:
+        return "hard", f"{pod} was restarted"
+    over = member.generation == generation.id and member.state in (MemberState.IDLE, MemberState.RESTING)
+    if over or member.state is MemberState.LEAVING:
+        # Its ranks stopped at a step that all agreed on: those of other pods may still be saving.
+        agreed = member.generation == generation.id and member.exit_code in (EXIT_INTERRUPTED, EXIT_FINISHED)
+        how: How = "soft" if agreed else "hard"
+        if member.state is MemberState.LEAVING:
+            return how, f"{pod} is leaving"
+        return how, f"{pod} has stopped its ranks" if how == "soft" else f"{pod} has lost its ranks"
+    if now - member.heard > SILENT_AFTER:
+        return "hard", f"{pod} has been silent for {SILENT_AFTER:.0f} s"
+    return None

@@ -1,0 +1,122 @@
+"""A small HTTP server for a few known peers: bounded in the size of a request and in time."""
+
+import socketserver
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+TEXT = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Request:
+    """`path` is without its query."""
+
+    method: str
+    path: str
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class Response:
+    """`on_sent` is called once the answer is written."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = TEXT
+    on_sent: Callable[[], None] | None = None
+
+
+class HttpServer:
+    """Answers requests in threads, from the start to `close`. Use it as a context manager, or close it.
+
+    Attributes:
+        port: the port it listens on.
+    """
+
+    def __init__(
+        self,
+        handle: Callable[[Request], Response],
+        host: str,
+        port: int,
+        *,
+        name: str,
+        keep_alive: bool = False,
+        timeout: float = 10.0,
+        max_body: int = 64 * 1024,
+    ) -> None:
+        """
+        Args:
+            handle: called for each request, in the request's own thread.
+            host: the address to listen on, "" for all.
+            port: 0 for a free one.
+            name: of the thread.
+            keep_alive: whether a client may send several requests over one connection.
+            timeout: seconds that a connection may be silent.
+            max_body: bytes; a longer body is refused with 413.
+
+        Raises:
+            OSError: the port is taken, or may not be used.
+        """
+        self._server = _Server((host, port), _handler(handle, keep_alive, timeout, max_body))
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), name=name, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def __enter__(self) -> "HttpServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # All ranks of a gang connect at the same moment.
+    request_queue_size = 1024
+
+    def server_bind(self) -> None:
+        # HTTPServer's own looks up the host's name, which takes seconds where there is no DNS.
+        socketserver.TCPServer.server_bind(self)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up needs no report."""
+
+
+def _handler(
+    handle: Callable[[Request], Response], keep_alive: bool, seconds: float, max_body: int
+) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1" if keep_alive else "HTTP/1.0"
+        timeout = seconds
+
+        def do_GET(self) -> None:
+            length = self.headers.get("Content-Length") or "0"
+            if not length.isdecimal() or int(length) > max_body:
+                # What follows of the body is not read, so the connection is of no use any more.
+                self.close_connection = True
+                self._send(Response(413, f"expected a body of at most {max_body} bytes\n".encode()))
+                return
+            body = self.rfile.read(int(length))
+            self._send(handle(Request(self.command, self.path.partition("?")[0], body)))
+
+        do_POST = do_PUT = do_DELETE = do_GET
+
+        def _send(self, response: Response) -> None:
+            self.send_response(response.status)
+            self.send_header("Content-Type", response.content_type)
+            self.send_header("Content-Length", str(len(response.body)))
+            self.end_headers()
+            self.wfile.write(response.body)
+            if response.on_sent:
+                response.on_sent()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing: what matters is in our own log."""
+
+    return Handler

@@ -1,0 +1,150 @@
+"""A supervisor's line to its coordinator: in its own process, or over the network to pod 0."""
+
+import http.client
+import logging
+import socket
+import threading
+import time
+from typing import Protocol
+
+from trainer.gang.coordinator import REPORT, Coordinator, decode_answer, encode_member
+from trainer.gang.decisions import Answer, Member
+
+log = logging.getLogger("trainer.line")
+
+POLL = 0.25
+"""Seconds between two reports to the coordinator."""
+_TIMEOUT = 2.0
+_LOG_AGAIN = 30.0
+
+
+class Line(Protocol):
+    """`address` and `port`: where the rendezvous of the generation that was last given out is reached."""
+
+    address: str
+    port: int
+
+    def report(self, member: Member) -> Answer | None:
+        """Report the present state -> the answer to just that, None while there is none. Does not wait."""
+        ...
+
+    def report_leaving(self, member: Member, timeout: float) -> None:
+        """The last report; tried for `timeout` seconds."""
+        ...
+
+    def silent_for(self) -> float:
+        """Seconds since the coordinator was last heard."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Direct:
+    """To the coordinator in this process."""
+
+    address = "127.0.0.1"
+    port = 0
+
+    def __init__(self, coordinator: Coordinator) -> None:
+        self._coordinator = coordinator
+
+    def report(self, member: Member) -> Answer | None:
+        answer, self.port = self._coordinator.report(member)
+        return answer
+
+    def report_leaving(self, member: Member, timeout: float) -> None:
+        self._coordinator.report(member)
+
+    def silent_for(self) -> float:
+        return 0.0
+
+    def close(self) -> None:
+        pass
+
+
+class Remote:
+    """To pod 0, in a thread. A replaced pod has another address: each new connection looks its name up."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        self.address = ""
+        self.port = 0
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closed = False
+        self._member: Member | None = None
+        self._answered: tuple[Member, Answer] | None = None
+        self._connection: http.client.HTTPConnection | None = None
+        self._heard = time.monotonic()
+        self._trouble = ""
+        self._logged = 0.0
+        threading.Thread(target=self._poll, name="line", daemon=True).start()
+
+    def report(self, member: Member) -> Answer | None:
+        with self._lock:
+            if member != self._member:
+                self._member = member
+                self._wake.set()
+            # The answer to an older report may be out of date, such as to run a generation that has ended.
+            if self._answered and self._answered[0] == member:
+                return self._answered[1]
+            return None
+
+    def report_leaving(self, member: Member, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while self.report(member) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def silent_for(self) -> float:
+        return time.monotonic() - self._heard
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake.set()
+
+    def _poll(self) -> None:
+        while not self._closed:
+            with self._lock:
+                member = self._member
+                self._wake.clear()
+            if member:
+                try:
+                    answer, port = self._ask(member)
+                except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError) as error:
+                    self._disconnect()
+                    self._log_trouble(error)
+                else:
+                    with self._lock:
+                        self._answered, self.port = (member, answer), port
+                        self._heard = time.monotonic()
+                    if self._trouble:
+                        log.info("pod 0 answers again, at %s", self.address)
+                        self._trouble = ""
+            self._wake.wait(POLL)
+        self._disconnect()
+
+    def _ask(self, member: Member) -> tuple[Answer, int]:
+        connection = self._connection
+        if connection is None:
+            address = socket.getaddrinfo(self._host, self._port, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
+            connection = http.client.HTTPConnection(str(address), self._port, timeout=_TIMEOUT)
+            connection.connect()
+            self._connection, self.address = connection, str(address)
+        connection.request("POST", REPORT, encode_member(member))
+        response = connection.getresponse()
+        body = response.read()
+        if response.status != 200:
+            raise ConnectionError(f"status {response.status}")
+        return decode_answer(body)
+
+    def _disconnect(self) -> None:
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    def _log_trouble(self, error: Exception) -> None:
+        trouble = f"{self._host}:{self._port}: {error}"
+        now = time.monotonic()
+        if self.silent_for() > 1.0 and (trouble != self._trouble or now - self._logged > _LOG_AGAIN):
+            log.info("waiting for pod 0 at %s", trouble)
+            self._trouble, self._logged = trouble, now

@@ -1,0 +1,93 @@
+"""Which pod this is, how many there are, and whether they reach each other."""
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from trainer.errors import ConfigError
+
+PORT = 29400
+"""Where pod 0's coordinator listens, unless the environment says otherwise."""
+
+
+@dataclass(frozen=True)
+class Pods:
+    """This pod among several.
+
+    Attributes:
+        index: this pod's number; pod 0 coordinates.
+        count: how many pods the gang is to have, as known at the start.
+        coordinator: pod 0's name or IPv4 address, the same in every pod.
+        port: where pod 0's coordinator listens.
+        wanted: reads how many pods the gang is to have now; pod 0 calls it every few seconds, in a thread.
+    """
+
+    index: int
+    count: int
+    coordinator: str
+    port: int = PORT
+    wanted: Callable[[], int] | None = None
+
+
+def from_environment(
+    environment: Mapping[str, str] = os.environ, *, wanted: Callable[[], int] | None = None
+) -> Pods | None:
+    """TRAINER_POD_INDEX, TRAINER_PODS and TRAINER_COORDINATOR (`host` or `host:port`); None without the last.
+
+    Raises ConfigError for a number that is none.
+    """
+    coordinator = environment.get("TRAINER_COORDINATOR")
+    if not coordinator:
+        return None
+    host, _, port = coordinator.partition(":")
+    return Pods(
+        index=_number(environment, "TRAINER_POD_INDEX", 0),
+        count=_number(environment, "TRAINER_PODS", 1),
+        coordinator=host,
+        port=_number({"TRAINER_COORDINATOR": port}, "TRAINER_COORDINATOR", 1) if port else PORT,
+        wanted=wanted,
+    )
+
+
+def check_own_name(coordinator: str | None) -> None:
+    """Check what Horovod asks of a host: its own name resolves, to an address that the other pods reach.
+
+    Horovod 0.28.1 binds there, whatever HOROVOD_GLOO_IFACE says (`gloo_context.cc`, InitializeForProcessSet),
+    and aborts the process where it cannot.
+
+    Args:
+        coordinator: pod 0's name or address, None on one machine.
+
+    Raises:
+        ConfigError: it does not resolve, or to a loopback address while the coordinator is elsewhere.
+    """
+    name = socket.gethostname()
+    address = _resolve(name)
+    if address is None:
+        raise ConfigError(
+            f"this host's own name {name!r} does not resolve, which Horovod needs", "Add it to /etc/hosts"
+        )
+    if coordinator and _is_loopback(address) and not _is_loopback(_resolve(coordinator) or ""):
+        raise ConfigError(
+            f"this host's own name {name!r} resolves to {address}, where other pods do not reach it",
+            "Let it resolve to the pod's address, in /etc/hosts",
+        )
+
+
+def _number(environment: Mapping[str, str], name: str, least: int) -> int:
+    text = environment.get(name, "")
+    if not text.isdecimal() or int(text) < least:
+        raise ConfigError(f"{name}: expected a whole number from {least}, received {text!r}")
+    return int(text)
+
+
+def _resolve(name: str) -> str | None:
+    try:
+        return str(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)[0][4][0])
+    except OSError:
+        return None
+
+
+def _is_loopback(address: str) -> bool:
+    return address.startswith("127.") or address == "::1"

@@ -1,0 +1,43 @@
+"""A remote value for a caller that must not wait."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+log = logging.getLogger("trainer.supervisor")
+
+T = TypeVar("T")
+
+
+class Polled(Generic[T]):
+    """A call returns the last value at once; when that is `every` seconds old a thread `read`s it again.
+
+    While `read` fails the last value stays; `what` names it in the log.
+    """
+
+    def __init__(self, read: Callable[[], T], first: T, *, every: float, what: str) -> None:
+        self._read, self._every, self._what = read, every, what
+        self._value = first
+        self._asked = float("-inf")
+        self._thread: threading.Thread | None = None
+        self._trouble = ""
+
+    def __call__(self) -> T:
+        now = time.monotonic()
+        if now - self._asked >= self._every and not (self._thread and self._thread.is_alive()):
+            self._asked = now
+            self._thread = threading.Thread(target=self._refresh, name=self._what, daemon=True)
+            self._thread.start()
+        return self._value
+
+    def _refresh(self) -> None:
+        try:
+            self._value = self._read()
+            self._trouble = ""
+        except Exception as error:
+            trouble = f"{type(error).__name__}: {error}"
+            if trouble != self._trouble:
+                log.warning("cannot read %s (%s); it stays %s", self._what, trouble, self._value)
+            self._trouble = trouble

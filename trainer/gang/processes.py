@@ -1,0 +1,202 @@
+"""The rank processes of one pod and one generation: start, watch, stop."""
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from trainer.distribution.environment import STATUS_FD
+from trainer.distribution.rank_status import RankStatus, StatusChannel
+
+_KEPT = 64 * 1024
+
+# Runs in the rank's process before its command. The kernel then kills the rank when the thread that started
+# it ends; a supervisor that died in between is noticed by the changed parent.
+_LEASH = """
+import ctypes, os, sys
+ctypes.CDLL(None, use_errno=True).prctl(1, 9, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    os._exit(137)
+try:
+    os.execvp(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit(f"cannot start {sys.argv[2]}: {error.strerror}")
+"""
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a rank ended. `code`: negative for a signal; `asked`: it had been told to stop."""
+
+    rank: int
+    code: int
+    asked: bool
+
+    def __str__(self) -> str:
+        if self.code >= 0:
+            return f"rank {self.rank} exited with code {self.code}"
+        return f"rank {self.rank} was killed by {signal.Signals(-self.code).name}"
+
+
+class Rank:
+    """One process. The chief (rank 0) writes to our stdout and stderr; the others' last output is kept."""
+
+    def __init__(self, number: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.number = number
+        self.status = StatusChannel()
+        self._output = bytearray()
+        chief = number == 0
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *command],
+            env={**environment, STATUS_FD: str(self.status.fd)},
+            pass_fds=[self.status.fd],
+            stdin=subprocess.DEVNULL,
+            stdout=None if chief else subprocess.PIPE,
+            stderr=None if chief else subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.pipe: IO[bytes] | None = self._process.stdout
+        if self.pipe:
+            os.set_blocking(self.pipe.fileno(), False)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Its exit code once it has ended; then nothing that it started is left either."""
+        if self._process.returncode is None:
+            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                return None
+            # Before it is reaped its number still belongs to its group, and to nobody else's.
+            self._kill_group()
+        return self._process.poll()
+
+    def read(self) -> bool:
+        """Take in what it wrote; False at the end."""
+        assert self.pipe
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self.pipe.fileno(), _KEPT):
+                self._output += data
+                del self._output[:-_KEPT]
+            return False
+        return True
+
+    def last_output(self) -> bytes:
+        return bytes(self._output)
+
+    def tail(self, lines: int) -> list[str]:
+        return self._output.decode(errors="replace").splitlines()[-lines:]
+
+    def signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """The rank, and what it may have started."""
+        if self._process.returncode is None:
+            self._kill_group()
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        self.kill()
+        self._process.wait()
+        self.status.close()
+        if self.pipe:
+            self.pipe.close()
+
+
+class Ranks:
+    """All ranks of one pod in one generation.
+
+    To be used in a thread that lives as long as the supervisor: ranks die with the thread that started them.
+    """
+
+    def __init__(self, command: Sequence[str], environments: Mapping[int, Mapping[str, str]]) -> None:
+        """`environments`: rank -> its whole environment."""
+        self.exits: list[Exit] = []
+        self._asked = False
+        self._selector = selectors.DefaultSelector()
+        self._all: dict[int, Rank] = {}
+        self._alive: dict[int, Rank] = {}
+        try:
+            for number, environment in environments.items():
+                rank = self._all[number] = self._alive[number] = Rank(number, command, environment)
+                if rank.pipe:
+                    self._selector.register(rank.pipe, selectors.EVENT_READ, rank)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._alive)
+
+    @property
+    def pids(self) -> dict[int, int]:
+        """Rank -> process id, of those that live."""
+        return {number: rank.pid for number, rank in self._alive.items()}
+
+    def statuses(self) -> dict[int, RankStatus]:
+        return {number: rank.status.read() for number, rank in self._all.items()}
+
+    def watch(self) -> None:
+        """Take in what the ranks wrote and which of them ended. Does not wait."""
+        for key, _ in self._selector.select(0):
+            if not key.data.read():
+                self._selector.unregister(key.fileobj)
+        for number, rank in list(self._alive.items()):
+            code = rank.poll()
+            if code is not None:
+                del self._alive[number]
+                self.exits.append(Exit(number, code, self._asked))
+
+    def terminate(self) -> None:
+        """SIGTERM, once: they stop at a step that all agree on, save and exit."""
+        if not self._asked:
+            self._asked = True
+            for rank in self._alive.values():
+                rank.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._asked = True
+        for rank in self._alive.values():
+            rank.kill()
+
+    def tail(self, number: int, lines: int = 40) -> list[str]:
+        """The end of a rank's output; nothing of the chief's, which is in the log already."""
+        rank = self._all[number]
+        if rank.pipe and not rank.pipe.closed:
+            rank.read()
+        return rank.tail(lines)
+
+    def last_output(self, number: int) -> bytes | None:
+        """The last output of a rank, "" of the chief; None for a rank that is not here. From any thread."""
+        rank = self._all.get(number)
+        return rank.last_output() if rank else None
+
+    def close(self) -> None:
+        """Nothing of this generation is left afterwards."""
+        for rank in self._all.values():
+            rank.close()
+        self._selector.close()
+
+
+def reap_orphans(known: set[int]) -> None:
+    """As process 1 of a pod: collect ended processes that nobody waits for, all but the `known`."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid in known:
+            return
+        os.waitpid(ended.si_pid, 0)

@@ -1,0 +1,77 @@
+"""The environment of a rank process: its place, Horovod's settings, and its share of the pod's cores."""
+
+import math
+import os
+from pathlib import Path
+
+from trainer.distribution import environment
+from trainer.gang.placement import Slot
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def rank_environment(
+    slot: Slot,
+    *,
+    generation: int,
+    rendezvous: tuple[str, int],
+    gloo_timeout: int,
+    metrics_folder: str | None = None,
+) -> dict[str, str]:
+    """This process's environment, what Horovod's core reads, and thread counts.
+
+    Threads and timeout are left as they are where this process's environment names them.
+
+    Args:
+        slot: the rank's place.
+        generation: the number of its generation.
+        rendezvous: IPv4 address and port of that generation's key-value store.
+        gloo_timeout: seconds.
+        metrics_folder: where the ranks of a pod write their metrics; None where nobody reads them.
+    """
+    return {
+        **thread_environment(slot.local_size, usable_cores()),
+        "HOROVOD_GLOO_TIMEOUT_SECONDS": str(gloo_timeout),
+        **os.environ,
+        **({"PROMETHEUS_MULTIPROC_DIR": metrics_folder} if metrics_folder else {}),
+        environment.RANK: str(slot.rank),
+        environment.SIZE: str(slot.size),
+        "HOROVOD_LOCAL_RANK": str(slot.local_rank),
+        "HOROVOD_LOCAL_SIZE": str(slot.local_size),
+        "HOROVOD_CROSS_RANK": str(slot.cross_rank),
+        "HOROVOD_CROSS_SIZE": str(slot.cross_size),
+        # Only a label: Horovod counts ranks of one name as neighbours.
+        "HOROVOD_HOSTNAME": f"pod-{slot.pod}",
+        environment.RENDEZVOUS_ADDRESS: rendezvous[0],
+        environment.RENDEZVOUS_PORT: str(rendezvous[1]),
+        "HOROVOD_CONTROLLER": "gloo",
+        "HOROVOD_CPU_OPERATIONS": "gloo",
+        # Fusion puts together what happens to be ready: the order of a sum would change from run to run.
+        "HOROVOD_FUSION_THRESHOLD": "0",
+        environment.GENERATION: str(generation),
+    }
+
+
+def usable_cores(cgroup: Path = _CGROUP) -> float:
+    """Cores by affinity and by the cgroup's quota (version 2's `cpu.max`, version 1's `cfs_quota`)."""
+    return min(float(len(os.sched_getaffinity(0))), _quota(cgroup))
+
+
+def thread_environment(ranks: int, cores: float) -> dict[str, str]:
+    """Thread counts that share `cores` among `ranks`: more threads than cores only wait for each other."""
+    threads = str(max(1, math.floor(cores / ranks + 0.01)))
+    return dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), threads)
+
+
+def _quota(cgroup: Path) -> float:
+    try:
+        quota, period = (cgroup / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text().strip()
+            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return math.inf
+    if quota == "max" or int(quota) <= 0:
+        return math.inf
+    return int(quota) / int(period)

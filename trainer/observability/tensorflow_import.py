@@ -1,0 +1,36 @@
+"""The import of TensorFlow without the messages that it writes before it reads its log level."""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_NOISE = re.compile(rb"All log messages before absl::InitializeLog|oneDNN custom operations are on")
+
+
+@contextmanager
+def quiet_tensorflow_import() -> Iterator[None]:
+    """For the import of TensorFlow and Keras.
+
+    What native code writes to stderr meanwhile is held back, and then passed on without the noise.
+    Keras imports scikit-learn for wrappers that nobody here uses: leaving it out saves half a second.
+    """
+    absent = "sklearn" not in sys.modules
+    if absent:
+        sys.modules["sklearn"] = None  # type: ignore[assignment]
+    sys.stderr.flush()
+    real = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(real, 2)
+            os.close(real)
+            if absent:
+                del sys.modules["sklearn"]
+            held.seek(0)
+            os.write(2, b"".join(line for line in held if not _NOISE.search(line)))

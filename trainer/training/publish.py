@@ -1,0 +1,52 @@
+"""What people download from a run's folder."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import keras
+
+from trainer.models.export import keras_file
+from trainer.models.weights_file import weights_file
+from trainer.runs import layout
+from trainer.runs.document import Finished, versions
+from trainer.runs.fence import Fence, publish
+from trainer.runs.history import write_history
+from trainer.storage import Store
+from trainer.training.card import Results, card
+from trainer.training.plan import Plan
+
+
+class Publisher:
+    """Puts a run's files into its folder: on the chief, which has the fence; on other ranks it does nothing.
+
+    Every method raises Superseded when a higher token exists, and the store's errors.
+    """
+
+    def __init__(self, store: Store, fence: Fence | None, plan: Plan, model: keras.Model) -> None:
+        self._store, self._fence, self._plan, self._model = store, fence, plan, model
+
+    def weights(self, which: layout.Which) -> None:
+        """The model's present weights."""
+        self._publish(layout.weights(which), lambda: weights_file(self._model))
+
+    def history(self, history: Sequence[Mapping[str, float]]) -> None:
+        """The metrics of all epochs so far."""
+        self._publish(layout.METRICS, lambda: write_history(history))
+
+    def card(self, results: Results) -> None:
+        """The model card."""
+        self._publish(layout.CARD, lambda: card(self._plan, results, versions()))
+
+    def keras_model(self, *, best: bool) -> None:
+        """The model with the best weights that were published, or else with its present ones."""
+        self._publish(
+            layout.KERAS_MODEL,
+            lambda: keras_file(self._model, self._store.get(layout.weights("best")) if best else None),
+        )
+
+    def finished(self, finished: Finished) -> None:
+        """How the run ended. Publish it last: from then on the run is finished."""
+        self._publish(layout.FINISHED, finished.dumps)
+
+    def _publish(self, key: str, content: Callable[[], bytes]) -> None:
+        if self._fence:
+            publish(self._store, self._fence, key, content())

@@ -1,0 +1,95 @@
+"""When the chief saves a checkpoint, and what it logs about it."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from trainer.checkpoints.schedule import Schedule
+from trainer.checkpoints.state import TrainingState
+from trainer.checkpoints.writer import CheckpointWriter
+from trainer.config import RunSection
+from trainer.observability.metrics import RunMetrics
+from trainer.runs.fence import Fence
+from trainer.storage import Store
+from trainer.training.state import Progress
+
+log = logging.getLogger(__name__)
+
+GRACE_SHARE = 0.5
+"""A save that takes more of the grace period than this is logged as a warning."""
+
+
+class Saver:
+    """Called between two steps on every rank; on the chief it saves when a checkpoint is due.
+
+    Args:
+        writer: None on the ranks that are not the chief: there nothing happens.
+        best_step: the step whose checkpoint retention keeps, None while there is none.
+    """
+
+    def __init__(
+        self,
+        writer: CheckpointWriter | None,
+        run: RunSection,
+        progress: Progress,
+        metrics: RunMetrics,
+        best_step: Callable[[], int | None],
+    ) -> None:
+        self._writer = writer
+        self._run = run
+        self._metrics = metrics
+        self._schedule = Schedule(
+            run.checkpoint.every, progress.step, progress.epochs_closed, time.monotonic()
+        )
+        self._best_step = best_step
+        self._warned = False
+
+    def __call__(self, progress: Progress, capture: Callable[[], TrainingState]) -> None:
+        now = time.monotonic()
+        if self._writer and self._schedule.due(progress.step, progress.epochs_closed, now):
+            self._writer.best_step = self._best_step()
+            self._writer.save(capture())
+            self._schedule.taken(progress.step, progress.epochs_closed, now)
+        self._report()
+
+    def finish(self, capture: Callable[[], TrainingState]) -> None:
+        """Saves now, and returns when that is committed."""
+        if self._writer:
+            self._writer.best_step = self._best_step()
+            self._writer.save(capture(), wait=True)
+        self._report()
+
+    def _report(self) -> None:
+        writer = self._writer
+        if writer is None:
+            return
+        self._metrics.checkpoint_stalled(writer.stalled_seconds)
+        if writer.last_step is None or writer.last_committed_at is None:
+            return
+        self._metrics.checkpoint(writer.last_step, writer.last_committed_at)
+        duration = writer.last_duration or 0.0
+        if not self._warned and duration > GRACE_SHARE * self._run.grace:
+            self._warned = True
+            log.warning(
+                "a checkpoint took %.1f s, and after SIGTERM there are %.0f s; raise run.grace",
+                *(duration, self._run.grace),
+            )
+
+
+@contextmanager
+def saver(
+    store: Store,
+    fence: Fence | None,
+    run: RunSection,
+    progress: Progress,
+    metrics: RunMetrics,
+    best_step: Callable[[], int | None],
+) -> Iterator[Saver]:
+    """A `Saver`; at the end the save on its way is waited for."""
+    if fence is None:
+        yield Saver(None, run, progress, metrics, best_step)
+        return
+    options = run.checkpoint
+    with CheckpointWriter(store, fence, keep_last=options.keep_last, keep_every=options.keep_every) as writer:
+        yield Saver(writer, run, progress, metrics, best_step)

@@ -1,0 +1,18 @@
+"""Errors of the store that are final at a run's start (64) and transient in the middle of it (75)."""
+
+import contextlib
+from collections.abc import Iterator
+
+from trainer.errors import Interrupted
+
+
+@contextlib.contextmanager
+def transient_errors() -> Iterator[None]:
+    """Turn the errors of a store that refuses or does not answer into Interrupted."""
+    try:
+        yield
+    except (PermissionError, TimeoutError) as error:
+        raise Interrupted(
+            f"the store failed in the middle of the run: {error}",
+            "Repair it, then start the run again: it resumes from the last checkpoint",
+        ) from error
