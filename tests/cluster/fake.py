@@ -56,12 +56,18 @@ class FakeCluster:
             return _list(_selected(self.jobs, query))
         if resource == "events":
             return _list(self.events)
+        if resource == "configmaps" and not name:
+            labels = {"app.kubernetes.io/part-of": "cars-trainer"}
+            found = [
+                {"metadata": {"labels": labels | {"app.kubernetes.io/instance": name.rpartition("-")[0]}}}
+                | {"data": data}
+                for name, data in self.config_maps.items()
+            ]
+            return _list(_selected(found, query))
         if resource == "configmaps":
-            found = self.config_maps.get(name)
+            data = self.config_maps.get(name)
             return (
-                (200, json.dumps({"data": found}))
-                if found
-                else _status(404, f'configmaps "{name}" not found')
+                (200, json.dumps({"data": data})) if data else _status(404, f'configmaps "{name}" not found')
             )
         if inner == "proxy":
             status, body = self.answers.get((name.partition(":")[0], "/" + "/".join(rest[2:])), (0, ""))
@@ -143,7 +149,10 @@ def job(name: str = "cars-1", *, wanted: int = 2, chart: str = "cars-train", **c
                 "app.kubernetes.io/name": chart,
             },
         },
-        "spec": {"completions": wanted},
+        "spec": {
+            "completions": wanted,
+            "template": {"spec": {"volumes": [{"name": "config", "configMap": {"name": f"{name}-1234"}}]}},
+        },
         "status": {
             "conditions": [
                 {"type": kind, "status": "True", "reason": "", "message": text, "lastTransitionTime": BORN}

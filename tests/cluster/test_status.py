@@ -2,12 +2,16 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trainer.cluster import commands
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, Interrupted
+from trainer.runs import layout
+from trainer.runs.document import Finished
+from trainer.storage import open_store
 
 from .fake import FakeCluster, ended, job, pod
 
@@ -44,7 +48,7 @@ trainer_last_checkpoint_step{rank="0"} 250
 def training(cluster: FakeCluster) -> None:
     """Two pods of two ranks, both training."""
     cluster.jobs, cluster.pods = [job()], [pod(0), pod(1)]
-    cluster.config_maps = {"cars-1": {"run.yaml": "run: {url: s3://bucket/runs/cars-1}\n"}}
+    cluster.config_maps = {"cars-1-1234": {"run.yaml": "run: {url: s3://bucket/runs/cars-1}\n"}}
     cluster.answers = {
         ("cars-1-0-a", "/metrics"): (200, METRICS + _checkpoint()),
         ("cars-1-0-a", "/readyz"): (200, "ok\n"),
@@ -201,6 +205,22 @@ def test_waiting_ends_in_time(cluster: FakeCluster, capsys: pytest.CaptureFixtur
 def test_a_release_leads_to_its_run(cluster: FakeCluster):
     training(cluster)
     assert commands.run_url("cars-1") == "s3://bucket/runs/cars-1"
+
+
+def test_a_release_whose_job_is_gone_still_leads_to_its_run(
+    cluster: FakeCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """As after ttlSecondsAfterFinished: the Job and its pods are deleted, the ConfigMap stays."""
+    run = f"{tmp_path}/run"
+    cluster.config_maps = {"cars-1-1234": {"run.yaml": f"run: {{url: {run}}}\n"}}
+    assert commands.run_url("cars-1") == run
+    for command in (commands.status, commands.logs, commands.wait):
+        with pytest.raises(ConfigError, match=r"the Job of release 'cars-1' is gone.*trainer weights"):
+            command("cars-1")
+    finished = Finished(epochs=3, steps=30, stopped_early=False, metrics={})
+    open_store(run).put(layout.FINISHED, finished.dumps())
+    assert commands.wait("cars-1") == 0
+    assert f"cars-1 finished: 3 epochs, 30 steps, at {run}" in said(capsys)
 
 
 def test_a_release_that_is_not_there(cluster: FakeCluster):

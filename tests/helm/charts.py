@@ -1,5 +1,10 @@
 """The charts, read and rendered by Helm's own library, without a cluster or a helm binary."""
 
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +27,21 @@ class Rendered:
 
     def __getitem__(self, kind: str) -> dict[str, Any]:
         (found,) = (o for o in self.objects if o["kind"] == kind)
+        return found
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The ConfigMap that the container reads its configuration from."""
+        (name,) = (v["configMap"]["name"] for v in self.pod["volumes"] if v["name"] == "config")
+        (found,) = (o for o in self.objects if o["kind"] == "ConfigMap" and o["metadata"]["name"] == name)
+        return found
+
+    @property
+    def environment(self) -> dict[str, dict[str, Any]]:
+        """The container's variables by name; each is there once."""
+        entries = self.container["env"]
+        found = {entry["name"]: entry for entry in entries}
+        assert len(found) == len(entries)
         return found
 
     @property
@@ -55,10 +75,24 @@ def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     return whole
 
 
-def render(chart: str, values: dict[str, Any], release: str = "cars-1") -> Rendered:
-    """Raises helm_python.HelmError where helm would refuse the values."""
-    with helm_python.Chart.load(CHARTS / chart) as loaded:
-        files = loaded.render(values, name=release, namespace="training")
+def render(
+    chart: str,
+    values: dict[str, Any],
+    release: str = "cars-1",
+    *,
+    live: Sequence[dict[str, Any]] | None = None,
+) -> Rendered:
+    """What `helm install` sends or, over the `live` objects of the cluster, what `helm upgrade` does.
+
+    Raises helm_python.HelmError where helm would refuse the values.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = CHARTS / chart if live is None else _over(live, chart, Path(folder))
+        with helm_python.Chart.load(path) as loaded:
+            upgrade = live is not None
+            files = loaded.render(
+                values, name=release, namespace="training", is_install=not upgrade, is_upgrade=upgrade
+            )
     objects = [
         document
         for name, text in sorted(files.items())
@@ -70,6 +104,23 @@ def render(chart: str, values: dict[str, Any], release: str = "cars-1") -> Rende
     return Rendered(tuple(objects), notes)
 
 
+def _over(live: Sequence[dict[str, Any]], chart: str, folder: Path) -> Path:
+    """A copy of the chart whose one `lookup`, which finds nothing without a cluster, finds `live`."""
+    copy = folder / chart
+    shutil.copytree(CHARTS / chart, copy)
+    found = {f"{o['apiVersion']} {o['kind']} {o['metadata']['name']}": o for o in live}
+    fed = (
+        f"get ({json.dumps(json.dumps(found))} | fromJson)"
+        ' (printf "%s %s %s" .apiVersion .kind .name) | default dict | toJson'
+    )
+    helpers = copy / "templates" / "_cars.tpl"
+    asking = r"lookup .apiVersion .kind .namespace .name \| toJson"
+    text, count = re.subn(asking, lambda _: fed, helpers.read_text())
+    assert count == 1
+    helpers.write_text(text)
+    return copy
+
+
 @cache
 def scenario(path: Path) -> Rendered:
     """One of the charts' ci/*-values.yaml, rendered."""
@@ -78,4 +129,9 @@ def scenario(path: Path) -> Rendered:
 
 def smallest(chart: str, **changes: Any) -> Rendered:
     """The least that installs, with `changes` laid over."""
-    return render(chart, merged(read(CHARTS / chart / "ci" / "smallest-values.yaml"), changes))
+    return render(chart, least(chart, **changes))
+
+
+def least(chart: str, **changes: Any) -> dict[str, Any]:
+    """The values of the least that installs, with `changes` laid over."""
+    return merged(read(CHARTS / chart / "ci" / "smallest-values.yaml"), changes)

@@ -12,6 +12,8 @@ from trainer.errors import ConfigError, Interrupted
 PART_OF = "app.kubernetes.io/part-of=cars-trainer"
 _INSTANCE = "app.kubernetes.io/instance"
 _JOB_NAME = "batch.kubernetes.io/job-name"
+RUN_FILE = "run.yaml"
+"""The key of a run's configuration in its ConfigMap."""
 _TIMEOUT = (5, 30)
 """Seconds to connect, and between two bytes of an answer."""
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -44,11 +46,14 @@ class Cluster:
             return _items(found)
 
     def job(self, release: str) -> dict[str, Any]:
-        """The one Job of a release. Raises ConfigError that names the releases that are there."""
+        """The one Job of a release. Raises JobGone when only its ConfigMap is left, as after the Job's TTL,
+        and ConfigError that names the releases that are there."""
         jobs = self.jobs(release)
         if jobs:
             return jobs[0]
         self._check_namespace()
+        if left := [found for found in self.config_maps(release) if RUN_FILE in found]:
+            raise JobGone(release, left[-1])
         others = sorted({str(job["metadata"]["labels"][_INSTANCE]) for job in self.jobs()})
         raise ConfigError(
             f"there is no release {release!r} in namespace {self.namespace!r} of {self.context}",
@@ -82,6 +87,19 @@ class Cluster:
             found = json.loads(self._core.read_namespaced_config_map(name, self.namespace, **_PLAIN).data)
             data: dict[str, str] = found.get("data") or {}
             return data
+
+    def config_maps(self, release: str) -> list[Mapping[str, str]]:
+        """The data of the release's ConfigMaps, the oldest first; none where they may not be listed."""
+        selector = f"{PART_OF},{_INSTANCE}={release}"
+        try:
+            with self._asking("list configmaps"):
+                found = _items(
+                    self._core.list_namespaced_config_map(self.namespace, label_selector=selector, **_PLAIN)
+                )
+        except ConfigError:
+            return []
+        found.sort(key=lambda item: str(item["metadata"].get("creationTimestamp", "")))
+        return [item.get("data") or {} for item in found]
 
     def fetch(self, pod: str, port: int, path: str) -> tuple[int, str]:
         """What a pod answers at http://pod:port{path}, through the API server -> status and body."""
@@ -159,6 +177,17 @@ class Cluster:
         if error.status == 404:
             return NotThere(said)
         return Interrupted(f"{self.context}: {what}: {said} (status {error.status})")
+
+
+class JobGone(ConfigError):
+    """A release whose Job was removed, as after its TTL; `config_map` is the data of what is left of it."""
+
+    def __init__(self, release: str, config_map: Mapping[str, str]) -> None:
+        super().__init__(
+            f"the Job of release {release!r} is gone with its logs, as after ttlSecondsAfterFinished",
+            f"Its run is still in the store: `trainer weights {release} .` downloads the weights",
+        )
+        self.config_map = config_map
 
 
 class NotThere(ConfigError):

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -12,12 +12,14 @@ from typing import Any
 import yaml
 
 from trainer.cluster import follow as following
-from trainer.cluster.api import Cluster
+from trainer.cluster.api import RUN_FILE, Cluster, JobGone
 from trainer.cluster.pod_metrics import PodMetrics, read_metrics
 from trainer.cluster.release import Release, ReleaseState
 from trainer.cluster.status_text import describe, span
-from trainer.errors import EXIT_INTERRUPTED, ConfigError, TrainerError
+from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, ConfigError, TrainerError
 from trainer.gang.endpoint import METRICS, READYZ, rank_log
+from trainer.runs.document import read_finished
+from trainer.storage import open_store
 
 _WATCH = 2.0
 
@@ -66,7 +68,10 @@ def wait(release: str, namespace: str | None = None, *, timeout: float | None = 
     deadline = time.monotonic() + timeout if timeout is not None else None
     said: tuple[str, ...] = ()
     while True:
-        state = following.look(cluster, release)
+        try:
+            state = following.look(cluster, release)
+        except JobGone as gone:
+            return _wait_for_run(release, _url_in(gone.config_map), gone)
         if state.state in (ReleaseState.FINISHED, ReleaseState.FAILED):
             lasted = span(((state.ended or datetime.now(UTC)) - state.created).total_seconds())
             print(f"{release} {state.state} after {lasted}" + (f": {state.reason}" if state.reason else ""))
@@ -80,14 +85,25 @@ def wait(release: str, namespace: str | None = None, *, timeout: float | None = 
         time.sleep(_WATCH)
 
 
+def _wait_for_run(release: str, url: str, gone: JobGone) -> int:
+    """The exit code of a release whose Job is gone: 0 when its run is finished. Raises `gone` otherwise."""
+    finished = read_finished(open_store(url)) if url else None
+    if finished is None:
+        raise gone
+    print(f"{release} finished: {finished.epochs} epochs, {finished.steps} steps, at {url}")
+    return EXIT_FINISHED
+
+
 def run_url(release: str, namespace: str | None = None) -> str:
-    """URL of the run's folder that a release of cars-train fills."""
+    """URL of the run's folder that a release of cars-train fills, also when its Job is gone."""
     cluster = Cluster(namespace)
-    job = cluster.job(release)
-    url = _run_url(cluster, job["metadata"]["name"])
+    try:
+        url = _run_url(cluster, cluster.job(release))
+    except JobGone as gone:
+        url = _url_in(gone.config_map)
     if not url:
         raise ConfigError(
-            f"{release} is no release of cars-train", "Name the run's folder, s3://bucket/runs/NAME"
+            f"{release} is not a release of cars-train", "Name the run's folder, s3://bucket/runs/NAME"
         )
     return url
 
@@ -130,7 +146,7 @@ class _View:
         release = following.look(self._cluster, self._name)
         self.over = release.state in (ReleaseState.FINISHED, ReleaseState.FAILED)
         if self._run_url is None:
-            self._run_url = _run_url(self._cluster, release.job)
+            self._run_url = _run_url(self._cluster, self._cluster.job(self._name))
         if release.state is not ReleaseState.RUNNING or release.chart != "cars-train":
             return release, None, ""
         chief = next((pod for pod in release.pods if pod.phase == "Running" and pod.port), None)
@@ -156,12 +172,18 @@ def _releases(cluster: Cluster) -> list[str]:
     return sorted(set(found))
 
 
-def _run_url(cluster: Cluster, job: str) -> str:
-    """From the release's ConfigMap; "" where there is none, or it may not be read."""
+def _run_url(cluster: Cluster, job: Mapping[str, Any]) -> str:
+    """From the ConfigMap that the Job mounts; "" where there is none, or it may not be read."""
+    volumes = job["spec"]["template"]["spec"].get("volumes", [])
+    name = next((v["configMap"]["name"] for v in volumes if v["name"] == "config"), "")
     try:
-        run = yaml.safe_load(cluster.config_map(job).get("run.yaml", "{}"))
+        return _url_in(cluster.config_map(name)) if name else ""
     except ConfigError:
         return ""
+
+
+def _url_in(config_map: Mapping[str, str]) -> str:
+    run = yaml.safe_load(config_map.get(RUN_FILE, "{}"))
     return str(run.get("run", {}).get("url", ""))
 
 

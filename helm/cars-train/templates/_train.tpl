@@ -1,0 +1,25 @@
+{{/* The headless Service. Unlike other names, its name must begin with a letter. */}}
+{{- define "train.service" -}}
+{{- $name := include "cars.name" . -}}
+{{- regexMatch "^[a-z]" $name | ternary $name (printf "cars-%s" $name) -}}
+{{- end -}}
+
+{{- define "train.gangSecret" -}}
+{{- .Values.gang.existingSecret | default (printf "%s-gang" (include "cars.name" .)) -}}
+{{- end -}}
+
+{{/* What the ConfigMap and the Job share: the run's configuration. */}}
+{{- define "train.run" -}}
+{{- $_ := required "run.data.url: expected the URL of the dataset, such as s3://bucket/cars, received none; set run.data.url" .Values.run.data.url -}}
+{{- $_ := required "run.run.url: expected the URL of the run's folder, such as s3://bucket/runs/cars-1, received none; set run.run.url" .Values.run.run.url -}}
+{{- include "cars.yaml" .Values.run -}}
+{{- end -}}
+
+{{- define "train.env" -}}
+- {name: TRAINER_COORDINATOR, value: {{ printf "%s-0.%s" (include "cars.name" .) (include "train.service" .) | quote }}}
+# By reference: the number may change while the pod template may not.
+- name: TRAINER_PODS
+  valueFrom: {configMapKeyRef: {name: {{ include "cars.name" . | quote }}, key: workers}}
+- name: TRAINER_GANG_KEY
+  valueFrom: {secretKeyRef: {name: {{ include "train.gangSecret" . | quote }}, key: key}}
+{{- end -}}
