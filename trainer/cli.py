@@ -105,13 +105,14 @@ def train(
     config: Config = None,
     recipe: Recipe = None,
     sets: Sets = None,
-    ranks: Annotated[int, typer.Option(min=1, help="Horovod ranks on this machine.")] = 1,
+    ranks: Annotated[str, typer.Option(help="Horovod ranks on this machine; auto: one for each GPU.")] = "1",
 ) -> None:
     """Train a model, or resume a run that was interrupted."""
     from trainer.config import load
-    from trainer.training.launch import launch, this_command
+    from trainer.training.launch import launch, ranks_of, this_command
 
-    sys.exit(launch(load(config, recipe=recipe, sets=sets or ()), ranks=ranks, command=this_command()))
+    run = load(config, recipe=recipe, sets=sets or ())
+    sys.exit(launch(run, ranks=ranks_of(ranks), command=this_command()))
 
 
 @app.command(rich_help_panel=RUNS)
@@ -124,14 +125,13 @@ def supervise(
     """Run as process 1 of a pod: start its ranks, join the gang, restart what fails."""
     from trainer.cluster import completions
     from trainer.config import load
-    from trainer.training.launch import gpus, supervise_pod, this_command
+    from trainer.training.launch import ranks_of, supervise_pod, this_command
 
-    if ranks != "auto" and not (ranks.isdecimal() and int(ranks)):
-        raise ConfigError(f"--ranks: expected auto or a number from 1, received {ranks!r}")
-    count = max(1, gpus()) if ranks == "auto" else int(ranks)
     run = load(config, recipe=recipe, sets=sets or ())
     command = [word if word != "supervise" else "train" for word in this_command()]
-    sys.exit(supervise_pod(run, ranks=count, command=command, wanted=completions.from_environment()))
+    sys.exit(
+        supervise_pod(run, ranks=ranks_of(ranks), command=command, wanted=completions.from_environment())
+    )
 
 
 @app.command(rich_help_panel=DATA)

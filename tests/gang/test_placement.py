@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.gang.decisions import Generation, Seat
-from trainer.gang.placement import slots
+from trainer.gang.ranks.placement import slots
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6))

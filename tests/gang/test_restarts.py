@@ -2,8 +2,8 @@
 
 import pytest
 
-from trainer.gang.processes import Exit
-from trainer.gang.restarts import Failures, Verdict, judge
+from trainer.gang.ranks.processes import Exit
+from trainer.gang.ranks.restarts import Failures, Verdict, judge
 
 KILLED, FAILED = Exit(2, -9, asked=False), Exit(1, 3, asked=False)
 

@@ -9,6 +9,7 @@ import pytest
 from scripts.processes import free_port
 from tests.gang.gangs import Pod, Run, wait_for
 from tests.gang.rank import undisturbed
+from trainer.errors import EXIT_INTERRUPTED
 
 
 class Gang(Run):
@@ -18,8 +19,11 @@ class Gang(Run):
         super().__init__(folder)
         self.port = free_port()
 
-    def member(self, index: int, *options: str, steps: int = 40, pods: int = 2, words: str = "") -> Pod:
+    def member(
+        self, index: int, *options: str, steps: int = 40, pods: int = 2, words: str = "", job: str = ""
+    ) -> Pod:
         environment = {
+            "TRAINER_JOB_UID": job,
             "TRAINER_POD_INDEX": str(index),
             "TRAINER_PODS": str(pods),
             "TRAINER_COORDINATOR": f"127.0.0.1:{self.port}",
@@ -139,3 +143,16 @@ def test_a_pod_that_comes_back_to_a_finished_run_does_not_wait_for_the_others(ga
     assert pod.wait() == 0
     assert "the run is finished" in pod.output()
     assert not gang.pids()
+
+
+def test_pods_of_another_job_under_the_same_name_are_kept_out(gang: Gang) -> None:
+    """As after `helm uninstall` and `helm install`, while the old pods still terminate."""
+    first, stranger = gang.member(0, job="new"), gang.member(1, job="old")
+    wait_for(lambda: "belongs to another Job" in stranger.output(), "the old pod is refused")
+    assert not gang.events("start")
+    last = gang.member(1, job="new")
+    assert (first.wait(), last.wait()) == (0, 0), gang.output()
+    assert gang.result() == undisturbed(40)
+    assert stranger.process.poll() is None
+    stranger.signal(signal.SIGTERM)
+    assert stranger.wait() == EXIT_INTERRUPTED

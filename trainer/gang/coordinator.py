@@ -4,6 +4,7 @@ It stores nothing: a new one learns from the first round of reports who is there
 supervisor calls in its own process; `serve` answers those of the other pods over HTTP.
 """
 
+import ipaddress
 import json
 import logging
 import secrets
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from trainer.gang import decisions
+from trainer.gang.auth import HEADER, GangKey
 from trainer.gang.http import HttpServer, Request, Response
 from trainer.gang.rendezvous import Rendezvous
 
@@ -24,6 +26,8 @@ REPORT = "/report"
 _LOG_AFTER = 2.0
 _LOG_AGAIN = 30.0
 _KEEP_ALIVE = 30.0
+_LARGEST = 1 << 31
+_LONGEST = 64
 
 
 class Coordinator:
@@ -39,14 +43,19 @@ class Coordinator:
         self._gang = decisions.Gang()
         self._rendezvous: Rendezvous | None = None
         self._told: set[str] = set()
+        self._addresses: dict[int, str] = {}
         self._named: set[int] = set()
         self._complete = time.monotonic()
         self._logged = 0.0
 
-    def report(self, member: decisions.Member) -> tuple[decisions.Answer, int]:
-        """A member's report -> what it is to do, and the port of the rendezvous (0 without one)."""
+    def report(self, member: decisions.Member, address: str = "") -> tuple[decisions.Answer, int]:
+        """A member's report -> what it is to do, and the port of the rendezvous (0 without one).
+
+        `address`: where the report comes from; the ranks of that pod may use the rendezvous.
+        """
         now = time.monotonic()
         with self._lock:
+            self._addresses[member.index] = address
             before = self._gang
             recorded = decisions.record(before, member, now=now)
             self._gang = decisions.review(
@@ -80,7 +89,7 @@ class Coordinator:
             # A fresh server: on a used one a rank of an older generation was once joined with new ones.
             if self._rendezvous:
                 self._rendezvous.close()
-            self._rendezvous = Rendezvous(self._host)
+            self._rendezvous = Rendezvous(self._host, admits=self._is_member)
             if len(generation.seats) > 1:
                 pods, ranks = len(generation.seats), generation.size
                 log.info("generation %d: %d ranks on %d pods", generation.number, ranks, pods)
@@ -92,6 +101,9 @@ class Coordinator:
             log.info("generation %d ends: %s", generation.number, after.ending.reason)
         forming = after.end is None and (generation is None or after.ending)
         self._log_missing(decisions.missing(after, now=now, wanted=wanted) if forming else {}, now)
+
+    def _is_member(self, address: str) -> bool:
+        return address in self._addresses.values() or ipaddress.ip_address(address).is_loopback
 
     def _log_missing(self, missing: dict[int, str], now: float) -> None:
         """Name the pods that are waited for: after a while, when they change, and again now and then."""
@@ -106,17 +118,24 @@ class Coordinator:
             )
 
 
-def serve(coordinator: Coordinator, host: str, port: int) -> HttpServer:
-    """Answer members at `host`:`port` (0: a free one) until the server is closed. Raises OSError."""
+def serve(coordinator: Coordinator, host: str, port: int, key: GangKey) -> HttpServer:
+    """Answer members that have `key` at `host`:`port` (0: a free one) until the server is closed.
+
+    Raises OSError when the port is taken.
+    """
 
     def handle(request: Request) -> Response:
         if (request.method, request.path) != ("POST", REPORT):
             return Response(404)
+        signature = request.headers.get(HEADER, "")
+        if not key.verify(signature, request.body):
+            return Response(403)
         try:
             member = decode_member(request.body)
         except (ValueError, TypeError, KeyError):
             return Response(400)
-        return Response(200, encode_answer(*coordinator.report(member)))
+        answer = encode_answer(*coordinator.report(member, request.client))
+        return Response(200, answer, headers={HEADER: key.sign(signature.encode(), answer)})
 
     # Members keep their connection: it saves a name look-up and a handshake four times a second.
     return HttpServer(handle, host, port, name="coordinator", keep_alive=True, timeout=_KEEP_ALIVE)
@@ -129,7 +148,19 @@ def encode_member(member: decisions.Member) -> bytes:
 def decode_member(data: bytes) -> decisions.Member:
     """Raises ValueError, TypeError or KeyError for anything else than `encode_member` makes."""
     values = json.loads(data)
-    return decisions.Member(**{**values, "state": decisions.MemberState(values["state"])})
+    member = decisions.Member(**{**values, "state": decisions.MemberState(values["state"])})
+    numbers = (member.index, member.ranks, member.number, member.exit_code or 0)
+    if not all(isinstance(number, int) and abs(number) < _LARGEST for number in numbers):
+        raise ValueError(f"expected whole numbers, received {numbers}")
+    if (
+        member.index < 0
+        or member.ranks < 1
+        or not all(
+            isinstance(name, str) and len(name) <= _LONGEST for name in (member.uid, member.generation)
+        )
+    ):
+        raise ValueError(f"expected a pod's report, received {values}")
+    return member
 
 
 def encode_answer(answer: decisions.Answer, port: int) -> bytes:

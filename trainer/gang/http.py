@@ -1,22 +1,27 @@
-"""A small HTTP server for a few known peers: bounded in the size of a request and in time."""
+"""A small HTTP server for a few known peers: bounded in the size of requests, in connections and in time."""
 
 import socketserver
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 TEXT = "text/plain; charset=utf-8"
+MAX_CONNECTIONS = 4096
+MAX_CONNECTIONS_OF_ONE_CLIENT = 256
 
 
 @dataclass(frozen=True)
 class Request:
-    """`path` is without its query."""
+    """`path` is without its query, `client` the address of the sender."""
 
     method: str
     path: str
     body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    client: str = ""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Response:
     status: int = 200
     body: bytes = b""
     content_type: str = TEXT
+    headers: Mapping[str, str] = field(default_factory=dict)
     on_sent: Callable[[], None] | None = None
 
 
@@ -80,6 +86,34 @@ class _Server(ThreadingHTTPServer):
     # All ranks of a gang connect at the same moment.
     request_queue_size = 1024
 
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._lock = threading.Lock()
+        self._connections: Counter[str] = Counter()
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        # A flood takes its own share of the threads, and no more.
+        client = client_address[0]
+        with self._lock:
+            full = (
+                self._connections[client] >= MAX_CONNECTIONS_OF_ONE_CLIENT
+                or self._connections.total() >= MAX_CONNECTIONS
+            )
+            if not full:
+                self._connections[client] += 1
+        if full:
+            self.shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._lock:
+                self._connections[client_address[0]] -= 1
+                self._connections += Counter()  # drops the zeros
+
     def server_bind(self) -> None:
         # HTTPServer's own looks up the host's name, which takes seconds where there is no DNS.
         socketserver.TCPServer.server_bind(self)
@@ -103,7 +137,8 @@ def _handler(
                 self._send(Response(413, f"expected a body of at most {max_body} bytes\n".encode()))
                 return
             body = self.rfile.read(int(length))
-            self._send(handle(Request(self.command, self.path.partition("?")[0], body)))
+            path, client = self.path.partition("?")[0], str(self.client_address[0])
+            self._send(handle(Request(self.command, path, body, dict(self.headers.items()), client)))
 
         do_POST = do_PUT = do_DELETE = do_GET
 
@@ -111,6 +146,8 @@ def _handler(
             self.send_response(response.status)
             self.send_header("Content-Type", response.content_type)
             self.send_header("Content-Length", str(len(response.body)))
+            for name, value in response.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(response.body)
             if response.on_sent:

@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Protocol
 
+from trainer.gang.auth import HEADER, GangKey
 from trainer.gang.coordinator import REPORT, Coordinator, decode_answer, encode_member
 from trainer.gang.decisions import Answer, Member
 
@@ -65,8 +66,8 @@ class Direct:
 class Remote:
     """To pod 0, in a thread. A replaced pod has another address: each new connection looks its name up."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host, self._port = host, port
+    def __init__(self, host: str, port: int, key: GangKey) -> None:
+        self._host, self._port, self._key = host, port, key
         self.address = ""
         self.port = 0
         self._lock = threading.Lock()
@@ -130,9 +131,16 @@ class Remote:
             connection = http.client.HTTPConnection(str(address), self._port, timeout=_TIMEOUT)
             connection.connect()
             self._connection, self.address = connection, str(address)
-        connection.request("POST", REPORT, encode_member(member))
+        report = encode_member(member)
+        signature = self._key.sign(report)
+        connection.request("POST", REPORT, report, {HEADER: signature})
         response = connection.getresponse()
         body = response.read()
+        if response.status == 403 or (
+            response.status == 200
+            and not self._key.verify(response.headers.get(HEADER, ""), signature.encode(), body)
+        ):
+            raise ConnectionError("what answers there belongs to another Job, or has another key")
         if response.status != 200:
             raise ConnectionError(f"status {response.status}")
         return decode_answer(body)

@@ -3,9 +3,10 @@
 import os
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from trainer.errors import ConfigError
+from trainer.gang.auth import GangKey
 
 PORT = 29400
 """Where pod 0's coordinator listens, unless the environment says otherwise."""
@@ -20,6 +21,7 @@ class Pods:
         count: how many pods the gang is to have, as known at the start.
         coordinator: pod 0's name or IPv4 address, the same in every pod.
         port: where pod 0's coordinator listens.
+        key: what the gang's pods share, with which they sign what they say to each other.
         wanted: reads how many pods the gang is to have now; pod 0 calls it every few seconds, in a thread.
     """
 
@@ -28,6 +30,7 @@ class Pods:
     coordinator: str
     port: int = PORT
     wanted: Callable[[], int] | None = None
+    key: GangKey = field(default_factory=GangKey)
 
 
 def from_environment(
@@ -47,6 +50,7 @@ def from_environment(
         coordinator=host,
         port=_number({"TRAINER_COORDINATOR": port}, "TRAINER_COORDINATOR", 1) if port else PORT,
         wanted=wanted,
+        key=GangKey.from_environment(environment),
     )
 
 

@@ -7,6 +7,7 @@ keys, a line each.
 """
 
 import threading
+from collections.abc import Callable
 
 from trainer.gang.http import HttpServer, Request, Response
 
@@ -15,9 +16,13 @@ MAX_VALUE = 1 << 20
 
 
 class Rendezvous:
-    """A key-value store on `host` and a free port, in threads, until `close`."""
+    """A key-value store on `host` and a free port, in threads, until `close`.
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    `admits` says whether a client's address may use it: Horovod's requests bear no signature.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", *, admits: Callable[[str], bool] = lambda _: True) -> None:
+        self._admits = admits
         self._lock = threading.Lock()
         self._values: dict[str, bytes] = {}
         self._server = HttpServer(self._handle, host, 0, name="rendezvous", max_body=MAX_VALUE)
@@ -34,6 +39,8 @@ class Rendezvous:
 
     def _handle(self, request: Request) -> Response:
         path = request.path
+        if not self._admits(request.client):
+            return Response(403)
         with self._lock:
             if request.method == "PUT":
                 self._values[path] = request.body

@@ -24,12 +24,12 @@ from trainer.gang.decisions import (
     StopRanks,
 )
 from trainer.gang.line import Direct, Line, Remote
-from trainer.gang.placement import slots
 from trainer.gang.pods import Pods, check_own_name
 from trainer.gang.polled import Polled
-from trainer.gang.processes import Ranks, reap_orphans
-from trainer.gang.rank_environment import rank_environment
-from trainer.gang.restarts import Failures, Verdict, judge
+from trainer.gang.ranks.environment import rank_environment
+from trainer.gang.ranks.placement import slots
+from trainer.gang.ranks.processes import Ranks, reap_orphans
+from trainer.gang.ranks.restarts import Failures, Verdict, judge
 
 if TYPE_CHECKING:
     from trainer.gang.endpoint import Endpoint
@@ -291,7 +291,7 @@ class _Supervisor:
         """To the coordinator: pod 0's, or this process's own."""
         pods = self._options.pods
         if pods and pods.index:
-            remote = Remote(pods.coordinator, pods.port)
+            remote = Remote(pods.coordinator, pods.port, pods.key)
             stack.callback(remote.close)
             return remote
         if not pods:
@@ -303,7 +303,7 @@ class _Supervisor:
         coordinator = self._coordinator = Coordinator(wanted, host="")
         stack.callback(coordinator.close)
         try:
-            server = serve(coordinator, "", pods.port)
+            server = serve(coordinator, "", pods.port, pods.key)
         except OSError as error:
             raise ConfigError(f"the coordinator's port {pods.port}: {error.strerror}") from None
         stack.callback(server.close)

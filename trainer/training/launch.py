@@ -1,16 +1,18 @@
 """From a configuration to trained weights in this pod: checks first, TensorFlow only then."""
 
 import logging
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from pathlib import Path
 
 from trainer.config import RunConfig
 from trainer.distribution import environment
+from trainer.errors import ConfigError
 from trainer.gang import pods
+from trainer.gang.ranks import devices
 from trainer.observability.metrics import RunMetrics, serve
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs.document import already_finished, check_identity
@@ -43,6 +45,7 @@ def supervise_pod(
 
     `wanted` reads how many pods the gang is to have now. Returns and raises as `launch` does.
     """
+    devices.check_ranks(ranks, devices.gpus(os.environ))
     gang = pods.from_environment(wanted=wanted)
     if _check(config, ranks * (gang.count if gang else 1)) is None:
         return 0
@@ -60,9 +63,13 @@ def supervise_pod(
     return supervise(command, options)
 
 
-def gpus() -> int:
-    """The GPUs of this pod, as the device files say."""
-    return len([path for path in Path("/dev").glob("nvidia[0-9]*") if path.name[6:].isdecimal()])
+def ranks_of(text: str) -> int:
+    """`auto`, one for each GPU or else one, or a number of ranks. Raises ConfigError for anything else."""
+    if text == "auto":
+        return max(1, len(devices.gpus(os.environ)))
+    if not text.isdecimal() or not int(text):
+        raise ConfigError(f"--ranks: expected auto or a number from 1, received {text!r}")
+    return int(text)
 
 
 def this_command() -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.gang.rank_environment import thread_environment, usable_cores
+from trainer.gang.ranks.environment import thread_environment, usable_cores
 
 
 def test_the_quota_of_either_cgroup_version_counts(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID
-from trainer.gang.processes import Exit
+from trainer.gang.ranks.processes import Exit
 
 _LONGEST = 30.0
 

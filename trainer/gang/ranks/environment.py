@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 
 from trainer.distribution import environment
-from trainer.gang.placement import Slot
+from trainer.gang.ranks import devices
+from trainer.gang.ranks.placement import Slot
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -20,7 +21,8 @@ def rank_environment(
 ) -> dict[str, str]:
     """This process's environment, what Horovod's core reads, and thread counts.
 
-    Threads and timeout are left as they are where this process's environment names them.
+    Threads and timeout are left as they are where this process's environment names them. Where this
+    container has GPUs, each rank sees the one of its local rank.
 
     Args:
         slot: the rank's place.
@@ -29,6 +31,7 @@ def rank_environment(
         gloo_timeout: seconds.
         metrics_folder: where the ranks of a pod write their metrics; None where nobody reads them.
     """
+    visible = devices.gpus(os.environ)
     return {
         **thread_environment(slot.local_size, usable_cores()),
         "HOROVOD_GLOO_TIMEOUT_SECONDS": str(gloo_timeout),
@@ -49,6 +52,7 @@ def rank_environment(
         # Fusion puts together what happens to be ready: the order of a sum would change from run to run.
         "HOROVOD_FUSION_THRESHOLD": "0",
         environment.GENERATION: str(generation),
+        **({devices.VISIBLE: visible[slot.local_rank]} if visible else {}),
     }
 
 

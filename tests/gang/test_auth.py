@@ -1,0 +1,135 @@
+"""Only pods of the same Job, with the same key, are heard; strangers and floods harm nobody."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from trainer.errors import EXIT_INVALID
+from trainer.gang import http as gang_http
+from trainer.gang.auth import HEADER, GangKey
+from trainer.gang.coordinator import REPORT, Coordinator, encode_member, serve
+from trainer.gang.decisions import Member, MemberState, RunRanks
+from trainer.gang.http import HttpServer
+from trainer.gang.line import Remote
+from trainer.gang.rendezvous import Rendezvous
+
+KEY = GangKey("secret", "job-1")
+END = encode_member(Member(0, "stranger", MemberState.LEAVING, 1, exit_code=EXIT_INVALID))
+
+
+@pytest.fixture
+def coordinator() -> Iterator[Coordinator]:
+    made = Coordinator(lambda: 1)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def server(coordinator: Coordinator) -> Iterator[HttpServer]:
+    with serve(coordinator, "127.0.0.1", 0, KEY) as made:
+        yield made
+
+
+def post(port: int, body: bytes, **headers: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection.request(
+        "POST", REPORT, body, {name.replace("_", "-"): value for name, value in headers.items()}
+    )
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def still_trains(port: int) -> bool:
+    """Whether a member still gets a generation to run."""
+    line = Remote("127.0.0.1", port, KEY)
+    member = Member(0, "mine", MemberState.IDLE, 1)
+    deadline, answer = time.monotonic() + 20, None
+    while answer is None and time.monotonic() < deadline:
+        answer = line.report(member)
+        time.sleep(0.02)
+    line.close()
+    return isinstance(answer, RunRanks)
+
+
+def test_a_signature_holds_key_job_and_every_byte() -> None:
+    signature = KEY.sign(b"report")
+    assert KEY.verify(signature, b"report")
+    assert not KEY.verify(signature, b"Report")
+    assert not KEY.verify("", b"report")
+    assert not KEY.verify("\u00e9", b"report")
+    assert not GangKey("other", "job-1").verify(signature, b"report")
+    assert not GangKey("secret", "job-2").verify(signature, b"report")
+    assert KEY.sign(b"a", b"b") != KEY.sign(b"ab"), "parts do not run into each other"
+
+
+def test_a_stranger_cannot_end_a_run(server: HttpServer) -> None:
+    other = {HEADER: GangKey("guessed", "job-1").sign(END)}
+    assert post(server.port, END) == 403
+    assert post(server.port, END, **other) == 403
+    assert still_trains(server.port)
+
+
+def test_what_is_no_report_is_refused_also_with_the_key(server: HttpServer) -> None:
+    report = json.loads(END)
+    for body in (
+        b"",
+        b"\xff\x00",
+        b"[]",
+        b"null",
+        json.dumps({**report, "index": "0"}).encode(),
+        json.dumps({**report, "index": -1}).encode(),
+        json.dumps({**report, "index": 10**12}).encode(),
+        json.dumps({**report, "uid": "x" * 1000}).encode(),
+        json.dumps({**report, "state": "asleep"}).encode(),
+        json.dumps({**report, "more": 1}).encode(),
+    ):
+        assert post(server.port, body, **{HEADER: KEY.sign(body)}) == 400, body
+    assert still_trains(server.port)
+
+
+def test_a_body_that_is_too_large_is_not_read(server: HttpServer) -> None:
+    assert post(server.port, b"x", Content_Length=str(1 << 40)) == 413
+    assert post(server.port, b"x", Content_Length="-1") == 413
+    assert still_trains(server.port)
+
+
+def test_an_answer_that_is_not_signed_is_not_obeyed() -> None:
+    with serve(Coordinator(lambda: 1), "127.0.0.1", 0, GangKey("secret", "job-2")) as other:
+        line = Remote("127.0.0.1", other.port, KEY)
+        deadline = time.monotonic() + 1
+        while time.monotonic() < deadline:
+            assert line.report(Member(0, "mine", MemberState.IDLE, 1)) is None
+            time.sleep(0.05)
+        line.close()
+
+
+def test_a_flood_of_connections_leaves_room(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gang_http, "MAX_CONNECTIONS_OF_ONE_CLIENT", 8)
+    threads = threading.active_count()
+    flood = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]
+    time.sleep(0.5)
+    assert threading.active_count() <= threads + 8
+    for connection in flood:
+        connection.close()
+    assert still_trains(server.port)
+
+
+def test_the_rendezvous_admits_members_only() -> None:
+    with Rendezvous(admits=lambda address: address != "127.0.0.1") as rendezvous:
+        connection = http.client.HTTPConnection("127.0.0.1", rendezvous.port, timeout=10)
+        connection.request("PUT", "/global/0", b"x")
+        assert connection.getresponse().status == 403
+
+
+def test_the_coordinator_admits_the_pods_that_report_and_this_one(coordinator: Coordinator) -> None:
+    coordinator.report(Member(0, "a", MemberState.IDLE, 1), "10.1.0.7")
+    assert coordinator._is_member("10.1.0.7")
+    assert coordinator._is_member("127.0.0.1")
+    assert coordinator._is_member("::1")
+    assert not coordinator._is_member("10.1.0.8")
