@@ -76,6 +76,7 @@ def prepare(
     """Write images as HDF5 shards into object storage."""
     from trainer.dataset.preparation.prepare import prepare as run
     from trainer.observability.log import progress
+    from trainer.observability.process import available_cores
 
     made = run(
         source,
@@ -86,7 +87,7 @@ def prepare(
         seed=seed,
         on_bad=on_bad,
         overwrite=overwrite,
-        workers=len(os.sched_getaffinity(0)),
+        workers=available_cores(),
         progress=progress("images prepared:"),
     )
     _print(made, json)
@@ -294,9 +295,18 @@ def _print(result: Any, as_json: bool) -> None:
         if isinstance(value, dict):
             typer.echo(f"{key}:")
             for name, inner in value.items():
-                typer.echo(f"  {name}: {inner}")
+                typer.echo(f"  {name}: {_text(inner)}")
         else:
-            typer.echo(f"{key}: {value}")
+            typer.echo(f"{key}: {_text(value)}")
+
+
+def _text(value: Any) -> str:
+    """A value as a person reads it."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def main() -> NoReturn:

@@ -230,9 +230,9 @@ def load(path: Path | None = None, *, recipe: str | None = None, sets: Sequence[
     given = read_yaml(path) if path else {}
     recipe = recipe or given.pop("recipe", None)
     given.pop("recipe", None)
-    values = _merge(_recipe(recipe) if recipe else {}, given)
+    values = merge(_recipe(recipe) if recipe else {}, given)
     for assignment in sets:
-        values = _merge(values, parse_set(assignment))
+        values = merge(values, parse_set(assignment))
     return parse(values, str(path) if path else "the configuration")
 
 
@@ -284,14 +284,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values with others laid over them."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
             # Another optimizer does not inherit the first one's arguments.
             other = "name" in value and "name" in old and value["name"] != old["name"]
-            merged[key] = value if other else _merge(old, value)
+            merged[key] = value if other else merge(old, value)
         else:
             merged[key] = value
     return merged

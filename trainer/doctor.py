@@ -1,6 +1,5 @@
 """`trainer doctor`: does this machine have what a run needs, and does a store do what we ask of it?"""
 
-import os
 import platform
 import sys
 import uuid
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from trainer import __version__
+from trainer.observability.process import available_cores
 from trainer.storage import Store, open_store
 
 
@@ -29,7 +29,7 @@ def examine(url: str | None) -> list[Finding]:
 def _machine() -> Iterator[Finding]:
     yield Finding("ok", "trainer", __version__)
     yield Finding("ok", "python", f"{platform.python_version()} at {sys.executable}")
-    yield Finding("ok", "cores", str(len(os.sched_getaffinity(0))))
+    yield Finding("ok", "cores", str(available_cores()))
     for names, need in ((("tensorflow-cpu", "tensorflow"), "training"), (("horovod",), "several ranks")):
         found = next((f"{n} {v}" for n in names if (v := _version(n))), None)
         yield Finding("ok" if found else "warning", names[-1], found or f"not installed: no {need} here")

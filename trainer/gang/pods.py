@@ -45,10 +45,10 @@ def from_environment(
         return None
     host, _, port = coordinator.partition(":")
     return Pods(
-        index=_number(environment, "TRAINER_POD_INDEX", 0),
-        count=_number(environment, "TRAINER_PODS", 1),
+        index=whole_number(environment, "TRAINER_POD_INDEX", 0),
+        count=whole_number(environment, "TRAINER_PODS", 1),
         coordinator=host,
-        port=_number({"TRAINER_COORDINATOR": port}, "TRAINER_COORDINATOR", 1) if port else PORT,
+        port=whole_number({"TRAINER_COORDINATOR": port}, "TRAINER_COORDINATOR", 1) if port else PORT,
         wanted=wanted,
         key=GangKey.from_environment(environment),
     )
@@ -79,7 +79,8 @@ def check_own_name(coordinator: str | None) -> None:
         )
 
 
-def _number(environment: Mapping[str, str], name: str, least: int) -> int:
+def whole_number(environment: Mapping[str, str], name: str, least: int) -> int:
+    """The value of an environment variable. Raises ConfigError for anything but a number from `least`."""
     text = environment.get(name, "")
     if not text.isdecimal() or int(text) < least:
         raise ConfigError(f"{name}: expected a whole number from {least}, received {text!r}")

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.config import parse_set, read_yaml
+from trainer.config import merge, parse_set, read_yaml
+from trainer.gang.pods import whole_number
 from trainer.inference import config as configuration
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 
@@ -18,12 +19,14 @@ def main(path: Path | None, given: Mapping[str, Any], sets: Sequence[str]) -> di
     values = dict(read_yaml(path)) if path else {}
     values |= given
     for assignment in sets:
-        values |= parse_set(assignment)
+        values = merge(values, parse_set(assignment))
     config = configuration.parse(values, str(path) if path else "the command")
+    environment = {"JOB_COMPLETION_INDEX": "0", "TRAINER_PODS": "1", **os.environ}
+    pod = whole_number(environment, "JOB_COMPLETION_INDEX", 0)
+    pods = whole_number(environment, "TRAINER_PODS", 1)
     with quiet_tensorflow_import():
         from trainer.inference.predict import predict
 
-    pod, pods = int(os.environ.get("JOB_COMPLETION_INDEX", "0")), int(os.environ.get("TRAINER_PODS", "1"))
     tally = predict(config, pod=pod, pods=pods)
     return {
         "classified": tally.classified,

@@ -7,6 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from trainer.errors import ConfigError
+
+_OPTIONAL = ("tensorflow", "keras", "horovod")
 _NOISE = re.compile(rb"All log messages before absl::InitializeLog|oneDNN custom operations are on")
 
 
@@ -14,6 +17,7 @@ _NOISE = re.compile(rb"All log messages before absl::InitializeLog|oneDNN custom
 def quiet_tensorflow_import() -> Iterator[None]:
     """For the import of TensorFlow and Keras.
 
+    Raises ConfigError where TensorFlow, Keras or Horovod is not installed.
     What native code writes to stderr meanwhile is held back, and then passed on without the noise.
     Keras imports scikit-learn for wrappers that nobody here uses: leaving it out saves half a second.
     """
@@ -26,6 +30,13 @@ def quiet_tensorflow_import() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in _OPTIONAL:
+                raise
+            raise ConfigError(
+                f"this command needs {error.name}, which is not installed",
+                "Install the package with an extra: pip install 'cars-trainer[cpu]', or [gpu]",
+            ) from None
         finally:
             sys.stderr.flush()
             os.dup2(real, 2)

@@ -41,7 +41,8 @@ class FileStore:
         with self._named(key), self._path(key).open("rb", buffering=0) as file:
             done = 0
             while done < len(view):
-                count = os.preadv(file.fileno(), [view[done:]], start + done)
+                file.seek(start + done)
+                count = file.readinto(view[done:])
                 if not count:
                     break
                 done += count

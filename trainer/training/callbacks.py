@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from trainer.config import TrainSection
-from trainer.observability.process_age import process_age
+from trainer.observability.process import process_age
 
 log = logging.getLogger(__name__)
 

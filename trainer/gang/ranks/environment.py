@@ -7,6 +7,7 @@ from pathlib import Path
 from trainer.distribution import environment
 from trainer.gang.ranks import devices
 from trainer.gang.ranks.placement import Slot
+from trainer.observability.process import available_cores
 
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -58,7 +59,7 @@ def rank_environment(
 
 def usable_cores(cgroup: Path = _CGROUP) -> float:
     """Cores by affinity and by the cgroup's quota (version 2's `cpu.max`, version 1's `cfs_quota`)."""
-    return min(float(len(os.sched_getaffinity(0))), _quota(cgroup))
+    return min(float(available_cores()), _quota(cgroup))
 
 
 def thread_environment(ranks: int, cores: float) -> dict[str, str]:

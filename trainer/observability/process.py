@@ -1,4 +1,4 @@
-"""The age of this process."""
+"""This process: its age, and the cores it may use."""
 
 import os
 import time
@@ -12,3 +12,10 @@ def process_age() -> float:
     behind_the_name = Path("/proc/self/stat").read_text().rpartition(")")[2]
     started = int(behind_the_name.split()[_STARTED]) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+
+
+def available_cores() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
