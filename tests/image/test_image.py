@@ -32,10 +32,48 @@ def image() -> None:
         pytest.skip(f"there is no image {IMAGE}: scripts/image build cpu")
 
 
-def test_the_cpu_image_is_small(say: Callable[[str], None]):
+@pytest.fixture(scope="module")
+def variant() -> str:
+    words = [
+        "buildah",
+        "inspect",
+        "--type",
+        "image",
+        "--format",
+        '{{index .OCIv1.Config.Labels "cars-trainer.variant"}}',
+    ]
+    return subprocess.run([*words, IMAGE], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_image_is_small(variant: str, say: Callable[[str], None]):
     said = subprocess.run([SCRIPT, "size"], capture_output=True, text=True, check=True).stdout
     say(said.strip())
-    assert int(said.split()[0]) <= 1500
+    assert int(said.split()[0]) <= {"cpu": 1500, "gpu": 6000}[variant]
+
+
+def test_one_rank_exchanges_and_only_the_gpu_image_has_nccl(variant: str):
+    code = (
+        "import tensorflow as tf, keras, h5py, boto3, sklearn.metrics, horovod.tensorflow as hvd; "
+        "hvd.init(); total = hvd.allreduce(tf.constant([1.0, 2.0]), op=hvd.Sum); "
+        "print(total.numpy().tolist(), bool(hvd.nccl_built()))"
+    )
+    said = subprocess.run(
+        [SCRIPT, "run", "--entrypoint", "python", "-c", code], capture_output=True, text=True
+    )
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.split("\n")[-2] == f"[1.0, 2.0] {variant == 'gpu'}"
+
+
+def test_nothing_in_it_compiles():
+    code = (
+        "import pathlib, shutil; names = 'cc gcc g++ c++ cc1plus ld as make cmake nvcc cicc uv'.split(); "
+        "print([n for n in names if shutil.which(n)], [str(p) for n in ('nvcc', 'cicc', 'cc1plus', '*.hpp') "
+        "for p in pathlib.Path('/opt').rglob(n)])"
+    )
+    said = subprocess.run(
+        [SCRIPT, "run", "--entrypoint", "python", "-c", code], capture_output=True, text=True
+    )
+    assert said.stdout == "[] []\n", said.stdout + said.stderr
 
 
 def test_two_ranks_train_on_one_core_and_write_to_volumes_alone(say: Callable[[str], None], tmp_path: Path):

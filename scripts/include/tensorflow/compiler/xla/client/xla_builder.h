@@ -15,6 +15,7 @@ using Status = absl::Status;
 #include "xla/stream_executor/stream.h"
 
 namespace stream_executor::gpu {
-inline void* AsGpuStreamValue(Stream* stream) { return stream->platform_specific_handle().stream; }
+// Not inline: another file of Horovod calls it, and this header is included by one file only.
+void* AsGpuStreamValue(Stream* stream) { return stream->platform_specific_handle().stream; }
 }  // namespace stream_executor::gpu
 #endif
