@@ -1,6 +1,9 @@
 """The command line as a person uses it: quick to help, and one clear line for whatever is wrong."""
 
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.commands import TRAIN, refused, trainer, training
+from trainer import __version__
+from trainer.cli import app
 from trainer.storage import open_store
+
+COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
 
 
 def test_help_imports_nothing_heavy():
@@ -122,3 +129,63 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_commits_nothing(dataset: 
     assert "is not finite" in line
     assert "step" in line
     assert not list(open_store(f"{s3}/run").list("checkpoints/"))
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["-h"], ["--help"], ["train", "-h"]])
+def test_what_asks_for_words_alone_exits_with_0(arguments: list[str]):
+    done = trainer(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (__version__ in done.stdout) is (arguments == ["--version"])
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_no_help_is_cut_in_a_narrow_terminal(command: str):
+    done = trainer(*command.split(), "--help", COLUMNS="80")
+    assert done.returncode == 0
+    assert "…" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("arguments", [["predict", "--run", "r", "--input", "i", "--output", "o"], TRAIN])
+def test_without_tensorflow_a_command_that_needs_it_names_the_extra(
+    arguments: list[str], dataset: str, s3: str
+):
+    """As after `pip install cars-trainer` on a laptop."""
+    code = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('tensorflow', 'keras', 'horovod'):\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "from trainer.cli import main\n"
+        "main()"
+    )
+    given = training(dataset, f"{s3}/run") if arguments is TRAIN else arguments
+    done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True)
+    assert done.returncode == 64, done.stderr
+    assert "pip install 'cars-trainer[cpu]'" in done.stderr
+    assert "Traceback" not in done.stderr
+    for light in (["inspect", dataset], ["recipes"]):
+        done = subprocess.run([sys.executable, "-c", code, *light], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_ctrl_c_is_130_and_one_line(s3: str):
+    """A store that takes connections and never answers; the command waits for it."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trainer", "inspect", f"{s3}/data"],
+            env={**os.environ, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{silent.getsockname()[1]}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        silent.settimeout(60)
+        connection, _ = silent.accept()
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=30)
+        connection.close()
+    assert (process.returncode, output, errors) == (130, "", "trainer: error: interrupted\n")

@@ -1,6 +1,7 @@
 """The command line: each command parses its arguments and calls one function, imported when it is called."""
 
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -30,6 +31,8 @@ Namespace = Annotated[
 ]
 OnBad = Literal["fail", "skip"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+INTERRUPT = 128 + signal.SIGINT
 
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """The error for invalid arguments, of which typer exports only this subclass."""
@@ -319,7 +322,7 @@ def main() -> NoReturn:
         # In this mode typer returns the code of an early end, such as that of --version.
         returned = app(sys.argv[1:] or ["--help"], standalone_mode=False)
         code = returned if isinstance(returned, int) else 0
-        if code == 130:
+        if code == INTERRUPT:
             _fail("interrupted", code)
     except typer.Exit as exit:
         code = exit.exit_code

@@ -13,7 +13,7 @@ import yaml
 from trainer import __version__, config
 from trainer.inference.config import parse as parse_prediction
 
-from .charts import CHARTS, NAMES, SCENARIOS, Rendered, merged, read, scenario, smallest
+from .charts import CHARTS, NAMES, SCENARIOS, Rendered, merged, read, render, scenario, smallest
 
 KUBERNETES = ("1.31", "1.32", "1.33", "1.34", "1.35", "1.36")
 
@@ -190,3 +190,12 @@ def test_both_charts_hold_the_same_helpers_as_real_files():
     first, second = ((CHARTS / name / "templates" / "_cars.tpl").read_text() for name in NAMES)
     assert first == second
     assert sorted(path.name for path in CHARTS.iterdir()) == list(NAMES)
+
+
+@pytest.mark.parametrize(("chart", "key"), [("cars-train", "recipe:"), ("cars-predict", "input:")])
+def test_the_values_that_the_readme_shows_install(chart: str, key: str):
+    readme = (CHARTS.parent / "README.md").read_text()
+    (block,) = (found for found in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if key in found)
+    values = yaml.safe_load(block)
+    rendered = render(chart, values)
+    assert rendered.job["spec"]["completions"] == values["workers"]

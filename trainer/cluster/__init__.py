@@ -1,0 +1,1 @@
+"""What `trainer status`, `logs` and `wait` ask the Kubernetes API."""

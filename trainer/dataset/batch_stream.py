@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from trainer.config import Standardize
 from trainer.dataset.augmentation import Augmentation
 from trainer.dataset.index import Dataset
 from trainer.dataset.reader import Reader
-from trainer.dataset.standardize import STANDARDIZATIONS, Pixels, Standardize
+from trainer.dataset.standardize import STANDARDIZATIONS, Pixels
 
 NO_AUGMENTATION = Augmentation()
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
-Standardize = Literal["none", "x/255", "x/127.5-1", "per_image", "feature_wise", "caffe", "torch"]
+from trainer.config import Standardize
 
 
 class Pixels(NamedTuple):
@@ -34,7 +34,7 @@ _TORCH_MEAN = [0.485, 0.456, 0.406]
 _TORCH_STD = [0.229, 0.224, 0.225]
 _LEAST_STD = 1e-6
 
-STANDARDIZATIONS: dict[str, Standardization] = {
+STANDARDIZATIONS: dict[Standardize, Standardization] = {
     "none": Standardization(lambda x, _: x, lambda _: "image"),
     "x/255": Standardization(lambda x, _: x / 255.0, lambda _: "image / 255"),
     "x/127.5-1": Standardization(lambda x, _: x / 127.5 - 1.0, lambda _: "image / 127.5 - 1"),

@@ -103,7 +103,9 @@ class Coordinator:
         self._log_missing(decisions.missing(after, now=now, wanted=wanted) if forming else {}, now)
 
     def _is_member(self, address: str) -> bool:
-        return address in self._addresses.values() or ipaddress.ip_address(address).is_loopback
+        # From the rendezvous' threads, while others report.
+        with self._lock:
+            return address in self._addresses.values() or ipaddress.ip_address(address).is_loopback
 
     def _log_missing(self, missing: dict[int, str], now: float) -> None:
         """Name the pods that are waited for: after a while, when they change, and again now and then."""

@@ -103,16 +103,23 @@ class _Server(ThreadingHTTPServer):
                 self._connections[client] += 1
         if full:
             self.shutdown_request(request)
-        else:
+            return
+        try:
             super().process_request(request, client_address)
+        except BaseException:
+            self._forget(client)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            with self._lock:
-                self._connections[client_address[0]] -= 1
-                self._connections += Counter()  # drops the zeros
+            self._forget(client_address[0])
+
+    def _forget(self, client: str) -> None:
+        with self._lock:
+            self._connections[client] -= 1
+            self._connections += Counter()  # drops the zeros
 
     def server_bind(self) -> None:
         # HTTPServer's own looks up the host's name, which takes seconds where there is no DNS.

@@ -1,0 +1,1 @@
+"""Prediction: images below a prefix -> classes and probabilities, in parts that are committed whole."""

@@ -1,0 +1,1 @@
+"""Images in folders -> a dataset: labels, splits, shards, and last the file that makes it one."""
