@@ -182,6 +182,8 @@ def test_ctrl_c_is_130_and_one_line(s3: str):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A shell lets the commands it starts in the background ignore SIGINT, these tests among them.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         silent.settimeout(60)
         connection, _ = silent.accept()
