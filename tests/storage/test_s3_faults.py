@@ -215,6 +215,8 @@ def test_a_budget_that_is_no_number_is_refused(s3: str, monkeypatch: pytest.Monk
 
 def test_a_server_that_is_not_there_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     use_s3(monkeypatch, f"http://127.0.0.1:{free_port()}")
+    # An earlier test's server may have had the same port.
+    monkeypatch.setattr(s3, "_endpoints_that_answered", set())
     monkeypatch.setattr(retry, "FIRST_CONTACT_SECONDS", 0.3)
     monkeypatch.setenv("TRAINER_RETRY_SECONDS", "3600")
     with pytest.raises(TimeoutError, match=r"^s3://bucket/k: .*http://127.0.0.1:\d+/.*AWS_ENDPOINT_URL"):
