@@ -69,10 +69,11 @@ class Runs:
         )
 
     def finish(self, config: Path, ranks: int = 1, *words: str) -> Path:
-        """Runs to the end; returns the folder of the YAML, where the run and the digests lie."""
+        """Runs to the end; returns the folder of the YAML, where the run, the digests and its `log` lie."""
         process = self.start(config, ranks, *words)
         output, _ = process.communicate()
         assert process.returncode == 0, output
+        (config.parent / "log").write_text(output)
         return config.parent
 
     @staticmethod

@@ -94,7 +94,8 @@ class Run:
     def events(self, what: str = "", **values: int) -> list[dict[str, Any]]:
         """What ranks told, in order; of one kind, and with these values."""
         path = self.folder / "events"
-        lines = path.read_text().splitlines() if path.exists() else []
+        # What follows the last line break is still being written.
+        lines = path.read_text().split("\n")[:-1] if path.exists() else []
         events = [json.loads(line) for line in lines]
         return [
             event

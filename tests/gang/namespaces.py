@@ -28,9 +28,10 @@ def available() -> str:
 
 
 class Network:
-    """Namespaces 10.77.0.0/24 that reach each other, and the names that each of them knows."""
+    """Namespaces of one subnet, 10.77.0.0/24 or fd77::/64 alone, and the names that each of them knows."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ipv6: bool = False) -> None:
+        self._subnet, self._bits = ("fd77::", 64) if ipv6 else ("10.77.0.", 24)
         self._prefix = f"trainer-{os.getpid()}"
         self._hub = f"{self._prefix}-hub"
         self._spaces: list[str] = []
@@ -42,22 +43,23 @@ class Network:
         ip("-n", self._hub, "link", "set", "bridge", "up")
 
     def add(self, name: str, last: int) -> str:
-        """A namespace with the address 10.77.0.`last` -> its id."""
+        """A namespace with the subnet's address `last` -> its id."""
         space = f"{self._prefix}-{name}"
         self._add_namespace(space)
         self._links += 1
         port = f"port{self._links}"
         ip("-n", self._hub, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", space)
         ip("-n", self._hub, "link", "set", port, "master", "bridge", "up")
-        ip("-n", space, "address", "add", f"10.77.0.{last}/24", "dev", "eth0")
+        address = f"{self._subnet}{last}"
+        ip("-n", space, "address", "add", f"{address}/{self._bits}", "dev", "eth0", "nodad")
         ip("-n", space, "link", "set", "eth0", "up")
-        self._own[space] = f"10.77.0.{last}"
+        self._own[space] = address
         self._write_names(space)
         return space
 
     def name(self, name: str, last: int) -> None:
-        """From now on everybody finds `name` at 10.77.0.`last`."""
-        self._names[name] = f"10.77.0.{last}"
+        """From now on everybody finds `name` at the address `last`."""
+        self._names[name] = f"{self._subnet}{last}"
         for space in self._spaces:
             self._write_names(space)
 

@@ -14,7 +14,7 @@ from trainer.gang import http as gang_http
 from trainer.gang.auth import HEADER, GangKey
 from trainer.gang.coordinator import REPORT, Coordinator, encode_member, serve
 from trainer.gang.decisions import Member, MemberState, RunRanks
-from trainer.gang.http import HttpServer
+from trainer.gang.http import HttpServer, Request
 from trainer.gang.line import Remote
 from trainer.gang.rendezvous import Rendezvous
 
@@ -120,16 +120,14 @@ def test_a_flood_of_connections_leaves_room(server: HttpServer, monkeypatch: pyt
     assert still_trains(server.port)
 
 
-def test_the_rendezvous_admits_members_only() -> None:
-    with Rendezvous(admits=lambda address: address != "127.0.0.1") as rendezvous:
-        connection = http.client.HTTPConnection("127.0.0.1", rendezvous.port, timeout=10)
-        connection.request("PUT", "/global/0", b"x")
-        assert connection.getresponse().status == 403
+def test_the_rendezvous_takes_from_elsewhere_what_is_signed() -> None:
+    with Rendezvous(key=KEY) as rendezvous:
+        signed = {HEADER: KEY.sign(b"PUT", b"/global/0", b"x")}
 
+        def put(path: str, body: bytes, **headers: str) -> int:
+            return rendezvous._handle(Request("PUT", path, body, headers, "10.1.0.8")).status
 
-def test_the_coordinator_admits_the_pods_that_report_and_this_one(coordinator: Coordinator) -> None:
-    coordinator.report(Member(0, "a", MemberState.IDLE, 1), "10.1.0.7")
-    assert coordinator._is_member("10.1.0.7")
-    assert coordinator._is_member("127.0.0.1")
-    assert coordinator._is_member("::1")
-    assert not coordinator._is_member("10.1.0.8")
+        assert put("/global/0", b"x") == 403
+        assert put("/global/0", b"y", **signed) == 403
+        assert put("/global/1", b"x", **signed) == 403
+        assert put("/global/0", b"x", **signed) == 200

@@ -61,7 +61,7 @@ def test_each_rank_sees_the_gpu_of_its_local_rank(monkeypatch: pytest.MonkeyPatc
         rank_environment(
             Slot(rank, 4, rank % 2, 2, 0, 2, rank // 2),
             generation=1,
-            rendezvous=("127.0.0.1", 1),
+            rendezvous_port=1,
             gloo_timeout=5,
         )[devices.VISIBLE]
         for rank in range(4)
@@ -74,5 +74,5 @@ def test_without_gpus_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     if gpus(os.environ):
         pytest.skip("this machine has GPUs")
     slot = Slot(0, 1, 0, 1, 0, 1, 0)
-    made = rank_environment(slot, generation=1, rendezvous=("127.0.0.1", 1), gloo_timeout=5)
+    made = rank_environment(slot, generation=1, rendezvous_port=1, gloo_timeout=5)
     assert devices.VISIBLE not in made

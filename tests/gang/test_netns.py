@@ -18,9 +18,9 @@ POD_0 = "cars-0.cars"
 class Cluster(Run):
     """Pods in namespaces; pod 0 is found by its name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, ipv6: bool) -> None:
         super().__init__(folder)
-        self.network = Network()
+        self.network = Network(ipv6=ipv6)
 
     def start(self, index: int, space: str) -> Pod:
         environment = {
@@ -37,15 +37,16 @@ class Cluster(Run):
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     if reason := available():
         pytest.skip(reason)
-    cluster = Cluster(tmp_path)
+    cluster = Cluster(tmp_path, ipv6=getattr(request, "param", "IPv4") == "IPv6")
     yield cluster
     cluster.close()
     wait_for(lambda: not cluster.living(), "the ranks are gone with their pods")
 
 
+@pytest.mark.parametrize("cluster", ["IPv4", "IPv6"], indirect=True)
 def test_pods_find_each_other_by_name_whoever_comes_first(cluster: Cluster) -> None:
     spaces = [cluster.network.add("a", 10), cluster.network.add("b", 11)]
     last = cluster.start(1, spaces[1])

@@ -27,15 +27,15 @@ EXACT: dict[str, Any] = {
 class Cluster(Run):
     """Two pods in namespaces that train one run, found by the name of pod 0."""
 
-    def __init__(self, runs: Runs) -> None:
+    def __init__(self, runs: Runs, *, ipv6: bool = False) -> None:
         self.config = runs.config("run", **EXACT)
         self.runs = runs
         super().__init__(self.config.parent)
-        self.network = Network()
+        self.network = Network(ipv6=ipv6)
         self.network.name(POD_0, 10)
 
     def start(self, index: int, last: int) -> Pod:
-        """Pod `index` at the address 10.77.0.`last`."""
+        """Pod `index` at the address `last`."""
         space = self.network.add(f"pod-{index}-{last}", last)
         environment = {
             "TRAINER_POD_INDEX": str(index),
@@ -115,3 +115,14 @@ def test_a_killed_pod_0_that_comes_back_with_another_address(
     cluster.finish(cluster.start(0, 20), pods[1])
     assert "pod 0 answers again, at 10.77.0.20" in pods[1].output()
     same(cluster, undisturbed)
+
+
+def test_a_network_of_ipv6_alone(runs: Runs, undisturbed: Path) -> None:
+    if reason := available():
+        pytest.skip(reason)
+    cluster = Cluster(runs, ipv6=True)
+    try:
+        cluster.finish(cluster.start(0, 10), cluster.start(1, 11))
+        same(cluster, undisturbed)
+    finally:
+        cluster.close()

@@ -11,6 +11,8 @@ GIVEN = {"TRAINER_POD_INDEX": "2", "TRAINER_PODS": "3", "TRAINER_COORDINATOR": "
 def test_read() -> None:
     assert from_environment(GIVEN) == Pods(index=2, count=3, coordinator="cars-0.cars", port=PORT)
     assert from_environment({**GIVEN, "TRAINER_COORDINATOR": "10.0.0.1:99"}) == Pods(2, 3, "10.0.0.1", 99)
+    assert from_environment({**GIVEN, "TRAINER_COORDINATOR": "[fd00::1]:99"}) == Pods(2, 3, "fd00::1", 99)
+    assert from_environment({**GIVEN, "TRAINER_COORDINATOR": "fd00::1"}) == Pods(2, 3, "fd00::1", PORT)
     assert from_environment({}) is None
 
 

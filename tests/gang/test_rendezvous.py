@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from trainer.gang.rendezvous import Rendezvous
+from trainer.gang.auth import GangKey
+from trainer.gang.rendezvous import Relay, Rendezvous
 
 
 @pytest.fixture
@@ -68,3 +69,14 @@ def test_a_closed_store_is_gone() -> None:
         port = store.port
     with pytest.raises(ConnectionError):
         ask(port, "GET", "/global/0")
+
+
+def test_a_relay_stands_for_the_store_in_another_pod(store: Rendezvous) -> None:
+    value = bytes(range(256)) * 400
+    with Relay("127.0.0.1", store.port, GangKey()) as relay:
+        assert ask(relay.port, "GET", "/global/0") == (404, b"")
+        assert ask(relay.port, "PUT", "/global/0", value) == (200, b"")
+        assert ask(relay.port, "GET", "/global/0") == ask(store.port, "GET", "/global/0") == (200, value)
+        assert ask(relay.port, "GET", "/global/") == (200, b"0")
+        store.close()
+        assert ask(relay.port, "GET", "/global/0")[0] == 502

@@ -111,6 +111,8 @@ class BatchStream(Iterator[TensorBatch]):
         arrays: Callable[[], Iterator[tuple[Any, ...]]],
         signature: tuple[tf.TensorSpec, ...],
         finish: Callable[..., tuple[Any, ...]],
+        *,
+        parallel: bool,
     ) -> None:
         """
         Args:
@@ -118,6 +120,8 @@ class BatchStream(Iterator[TensorBatch]):
             arrays: makes the iterator over the reader's batches; called in one of tf.data's threads.
             signature: of the elements of `arrays`.
             finish: such an element -> the fields of a `TensorBatch`, as a graph.
+            parallel: whether several batches are finished at the same time. Under op determinism tf.data
+                takes that back, and logs an error with each iterator (`node_def_util.cc`).
         """
         errors: list[Exception] = []
 
@@ -129,7 +133,11 @@ class BatchStream(Iterator[TensorBatch]):
 
         batches = tf.data.Dataset.from_generator(guarded, output_signature=signature)
         finish = tf.autograph.experimental.do_not_convert(finish)
-        batches = batches.map(finish, num_parallel_calls=_PARALLEL, deterministic=True).prefetch(_AHEAD)
+        if parallel:
+            batches = batches.map(finish, num_parallel_calls=_PARALLEL, deterministic=True)
+        else:
+            batches = batches.map(finish)
+        batches = batches.prefetch(_AHEAD)
         # The thread that tunes would hold up the end of an iterator for seconds.
         options = tf.data.Options()
         options.autotune.enabled = False
@@ -184,6 +192,8 @@ def training_stream(
     start_step: int,
     steps_per_epoch: int,
     pad_to: int,
+    *,
+    parallel: bool = True,
 ) -> BatchStream:
     """A rank's batches from `start_step` on, without end.
 
@@ -212,11 +222,11 @@ def training_stream(
         tf.TensorSpec((count,), tf.int32),
         tf.TensorSpec((count, 8), tf.float32),
     )
-    return BatchStream(reader, arrays, signature, finish)
+    return BatchStream(reader, arrays, signature, finish, parallel=parallel)
 
 
 def evaluation_stream(
-    reader: Reader, rows: range, batch_size: int, preprocessing: Preprocessing
+    reader: Reader, rows: range, batch_size: int, preprocessing: Preprocessing, *, parallel: bool = True
 ) -> BatchStream:
     """Every row of `rows` once, in order, without augmentation.
 
@@ -243,4 +253,4 @@ def evaluation_stream(
         tf.TensorSpec((batch_size,), tf.int32),
         tf.TensorSpec((batch_size,), tf.float32),
     )
-    return BatchStream(reader, arrays, signature, finish)
+    return BatchStream(reader, arrays, signature, finish, parallel=parallel)

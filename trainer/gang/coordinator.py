@@ -4,7 +4,6 @@ It stores nothing: a new one learns from the first round of reports who is there
 supervisor calls in its own process; `serve` answers those of the other pods over HTTP.
 """
 
-import ipaddress
 import json
 import logging
 import secrets
@@ -33,29 +32,26 @@ _LONGEST = 64
 class Coordinator:
     """`wanted`: how many pods the gang is to have, read at every report (it must not wait for anything).
 
-    `host`: where the rendezvous of each generation listens.
+    `host`: where the rendezvous of each generation listens, for this pod's ranks and for pods with `key`.
     """
 
-    def __init__(self, wanted: Callable[[], int], *, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, wanted: Callable[[], int], *, host: str = "127.0.0.1", key: GangKey | None = None
+    ) -> None:
         self._wanted = wanted
-        self._host = host
+        self._host, self._key = host, key
         self._lock = threading.Lock()
         self._gang = decisions.Gang()
         self._rendezvous: Rendezvous | None = None
         self._told: set[str] = set()
-        self._addresses: dict[int, str] = {}
         self._named: set[int] = set()
         self._complete = time.monotonic()
         self._logged = 0.0
 
-    def report(self, member: decisions.Member, address: str = "") -> tuple[decisions.Answer, int]:
-        """A member's report -> what it is to do, and the port of the rendezvous (0 without one).
-
-        `address`: where the report comes from; the ranks of that pod may use the rendezvous.
-        """
+    def report(self, member: decisions.Member) -> tuple[decisions.Answer, int]:
+        """A member's report -> what it is to do, and the port of the rendezvous (0 without one)."""
         now = time.monotonic()
         with self._lock:
-            self._addresses[member.index] = address
             before = self._gang
             recorded = decisions.record(before, member, now=now)
             self._gang = decisions.review(
@@ -89,7 +85,7 @@ class Coordinator:
             # A fresh server: on a used one a rank of an older generation was once joined with new ones.
             if self._rendezvous:
                 self._rendezvous.close()
-            self._rendezvous = Rendezvous(self._host, admits=self._is_member)
+            self._rendezvous = Rendezvous(self._host, self._key)
             if len(generation.seats) > 1:
                 pods, ranks = len(generation.seats), generation.size
                 log.info("generation %d: %d ranks on %d pods", generation.number, ranks, pods)
@@ -101,11 +97,6 @@ class Coordinator:
             log.info("generation %d ends: %s", generation.number, after.ending.reason)
         forming = after.end is None and (generation is None or after.ending)
         self._log_missing(decisions.missing(after, now=now, wanted=wanted) if forming else {}, now)
-
-    def _is_member(self, address: str) -> bool:
-        # From the rendezvous' threads, while others report.
-        with self._lock:
-            return address in self._addresses.values() or ipaddress.ip_address(address).is_loopback
 
     def _log_missing(self, missing: dict[int, str], now: float) -> None:
         """Name the pods that are waited for: after a while, when they change, and again now and then."""
@@ -136,7 +127,7 @@ def serve(coordinator: Coordinator, host: str, port: int, key: GangKey) -> HttpS
             member = decode_member(request.body)
         except (ValueError, TypeError, KeyError):
             return Response(400)
-        answer = encode_answer(*coordinator.report(member, request.client))
+        answer = encode_answer(*coordinator.report(member))
         return Response(200, answer, headers={HEADER: key.sign(signature.encode(), answer)})
 
     # Members keep their connection: it saves a name look-up and a handshake four times a second.

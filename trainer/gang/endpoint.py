@@ -88,6 +88,6 @@ class Endpoint:
             return Response(503 if why else 200, f"{why or 'ok'}\n".encode())
         if match := _RANK_LOG.fullmatch(request.path):
             output = self.output(int(match[1]))
-            missing = f"this pod has no rank {match[1]}\\n".encode()
+            missing = f"this pod has no rank {match[1]}\n".encode()
             return Response(404, missing) if output is None else Response(200, output)
         return Response(404, f"expected {METRICS}, {HEALTHZ}, {READYZ} or {rank_log(0)}\n".encode())

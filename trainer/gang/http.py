@@ -1,5 +1,8 @@
 """A small HTTP server for a few known peers: bounded in the size of requests, in connections and in time."""
 
+import errno
+import ipaddress
+import socket
 import socketserver
 import threading
 from collections import Counter
@@ -15,7 +18,7 @@ MAX_CONNECTIONS_OF_ONE_CLIENT = 256
 
 @dataclass(frozen=True)
 class Request:
-    """`path` is without its query, `client` the address of the sender."""
+    """`path` is without its query, `client` the sender's address; an IPv4 one is written as such."""
 
     method: str
     path: str
@@ -56,7 +59,7 @@ class HttpServer:
         """
         Args:
             handle: called for each request, in the request's own thread.
-            host: the address to listen on, "" for all.
+            host: the address to listen on, "" for all, of IPv4 and IPv6.
             port: 0 for a free one.
             name: of the thread.
             keep_alive: whether a client may send several requests over one connection.
@@ -66,7 +69,7 @@ class HttpServer:
         Raises:
             OSError: the port is taken, or may not be used.
         """
-        self._server = _Server((host, port), _handler(handle, keep_alive, timeout, max_body))
+        self._server = _server(host, port, _handler(handle, keep_alive, timeout, max_body))
         self.port: int = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name=name, daemon=True).start()
 
@@ -93,7 +96,7 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         # A flood takes its own share of the threads, and no more.
-        client = client_address[0]
+        client = _plain(client_address[0])
         with self._lock:
             full = (
                 self._connections[client] >= MAX_CONNECTIONS_OF_ONE_CLIENT
@@ -114,7 +117,7 @@ class _Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._forget(client_address[0])
+            self._forget(_plain(client_address[0]))
 
     def _forget(self, client: str) -> None:
         with self._lock:
@@ -123,10 +126,34 @@ class _Server(ThreadingHTTPServer):
 
     def server_bind(self) -> None:
         # HTTPServer's own looks up the host's name, which takes seconds where there is no DNS.
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         socketserver.TCPServer.server_bind(self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up needs no report."""
+
+
+class _DualStackServer(_Server):
+    address_family = socket.AF_INET6
+
+
+def _server(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> _Server:
+    if ":" in host:
+        return _DualStackServer((host, port), handler)
+    if not host and socket.has_dualstack_ipv6():
+        try:
+            return _DualStackServer(("::", port), handler)
+        except OSError as error:
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise
+    return _Server((host, port), handler)
+
+
+def _plain(address: str) -> str:
+    """Such as 10.0.0.7 for ::ffff:10.0.0.7, as a socket of both families writes it."""
+    mapped = ipaddress.IPv6Address(address.partition("%")[0]).ipv4_mapped if ":" in address else None
+    return str(mapped) if mapped else address
 
 
 def _handler(
@@ -144,7 +171,7 @@ def _handler(
                 self._send(Response(413, f"expected a body of at most {max_body} bytes\n".encode()))
                 return
             body = self.rfile.read(int(length))
-            path, client = self.path.partition("?")[0], str(self.client_address[0])
+            path, client = self.path.partition("?")[0], _plain(self.client_address[0])
             self._send(handle(Request(self.command, path, body, dict(self.headers.items()), client)))
 
         do_POST = do_PUT = do_DELETE = do_GET

@@ -2,14 +2,14 @@
 
 import http.client
 import logging
-import socket
 import threading
 import time
 from typing import Protocol
 
 from trainer.gang.auth import HEADER, GangKey
 from trainer.gang.coordinator import REPORT, Coordinator, decode_answer, encode_member
-from trainer.gang.decisions import Answer, Member
+from trainer.gang.decisions import Answer, Member, RunRanks
+from trainer.gang.rendezvous import Relay
 
 log = logging.getLogger("trainer.line")
 
@@ -20,9 +20,8 @@ _LOG_AGAIN = 30.0
 
 
 class Line(Protocol):
-    """`address` and `port`: where the rendezvous of the generation that was last given out is reached."""
+    """`port`: where this pod's ranks reach the rendezvous of the generation last given out, at 127.0.0.1."""
 
-    address: str
     port: int
 
     def report(self, member: Member) -> Answer | None:
@@ -43,7 +42,6 @@ class Line(Protocol):
 class Direct:
     """To the coordinator in this process."""
 
-    address = "127.0.0.1"
     port = 0
 
     def __init__(self, coordinator: Coordinator) -> None:
@@ -68,8 +66,10 @@ class Remote:
 
     def __init__(self, host: str, port: int, key: GangKey) -> None:
         self._host, self._port, self._key = host, port, key
-        self.address = ""
+        self._address = ""
         self.port = 0
+        self._relay: Relay | None = None
+        self._relayed = ("", 0)
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closed = False
@@ -111,26 +111,37 @@ class Remote:
             if member:
                 try:
                     answer, port = self._ask(member)
+                    if isinstance(answer, RunRanks):
+                        self._follow(port)
                 except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError) as error:
                     self._disconnect()
                     self._log_trouble(error)
                 else:
                     with self._lock:
-                        self._answered, self.port = (member, answer), port
+                        self._answered = member, answer
                         self._heard = time.monotonic()
                     if self._trouble:
-                        log.info("pod 0 answers again, at %s", self.address)
+                        log.info("pod 0 answers again, at %s", self._address)
                         self._trouble = ""
             self._wake.wait(POLL)
         self._disconnect()
+        if self._relay:
+            self._relay.close()
+
+    def _follow(self, port: int) -> None:
+        """A relay of its own for each generation's rendezvous: ranks of an older one do not reach it."""
+        if (self._address, port) != self._relayed:
+            if self._relay:
+                self._relay.close()
+            self._relay = Relay(self._address, port, self._key)
+            self._relayed, self.port = (self._address, port), self._relay.port
 
     def _ask(self, member: Member) -> tuple[Answer, int]:
         connection = self._connection
         if connection is None:
-            address = socket.getaddrinfo(self._host, self._port, socket.AF_INET, socket.SOCK_STREAM)[0][4][0]
-            connection = http.client.HTTPConnection(str(address), self._port, timeout=_TIMEOUT)
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT)
             connection.connect()
-            self._connection, self.address = connection, str(address)
+            self._connection, self._address = connection, connection.sock.getpeername()[0]
         report = encode_member(member)
         signature = self._key.sign(report)
         connection.request("POST", REPORT, report, {HEADER: signature})

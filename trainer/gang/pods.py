@@ -19,7 +19,7 @@ class Pods:
     Attributes:
         index: this pod's number; pod 0 coordinates.
         count: how many pods the gang is to have, as known at the start.
-        coordinator: pod 0's name or IPv4 address, the same in every pod.
+        coordinator: pod 0's name or address, the same in every pod.
         port: where pod 0's coordinator listens.
         key: what the gang's pods share, with which they sign what they say to each other.
         wanted: reads how many pods the gang is to have now; pod 0 calls it every few seconds, in a thread.
@@ -36,14 +36,14 @@ class Pods:
 def from_environment(
     environment: Mapping[str, str] = os.environ, *, wanted: Callable[[], int] | None = None
 ) -> Pods | None:
-    """TRAINER_POD_INDEX, TRAINER_PODS and TRAINER_COORDINATOR (`host` or `host:port`); None without the last.
+    """TRAINER_POD_INDEX, TRAINER_PODS and TRAINER_COORDINATOR (also `host:port`, `[IPv6]:port`), or None.
 
     Raises ConfigError for a number that is none.
     """
     coordinator = environment.get("TRAINER_COORDINATOR")
     if not coordinator:
         return None
-    host, _, port = coordinator.partition(":")
+    host, port = _host_and_port(coordinator)
     return Pods(
         index=whole_number(environment, "TRAINER_POD_INDEX", 0),
         count=whole_number(environment, "TRAINER_PODS", 1),
@@ -52,6 +52,17 @@ def from_environment(
         wanted=wanted,
         key=GangKey.from_environment(environment),
     )
+
+
+def _host_and_port(text: str) -> tuple[str, str]:
+    """`host:port` -> both; the port is "" where there is none. An IPv6 address with one has brackets."""
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        return host, rest.removeprefix(":")
+    if text.count(":") > 1:
+        return text, ""
+    host, _, port = text.partition(":")
+    return host, port
 
 
 def check_own_name(coordinator: str | None) -> None:

@@ -269,7 +269,7 @@ class _Supervisor:
             slot.rank: rank_environment(
                 slot,
                 generation=generation.number,
-                rendezvous=(self._line.address, self._line.port),
+                rendezvous_port=self._line.port,
                 gloo_timeout=self._options.gloo_timeout,
                 metrics_folder=self._endpoint.folder if self._endpoint else None,
             )
@@ -300,7 +300,7 @@ class _Supervisor:
             return Direct(coordinator)
         read = pods.wanted or (lambda: pods.count)
         wanted = Polled(read, pods.count, every=5.0, what="the number of pods wanted")
-        coordinator = self._coordinator = Coordinator(wanted, host="")
+        coordinator = self._coordinator = Coordinator(wanted, host="", key=pods.key)
         stack.callback(coordinator.close)
         try:
             server = serve(coordinator, "", pods.port, pods.key)

@@ -20,6 +20,7 @@ class RankData:
         data = plan.config.data
         augmentation = Augmentation(**data.augment.model_dump())
         self.preprocessing = Preprocessing.of(plan.dataset, data.standardize, augmentation, data.image_size)
+        self._parallel = not plan.config.train.deterministic
         self._reader = Reader(plan.dataset, plan.dataset.split("train"), plan.order, self.lanes)
         self._evaluated: dict[str, Reader] = {}
 
@@ -32,6 +33,7 @@ class RankData:
             start_step=start_step,
             steps_per_epoch=self.plan.steps_per_epoch,
             pad_to=self.padded_rows,
+            parallel=self._parallel,
         )
 
     def evaluation(self, split: str) -> BatchStream:
@@ -40,4 +42,6 @@ class RankData:
         if reader is None:
             reader = self._evaluated[split] = Reader(self.plan.dataset, self.plan.dataset.split(split))
         rows = evaluation_range(reader.split.rows, self.rank, self.size)
-        return evaluation_stream(reader, rows, self.plan.micro_rows, self.preprocessing)
+        return evaluation_stream(
+            reader, rows, self.plan.micro_rows, self.preprocessing, parallel=self._parallel
+        )

@@ -16,7 +16,7 @@ def rank_environment(
     slot: Slot,
     *,
     generation: int,
-    rendezvous: tuple[str, int],
+    rendezvous_port: int,
     gloo_timeout: int,
     metrics_folder: str | None = None,
 ) -> dict[str, str]:
@@ -28,7 +28,7 @@ def rank_environment(
     Args:
         slot: the rank's place.
         generation: the number of its generation.
-        rendezvous: IPv4 address and port of that generation's key-value store.
+        rendezvous_port: where that generation's key-value store is reached, at 127.0.0.1.
         gloo_timeout: seconds.
         metrics_folder: where the ranks of a pod write their metrics; None where nobody reads them.
     """
@@ -46,8 +46,8 @@ def rank_environment(
         "HOROVOD_CROSS_SIZE": str(slot.cross_size),
         # Only a label: Horovod counts ranks of one name as neighbours.
         "HOROVOD_HOSTNAME": f"pod-{slot.pod}",
-        environment.RENDEZVOUS_ADDRESS: rendezvous[0],
-        environment.RENDEZVOUS_PORT: str(rendezvous[1]),
+        environment.RENDEZVOUS_ADDRESS: "127.0.0.1",
+        environment.RENDEZVOUS_PORT: str(rendezvous_port),
         "HOROVOD_CONTROLLER": "gloo",
         "HOROVOD_CPU_OPERATIONS": "gloo",
         # Fusion puts together what happens to be ready: the order of a sum would change from run to run.
