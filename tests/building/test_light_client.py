@@ -1,0 +1,121 @@
+"""The wheel without an extra: what a laptop installs, to prepare data and to look after runs."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.fake import FakeCluster, job, pod, serving
+from tests.run_processes import Runs
+
+ROOT = Path(__file__).parents[2]
+
+
+def uv(*words: str | Path) -> None:
+    version = re.search(r"^uv_version=(.*)$", (ROOT / "scripts/env").read_text(), re.M)
+    assert version
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cars-trainer"
+    done = subprocess.run(
+        [cache / f"uv-{version[1]}" / "bin" / "uv", *words],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command `trainer` of an environment that holds the wheel and what the wheel asks for."""
+    folder = tmp_path_factory.mktemp("client")
+    uv("build", "--wheel", "--quiet", "--out-dir", folder)
+    locked = folder / "locked.txt"
+    # The lock's versions, which are at hand; which packages come is the wheel's own word.
+    uv(*"export --quiet --locked --all-groups --extra cpu --no-emit-project --no-hashes -o".split(), locked)
+    environment = folder / "environment"
+    uv("venv", "--quiet", "--python", sys.executable, environment)
+    wheel = next(folder.glob("*.whl"))
+    uv("pip", "install", "--quiet", "--python", environment, "--constraints", locked, wheel)
+    return environment / "bin" / "trainer"
+
+
+class Said:
+    """What `trainer WORDS` printed, and how it ended."""
+
+    def __init__(self, client: Path, *words: str | Path, **environment: str) -> None:
+        done = subprocess.run(
+            [client, *words], env={**os.environ, **environment}, capture_output=True, text=True, timeout=60
+        )
+        self.code, self.output, self.errors = done.returncode, done.stdout, done.stderr
+
+
+def said(client: Path, *words: str | Path, **environment: str) -> str:
+    done = Said(client, *words, **environment)
+    assert done.code == 0, done.errors
+    return done.output
+
+
+def test_it_brings_neither_tensorflow_nor_what_only_training_needs(client: Path):
+    installed = {
+        folder.name.partition("-")[0]
+        for folder in client.parent.parent.glob("lib/*/site-packages/*.dist-info")
+    }
+    assert "cars_trainer" in installed
+    assert not installed & {"tensorflow", "tensorflow_cpu", "keras", "horovod", "scikit_learn", "scipy"}
+
+
+def test_datasets(client: Path, folders: Path, tmp_path: Path):
+    assert "image_shape: 8, 8, 3" in said(client, "prepare", folders, tmp_path / "data")
+    assert "cat, cow, dog" in said(client, "inspect", tmp_path / "data")
+    assert "digits" in said(client, "recipes")
+    assert "lab-cnn" in said(client, "recipes", "digits")
+
+
+def test_runs(client: Path, runs: Runs):
+    run = runs.finish(runs.config("one")) / "run"
+    assert "finished" in said(client, "runs", run.parent)
+    assert "whole" in said(client, "verify", run)
+    said(client, "weights", run, run.parent / "mine.weights.h5")
+    assert (run.parent / "mine.weights.h5").read_bytes() == (run / "weights/best.weights.h5").read_bytes()
+
+
+def test_releases_on_kubernetes(client: Path, tmp_path: Path):
+    cluster = FakeCluster(jobs=[job(Complete="")], pods=[pod(0, "Succeeded"), pod(1, "Succeeded")])
+    cluster.config_maps = {"cars-1-1234": {"run.yaml": f"run: {{url: file://{tmp_path}/run}}\n"}}
+    cluster.logs = {"cars-1-0-a": ["2026-11-20T12:00:00Z epoch 1"]}
+    with serving(cluster, tmp_path) as kubeconfig:
+        where = {"KUBECONFIG": str(kubeconfig)}
+        assert "finished" in said(client, "status", "cars-1", **where)
+        assert said(client, "logs", "cars-1", **where) == "epoch 1\n"
+        said(client, "wait", "cars-1", **where)
+
+
+def test_this_machine(client: Path, tmp_path: Path):
+    found = said(client, "doctor", tmp_path / "store")
+    assert "warning tensorflow: not installed" in found
+    assert "ok      conditional writes" in found
+    assert said(client, "--version").startswith("trainer ")
+
+
+@pytest.mark.parametrize("command", ["train", "supervise", "predict"])
+def test_what_needs_tensorflow_names_the_extra(client: Path, digits: str, tmp_path: Path, command: str):
+    words = {
+        "predict": [
+            "--run",
+            f"{tmp_path}/run",
+            "--input",
+            f"{tmp_path}/images",
+            "--output",
+            f"{tmp_path}/out",
+        ]
+    }
+    training = ["--recipe", "digits", "--set", f"data.url={digits}", "--set", f"run.url={tmp_path}/run"]
+    done = Said(client, command, *words.get(command, training))
+    assert done.code == 64
+    assert "pip install 'cars-trainer[cpu]'" in done.errors
+    assert done.errors.count("\n") == 1
+    assert not (tmp_path / "run").exists()
