@@ -14,32 +14,36 @@ from tests.run_processes import Runs
 ROOT = Path(__file__).parents[2]
 
 
-def uv(*words: str | Path) -> None:
-    version = re.search(r"^uv_version=(.*)$", (ROOT / "scripts/env").read_text(), re.M)
-    assert version
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cars-trainer"
-    done = subprocess.run(
-        [cache / f"uv-{version[1]}" / "bin" / "uv", *words],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The command `trainer` of an environment that holds the wheel and what the wheel asks for."""
-    folder = tmp_path_factory.mktemp("client")
-    uv("build", "--wheel", "--quiet", "--out-dir", folder)
-    locked = folder / "locked.txt"
-    # The lock's versions, which are at hand; which packages come is the wheel's own word.
-    uv(*"export --quiet --locked --all-groups --extra cpu --no-emit-project --no-hashes -o".split(), locked)
-    environment = folder / "environment"
-    uv("venv", "--quiet", "--python", sys.executable, environment)
-    wheel = next(folder.glob("*.whl"))
-    uv("pip", "install", "--quiet", "--python", environment, "--constraints", locked, wheel)
+    """The command `trainer` of an environment with the wheel and the locked versions of what it needs."""
+    environment = tmp_path_factory.mktemp("client") / "environment"
+    version = re.search(r"^uv_version=(.*)$", (ROOT / "scripts/env").read_text(), re.M)
+    assert version
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cars-trainer"
+    done = subprocess.run(
+        [
+            cache / f"uv-{version[1]}/bin/uv",
+            "sync",
+            "--quiet",
+            "--locked",
+            "--no-default-groups",
+            "--no-editable",
+        ],
+        cwd=ROOT,
+        env={
+            **({"SSL_CERT_FILE": str(CERTIFICATES)} if CERTIFICATES.exists() else {}),
+            **os.environ,
+            "UV_PROJECT_ENVIRONMENT": str(environment),
+            "UV_PYTHON": sys.executable,
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
     return environment / "bin" / "trainer"
 
 

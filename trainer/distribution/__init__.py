@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from trainer.distribution.environment import is_rank
+from trainer.errors import ConfigError
 
 if TYPE_CHECKING:  # a supervisor does without NumPy
     import numpy as np
@@ -45,11 +46,19 @@ class Distribution(Protocol):
 def connect(stopping: Callable[[], bool] = lambda: False) -> Distribution:
     """The distribution that this process's environment describes.
 
-    Raises Interrupted when other ranks do not come, or `stopping` becomes true while they are waited for.
+    Raises Interrupted when other ranks do not come, or `stopping` becomes true while they are waited for;
+    ConfigError where Horovod was installed without being compiled for TensorFlow, as plain pip does it.
     """
     if is_rank():
-        from trainer.distribution.horovod import Horovod
-
+        try:
+            from trainer.distribution.horovod import Horovod
+        except ImportError as error:
+            if "has not been built" not in str(error):
+                raise
+            raise ConfigError(
+                "several ranks need a Horovod compiled for TensorFlow, which the installed one is not",
+                "scripts/env compiles it, as Dockerfile.gpu does; one rank does without: --ranks 1",
+            ) from None
         return Horovod(stopping)
     from trainer.distribution.single import Single
 
