@@ -3,8 +3,38 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.commands import refused, trainer, training
 from trainer.storage import open_store
+
+
+@pytest.fixture
+def no_tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow cannot be imported by the processes that a test starts."""
+    package = tmp_path / "modules" / "tensorflow"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemError('TensorFlow was imported')\n")
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+
+
+def test_what_is_wrong_with_the_urls_is_said_before_tensorflow_is_imported(
+    dataset: str, s3: str, folders: Path, request: pytest.FixtureRequest
+):
+    run = f"{s3}/run"
+    assert trainer(*training(dataset, run)).returncode == 0
+    request.getfixturevalue("no_tensorflow")
+    good = {"--run": run, "--input": str(folders), "--output": f"{s3}/out"}
+
+    def said(**wrong: str) -> str:
+        given = good | {f"--{name}": value for name, value in wrong.items()}
+        return refused("predict", *(word for pair in given.items() for word in pair))
+
+    assert "there is no run here" in said(run=f"{s3}/other")
+    assert "no image found" in said(input=f"{s3}/nothing")
+    assert "there is no bucket 'nowhere'" in said(output="s3://nowhere/out")
+    open_store(run).delete("weights/best.weights.h5")
+    assert "has no best weights yet" in said()
 
 
 def test_prediction_survives_bad_images_and_reports_them(dataset: str, s3: str, folders: Path):

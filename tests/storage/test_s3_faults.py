@@ -1,5 +1,7 @@
 """A network that drops, cuts and stalls, and a server that is busy: retried, and right in the end."""
 
+import random
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,7 @@ from tests.conftest import client, use_s3
 from tests.storage import faulty
 from tests.storage.faulty import FaultyProxy, faulty_proxy
 from trainer.errors import ConfigError
-from trainer.storage import ObjectChanged, Store, open_store, retry, s3
+from trainer.storage import ObjectChanged, Store, open_store, retry, s3, stalls
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
 
@@ -207,10 +209,46 @@ def test_the_budget_ends_and_says_why(
         impatient.get("k")
 
 
-def test_a_budget_that_is_no_number_is_refused(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRAINER_RETRY_SECONDS", "a minute")
-    with pytest.raises(ConfigError, match=r"TRAINER_RETRY_SECONDS.*a minute"):
+@pytest.mark.parametrize("budget", ["a minute", "", "0", "-1", "nan", "inf"])
+def test_a_budget_that_is_no_time_is_refused(s3: str, monkeypatch: pytest.MonkeyPatch, budget: str) -> None:
+    monkeypatch.setenv("TRAINER_RETRY_SECONDS", budget)
+    with pytest.raises(ConfigError, match=rf"TRAINER_RETRY_SECONDS, received '{budget}'"):
         open_store(s3)
+
+
+def test_silence_counts_toward_the_budget(
+    store: Store, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAINER_RETRY_SECONDS", "1")
+    impatient = open_store(store.url)
+    proxy.spoil("GET", *[faulty.stall] * 10)
+    with pytest.raises(TimeoutError, match="gave up"):
+        impatient.get("k")
+    assert len(proxy.seen) == 2
+
+
+def test_silence_is_said_in_the_log(
+    store: Store, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stalls, "SILENT_SECONDS", 0.2)
+    monkeypatch.setenv("TRAINER_RETRY_SECONDS", "2")
+    stalling = open_store(store.url)
+    proxy.spoil("GET", faulty.stall)
+    assert stalling.get("k") == DATA
+    first, *others = caplog.messages
+    assert re.fullmatch(rf"waiting for {store.url}/k: no answer for \d+ s; the limit is 2 s", first)
+    assert len(others) <= 3
+
+
+def test_retries_are_said_in_the_log(
+    store: Store, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stalls, "SILENT_SECONDS", 0.2)
+    monkeypatch.setattr(retry, "BASE_SECONDS", 0.2)
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
+    proxy.spoil("GET", faulty.slow_down, faulty.slow_down)
+    assert store.get("k") == DATA
+    assert re.search(r"\d failed attempts? in \d s, the last: SlowDown \(503\)", caplog.messages[0])
 
 
 def test_a_server_that_is_not_there_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

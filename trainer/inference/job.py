@@ -8,7 +8,11 @@ from typing import Any
 from trainer.config import merge, parse_set, read_yaml
 from trainer.gang.pods import whole_number
 from trainer.inference import config as configuration
+from trainer.inference.images import image_keys
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
+from trainer.runs.document import read_run
+from trainer.runs.weights import check_weights
+from trainer.storage import open_store
 
 
 def main(path: Path | None, given: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
@@ -24,6 +28,7 @@ def main(path: Path | None, given: Mapping[str, Any], sets: Sequence[str]) -> di
     environment = {"JOB_COMPLETION_INDEX": "0", "TRAINER_PODS": "1", **os.environ}
     pod = whole_number(environment, "JOB_COMPLETION_INDEX", 0)
     pods = whole_number(environment, "TRAINER_PODS", 1)
+    _check(config)
     with quiet_tensorflow_import():
         from trainer.inference.predict import predict
 
@@ -34,3 +39,12 @@ def main(path: Path | None, given: Mapping[str, Any], sets: Sequence[str]) -> di
         "parts": tally.parts,
         "output": config.output,
     }
+
+
+def _check(config: configuration.PredictConfig) -> None:
+    """What can be wrong with the three URLs, before TensorFlow is imported."""
+    run = open_store(config.run)
+    read_run(run)
+    check_weights(run, config.weights)
+    next(image_keys(open_store(config.input)))
+    next(iter(open_store(config.output).list()), None)

@@ -11,13 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.batch_stream import Preprocessing
-from trainer.dataset.images import SUFFIXES, decode_image
+from trainer.dataset.images import decode_image
 from trainer.errors import DataError, TrainerError
 from trainer.inference.config import PredictConfig
+from trainer.inference.images import image_keys
 from trainer.models import build_network
 from trainer.models.weights_file import load_weights_file
 from trainer.runs import layout
 from trainer.runs.document import read_run
+from trainer.runs.weights import read_weights
 from trainer.storage import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class Predictor:
         self.classes = run.classes
         self.size = run.image_shape[:2]
         self.model = build_network(run)
-        load_weights_file(self.model, _weights(store, weights))
+        load_weights_file(self.model, read_weights(store, weights))
         self.preprocessing = Preprocessing(run.config.data.standardize, **run.pixels)
 
     def probabilities(self, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.float32]:
@@ -75,12 +77,7 @@ def predict(config: PredictConfig, *, pod: int = 0, pods: int = 1) -> Tally:
         DataError: no image under the input, no weights in the run, or too many images that cannot be read.
     """
     source, target = open_store(config.input), open_store(config.output)
-    keys = [info.key for info in source.list() if info.key.lower().endswith(SUFFIXES)]
-    if not keys:
-        raise DataError(
-            f"{source.url}: no image found", f"Name a prefix that holds {', '.join(SUFFIXES)} objects"
-        )
-    parts = list(enumerate(_groups(keys, config.part_size)))
+    parts = list(enumerate(_groups(list(image_keys(source)), config.part_size)))
     mine = [(number, part) for number, part in parts if number % pods == pod]
     there = {info.key for info in target.list()}
     predictor: Predictor | None = None
@@ -152,12 +149,3 @@ def _prediction(key: str, probabilities: NDArray[np.float32], classes: Sequence[
 
 def _lines(rows: Sequence[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-
-
-def _weights(store: Store, which: layout.Which) -> bytes:
-    try:
-        return store.get(layout.weights(which))
-    except FileNotFoundError:
-        raise DataError(
-            f"{store.url} has no {which} weights yet", "A run publishes them at the end of its first epoch"
-        ) from None

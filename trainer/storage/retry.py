@@ -1,5 +1,6 @@
 """Retries of requests to a store that is busy or unreachable: jittered backoff within a budget of seconds."""
 
+import math
 import os
 import random
 import time
@@ -19,34 +20,42 @@ CAP_SECONDS = 10.0
 
 
 def retry_seconds() -> float:
-    """The budget of one operation: TRAINER_RETRY_SECONDS, or 60. ConfigError when that is no number."""
+    """The budget of one operation: TRAINER_RETRY_SECONDS, or 60. ConfigError when that is no time."""
     text = os.environ.get("TRAINER_RETRY_SECONDS", "60")
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
-        raise ConfigError(f"Expected seconds in TRAINER_RETRY_SECONDS, received {text!r}") from None
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ConfigError(f"Expected seconds in TRAINER_RETRY_SECONDS, received {text!r}")
+    return seconds
 
 
 class Patience:
     """The retries of one operation on one object.
 
-    The budget counts from the first failure after the last progress, so a transfer that moves on is not given
-    up for being long. Backoff is "full jitter": uniform in [0, min(cap, base 2^n)]
+    The budget counts from the last progress, so a transfer that moves on is not given up for being long; a
+    second attempt is made in any case. Backoff is "full jitter": uniform in [0, min(cap, base 2^n)]
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
+
+    Attributes:
+        silent_since: when the operation began or last moved on, by the monotonic clock.
+        failures: attempts that failed since, the last of them with the words `last_failure`.
     """
 
     def __init__(self, url: str, seconds: float, on_retry: OnRetry | None = None) -> None:
+        self.url = url
+        self.seconds = seconds
         self.causes: set[str] = set()
-        self._url = url
-        self._seconds = seconds
+        self.silent_since = time.monotonic()
+        self.failures = 0
+        self.last_failure = ""
         self._on_retry = on_retry
-        self._started = time.monotonic()
-        self._failing_since: float | None = None
-        self._failures = 0
+        self._started = self.silent_since
 
     def progressed(self) -> None:
-        self._failing_since = None
-        self._failures = 0
+        self.silent_since = time.monotonic()
+        self.failures = 0
 
     def again(self, cause: str) -> None:
         """Note one retry that needs no waiting."""
@@ -57,13 +66,13 @@ class Patience:
     def wait(self, cause: str, text: str, *, first_contact: bool = False) -> None:
         """Sleep before the next attempt, or raise TimeoutError when the budget is spent."""
         now = time.monotonic()
-        self._failing_since = self._failing_since or now
-        self._failures += 1
-        deadline = self._failing_since + self._seconds
+        self.failures += 1
+        self.last_failure = text
+        deadline = self.silent_since + self.seconds
         if first_contact:
             deadline = min(deadline, self._started + FIRST_CONTACT_SECONDS)
-        if now >= deadline:
-            raise TimeoutError(f"{self._url}: gave up after {now - self._started:.1f} s: {text}")
+        if now >= deadline and (first_contact or self.failures > 1):
+            raise TimeoutError(f"{self.url}: gave up after {now - self._started:.1f} s: {text}")
         self.again(cause)
-        ceiling: float = min(CAP_SECONDS, BASE_SECONDS * 2 ** min(self._failures, 10))
-        time.sleep(min(deadline - now, random.uniform(0, ceiling)))
+        ceiling: float = min(CAP_SECONDS, BASE_SECONDS * 2 ** min(self.failures, 10))
+        time.sleep(max(0.0, min(deadline - now, random.uniform(0, ceiling))))

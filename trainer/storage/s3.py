@@ -19,6 +19,7 @@ from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo
 from trainer.storage.retry import OnRetry, Patience, retry_seconds
 from trainer.storage.s3_faults import Fault, Kind, explain
 from trainer.storage.s3_upload import PART_BYTES, Upload, content_type
+from trainer.storage.stalls import waiting_for
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -28,7 +29,7 @@ T = TypeVar("T")
 CONNECTIONS = 64
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
-"""How long a socket may be silent; the attempt is then retried."""
+"""How long a socket may be silent, half the budget at most; the attempt is then retried."""
 
 _READ_BYTES = 256 * 1024
 _endpoints_that_answered: set[str] = set()
@@ -56,7 +57,7 @@ class S3Store:
         self._part_bytes = part_bytes
         self._on_retry = on_retry
         self._renewing = threading.Lock()
-        self._client = _connect(self.url)
+        self._client = self._connect()
 
     def get(self, key: str) -> bytes:
         return bytes(self._read(key, 0, None, None, None))
@@ -199,6 +200,16 @@ class S3Store:
     ) -> T:
         """One request, until it is answered: every retry and every error of S3 is decided here."""
         patience = patience or Patience(url, self._retry_seconds, self._on_retry)
+        with waiting_for(patience):
+            return self._try(url, attempt, patience, precondition)
+
+    def _try(
+        self,
+        url: str,
+        attempt: Callable[["S3Client"], T],
+        patience: Patience,
+        precondition: Exception | None,
+    ) -> T:
         renewed = False
         while True:
             client = self._client
@@ -229,7 +240,10 @@ class S3Store:
         """Read the credentials again; the first of the threads that met the same expiry does it for all."""
         with self._renewing:
             if self._client is stale:
-                self._client = _connect(self.url)
+                self._client = self._connect()
+
+    def _connect(self) -> "S3Client":
+        return _connect(self.url, min(READ_SECONDS, self._retry_seconds / 2))
 
     def _patience(self, key: str) -> Patience:
         return Patience(self._url(key), self._retry_seconds, self._on_retry)
@@ -249,7 +263,7 @@ def _models() -> Any:
     return Session().get_component("data_loader")
 
 
-def _connect(url: str) -> "S3Client":
+def _connect(url: str, read_seconds: float) -> "S3Client":
     try:
         settings = Session()
         settings.register_component("data_loader", _models())
@@ -259,7 +273,7 @@ def _connect(url: str) -> "S3Client":
             retries={"mode": "standard", "total_max_attempts": 1},
             max_pool_connections=CONNECTIONS,
             connect_timeout=CONNECT_SECONDS,
-            read_timeout=READ_SECONDS,
+            read_timeout=read_seconds,
             tcp_keepalive=True,
             user_agent_extra="cars-trainer",
         )

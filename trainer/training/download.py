@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from trainer.checkpoints.restore import restore
-from trainer.errors import ConfigError, DataError
+from trainer.errors import ConfigError
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs import layout
 from trainer.runs.document import read_run
+from trainer.runs.weights import read_weights
 from trainer.storage import Store
 
 
@@ -15,14 +16,7 @@ def download_weights(store: Store, which: layout.Which, destination: Path) -> Pa
 
     Raises DataError while the run has published none, ConfigError for a destination that cannot be written.
     """
-    key = layout.weights(which)
-    try:
-        data = store.get(key)
-    except FileNotFoundError:
-        when = "its first epoch" if which == "best" else "its end"
-        problem = f"{store.url} has no {which} weights yet"
-        raise DataError(problem, f"A run publishes them at {when}") from None
-    return _write(data, destination, layout.file_name(key))
+    return _write(read_weights(store, which), destination, layout.file_name(layout.weights(which)))
 
 
 def checkpoint_weights(store: Store, step: int, destination: Path) -> Path:

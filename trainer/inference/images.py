@@ -1,0 +1,20 @@
+"""The images below a prefix."""
+
+from collections.abc import Iterator
+
+from trainer.dataset.images import SUFFIXES
+from trainer.errors import DataError
+from trainer.storage import Store
+
+
+def image_keys(store: Store) -> Iterator[str]:
+    """The keys of the images in `store`, as it lists them. Raises DataError where there is none."""
+    found = False
+    for info in store.list():
+        if info.key.lower().endswith(SUFFIXES):
+            found = True
+            yield info.key
+    if not found:
+        raise DataError(
+            f"{store.url}: no image found", f"Name a prefix that holds {', '.join(SUFFIXES)} objects"
+        )

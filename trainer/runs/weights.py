@@ -1,0 +1,26 @@
+"""A run's published weights."""
+
+from trainer.errors import DataError
+from trainer.runs import layout
+from trainer.storage import Store
+
+
+def read_weights(store: Store, which: layout.Which) -> bytes:
+    """The run's best or last weights, a Keras weights file. Raises DataError while it has published none."""
+    try:
+        return store.get(layout.weights(which))
+    except FileNotFoundError:
+        raise _none_yet(store, which) from None
+
+
+def check_weights(store: Store, which: layout.Which) -> None:
+    """Raises DataError while the run has published no such weights."""
+    try:
+        store.stat(layout.weights(which))
+    except FileNotFoundError:
+        raise _none_yet(store, which) from None
+
+
+def _none_yet(store: Store, which: layout.Which) -> DataError:
+    when = "the end of its first epoch" if which == "best" else "its end"
+    return DataError(f"{store.url} has no {which} weights yet", f"A run publishes them at {when}")

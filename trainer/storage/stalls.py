@@ -1,0 +1,69 @@
+"""Says in the log what a store is waited for: after 5 s of silence, then less and less often."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from trainer.storage.retry import Patience
+
+log = logging.getLogger(__name__)
+
+SILENT_SECONDS = 5.0
+LONGEST_PAUSE = 60.0
+
+
+class _Watch:
+    """The requests under way in this process, and a thread that looks at them while there are any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._under_way: list[Patience] = []
+        self._some = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def over(self, patience: Patience) -> Iterator[None]:
+        with self._lock:
+            self._under_way.append(patience)
+            self._some.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="store-stalls", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way.remove(patience)
+
+    def _run(self) -> None:
+        pause, next_line = SILENT_SECONDS, 0.0
+        while True:
+            self._some.wait()
+            time.sleep(SILENT_SECONDS / 10)
+            now = time.monotonic()
+            with self._lock:
+                stalled = [p for p in self._under_way if now - p.silent_since >= SILENT_SECONDS]
+                if not self._under_way:
+                    self._some.clear()
+            if not stalled:
+                pause, next_line = SILENT_SECONDS, 0.0
+            elif now >= next_line:
+                log.warning("%s", _line(stalled, now))
+                next_line, pause = now + pause, min(2 * pause, LONGEST_PAUSE)
+
+
+def _line(stalled: list[Patience], now: float) -> str:
+    longest = min(stalled, key=lambda patience: patience.silent_since)
+    others = f" and {len(stalled) - 1} more requests" if len(stalled) > 1 else ""
+    silent = f"{now - longest.silent_since:.0f} s"
+    found = f"no answer for {silent}"
+    if longest.failures:
+        attempts = "attempt" if longest.failures == 1 else "attempts"
+        found = f"{longest.failures} failed {attempts} in {silent}, the last: {longest.last_failure}"
+    return f"waiting for {longest.url}{others}: {found}; the limit is {longest.seconds:g} s"
+
+
+waiting_for = _Watch().over
+"""A context around one operation: `with waiting_for(patience): …`."""
