@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from trainer.cluster.client import api_client
 from trainer.errors import ConfigError, Interrupted
 
 PART_OF = "app.kubernetes.io/part-of=cars-trainer"
@@ -34,8 +35,7 @@ class Cluster:
         self.namespace = namespace or own
         self.host = str(configuration.host)
         configuration.safe_chars_for_path_param = "/:"
-        configuration.retries = 1
-        api = client.ApiClient(configuration)
+        api = api_client(configuration)
         self._core, self._batch = client.CoreV1Api(api), client.BatchV1Api(api)
 
     def jobs(self, release: str | None = None) -> list[dict[str, Any]]:

@@ -4,6 +4,8 @@ import json
 import os
 from collections.abc import Callable, Mapping
 
+from trainer.cluster.client import api_client
+
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Callable[[], int] | None:
     """A call reads `spec.completions` of the Job TRAINER_JOB in TRAINER_NAMESPACE; None outside of a cluster.
@@ -21,8 +23,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Callable[[]
 
         configuration = client.Configuration()
         config.load_incluster_config(client_configuration=configuration)
-        configuration.retries = 1
-        with client.ApiClient(configuration) as api:
+        with api_client(configuration) as api:
             found = client.BatchV1Api(api).read_namespaced_job(
                 job, namespace, _preload_content=False, _request_timeout=(5, 10)
             )

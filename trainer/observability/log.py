@@ -32,5 +32,8 @@ def setup() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Lines("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for noisy in ("botocore", "urllib3", "absl", "h5py", "tensorflow"):
+    for noisy in ("botocore", "absl", "h5py", "tensorflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("urllib3").setLevel(
+        logging.ERROR
+    )  # it warns of each retry; who asked says how it ended
