@@ -21,7 +21,7 @@ class Standardization:
     """
     Attributes:
         apply: images float32 (n, H, W, C) in 0..255 -> float32 of the same shape.
-        python: the same as an expression of Python, of a float32 tensor `image` (H, W, C).
+        python: the same as an expression of Python, of a float32 NumPy array `image` (H, W, C).
     """
 
     apply: Callable[[tf.Tensor, Pixels], tf.Tensor]
@@ -40,7 +40,7 @@ STANDARDIZATIONS: dict[Standardize, Standardization] = {
     "x/127.5-1": Standardization(lambda x, _: x / 127.5 - 1.0, lambda _: "image / 127.5 - 1"),
     "per_image": Standardization(
         lambda x, _: tf.image.per_image_standardization(x),
-        lambda _: "tf.image.per_image_standardization(image)",
+        lambda _: "(image - image.mean()) / max(image.std(), image.size**-0.5)",
     ),
     "feature_wise": Standardization(
         lambda x, p: (x - tf.constant(p.mean)) / (tf.constant(p.std) + _LEAST_STD),
