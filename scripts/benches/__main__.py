@@ -8,10 +8,14 @@ import platform
 import statistics
 from pathlib import Path
 
-NAMES = ("checkpoint",)
+from trainer.observability import log
+from trainer.observability.tensorflow_import import quiet_tensorflow_import
+
+NAMES = ("checkpoint", "ranks")
 
 
 def main() -> None:
+    log.setup()
     parser = argparse.ArgumentParser(prog="scripts/bench")
     parser.add_argument("name", choices=[*NAMES, "all"])
     parser.add_argument("--rounds", type=int, default=1)
@@ -27,6 +31,8 @@ def main() -> None:
 def run(name: str, rounds: int) -> dict[str, object]:
     """The medians and the spread over `rounds` rounds."""
     measure = importlib.import_module(f"scripts.benches.{name}").measure
+    with quiet_tensorflow_import():
+        import tensorflow  # noqa: F401
     found: list[dict[str, float]] = [measure() for _ in range(rounds)]
     ratios = {key: statistics.median(one[key] for one in found) for key in found[0]}
     spread = {key: [min(one[key] for one in found), max(one[key] for one in found)] for key in ratios}

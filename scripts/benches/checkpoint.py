@@ -10,13 +10,15 @@ import time
 from pathlib import Path
 
 EVERY_SECONDS = 60.0
-WARM_SECONDS = 20.0
+WARM_SECONDS = 10.0
+PAUSE_SECONDS = 15.0
+"""Between two saves here: longer than one takes. What a save stalls does not depend on it."""
 SAVES = 3
 BATCH, SIZE = 16, 64
 
 
 def measure() -> dict[str, float]:
-    """`stalled_share`: seconds inside checkpoints over seconds of training; `memory_copies`: of the state,
+    """`stalled_share`: seconds inside a checkpoint over EVERY_SECONDS; `memory_copies`: of the state,
     its own one and what the highest resident set grows by while checkpoints are taken."""
     from scripts.processes import start_s3, stop_server
 
@@ -68,26 +70,24 @@ def _measure(folder: Path, bucket: str) -> dict[str, float]:
     with CheckpointWriter(store, Fence.take(store, {"bench": "checkpoint"})) as checkpoints:
         batches = data.training(0)
 
-        def train_for(seconds: float) -> float:
+        def train_for(seconds: float) -> None:
             began = time.monotonic()
             while time.monotonic() - began < seconds:
                 _, images, labels, weights = next(batches)
                 step.read(step(progress.step, images, labels, weights, False))
                 progress.step += 1
-            return time.monotonic() - began
 
         train_for(WARM_SECONDS)
         with _Memory() as without:
             train_for(WARM_SECONDS)
-        trained = 0.0
         with _Memory() as saving:
             for _ in range(SAVES):
                 checkpoints.save(capture(model, optimizer, progress, []))
-                trained += train_for(EVERY_SECONDS)
+                train_for(PAUSE_SECONDS)
         stalled = checkpoints.stalled_seconds
         batches.close()
     return {
-        "stalled_share": stalled / (trained + stalled),
+        "stalled_share": stalled / SAVES / EVERY_SECONDS,
         "memory_copies": 1 + max(0, saving.highest - without.highest) / state_bytes,
     }
 
