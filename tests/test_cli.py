@@ -146,31 +146,6 @@ def test_no_help_is_cut_in_a_narrow_terminal(command: str):
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("arguments", [["predict", "--run", "r", "--input", "i", "--output", "o"], TRAIN])
-def test_without_tensorflow_a_command_that_needs_it_names_the_extra(
-    arguments: list[str], dataset: str, s3: str
-):
-    """As after `pip install cars-trainer` on a laptop."""
-    code = (
-        "import sys\n"
-        "class Absent:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] in ('tensorflow', 'keras', 'horovod'):\n"
-        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
-        "sys.meta_path.insert(0, Absent())\n"
-        "from trainer.cli import main\n"
-        "main()"
-    )
-    given = training(dataset, f"{s3}/run") if arguments is TRAIN else arguments
-    done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True)
-    assert done.returncode == 64, done.stderr
-    assert "pip install 'cars-trainer[cpu]'" in done.stderr
-    assert "Traceback" not in done.stderr
-    for light in (["inspect", dataset], ["recipes"]):
-        done = subprocess.run([sys.executable, "-c", code, *light], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-
-
 def test_ctrl_c_is_130_and_one_line(s3: str):
     """A store that takes connections and never answers; the command waits for it."""
     with socket.socket() as silent:

@@ -9,7 +9,7 @@ from trainer.config import merge, parse_set, read_yaml
 from trainer.gang.pods import whole_number
 from trainer.inference import config as configuration
 from trainer.inference.images import image_keys
-from trainer.observability.tensorflow_import import quiet_tensorflow_import
+from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
 from trainer.runs.document import read_run
 from trainer.runs.weights import check_weights
 from trainer.storage import open_store
@@ -28,6 +28,7 @@ def main(path: Path | None, given: Mapping[str, Any], sets: Sequence[str]) -> di
     environment = {"JOB_COMPLETION_INDEX": "0", "TRAINER_PODS": "1", **os.environ}
     pod = whole_number(environment, "JOB_COMPLETION_INDEX", 0)
     pods = whole_number(environment, "TRAINER_PODS", 1)
+    require_tensorflow()
     _check(config)
     with quiet_tensorflow_import():
         from trainer.inference.predict import predict

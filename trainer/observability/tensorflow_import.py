@@ -6,11 +6,25 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from trainer.errors import ConfigError
 
 _OPTIONAL = ("tensorflow", "keras", "horovod")
 _NOISE = re.compile(rb"All log messages before absl::InitializeLog|oneDNN custom operations are on")
+
+
+def require_tensorflow() -> None:
+    """Raises ConfigError where TensorFlow is not installed, which takes no time to find out."""
+    if find_spec("tensorflow") is None:
+        raise _missing("tensorflow")
+
+
+def _missing(name: str) -> ConfigError:
+    return ConfigError(
+        f"this command needs {name}, which is not installed",
+        "Install the package with an extra: pip install 'cars-trainer[cpu]', or [gpu]",
+    )
 
 
 @contextmanager
@@ -33,10 +47,7 @@ def quiet_tensorflow_import() -> Iterator[None]:
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in _OPTIONAL:
                 raise
-            raise ConfigError(
-                f"this command needs {error.name}, which is not installed",
-                "Install the package with an extra: pip install 'cars-trainer[cpu]', or [gpu]",
-            ) from None
+            raise _missing(str(error.name)) from None
         finally:
             sys.stderr.flush()
             os.dup2(real, 2)
