@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
-from trainer.storage.base import Buffer, ObjectInfo
+from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo
 
 T = TypeVar("T")
 
@@ -54,9 +54,11 @@ class World:
     conditional_writes: bool = True
     writes: int = 0
 
-    def put(self, key: str, data: bytes, if_absent: bool) -> str:
+    def put(self, key: str, data: bytes, if_absent: bool, if_match: str | None) -> str:
         if if_absent and self.conditional_writes and key in self.objects:
             raise FileExistsError(key)
+        if if_match and self.conditional_writes and self.objects.get(key, (b"", ""))[1] != if_match:
+            raise ObjectChanged(key)
         self.writes += 1
         self.objects[key] = data, f"etag-{self.writes}"
         return self.objects[key][1]
@@ -130,9 +132,9 @@ class Actor:
         into[:] = data
         return into
 
-    def put(self, key: str, data: Buffer, *, if_absent: bool = False) -> str:
+    def put(self, key: str, data: Buffer, *, if_absent: bool = False, if_match: str | None = None) -> str:
         copy = bytes(data)
-        return self._request("put", key, lambda: self.world.put(key, copy, if_absent))
+        return self._request("put", key, lambda: self.world.put(key, copy, if_absent, if_match))
 
     def put_file(self, key: str, path: Path) -> str:
         raise NotImplementedError

@@ -62,8 +62,8 @@ class Flaky:
     def get_range(self, key: str, start: int, stop: int, **options: Any) -> memoryview:
         return self._try(lambda: self.store.get_range(key, start, stop, **options))
 
-    def put(self, key: str, data: Buffer, *, if_absent: bool = False) -> str:
-        return self._try(lambda: self.store.put(key, data, if_absent=if_absent))
+    def put(self, key: str, data: Buffer, **options: Any) -> str:
+        return self._try(lambda: self.store.put(key, data, **options))
 
     def put_file(self, key: str, path: Path) -> str:
         return self._try(lambda: self.store.put_file(key, path))

@@ -1,5 +1,6 @@
 """What every object store here promises, on each of them."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -98,6 +99,40 @@ def test_of_sixteen_racing_writers_one_wins(store: Store) -> None:
             winners = [number for number in pool.map(write, range(16)) if number is not None]
         assert len(winners) == 1
         assert store.get("token") == b"writer %d" % winners[0]
+
+
+def test_a_version_is_replaced_once(store: Store) -> None:
+    first = store.put("run.json", b"first")
+    second = store.put("run.json", b"second", if_match=first)
+    with pytest.raises(ObjectChanged, match=f"{store.url}/run.json.*{first}"):
+        store.put("run.json", b"late", if_match=first)
+    assert store.get("run.json") == b"second"
+    store.delete("run.json")
+    with pytest.raises(ObjectChanged):
+        store.put("run.json", b"late", if_match=second)
+    assert not list(store.list())
+
+
+def test_of_sixteen_who_replace_a_version_one_wins(store: Store) -> None:
+    start, etag = Barrier(16), store.put("run.json", b"old")
+
+    def replace(number: int) -> int | None:
+        start.wait()
+        try:
+            store.put("run.json", b"writer %d" % number, if_match=etag)
+        except ObjectChanged:
+            return None
+        return number
+
+    with ThreadPoolExecutor(16) as pool:
+        (winner,) = [number for number in pool.map(replace, range(16)) if number is not None]
+    assert store.get("run.json") == b"writer %d" % winner
+
+
+def test_an_object_says_when_it_was_written(store: Store) -> None:
+    store.put("k", b"now")
+    for info in (store.stat("k"), *store.list()):
+        assert abs(info.modified - time.time()) < 60
 
 
 def test_list_follows_the_bytes_of_the_keys(store: Store) -> None:

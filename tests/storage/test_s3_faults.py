@@ -140,6 +140,17 @@ def test_a_lost_answer_does_not_turn_the_winner_into_a_loser(store: Store, proxy
     assert store.stat("token").etag == etag
 
 
+def test_a_lost_answer_to_a_replaced_version_is_success(store: Store, proxy: FaultyProxy) -> None:
+    old = store.put("run.json", b"old")
+    proxy.spoil("PUT", faulty.lose_answer, faulty.reset)
+    etag = store.put("run.json", b"new", if_match=old)
+    assert store.stat("run.json").etag == etag
+    proxy.spoil("PUT", faulty.lose_answer)
+    with pytest.raises(ObjectChanged):
+        store.put("run.json", b"late", if_match=old)
+    assert store.get("run.json") == b"new"
+
+
 def test_a_lost_answer_does_not_turn_a_loser_into_the_winner(store: Store, proxy: FaultyProxy) -> None:
     store.put("token", b"writer 0", if_absent=True)
     proxy.spoil("PUT", faulty.lose_answer)

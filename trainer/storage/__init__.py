@@ -5,10 +5,20 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from trainer.errors import ConfigError
-from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, Store
+from trainer.storage.base import LARGE_BYTES, Buffer, ObjectChanged, ObjectInfo, Store
 from trainer.storage.retry import OnRetry
 
-__all__ = ["Buffer", "ObjectChanged", "ObjectInfo", "OnRetry", "Store", "join", "open_store", "split_url"]
+__all__ = [
+    "LARGE_BYTES",
+    "Buffer",
+    "ObjectChanged",
+    "ObjectInfo",
+    "OnRetry",
+    "Store",
+    "join",
+    "open_store",
+    "split_url",
+]
 
 
 def open_store(url: str, *, on_retry: OnRetry | None = None) -> Store:

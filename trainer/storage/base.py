@@ -1,20 +1,27 @@
 """The interface every object store has here, and nothing above it knows more."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+LARGE_BYTES = 16 << 20
+"""An object of this size or more goes up in parts, where the store has them."""
 
 Buffer = bytes | bytearray | memoryview
 
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """One object: its key below the store's URL, its size in bytes, its etag without quotes."""
+    """One object: its key below the store's URL, its size in bytes, its etag without quotes.
+
+    `modified` is when it was written, by the store's clock, in seconds since the epoch.
+    """
 
     key: str
     size: int
     etag: str
+    modified: float = field(default=0.0, compare=False)
 
 
 class Store(Protocol):
@@ -23,8 +30,8 @@ class Store(Protocol):
     Every method raises errors that name the object's whole URL: FileNotFoundError (also for a bucket that is
     not there), PermissionError (bad credentials or missing rights: never retried, never anonymous),
     FileExistsError (`if_absent` lost), TimeoutError (the retry budget is spent), EOFError (the object ends
-    before the range asked for), `ObjectChanged` (`etag` no longer matches), else OSError; ConfigError where
-    the configuration is invalid. An invalid key or buffer is a ValueError.
+    before the range asked for), `ObjectChanged` (`etag` or `if_match` no longer matches), else OSError;
+    ConfigError where the configuration is invalid. An invalid key or buffer is a ValueError.
     Safe to use from several threads.
     """
 
@@ -41,12 +48,13 @@ class Store(Protocol):
         """
         ...
 
-    def put(self, key: str, data: Buffer, *, if_absent: bool = False) -> str:
+    def put(self, key: str, data: Buffer, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """Store `data` whole or not at all; returns the etag.
 
-        With `if_absent`, of all writers of `key` one wins and the others get FileExistsError. When the answer
-        to the winning request was lost on the way, the content tells whose it is: where the winner matters,
-        let `data` name its writer.
+        With `if_absent`, of all writers of `key` one wins and the others get FileExistsError. With
+        `if_match`, of all who replace the object of that etag one wins and the others get ObjectChanged, as
+        they do when it is gone. When the answer to the winning request was lost on the way, the content
+        tells whose it is: where the winner matters, let `data` name its writer.
         """
         ...
 

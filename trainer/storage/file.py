@@ -1,5 +1,6 @@
 """Objects in a folder, with the meaning that S3 gives them."""
 
+import fcntl
 import os
 import re
 import uuid
@@ -55,13 +56,13 @@ class FileStore:
             )
         return view
 
-    def put(self, key: str, data: Buffer, *, if_absent: bool = False) -> str:
+    def put(self, key: str, data: Buffer, *, if_absent: bool = False, if_match: str | None = None) -> str:
         def write(file: BinaryIO) -> None:
             view = memoryview(data).cast("B")
             while len(view):
                 view = view[file.write(view) :]
 
-        return self._write(key, write, if_absent)
+        return self._write(key, write, if_absent, if_match)
 
     def put_file(self, key: str, path: Path) -> str:
         def write(file: BinaryIO) -> None:
@@ -69,7 +70,7 @@ class FileStore:
                 while block := source.read(_COPY_BYTES):
                     file.write(block)
 
-        return self._write(key, write, if_absent=False)
+        return self._write(key, write)
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         *folders, _ = prefix.split("/")
@@ -84,7 +85,7 @@ class FileStore:
             info = path.stat()
             if path.is_dir():
                 raise FileNotFoundError
-        return ObjectInfo(key, info.st_size, _etag(info))
+        return ObjectInfo(key, info.st_size, _etag(info), info.st_mtime)
 
     def delete(self, key: str) -> None:
         path = self._path(key)
@@ -96,7 +97,13 @@ class FileStore:
                     break
                 folder.rmdir()
 
-    def _write(self, key: str, write: Callable[[BinaryIO], None], if_absent: bool) -> str:
+    def _write(
+        self,
+        key: str,
+        write: Callable[[BinaryIO], None],
+        if_absent: bool = False,
+        if_match: str | None = None,
+    ) -> str:
         path = self._path(key)
         temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
         try:
@@ -106,6 +113,8 @@ class FileStore:
                 etag = _etag(os.fstat(file.fileno()))
             if if_absent:
                 self._link(temporary, path, key)
+            elif if_match is not None:
+                self._replace_version(temporary, path, key, if_match)
             else:
                 temporary.replace(path)
             _sync_folder(path.parent)
@@ -124,6 +133,18 @@ class FileStore:
         except FileExistsError as error:
             raise FileExistsError(f"{self._url(key)}: expected no such object, but it is there") from error
 
+    def _replace_version(self, temporary: Path, path: Path, key: str, etag: str) -> None:
+        """One at a time: those who replace a version of a file hold a lock on its folder."""
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            found = _etag(path.stat()) if path.is_file() else "none"
+            if found != etag:
+                raise ObjectChanged(f"{self._url(key)}: changed: expected etag {etag}, found {found}")
+            temporary.replace(path)
+        finally:
+            os.close(folder)
+
     def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
         """The files below `folder` ("" or ending with "/"), in the order of their keys' bytes."""
         try:
@@ -139,7 +160,7 @@ class FileStore:
             elif key.startswith(prefix) and not _TEMPORARY.fullmatch(name):
                 with suppress(FileNotFoundError):  # deleted meanwhile
                     info = entry.stat()
-                    yield ObjectInfo(key, info.st_size, _etag(info))
+                    yield ObjectInfo(key, info.st_size, _etag(info), info.st_mtime)
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")

@@ -72,23 +72,31 @@ class S3Store:
             raise ValueError(f"Expected a buffer of {stop - start} bytes, received {len(view)}")
         return self._read(key, start, stop, etag, view) if len(view) else view
 
-    def put(self, key: str, data: Buffer, *, if_absent: bool = False) -> str:
+    def put(self, key: str, data: Buffer, *, if_absent: bool = False, if_match: str | None = None) -> str:
         view = memoryview(data).cast("B")
-        if len(view) >= 2 * self._part_bytes and not if_absent:
+        if len(view) >= 2 * self._part_bytes and not if_absent and if_match is None:
             return self._upload(key, len(view), lambda start, stop: bytes(view[start:stop]))
         body = data if isinstance(data, bytes) else bytes(view)
         url, patience = self._url(key), self._patience(key)
         options: Any = {"ContentType": content_type(key)}
         if if_absent:
             options["IfNoneMatch"] = "*"
+        lost: Exception = FileExistsError(f"{url}: expected no such object, but it is there")
+        if if_match is not None:
+            options["IfMatch"] = f'"{if_match}"'
+            lost = ObjectChanged(f"{url}: changed: expected etag {if_match}")
         try:
             answer = self._ask(
                 url,
                 lambda s3: s3.put_object(Bucket=self._bucket, Key=self._key(key), Body=body, **options),
                 patience,
-                FileExistsError(f"{url}: expected no such object, but it is there"),
+                lost,
             )
-        except FileExistsError:
+        except FileNotFoundError:
+            if if_match is None:
+                raise
+            raise lost from None
+        except (FileExistsError, ObjectChanged):
             # An earlier attempt may have been carried out, its answer lost: then what is there is ours.
             if patience.causes - {"conflict", "throttled"}:
                 with suppress(FileNotFoundError):
@@ -115,7 +123,9 @@ class S3Store:
             )
             for item in page.get("Contents", ()):
                 if not item["Key"].endswith("/"):  # a folder's marker, as consoles make them
-                    yield ObjectInfo(item["Key"][len(self._root) :], item["Size"], _etag(item))
+                    yield ObjectInfo(
+                        item["Key"][len(self._root) :], item["Size"], _etag(item), _modified(item)
+                    )
             if not page.get("IsTruncated"):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
@@ -132,7 +142,7 @@ class S3Store:
             answer = self._ask(url, lambda s3: s3.get_object(**where))
             answer["Body"].close()
             head = answer
-        return ObjectInfo(key, head["ContentLength"], _etag(head))
+        return ObjectInfo(key, head["ContentLength"], _etag(head), _modified(head))
 
     def delete(self, key: str) -> None:
         self._ask(self._url(key), lambda s3: s3.delete_object(Bucket=self._bucket, Key=self._key(key)))
@@ -314,6 +324,10 @@ def _as_python(fault: Fault, url: str, bucket: str) -> Exception:
 def _not_the_range(url: str, start: int, stop: int, answer: Any) -> str:
     found = answer.get("ContentRange") or f"{answer['ContentLength']} bytes"
     return f"{url}: expected bytes {start}-{stop - 1}, received {found}: the object is shorter than expected"
+
+
+def _modified(answer: Any) -> float:
+    return float(answer["LastModified"].timestamp())
 
 
 def _etag(answer: Any) -> str:

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from trainer.storage.base import LARGE_BYTES
 from trainer.storage.retry import Patience
 
-PART_BYTES = 8 << 20
+PART_BYTES = LARGE_BYTES // 2
 MAX_PARTS = 10_000
 """S3's limits: parts of 5 MiB to 5 GiB, at most 10 000 of them."""
 
