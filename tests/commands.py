@@ -1,8 +1,11 @@
 """The command line in a process of its own, and a small dataset of images to use it on."""
 
 import os
+import re
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,31 @@ def trainer(*arguments: str, **environment: str) -> "subprocess.CompletedProcess
         env={**os.environ, **environment},
         timeout=120,
     )
+
+
+def on_a_terminal(*arguments: str, width: int = 80, **environment: str) -> tuple[str, int]:
+    """What a person sees of a command in a terminal so many columns wide, and its exit code."""
+    terminal, inner = os.openpty()
+    termios.tcsetwinsize(inner, (50, width))
+    known = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer", *arguments],
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        env={**known, "TERM": "xterm-256color", **environment},
+    )
+    os.close(inner)
+    shown = b""
+    with os.fdopen(terminal, "rb", buffering=0) as screen, suppress(OSError):  # EIO is the terminal's end
+        while block := screen.read(65536):
+            shown += block
+    return shown.decode().replace("\r\n", "\n"), process.wait(timeout=60)
+
+
+def without_codes(screen: str) -> str:
+    """A screen's text without colours and movements of the cursor."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)
 
 
 def refused(*arguments: str, code: int = 64, **environment: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,8 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_group
+from typer.testing import CliRunner
 
-from tests.commands import TRAIN, refused, trainer, training
+from tests.commands import TRAIN, on_a_terminal, refused, trainer, training
 from trainer import __version__
 from trainer.cli import app
 from trainer.storage import open_store
@@ -118,6 +121,11 @@ def test_a_used_folder_is_another_run_s(dataset: str, s3: str):
     done = trainer(*training(dataset, f"{s3}/run"))
     assert done.returncode == 0
     assert "finished" in done.stderr
+    assert f"next: trainer predict --run {s3}/run --input IMAGES" in done.stderr
+    done = trainer(*training(dataset, f"{s3}/run"), "--json")
+    end = json.loads(done.stdout)
+    assert (end["url"], end["version"], end["epochs"], end["last"]["epoch"]) == (f"{s3}/run", 2, 1, 1)
+    assert "next:" not in done.stderr
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run_and_commits_nothing(dataset: str, s3: str):
@@ -129,6 +137,9 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_commits_nothing(dataset: 
     assert "is not finite" in line
     assert "step" in line
     assert not list(open_store(f"{s3}/run").list("checkpoints/"))
+    done = trainer(*training(dataset, f"{s3}/run", "train.optimizer={name: sgd, learning_rate: 0.01}"))
+    assert done.returncode == 0, "as the line says"
+    assert "starts anew: it had no checkpoint, and its optimizer.learning_rate was 1e+38" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["-h"], ["--help"], ["train", "-h"]])
@@ -138,12 +149,36 @@ def test_what_asks_for_words_alone_exits_with_0(arguments: list[str]):
     assert (__version__ in done.stdout) is (arguments == ["--version"])
 
 
+@pytest.mark.parametrize("width", [80, 120, 200])
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_no_help_is_cut_in_a_narrow_terminal(command: str):
-    done = trainer(*command.split(), "--help", COLUMNS="80")
-    assert done.returncode == 0
+def test_no_help_is_cut_in_any_terminal(command: str, width: int):
+    done = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": str(width)})
+    assert done.exit_code == 0
     assert "…" not in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "\x1b" not in done.stdout, "colours where nobody looks"
+    assert max(map(len, done.stdout.splitlines())) <= width
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_argument_says_what_it_is_and_what_it_is_without(command: str):
+    found = get_group(app).commands[command]
+    assert found.help
+    for parameter in found.params:
+        said: str = getattr(parameter, "help", "")
+        assert said, parameter.name
+        if not parameter.required and parameter.default is None:
+            assert "Default: " in said, parameter.name
+        elif getattr(parameter, "show_default", True) is False:
+            pytest.fail(f"{parameter.name} hides its default")
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_help_has_colours_on_a_terminal_unless_they_are_not_wanted(
+    environment: dict[str, str], coloured: bool
+):
+    shown, _ = on_a_terminal("train", "--help", width=80, **environment)
+    assert "recipe" in shown
+    assert bool(re.search(r"\x1b\[(\d+;)*3[1-7]m", shown)) is coloured
 
 
 def test_ctrl_c_is_130_and_one_line(s3: str):

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "trainer"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (
-    ("errors",),
+    ("errors", "output"),
     ("config",),
     ("storage",),
     ("runs",),
@@ -25,6 +25,7 @@ LAYERS = (
     ("distribution",),
     ("dataset", "models", "gang", "checkpoints"),
     ("training", "inference", "cluster", "doctor"),
+    ("pages",),
     ("cli",),
     ("__main__",),
 )

@@ -20,10 +20,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Config = Annotated[Path | None, typer.Option("--config", "-f", help="The run's YAML file.")]
-Recipe = Annotated[str | None, typer.Option(help="A recipe to start from; see `trainer recipes`.")]
+Config = Annotated[Path | None, typer.Option("--config", "-f", help="The YAML file. Default: none.")]
+Recipe = Annotated[
+    str | None, typer.Option(help="A recipe to start from; see `trainer recipes`. Default: the file's.")
+]
 Sets = Annotated[
-    list[str] | None, typer.Option("--set", help="Set one value, such as train.epochs=3. Repeatable.")
+    list[str] | None,
+    typer.Option("--set", help="Set one value, such as train.epochs=3. Repeatable. Default: none."),
 ]
 Release = Annotated[str, typer.Argument(help="The name given to `helm install`.")]
 Namespace = Annotated[
@@ -63,13 +66,15 @@ def prepare(
     ],
     url: Annotated[str, typer.Argument(help="Where the dataset goes: s3://bucket/prefix or a folder.")],
     image_size: Annotated[
-        int | None, typer.Option(help="Resize images to this height and width, in pixels.")
+        int | None,
+        typer.Option(help="Resize images to this height and width, in pixels. Default: as they are."),
     ] = None,
     validation: Annotated[
         float | None, typer.Option(help="Share of the images for validation. Default: a quarter.")
     ] = None,
     test: Annotated[
-        float | None, typer.Option(help="Share of the images for testing, if SOURCE has no test folder.")
+        float | None,
+        typer.Option(help="Share of the images for testing, if SOURCE has no test folder. Default: none."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split and of the order of rows.")] = 0,
     on_bad: Annotated[OnBad, typer.Option(help="What to do with a damaged image.")] = "fail",
@@ -77,31 +82,49 @@ def prepare(
     json: Json = False,
 ) -> None:
     """Write images as HDF5 shards into object storage."""
+    from trainer import pages
     from trainer.dataset.preparation.prepare import prepare as run
-    from trainer.observability.log import progress
+    from trainer.observability.log import say
     from trainer.observability.process import available_cores
+    from trainer.output.progress import progress
 
-    made = run(
-        source,
-        url,
-        image_size=(image_size, image_size) if image_size else None,
-        validation=validation,
-        test=test,
-        seed=seed,
-        on_bad=on_bad,
-        overwrite=overwrite,
-        workers=available_cores(),
-        progress=progress("images prepared:"),
-    )
-    _print(made, json)
+    with progress(say, "images prepared") as report:
+        made = run(
+            source,
+            url,
+            image_size=(image_size, image_size) if image_size else None,
+            validation=validation,
+            test=test,
+            seed=seed,
+            on_bad=on_bad,
+            overwrite=overwrite,
+            workers=available_cores(),
+            progress=report,
+        )
+    if json:
+        _print_json(made)
+    else:
+        pages.prepared(made)
+        _say_next(pages.after_prepare(made))
 
 
 @app.command(rich_help_panel=DATA)
-def inspect(url: Annotated[str, typer.Argument(help="A dataset's URL.")], json: Json = False) -> None:
+def inspect(
+    url: Annotated[str, typer.Argument(help="A dataset's URL.")],
+    classes: Annotated[
+        bool, typer.Option("--classes", help="List every class, also of more than 20.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Show what a dataset holds."""
+    from trainer import pages
     from trainer.dataset.inspect import inspect as run
 
-    _print(run(url), json)
+    found = run(url)
+    if json:
+        _print_json(found)
+    else:
+        pages.inspected(found, every_class=classes)
 
 
 @app.command(rich_help_panel=RUNS)
@@ -110,13 +133,24 @@ def train(
     recipe: Recipe = None,
     sets: Sets = None,
     ranks: Annotated[str, typer.Option(help="Horovod ranks on this machine; auto: one for each GPU.")] = "1",
+    json: Json = False,
 ) -> None:
     """Train a model, or resume a run that was interrupted."""
     from trainer.config import load
+    from trainer.distribution.environment import is_rank
     from trainer.training.launch import launch, ranks_of, this_command
 
     run = load(config, recipe=recipe, sets=sets or ())
-    sys.exit(launch(run, ranks=ranks_of(ranks), command=this_command()))
+    code = launch(run, ranks=ranks_of(ranks), command=this_command())
+    if code == 0 and not is_rank():
+        from trainer import pages
+        from trainer.runs.document import finished_values
+
+        if json:
+            _print_json(finished_values(run.run.url))
+        else:
+            _say_next(pages.after_train(run.run.url))
+    sys.exit(code)
 
 
 @app.command(rich_help_panel=RUNS)
@@ -141,39 +175,55 @@ def supervise(
 @app.command(rich_help_panel=DATA)
 def predict(
     config: Config = None,
-    run: Annotated[str | None, typer.Option(help="The folder of the trained run.")] = None,
-    input: Annotated[str | None, typer.Option(help="The prefix with the images.")] = None,
-    output: Annotated[str | None, typer.Option(help="Where the predictions go.")] = None,
+    run: Annotated[
+        str | None, typer.Option(help="The folder of the trained run. Default: from --config.")
+    ] = None,
+    input: Annotated[
+        str | None, typer.Option(help="The prefix with the images. Default: from --config.")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(help="Where the predictions go. Default: from --config.")
+    ] = None,
     sets: Sets = None,
     json: Json = False,
 ) -> None:
     """Classify the images below a prefix, or continue where an earlier job ended."""
+    from trainer import pages
     from trainer.inference.job import main as predict_job
 
     given = {key: value for key, value in {"run": run, "input": input, "output": output}.items() if value}
-    _print(predict_job(config, given, sets or ()), json)
+    tally = predict_job(config, given, sets or ())
+    if json:
+        _print_json(tally)
+    else:
+        pages.predicted(tally)
+        _say_next(pages.after_predict(tally["output"]))
 
 
 @app.command()
 def doctor(
-    url: Annotated[str | None, typer.Argument(help="A place in object storage to check.")] = None,
+    url: Annotated[
+        str | None, typer.Argument(help="A place in object storage to check. Default: this machine alone.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Check this machine, and whether an object store does all that is needed."""
+    from trainer import pages
     from trainer.doctor import examine
 
     findings = examine(url)
     if json:
-        _print([finding.__dict__ for finding in findings], True)
+        _print_json([finding.__dict__ for finding in findings])
     else:
-        for finding in findings:
-            typer.echo(f"{finding.mark:7} {finding.what}: {finding.found}")
+        pages.findings(findings)
     if any(finding.mark == "error" for finding in findings):
         sys.exit(EXIT_INVALID)
 
 
 @app.command(rich_help_panel=RUNS)
-def recipes(name: Annotated[str | None, typer.Argument(help="Print this recipe.")] = None) -> None:
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this recipe. Default: list them.")] = None,
+) -> None:
     """List the recipes, or print one."""
     from trainer.config import recipes as known
 
@@ -188,11 +238,15 @@ def recipes(name: Annotated[str | None, typer.Argument(help="Print this recipe."
 @app.command(rich_help_panel=RUNS)
 def weights(
     run: Annotated[str, typer.Argument(help="A run's folder, or the release that trains it.")],
-    destination: Annotated[Path, typer.Argument(help="A file or a folder.")],
+    destination: Annotated[
+        str, typer.Argument(help="A file, or a folder: one that is there, or a name that ends in /.")
+    ],
     best: Annotated[
         bool, typer.Option("--best/--last", help="The best by run.monitor, or the newest.")
     ] = True,
-    step: Annotated[int | None, typer.Option(min=0, help="Those of the checkpoint of this step.")] = None,
+    step: Annotated[
+        int | None, typer.Option(min=0, help="Those of the checkpoint of this step. Default: see --best.")
+    ] = None,
     namespace: Namespace = None,
 ) -> None:
     """Download a run's weights."""
@@ -212,24 +266,44 @@ def weights(
 
 @app.command(rich_help_panel=RUNS)
 def runs(
-    prefix: Annotated[str, typer.Argument(help="A prefix with runs below it.")], json: Json = False
+    prefix: Annotated[str, typer.Argument(help="A prefix with runs below it.")],
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--remove", help="Delete this run, by its name in the list. Repeatable. Default: list them."
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete a run that may be running.")] = False,
+    json: Json = False,
 ) -> None:
-    """List the runs below a prefix, with their progress and their last metrics."""
-    import dataclasses
-
+    """List the runs below a prefix with their best weights' epoch and metrics, or delete some of them."""
+    from trainer import pages
     from trainer.runs.listing import find_runs
+    from trainer.runs.removal import find_removable
+    from trainer.runs.removal import remove as delete
     from trainer.storage import open_store
 
-    found = find_runs(open_store(prefix))
+    store = open_store(prefix)
+    if not remove:
+        found = find_runs(store)
+        _print_json(found) if json else pages.listed(found)
+        return
+    chosen = [find_removable(store, name, force=force) for name in dict.fromkeys(remove)]
+    if not yes:
+        _confirm(pages.to_remove(chosen))
+    for run in chosen:
+        delete(run.url)
+        if not json:
+            typer.echo(f"removed {run.url}")
     if json:
-        _print([dataclasses.asdict(run) for run in found], True)
-    else:
-        typer.echo("\n".join(map(str, found)))
+        _print_json({"removed": [run.url for run in chosen]})
 
 
 @app.command(rich_help_panel=RUNS)
 def verify(run: Annotated[str, typer.Argument(help="A run's folder.")], json: Json = False) -> None:
     """Read every byte of a run's checkpoints and compare it with its checksum."""
+    from trainer import pages
     from trainer.checkpoints.verify import verify as read
     from trainer.storage import open_store
 
@@ -239,9 +313,9 @@ def verify(run: Annotated[str, typer.Argument(help="A run's folder.")], json: Js
             {"step": c.attempt.step, "generation": c.attempt.generation, "problems": c.problems}
             for c in found
         ]
-        _print(rows, True)
-    for checkpoint in () if json else found:
-        typer.echo(f"step {checkpoint.attempt.step}: {'; '.join(checkpoint.problems) or 'whole'}")
+        _print_json(rows)
+    else:
+        pages.checkpoints(found)
     if any(checkpoint.problems for checkpoint in found):
         sys.exit(EXIT_INVALID)
 
@@ -279,37 +353,40 @@ def wait(
     release: Release,
     namespace: Namespace = None,
     timeout: Annotated[float | None, typer.Option(help="In seconds. Default: no limit.")] = None,
+    json: Json = False,
 ) -> None:
     """Wait until a release has ended, and exit with its exit code."""
     from trainer.cluster import commands
 
-    sys.exit(commands.wait(release, namespace, timeout=timeout))
+    sys.exit(commands.wait(release, namespace, timeout=timeout, as_json=json))
 
 
-def _print(result: Any, as_json: bool) -> None:
+def _print_json(result: Any) -> None:
     import dataclasses
     import json
 
-    values = dataclasses.asdict(result) if dataclasses.is_dataclass(result) else result  # type: ignore[arg-type]
-    if as_json:
-        typer.echo(json.dumps(values, indent=1, default=str))
-        return
-    for key, value in values.items():
-        if isinstance(value, dict):
-            typer.echo(f"{key}:")
-            for name, inner in value.items():
-                typer.echo(f"  {name}: {_text(inner)}")
-        else:
-            typer.echo(f"{key}: {_text(value)}")
+    def plain(value: Any) -> Any:
+        return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else str(value)  # type: ignore[arg-type]
+
+    typer.echo(json.dumps(result, indent=1, default=plain))
 
 
-def _text(value: Any) -> str:
-    """A value as a person reads it."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items()) or "none"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_text, value)) or "none"
-    return "none" if value is None else str(value)
+def _say_next(text: str) -> None:
+    """What may be done next; on stderr, since it is no result."""
+    typer.echo(f"next: {text}", err=True)
+
+
+def _confirm(what: list[str]) -> None:
+    """Asks before `what` is deleted. Raises typer.Exit where the answer is no."""
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            "expected an answer, and stdin is no terminal", "Add --yes to delete without asking"
+        )
+    for line in what:
+        typer.echo(line, err=True)
+    if not typer.confirm("Delete for good?", err=True):
+        typer.echo("nothing was deleted", err=True)
+        raise typer.Exit
 
 
 def main() -> NoReturn:

@@ -10,7 +10,7 @@ import pytest
 from trainer.cluster import commands
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, Interrupted
 from trainer.runs import layout
-from trainer.runs.document import Finished
+from trainer.runs.document import Finished, Reached
 from trainer.storage import open_store
 
 from .fake import FakeCluster, ended, job, pod
@@ -192,6 +192,9 @@ def test_waiting_gives_the_trainers_exit_code(cluster: FakeCluster, capsys: pyte
     cluster.pods = [pod(0, "Failed", state=ended(EXIT_INVALID, "trainer: error: data.url is missing"))]
     assert commands.wait("cars-1") == EXIT_INVALID
     assert "pod 0 ended with exit code 64: trainer: error: data.url is missing" in said(capsys)
+    assert commands.wait("cars-1", as_json=True) == EXIT_INVALID
+    end = json.loads(capsys.readouterr().out)
+    assert (end["release"], end["state"], end["exit_code"]) == ("cars-1", "failed", EXIT_INVALID)
     cluster.pods = [pod(0, "Failed", state=ended(137))]
     assert commands.wait("cars-1") == 1
 
@@ -217,7 +220,7 @@ def test_a_release_whose_job_is_gone_still_leads_to_its_run(
     for command in (commands.status, commands.logs, commands.wait):
         with pytest.raises(ConfigError, match=r"the Job of release 'cars-1' is gone.*trainer weights"):
             command("cars-1")
-    finished = Finished(epochs=3, steps=30, stopped_early=False, metrics={})
+    finished = Finished(epochs=3, steps=30, stopped_early=False, last=Reached(3, {}))
     open_store(run).put(layout.FINISHED, finished.dumps())
     assert commands.wait("cars-1") == 0
     assert f"cars-1 finished: 3 epochs, 30 steps, at {run}" in said(capsys)

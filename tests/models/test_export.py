@@ -142,14 +142,3 @@ def test_the_file_loads_and_predicts_where_there_is_only_keras(tmp_path: Path) -
     for name, model in models.items():
         found = np.load(tmp_path / f"{name}.npy")
         np.testing.assert_allclose(found, model.predict_on_batch(images()), rtol=1e-5, atol=1e-5)
-
-
-def test_the_file_can_hold_the_best_weights_while_the_model_holds_the_last(tmp_path: Path) -> None:
-    best, last = used(small_resnet(), seed=1), used(small_resnet(), seed=2)
-    best.save_weights(tmp_path / "best.weights.h5")
-    expected, kept = best.predict_on_batch(images()), last.predict_on_batch(images())
-    content = keras_file(last, (tmp_path / "best.weights.h5").read_bytes())
-    (tmp_path / "model.keras").write_bytes(content)
-    found = keras.saving.load_model(tmp_path / "model.keras").predict_on_batch(images())
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(last.predict_on_batch(images()), kept)

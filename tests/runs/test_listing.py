@@ -9,6 +9,7 @@ import pytest
 
 from tests.commands import refused, trainer
 from tests.run_processes import Runs
+from trainer.runs.document import Reached
 from trainer.runs.listing import find_runs
 from trainer.storage import open_store
 
@@ -37,11 +38,25 @@ def prefix(tmp_path: Path) -> str:
 
 def test_runs_are_listed_with_how_far_they_are(prefix: str):
     begun, done, going = find_runs(open_store(prefix))
-    assert str(begun).endswith("begun  begun  epoch 0/3  step 0")
-    assert str(going).endswith("going  unfinished  epoch 1/3  step 12  val_accuracy 0.5000")
-    assert str(done).endswith("done/by me  finished  epoch 3/3  step 30  test_accuracy 0.7500")
-    assert going.metrics == {"accuracy": 0.25, "loss": 2.0, "val_accuracy": 0.5}
+    assert (begun.name, begun.state, begun.epochs, begun.of, begun.step) == ("begun", "begun", 0, 3, 0)
+    assert (going.name, going.state, going.epochs, going.of, going.step) == ("going", "unfinished", 1, 3, 12)
+    assert (done.name, done.state, done.epochs, done.of, done.step) == ("done/by me", "finished", 3, 3, 30)
+    assert begun.best is None
+    assert going.best == Reached(1, {"accuracy": 0.25, "loss": 2.0, "val_accuracy": 0.5})
+    assert (done.best, done.last) == (None, Reached(3, {"test_accuracy": 0.75})), "a file of version 1"
     assert (going.network, going.dataset) == ("lab-cnn", "s3://bucket/cars")
+
+
+def test_a_run_that_was_given_more_epochs_is_no_finished_one(prefix: str):
+    """As when it was interrupted in its fifth epoch of six; run.json may still say three."""
+    store = open_store(f"{prefix}/done/by me")
+    store.put("metrics.csv", b"epoch,accuracy\n0,0.1\n1,0.2\n2,0.3\n3,0.4\n")
+    store.put("checkpoints/0000000040/00000002-abc/commit.json", b"{}")
+    (run,) = find_runs(store)
+    assert (run.state, run.epochs, run.of, run.step) == ("unfinished", 4, 4, 40)
+    store.put("run.json", json.dumps({"version": 1, "config": CONFIG | {"train": {"epochs": 6}}}).encode())
+    (run,) = find_runs(store)
+    assert (run.state, run.epochs, run.of) == ("unfinished", 4, 6)
 
 
 def test_a_prefix_may_be_one_run(prefix: str):
@@ -71,7 +86,9 @@ def test_the_weights_of_any_checkpoint(runs: Runs, tmp_path: Path):
     listed = json.loads(trainer("runs", run, "--json").stdout)
     assert [(r["state"], r["epochs"]) for r in listed] == [("finished", 2)]
     end = listed[0]["step"]
-    last = trainer("weights", run, "--last", str(tmp_path)).stdout.strip()
+    last = trainer("weights", run, "--last", f"{tmp_path}/new/folder/").stdout.strip()
+    assert last == f"{tmp_path}/new/folder/last.weights.h5"
+    assert "expected a file or a folder" in refused("weights", run, "s3://bucket/x")
     same = trainer("weights", run, "--step", str(end), str(tmp_path)).stdout.strip()
     before = trainer(
         "weights", run, "--step", str(end - 1), str(tmp_path / "before.weights.h5")

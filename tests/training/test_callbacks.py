@@ -2,13 +2,21 @@
 
 import json
 import math
+import os
+import random
+import re
+import sys
+from contextlib import suppress
 
 import keras
 import pytest
 
+from tests.commands import without_codes
 from tests.run_processes import Runs
 from trainer.config import parse
-from trainer.training.callbacks import from_config, settle_modes
+from trainer.output.progress import epoch_bar, print_line
+from trainer.runs.history import best_epoch, read_history, write_history
+from trainer.training.callbacks import BestWeights, ProgressLog, from_config, settle_modes
 
 
 def test_a_run_slows_down_and_stops_early_when_its_validation_no_longer_rises(runs: Runs):
@@ -25,7 +33,59 @@ def test_a_run_slows_down_and_stops_early_when_its_validation_no_longer_rises(ru
     folder = runs.finish(config)
     end = json.loads((folder / "run/finished.json").read_text())
     assert (end["stopped_early"], end["epochs"]) == (True, 3)
-    assert math.isclose(end["metrics"]["learning_rate"], 0.5e-12, rel_tol=1e-6), "halved after epoch 2"
+    assert math.isclose(end["last"]["metrics"]["learning_rate"], 0.5e-12, rel_tol=1e-6), (
+        "halved after epoch 2"
+    )
+
+
+@pytest.mark.parametrize(("width", "rate"), [(80, False), (120, True)])
+def test_on_a_terminal_an_epoch_is_a_bar_below_the_log(
+    width: int, rate: bool, monkeypatch: pytest.MonkeyPatch
+):
+    terminal, inner = os.openpty()
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(sys, "stderr", os.fdopen(inner, "w"))
+    with epoch_bar(3) as bar:
+        assert bar
+        log = ProgressLog(3, 45, 60, bar)
+        log.on_epoch_begin(1)
+        for batch in range(45):
+            log.end_step(batch, 0.5, 0.75)
+        print_line("a line of the log that is longer than eighty columns, and is not broken " + "up " * 20)
+    sys.stderr.close()
+    screen = without_codes(until_closed(terminal))
+    bars = [line.strip() for line in re.split(r"[\r\n]+", screen) if "━" in line]
+    assert bars
+    assert max(map(len, bars)) <= width
+    assert re.search(r"epoch 2/3 ━+ 45/45 loss 0\.5000  accuracy 0\.7500", bars[-1])
+    assert ("images/s" in bars[-1]) is rate
+    assert "and is not broken " + "up " * 20 in screen
+
+
+def until_closed(terminal: int) -> str:
+    shown = b""
+    with os.fdopen(terminal, "rb", buffering=0) as file, suppress(OSError):
+        while block := file.read(1 << 16):
+            shown += block
+    return shown.decode()
+
+
+def test_elsewhere_there_is_no_bar(monkeypatch: pytest.MonkeyPatch):
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.setenv(name, "1")
+    with epoch_bar(3) as bar:
+        assert bar is None
+
+
+@pytest.mark.parametrize("monitor", ["val_accuracy", "val_loss", "loss"])
+def test_the_best_epoch_is_found_again_in_metrics_csv(monitor: str):
+    draw = random.Random(1)
+    history = [{"loss": draw.choice([1.0, 2.0, math.nan]), "accuracy": draw.random()} for _ in range(9)]
+    callback = BestWeights(monitor, lambda: None)
+    for epoch, metrics in enumerate(history):
+        callback.on_epoch_end(epoch, metrics)
+    assert best_epoch(read_history(write_history(history)), monitor) == callback.best_epoch
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,17 @@ from trainer.config import RunConfig, Standardize, parse
 from trainer.dataset.batch_stream import Preprocessing
 from trainer.dataset.images import decode_image
 from trainer.models.export import keras_file
-from trainer.runs.document import classes_json
-from trainer.training.card import Results, card
+from trainer.runs.document import Finished, Reached, classes_json
+from trainer.training.card import card
 from trainer.training.plan import Plan, make_plan
 
-HISTORY = [
-    {"loss": 2.0, "accuracy": 0.25, "val_loss": 1.5, "val_accuracy": 0.625},
-    {"loss": 1.0, "accuracy": 0.75, "val_loss": 1.75, "val_accuracy": 0.5},
-]
+BEST = Reached(
+    1, {"loss": 2.0, "accuracy": 0.25, "val_loss": 1.5, "val_accuracy": 0.625, "test_accuracy": 0.5625}
+)
+LAST = Reached(
+    2, {"loss": 1.0, "accuracy": 0.75, "val_loss": 1.75, "val_accuracy": 0.5, "test_accuracy": 0.4375}
+)
+FINISHED = Finished(2, 60, False, LAST, BEST)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +47,8 @@ def configuration(dataset: str, standardize: str = "caffe") -> RunConfig:
     return parse(values)
 
 
-def text_of(plan: Plan, results: Results | None = None) -> str:
-    return card(plan, results or Results(HISTORY, 0), {"keras": "3.15.1"}).decode()
+def text_of(plan: Plan) -> str:
+    return card(plan, FINISHED, {"keras": "3.15.1"}).decode()
 
 
 def test_it_says_which_data_and_which_network(plan: Plan) -> None:
@@ -70,10 +73,11 @@ def test_its_recipe_is_the_runs_configuration_again(plan: Plan) -> None:
 
 
 def test_it_gives_the_figures_of_the_best_and_of_the_last_epoch(plan: Plan) -> None:
-    text = text_of(plan, Results(HISTORY, 0, {"test_accuracy": 0.5625}))
-    best, last = re.findall(r"^\| (?:best|last).*$", text, re.MULTILINE)
-    assert best == ("| best by val_accuracy: 1 | 2 | 0.25 | 1.5 | 0.625 |  | best.weights.h5, model.keras |")
-    assert last == "| last: 2 | 1 | 0.75 | 1.75 | 0.5 | 0.5625 | last.weights.h5 |"
+    best, last = re.findall(r"^\| (?:best|last).*$", text_of(plan), re.MULTILINE)
+    assert (
+        best == "| best by val_accuracy: 1 | 2 | 0.25 | 1.5 | 0.625 | 0.5625 | best.weights.h5, model.keras |"
+    )
+    assert last == "| last: 2 | 1 | 0.75 | 1.75 | 0.5 | 0.4375 | last.weights.h5 |"
 
 
 def test_names_with_bars_and_line_ends_stay_in_their_cell(plan: Plan) -> None:

@@ -41,8 +41,12 @@ class Vanished(Exception):
     """Retention removed the checkpoint while it was read: the listing is out of date."""
 
 
-def restore(store: Store, *, step: int | None = None, workers: int = WORKERS) -> Restored | None:
+def restore(
+    store: Store, *, step: int | None = None, generation: int = 0, workers: int = WORKERS
+) -> Restored | None:
     """The highest (step, generation) that is whole, or that of `step`; None where nothing was ever committed.
+
+    Those of generations below `generation` are not of this run (see `runs.claim`) and are passed over.
 
     Sizes and SHA-256 of every object are checked. What is above it and damaged or unfinished is skipped,
     with a warning each and in `skipped`. The arrays are writable views of one buffer.
@@ -55,7 +59,7 @@ def restore(store: Store, *, step: int | None = None, workers: int = WORKERS) ->
     warned: set[Attempt] = set()
     for _ in range(ROUNDS):
         try:
-            return _restore_listed(store, _wanted(store, step), workers, warned)
+            return _restore_listed(store, _wanted(store, step, generation), workers, warned)
         except Vanished as gone:
             log.info("the %s was removed while it was read; looking again", gone)
     raise Interrupted(
@@ -64,8 +68,8 @@ def restore(store: Store, *, step: int | None = None, workers: int = WORKERS) ->
     )
 
 
-def _wanted(store: Store, step: int | None) -> dict[Attempt, dict[str, int]]:
-    listed = survey(store)
+def _wanted(store: Store, step: int | None, generation: int) -> dict[Attempt, dict[str, int]]:
+    listed = {a: sizes for a, sizes in survey(store).items() if a.generation >= generation}
     if step is None:
         return listed
     found = {attempt: sizes for attempt, sizes in listed.items() if attempt.step == step and COMMIT in sizes}

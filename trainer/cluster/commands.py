@@ -15,9 +15,10 @@ from trainer.cluster import follow as following
 from trainer.cluster.api import RUN_FILE, Cluster, JobGone
 from trainer.cluster.pod_metrics import PodMetrics, read_metrics
 from trainer.cluster.release import Release, ReleaseState
-from trainer.cluster.status_text import describe, span
+from trainer.cluster.status_text import describe
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, ConfigError, TrainerError
 from trainer.gang.endpoint import METRICS, READYZ, rank_log
+from trainer.output.units import span
 from trainer.runs.document import read_finished
 from trainer.storage import open_store
 
@@ -59,7 +60,9 @@ def logs(release: str, namespace: str | None = None, *, follow: bool = False, ra
         print(line, flush=True)
 
 
-def wait(release: str, namespace: str | None = None, *, timeout: float | None = None) -> int:
+def wait(
+    release: str, namespace: str | None = None, *, timeout: float | None = None, as_json: bool = False
+) -> int:
     """Until the release has ended -> the code to exit with.
 
     0: finished; 64 or 1: failed; 75: it has not ended within `timeout` seconds.
@@ -71,10 +74,11 @@ def wait(release: str, namespace: str | None = None, *, timeout: float | None = 
         try:
             state = following.look(cluster, release)
         except JobGone as gone:
-            return _wait_for_run(release, _url_in(gone.config_map), gone)
+            return _wait_for_run(release, _url_in(gone.config_map), gone, as_json)
         if state.state in (ReleaseState.FINISHED, ReleaseState.FAILED):
-            lasted = span(((state.ended or datetime.now(UTC)) - state.created).total_seconds())
-            print(f"{release} {state.state} after {lasted}" + (f": {state.reason}" if state.reason else ""))
+            seconds = ((state.ended or datetime.now(UTC)) - state.created).total_seconds()
+            text = f"{release} {state.state} after {span(seconds)}"
+            _print_end(release, state.state, state.exit_code, state.reason, text, as_json)
             return state.exit_code
         if state.waits and state.waits != said:
             said = state.waits
@@ -85,13 +89,22 @@ def wait(release: str, namespace: str | None = None, *, timeout: float | None = 
         time.sleep(_WATCH)
 
 
-def _wait_for_run(release: str, url: str, gone: JobGone) -> int:
+def _wait_for_run(release: str, url: str, gone: JobGone, as_json: bool) -> int:
     """The exit code of a release whose Job is gone: 0 when its run is finished. Raises `gone` otherwise."""
     finished = read_finished(open_store(url)) if url else None
     if finished is None:
         raise gone
-    print(f"{release} finished: {finished.epochs} epochs, {finished.steps} steps, at {url}")
+    text = f"{release} finished: {finished.epochs} epochs, {finished.steps} steps, at {url}"
+    _print_end(release, ReleaseState.FINISHED, EXIT_FINISHED, "", text, as_json)
     return EXIT_FINISHED
+
+
+def _print_end(release: str, state: str, code: int, reason: str, text: str, as_json: bool) -> None:
+    if as_json:
+        values = {"release": release, "state": str(state), "exit_code": code, "reason": reason}
+        print(json.dumps(values, indent=1))
+    else:
+        print(f"{text}: {reason}" if reason else text)
 
 
 def run_url(release: str, namespace: str | None = None) -> str:

@@ -1,10 +1,11 @@
 """The text of `trainer status`: pure."""
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from trainer.cluster.pod_metrics import PodMetrics
 from trainer.cluster.release import Release, ReleaseState
+from trainer.output.table import columns
+from trainer.output.units import span
 from trainer.runs import layout
 
 
@@ -42,18 +43,6 @@ def describe(
     if release.pods:
         lines += ["", *_table(release, now)]
     return lines
-
-
-def span(seconds: float) -> str:
-    """42 s, 12 min, 3 h 5 min, 2 d 4 h."""
-    minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
-    if seconds < 100:
-        return f"{max(0.0, seconds):.0f} s"
-    if minutes < 100:
-        return f"{minutes:.0f} min"
-    if hours < 48:
-        return f"{int(hours)} h {int(minutes) % 60} min"
-    return f"{int(days)} d {int(hours) % 24} h"
 
 
 def _title(release: Release, now: datetime) -> str:
@@ -110,11 +99,4 @@ def _table(release: Release, now: datetime) -> list[str]:
         state = pod.phase if pod.exit_code is None else f"{pod.phase} ({pod.exit_code})"
         age = span((now - pod.created).total_seconds())
         rows.append((str(pod.index), pod.name, state, "yes" if pod.ready else "no", pod.node or "-", age))
-    return [f"  {line}" for line in _columns(rows)]
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+    return [f"  {line}" for line in columns(rows)]

@@ -13,7 +13,6 @@ import numpy as np
 
 from trainer.errors import TrainerError
 from trainer.models.scale import Scale
-from trainer.models.weights_file import load_weights_file
 from trainer.runs import layout
 
 Config = dict[str, Any]
@@ -50,18 +49,9 @@ def export(model: keras.Model) -> keras.Model:
     return copied
 
 
-def keras_file(model: keras.Model, weights: bytes | None = None) -> bytes:
-    """The `.keras` file of the exported model.
-
-    Args:
-        model: the network.
-        weights: a `.weights.h5` of the same network to take instead of the model's own, which stay as they
-            are.
-    """
+def keras_file(model: keras.Model) -> bytes:
+    """The `.keras` file of the exported model."""
     with tempfile.TemporaryDirectory() as folder:
-        if weights is not None:
-            model = type(model).from_config(model.get_config())
-            load_weights_file(model, weights)
         file = Path(folder) / layout.file_name(layout.KERAS_MODEL)
         export(model).save(file)
         return file.read_bytes()

@@ -1,6 +1,8 @@
 """A network's weights as the bytes of Keras's `.weights.h5`, and back."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -10,19 +12,24 @@ from trainer.runs.layout import weights_file_name
 
 def weights_file(model: keras.Model) -> bytes:
     """The content of a `.weights.h5` with the model's weights; the optimizer's are for checkpoints."""
-    optimizer, model.optimizer = getattr(model, "optimizer", None), None
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / weights_file_name("model")
-            model.save_weights(path)
-            return path.read_bytes()
-    finally:
-        model.optimizer = optimizer
+    with _without_optimizer(model), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / weights_file_name("model")
+        model.save_weights(path)
+        return path.read_bytes()
 
 
 def load_weights_file(model: keras.Model, content: bytes) -> None:
     """Puts the weights of such a file into a model of the same structure."""
-    with tempfile.TemporaryDirectory() as folder:
+    with _without_optimizer(model), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / weights_file_name("model")
         path.write_bytes(content)
         model.load_weights(path)
+
+
+@contextmanager
+def _without_optimizer(model: keras.Model) -> Iterator[None]:
+    optimizer, model.optimizer = getattr(model, "optimizer", None), None
+    try:
+        yield
+    finally:
+        model.optimizer = optimizer

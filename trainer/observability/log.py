@@ -2,9 +2,8 @@
 
 import logging
 import os
-import sys
-import time
-from collections.abc import Callable
+
+from trainer.output.progress import print_line
 
 
 class _Lines(logging.Formatter):
@@ -13,23 +12,25 @@ class _Lines(logging.Formatter):
         return f"{self.formatTime(record, '%H:%M:%S')} {level}{super().format(record)}"
 
 
-def progress(what: str, every: float = 5.0) -> Callable[[int, int], None]:
-    """A function of (done, total) that logs progress, at most every few seconds."""
-    log, logged = logging.getLogger(__name__), time.monotonic()
+def say(text: str) -> None:
+    """One line."""
+    logging.getLogger(__name__).info("%s", text)
 
-    def report(done: int, total: int) -> None:
-        nonlocal logged
-        if time.monotonic() - logged >= every:
-            logged = time.monotonic()
-            log.info("%s %s of %s", what, f"{done:,}", f"{total:,}")
 
-    return report
+class _AboveTheBar(logging.Handler):
+    """To stderr; see `output.progress`."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            print_line(self.format(record))
+        except Exception:
+            self.handleError(record)
 
 
 def setup() -> None:
     """Log to stderr, and turn off TensorFlow's native messages before it is imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _AboveTheBar()
     handler.setFormatter(_Lines("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for noisy in ("botocore", "absl", "h5py", "tensorflow"):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
@@ -10,10 +10,11 @@ from trainer import __version__
 from trainer.config import RunConfig
 from trainer.errors import DataError, RunError
 from trainer.runs import layout
-from trainer.storage import Store, join
+from trainer.storage import Store, join, open_store
 
-FORMAT = 1
-"""Of both documents. A newer trainer reads older ones; an older one refuses newer ones."""
+RUN_FORMAT = 1
+FINISHED_FORMAT = 2
+"""A newer trainer reads older documents; an older one refuses newer ones."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class RunDocument:
         classes: the names of the classes, in the order of the network's probabilities.
         image_shape: (H, W, C) of what the network is given.
         pixels: `mean` and `std` of the training images for each channel, in 0..255.
+        generation: the first whose checkpoints are this run's; see `claim`.
     """
 
     identity: Mapping[str, Any]
@@ -33,28 +35,50 @@ class RunDocument:
     classes: Sequence[str]
     image_shape: tuple[int, int, int]
     pixels: Mapping[str, Any]
+    generation: int = 0
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What one set of weights reached.
+
+    `epoch` counts from 1; `metrics` are that epoch's, and as `test_*` the same weights' on the test split.
+    """
+
+    epoch: int
+    metrics: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Finished:
-    """finished.json: the epochs and steps that were trained, and the last metrics.
+    """finished.json: the epochs and steps that were trained, and what the weights reached.
 
-    `stopped_early`: a callback ended the run before its last epoch.
+    Attributes:
+        stopped_early: a callback ended the run before its last epoch.
+        last: the weights after the last epoch.
+        best: the best by `run.monitor`, which model.keras and predictions use; None where there are none.
     """
 
     epochs: int
     steps: int
     stopped_early: bool
-    metrics: Mapping[str, float]
+    last: Reached
+    best: Reached | None = None
+
+    @property
+    def published(self) -> Reached:
+        """That of the weights in model.keras."""
+        return self.best or self.last
 
     def dumps(self) -> bytes:
         """The JSON text."""
         document = {
-            "version": FORMAT,
+            "version": FINISHED_FORMAT,
             "epochs": self.epochs,
             "steps": self.steps,
             "stopped_early": self.stopped_early,
-            "metrics": dict(self.metrics),
+            "best": asdict(self.best) if self.best else None,
+            "last": asdict(self.last),
         }
         return json.dumps(document, indent=1).encode()
 
@@ -66,7 +90,7 @@ def read_document(store: Store, folder: str = "") -> dict[str, Any]:
         data = store.get(_key(folder, layout.RUN))
     except FileNotFoundError:
         raise DataError(f"{where}: there is no run here (no {layout.RUN})", "Name a run's folder") from None
-    return _read(data, f"{where}: {layout.RUN}")
+    return _read(data, f"{where}: {layout.RUN}", RUN_FORMAT)
 
 
 def read_run(store: Store) -> RunDocument:
@@ -79,6 +103,7 @@ def read_run(store: Store) -> RunDocument:
         document["classes"],
         (height, width, channels),
         document["pixels"],
+        document.get("generation", 0),
     )
 
 
@@ -88,10 +113,19 @@ def read_finished(store: Store, folder: str = "") -> Finished | None:
         data = store.get(_key(folder, layout.FINISHED))
     except FileNotFoundError:
         return None
-    found = _read(data, f"{join(store.url, folder)}: {layout.FINISHED}")
-    # Before version 1 the metrics were called figures.
+    found = _read(data, f"{join(store.url, folder)}: {layout.FINISHED}", FINISHED_FORMAT)
+    how = found["epochs"], found["steps"], found["stopped_early"]
+    if "last" in found:
+        return Finished(*how, Reached(**found["last"]), Reached(**found["best"]) if found["best"] else None)
+    # Before version 2 only the last weights were evaluated, before version 1 the metrics were called figures.
     metrics = found["metrics"] if "metrics" in found else found["figures"]
-    return Finished(found["epochs"], found["steps"], found["stopped_early"], metrics)
+    return Finished(*how, Reached(found["epochs"], metrics))
+
+
+def finished_values(url: str) -> dict[str, Any]:
+    """A finished run as `trainer train --json` prints it: its URL, and what finished.json says."""
+    finished = read_finished(open_store(url))
+    return {"url": url, **(json.loads(finished.dumps()) if finished else {})}
 
 
 def already_finished(store: Store, epochs: int) -> bool:
@@ -100,28 +134,11 @@ def already_finished(store: Store, epochs: int) -> bool:
     return finished is not None and (finished.stopped_early or epochs <= finished.epochs)
 
 
-def check_identity(store: Store, identity: Mapping[str, Any]) -> None:
-    """Raises RunError when the folder is another run's."""
-    try:
-        known = read_document(store)["identity"]
-    except DataError:
-        return
-    for key, value in json.loads(json.dumps(identity)).items():
-        if known.get(key) != value:
-            raise RunError(
-                f"{store.url} is another run's folder: its {key} is {known.get(key)!r}, "
-                f"this run's is {value!r}",
-                "Give this run a run.url of its own, or change the value back",
-            )
-
-
-def claim_folder(store: Store, run: RunDocument) -> None:
-    """Writes run.json where there is none; the folder is this run's from then on.
-
-    Raises RunError when it is another run's.
-    """
+def dump_run(run: RunDocument, generation: int) -> bytes:
+    """run.json of a run whose checkpoints are those from `generation` on."""
     document = {
-        "version": FORMAT,
+        "version": RUN_FORMAT,
+        "generation": generation,
         "identity": run.identity,
         "config": run.config.model_dump(mode="json"),
         "classes": list(run.classes),
@@ -129,11 +146,7 @@ def claim_folder(store: Store, run: RunDocument) -> None:
         "pixels": run.pixels,
         "versions": versions(),
     }
-    try:
-        store.put(layout.RUN, json.dumps(document, indent=1).encode(), if_absent=True)
-    except FileExistsError:
-        check_identity(store, run.identity)
-    store.put(layout.CLASSES, classes_json(run.classes))
+    return json.dumps(document, indent=1).encode()
 
 
 def classes_json(classes: Sequence[str]) -> bytes:
@@ -152,15 +165,15 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _read(data: bytes, what: str) -> dict[str, Any]:
+def _read(data: bytes, what: str, newest: int) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(data)
         version = int(document.get("version", 0))
     except (ValueError, TypeError, AttributeError):
         raise RunError(f"{what} is damaged", "Restore it from a backup, or use a new run.url") from None
-    if version > FORMAT:
+    if version > newest:
         raise RunError(
-            f"{what} is of version {version}; this trainer reads versions up to {FORMAT}",
+            f"{what} is of version {version}; this trainer reads versions up to {newest}",
             "Use the trainer that made the run, or a newer one",
         )
     return document

@@ -33,8 +33,9 @@ class Fence:
     _newer: int | None = field(default=None, repr=False)
 
     @classmethod
-    def take(cls, store: Store, holder: Mapping[str, Any]) -> "Fence":
-        """Writes the token after the highest, with `holder` (JSON's kinds), the time and a name of its own.
+    def take(cls, store: Store, holder: Mapping[str, Any], *, above: int = 0) -> "Fence":
+        """Writes the token after the highest, and after `above`, with `holder` (JSON's kinds), the time and a
+        name of its own.
 
         Who is superseded while taking it learns so at the first `check`: two that start at once do not
         chase each other upwards.
@@ -42,7 +43,7 @@ class Fence:
         Raises Interrupted when others win a hundred times in a row, else only the store's errors.
         """
         token = dict(holder) | {"taken_at": datetime.now(UTC).isoformat(), "token": secrets.token_hex(8)}
-        number = 0
+        number = above
         for _ in range(ATTEMPTS):
             number = max(number, *_tokens(store), 0) + 1
             data = json.dumps(token | {"generation": number}, indent=1).encode()
@@ -64,6 +65,11 @@ class Fence:
             if newest <= self.number and tokens.get(self.number) == self.etag:
                 return
             self._newer = newest
+        if self._newer < self.number:
+            raise Superseded(
+                f"{self.store.url}: token {self.number} is gone: the run was deleted",
+                "This process stops and changes nothing more",
+            )
         raise Superseded(
             f"{self.store.url}: token {self.number} was superseded by token {self._newer}",
             "Another process continues this run; this one stops and changes nothing more",

@@ -1,7 +1,8 @@
-"""metrics.csv: the metrics of each epoch, in the form of Keras's CSVLogger."""
+"""metrics.csv: the metrics of each epoch, in the form of Keras's CSVLogger; and which epoch was the best."""
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 
 LEADING_COLUMNS = ("epoch", "accuracy", "loss", "val_accuracy", "val_loss")
@@ -29,3 +30,29 @@ def read_history(data: bytes) -> list[dict[str, float]]:
         {name: float(value) for name, value in row.items() if name != "epoch" and value != _ABSENT}
         for row in rows
     ]
+
+
+def lower_is_better(monitor: str) -> bool:
+    """Keras's "auto" mode: losses and errors fall, everything else rises."""
+    return "loss" in monitor or "error" in monitor
+
+
+def monitored(metrics: Mapping[str, float], monitor: str) -> float | None:
+    """The value of `monitor`, or without a validation split the training value of that name; None for NaN."""
+    value = metrics.get(monitor, metrics.get(monitor.removeprefix("val_")))
+    return None if value is None or math.isnan(value) else value
+
+
+def is_better(value: float, best: float | None, monitor: str) -> bool:
+    """Whether `value` of `monitor` is better than the best so far."""
+    return best is None or (value < best if lower_is_better(monitor) else value > best)
+
+
+def best_epoch(history: Sequence[Mapping[str, float]], monitor: str) -> int | None:
+    """The epoch with the best value of `monitor`, the first of equals, counted from 0."""
+    best, epoch = None, None
+    for number, metrics in enumerate(history):
+        value = monitored(metrics, monitor)
+        if value is not None and is_better(value, best, monitor):
+            best, epoch = value, number
+    return epoch

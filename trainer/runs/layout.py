@@ -18,6 +18,7 @@ from typing import Literal
 RUN = "run.json"
 FINISHED = "finished.json"
 METRICS = "metrics.csv"
+WEIGHTS = "weights/"
 CLASSES = "weights/classes.json"
 CARD = "weights/card.md"
 KERAS_MODEL = "weights/model.keras"
@@ -30,6 +31,19 @@ Which = Literal["best", "last"]
 
 _TOKEN = re.compile(rf"{TOKENS}(\d+)", re.ASCII)
 _ATTEMPT = re.compile(rf"(?:(?P<run>.+)/)?{CHECKPOINTS}(\d+)/(\d+)-(\w+)/(?P<name>.+)", re.ASCII)
+
+_OWN = re.compile(
+    rf"(?:(?P<run>.+)/)?(?P<own>{'|'.join(map(re.escape, (RUN, FINISHED, METRICS)))}"
+    rf"|{WEIGHTS}[^/]+|{TOKENS}\d+|{CHECKPOINTS}\d+/\d+-\w+/[^/]+)",
+    re.ASCII,
+)
+
+
+def split_run(key: str) -> tuple[str, str] | None:
+    """An object's key -> the run's folder ("" for the store's own) and the key in it; None where no run has
+    such an object."""
+    match = _OWN.fullmatch(key)
+    return (match["run"] or "", match["own"]) if match else None
 
 
 def weights(which: Which) -> str:

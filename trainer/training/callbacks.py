@@ -2,7 +2,6 @@
 chief has side effects."""
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,6 +10,8 @@ import keras
 
 from trainer.config import TrainSection
 from trainer.observability.process import process_age
+from trainer.output.progress import EpochBar
+from trainer.runs.history import is_better, lower_is_better, monitored
 
 log = logging.getLogger(__name__)
 
@@ -23,11 +24,6 @@ def from_config(train: TrainSection) -> list[keras.callbacks.Callback]:
     if stopping := train.early_stopping:
         callbacks.append(keras.callbacks.EarlyStopping(**stopping.model_dump()))
     return callbacks
-
-
-def lower_is_better(monitor: str) -> bool:
-    """Keras's "auto" mode: losses and errors fall, everything else rises."""
-    return "loss" in monitor or "error" in monitor
 
 
 def settle_modes(callbacks: Iterable[keras.callbacks.Callback]) -> None:
@@ -54,12 +50,8 @@ class BestWeights(keras.callbacks.Callback):
         self.best_epoch: int | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        logs = logs or {}
-        value = logs.get(self.monitor, logs.get(self.monitor.removeprefix("val_")))
-        if value is None or math.isnan(value):
-            return
-        falls = lower_is_better(self.monitor)
-        if self.best is None or (value < self.best if falls else value > self.best):
+        value = monitored(logs or {}, self.monitor)
+        if value is not None and is_better(value, self.best, self.monitor):
             self.best, self.best_epoch = value, epoch
             self.publish()
 
@@ -88,12 +80,16 @@ class History(keras.callbacks.Callback):
 
 
 class ProgressLog(keras.callbacks.Callback):
-    """The log lines of a run; on the chief."""
+    """The log lines of a run, and its bar on a terminal, which stands for the lines within an epoch; on the
+    chief."""
 
     EVERY_SECONDS = 10.0
 
-    def __init__(self, epochs: int, steps_per_epoch: int, batch_size: int) -> None:
+    def __init__(
+        self, epochs: int, steps_per_epoch: int, batch_size: int, bar: EpochBar | None = None
+    ) -> None:
         super().__init__()
+        self._bar = bar
         self.epochs, self.steps_per_epoch, self.batch_size = epochs, steps_per_epoch, batch_size
         self._epoch = 0
         self._first = True
@@ -104,6 +100,8 @@ class ProgressLog(keras.callbacks.Callback):
         self._epoch = epoch
         self._logged = self._epoch_began = time.monotonic()
         self._steps = self._steps_in_epoch = 0
+        if self._bar:
+            self._bar.begin(epoch, self.steps_per_epoch)
 
     def end_step(self, batch: int, loss: float, accuracy: float) -> None:
         """After each step; logs the first, then every few seconds. `batch` counts from 0."""
@@ -113,6 +111,10 @@ class ProgressLog(keras.callbacks.Callback):
         self._steps += 1
         self._steps_in_epoch += 1
         now = time.monotonic()
+        if self._bar:
+            rate = self._steps_in_epoch * self.batch_size / max(now - self._epoch_began, 1e-9)
+            self._bar.step(batch + 1, loss, accuracy, _rate(rate))
+            return
         if now - self._logged < self.EVERY_SECONDS:
             return
         rate = self._steps * self.batch_size / (now - self._logged)

@@ -1,35 +1,23 @@
 """The model card: what a person who downloads a run's weights wants to know."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from trainer.dataset.standardize import STANDARDIZATIONS, Pixels
 from trainer.runs import layout
+from trainer.runs.document import Finished
 from trainer.training.plan import Plan
 
 SHOWN_CLASSES = 5
 CLASSES = layout.file_name(layout.CLASSES)
 KERAS_MODEL = layout.file_name(layout.KERAS_MODEL)
+EVERY_EPOCH = f"Every epoch is in {layout.METRICS}, counted from 0 as Keras's CSVLogger does."
 BEST, LAST = (layout.file_name(layout.weights(which)) for which in ("best", "last"))
 
 
-@dataclass(frozen=True)
-class Results:
-    """What a run reached.
-
-    `history` is a mapping of metrics for each epoch; `best_epoch` counts from 0; `test` are the last weights'
-    metrics on the test split, where there is one.
-    """
-
-    history: Sequence[Mapping[str, float]]
-    best_epoch: int | None = None
-    test: Mapping[str, float] = field(default_factory=dict)
-
-
-def card(plan: Plan, results: Results, versions: Mapping[str, str]) -> bytes:
+def card(plan: Plan, finished: Finished, versions: Mapping[str, str]) -> bytes:
     """A run's card, in Markdown."""
     config, dataset = plan.config, plan.dataset
     height, width, channels = plan.image_shape
@@ -50,7 +38,7 @@ def card(plan: Plan, results: Results, versions: Mapping[str, str]) -> bytes:
         f"# {config.model.name}, {len(dataset.classes)} classes",
         _table(("", ""), facts.items()),
         "## Metrics",
-        _metrics(results, config.run.monitor),
+        _metrics(finished, config.run.monitor),
         "## Load and predict",
         f"```python\n{usage(plan)}```",
         "## Recipe",
@@ -77,20 +65,18 @@ def usage(plan: Plan) -> str:
     )
 
 
-def _metrics(results: Results, monitor: str) -> str:
-    history = results.history
-    rows: list[tuple[str, Mapping[str, float], str]] = []
-    if results.best_epoch is not None:
-        files = f"{BEST}, {KERAS_MODEL}"
-        rows.append((f"best by {monitor}: {results.best_epoch + 1}", history[results.best_epoch], files))
-    if history:
-        rows.append((f"last: {len(history)}", {**history[-1], **results.test}, LAST))
+def _metrics(finished: Finished, monitor: str) -> str:
+    last = finished.last
+    rows = [(f"last: {last.epoch}", last.metrics, LAST if finished.best else f"{LAST}, {KERAS_MODEL}")]
+    if best := finished.best:
+        rows.insert(0, (f"best by {monitor}: {best.epoch}", best.metrics, f"{BEST}, {KERAS_MODEL}"))
     names = list(dict.fromkeys(name for _, metrics, _ in rows for name in metrics))
     lines = [
         (epoch, *(f"{metrics[name]:.4g}" if name in metrics else "" for name in names), files)
         for epoch, metrics, files in rows
     ]
-    return _table(("epoch", *names, "in"), lines) + f"\n\nEvery epoch is in {layout.METRICS}, counted from 0."
+    table = _table(("epoch", *names, "in"), lines)
+    return f"{table}\n\nEach line is of the weights in its files, epochs counted from 1. {EVERY_EPOCH}"
 
 
 def _table(header: Sequence[Any], rows: Any) -> str:

@@ -11,22 +11,23 @@ from trainer.runs.weights import read_weights
 from trainer.storage import Store
 
 
-def download_weights(store: Store, which: layout.Which, destination: Path) -> Path:
-    """Writes the run's best or last weights, whole or not at all; into `destination` if that is a folder.
+def download_weights(store: Store, which: layout.Which, destination: str) -> Path:
+    """Writes the run's best or last weights, whole or not at all; into `destination` if that is a
+    folder or ends with "/".
 
     Raises DataError while the run has published none, ConfigError for a destination that cannot be written.
     """
     return _write(read_weights(store, which), destination, layout.file_name(layout.weights(which)))
 
 
-def checkpoint_weights(store: Store, step: int, destination: Path) -> Path:
+def checkpoint_weights(store: Store, step: int, destination: str) -> Path:
     """Writes the weights in the run's checkpoint of that step, every byte of it checked.
 
     Raises DataError where there is no run, RunError where it has no whole checkpoint of that step,
     ConfigError for a destination that cannot be written.
     """
     run = read_run(store)
-    state = restore(store, step=step)
+    state = restore(store, step=step, generation=run.generation)
     assert state is not None
     with quiet_tensorflow_import():
         from trainer.models import build_network
@@ -37,10 +38,18 @@ def checkpoint_weights(store: Store, step: int, destination: Path) -> Path:
     return _write(weights_file(model), destination, layout.weights_file_name(f"step-{step}"))
 
 
-def _write(data: bytes, destination: Path, name: str) -> Path:
-    path = destination / name if destination.is_dir() else destination
+def _write(data: bytes, destination: str, name: str) -> Path:
+    path = Path(destination)
+    if "://" in destination:
+        raise ConfigError(
+            f"expected a file or a folder, received {destination!r}", "Copy the file from there"
+        )
+    if destination.endswith("/") or path.is_dir():
+        path /= name
     partial = path.with_name(path.name + ".part")
     try:
+        if destination.endswith("/"):
+            path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(data)
         partial.replace(path)
     except OSError as error:

@@ -15,7 +15,8 @@ from trainer.gang import pods
 from trainer.gang.ranks import devices
 from trainer.observability.metrics import RunMetrics, serve
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
-from trainer.runs.document import already_finished, check_identity
+from trainer.runs.claim import check_identity
+from trainer.runs.document import already_finished
 from trainer.storage import OnRetry, Store, open_store
 from trainer.training.plan import Plan, make_plan
 from trainer.training.transient_errors import transient_errors

@@ -159,7 +159,8 @@ class Loop:
             if not np.isfinite(result.sums.loss):
                 raise RunError(
                     f"the loss of step {number} is not finite; nothing of it was saved",
-                    "Lower train.optimizer.learning_rate, or look at the data of that step",
+                    "Lower train.optimizer.learning_rate, or look at the data of that step; "
+                    "where there is a checkpoint already, give the new run a run.url of its own",
                 )
             self.progress.sums += result.sums
             self._votes = {number: result.stop_votes, number - 1: self._votes.get(number - 1, 0.0)}

@@ -11,7 +11,7 @@ from trainer.runs.document import Finished, versions
 from trainer.runs.fence import Fence, publish
 from trainer.runs.history import write_history
 from trainer.storage import Store
-from trainer.training.card import Results, card
+from trainer.training.card import card
 from trainer.training.plan import Plan
 
 
@@ -32,16 +32,17 @@ class Publisher:
         """The metrics of all epochs so far."""
         self._publish(layout.METRICS, lambda: write_history(history))
 
-    def card(self, results: Results) -> None:
+    def card(self, finished: Finished) -> None:
         """The model card."""
-        self._publish(layout.CARD, lambda: card(self._plan, results, versions()))
+        self._publish(layout.CARD, lambda: card(self._plan, finished, versions()))
 
-    def keras_model(self, *, best: bool) -> None:
-        """The model with the best weights that were published, or else with its present ones."""
-        self._publish(
-            layout.KERAS_MODEL,
-            lambda: keras_file(self._model, self._store.get(layout.weights("best")) if best else None),
-        )
+    def best_weights(self) -> bytes:
+        """The best weights as they were published; empty on the ranks that are not the chief."""
+        return self._store.get(layout.weights("best")) if self._fence else b""
+
+    def keras_model(self) -> None:
+        """The model with its present weights, of Keras's layers alone."""
+        self._publish(layout.KERAS_MODEL, lambda: keras_file(self._model))
 
     def finished(self, finished: Finished) -> None:
         """How the run ended. Publish it last: from then on the run is finished."""

@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
 from datetime import UTC, datetime
 
 import keras
@@ -15,17 +15,20 @@ import tensorflow as tf
 from trainer import models
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.state import TrainingState, pack, unpack
-from trainer.config import RunConfig
+from trainer.config import RunConfig, RunSection
 from trainer.distribution import Distribution
 from trainer.errors import ConfigError, Interrupted
 from trainer.models.freeze import freeze
 from trainer.models.starting_weights import load_starting_weights
+from trainer.models.weights_file import load_weights_file
 from trainer.observability.metrics import RunMetrics
-from trainer.runs.document import Finished, claim_folder
+from trainer.output.progress import EpochBar, epoch_bar
+from trainer.runs import layout
+from trainer.runs.claim import claim_folder
+from trainer.runs.document import Finished, Reached
 from trainer.runs.fence import Fence
-from trainer.storage import Store
+from trainer.storage import Store, join
 from trainer.training.callbacks import BestWeights, History, ProgressLog, from_config
-from trainer.training.card import Results
 from trainer.training.data import RankData
 from trainer.training.loop import Loop, Outcome
 from trainer.training.plan import Plan
@@ -37,15 +40,8 @@ from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """A finished run: its last metrics, with those of the test split where there is one, and its folder."""
-
-    url: str
-    steps: int
-    epochs: int
-    metrics: dict[str, float]
+SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
+"""The metrics of the log's last lines."""
 
 
 def train(
@@ -55,7 +51,7 @@ def train(
     stop: threading.Event,
     metrics: RunMetrics,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> FinishedRun:
+) -> Finished:
     """Trains one model to its last epoch on every rank of `distribution`; `store` is the run's folder.
 
     Raises:
@@ -79,6 +75,7 @@ def train(
     data = RankData(plan, distribution)
     with (
         transient_errors(),
+        epoch_bar(config.train.epochs) if distribution.is_chief else nullcontext() as bar,
         saver(store, fence, config.run, progress, metrics, lambda: _best_step(best, plan)) as save,
         data.training(progress.step) as batches,
     ):
@@ -89,7 +86,7 @@ def train(
             model=model,
             step=make_step(plan, distribution, data, model, optimizer),
             callbacks=callbacks,
-            progress_log=_progress_log(plan) if distribution.is_chief else None,
+            progress_log=_progress_log(plan, bar) if distribution.is_chief else None,
             progress=progress,
             save=save,
             stop=stop,
@@ -173,11 +170,10 @@ def _agree_on_state(
     """The chief takes the token and restores the newest whole checkpoint; all ranks return its state."""
     fence, state = None, None
     if distribution.is_chief:
-        claim_folder(store, plan.document)
         holder = {"host": socket.gethostname(), "pid": os.getpid(), "time": datetime.now(UTC).isoformat()}
-        fence = Fence.take(store, holder)
+        fence, first = claim_folder(store, plan.document, holder)
         metrics.begin_run(generation=fence.number, world_size=distribution.size, total_steps=plan.total_steps)
-        state = restore(store) or _first_state(plan, model, optimizer)
+        state = restore(store, generation=first) or _first_state(plan, model, optimizer)
     if distribution.size > 1:
         state = unpack(distribution.broadcast_bytes(pack(state) if state else b""))
     assert state is not None
@@ -195,27 +191,59 @@ def _best_step(best: BestWeights, plan: Plan) -> int | None:
     return None if best.best_epoch is None else (best.best_epoch + 1) * plan.steps_per_epoch
 
 
-def _publish_results(publisher: Publisher, loop: Loop, best: BestWeights) -> FinishedRun:
-    """Evaluates the finished run on the test split, and publishes what people download."""
-    plan, progress = loop.plan, loop.progress
-    sums = loop.evaluate("test")
-    test = sums.means("test_") if sums else {}
+def _publish_results(publisher: Publisher, loop: Loop, best: BestWeights) -> Finished:
+    """Evaluates the last and the best weights on the test split, and publishes what people download.
+
+    Afterwards the model holds the best weights, where there are any.
+    """
+    history = loop.progress.history
+    last = Reached(len(history), history[-1] | _test(loop))
     publisher.weights("last")
-    publisher.card(Results(progress.history, best.best_epoch, test))
-    publisher.keras_model(best=best.best is not None)
-    metrics = progress.history[-1] | test
-    publisher.finished(
-        Finished(
-            epochs=progress.epochs_closed,
-            steps=progress.step,
-            stopped_early=progress.epochs_closed < plan.config.train.epochs,
-            metrics=metrics,
-        )
+    reached = None
+    if best.best_epoch is not None:
+        metrics = last.metrics
+        if best.best_epoch + 1 != last.epoch:
+            content = loop.distribution.broadcast_bytes(publisher.best_weights())
+            load_weights_file(loop.model, content)
+            metrics = history[best.best_epoch] | _test(loop)
+        reached = Reached(best.best_epoch + 1, metrics)
+    finished = Finished(
+        epochs=loop.progress.epochs_closed,
+        steps=loop.progress.step,
+        stopped_early=loop.progress.epochs_closed < loop.plan.config.train.epochs,
+        last=last,
+        best=reached,
     )
+    publisher.card(finished)
+    publisher.keras_model()
+    publisher.finished(finished)
     if loop.distribution.is_chief:
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items() if "top5" not in name)
-        log.info("finished: %d epochs, %d steps  %s", progress.epochs_closed, progress.step, shown)
-    return FinishedRun(plan.config.run.url, progress.step, progress.epochs_closed, metrics)
+        log_end(finished, loop.plan.config.run)
+    return finished
+
+
+def _test(loop: Loop) -> dict[str, float]:
+    """The metrics of the model's present weights on the test split; none where there is no such split."""
+    sums = loop.evaluate("test")
+    return sums.means("test_") if sums else {}
+
+
+def log_end(finished: Finished, run: RunSection) -> None:
+    """Logs where the weights are, and what each of them reached."""
+    folder = join(run.url, layout.WEIGHTS)
+    log.info("finished: %d epochs, %d steps; the weights are in %s/", finished.epochs, finished.steps, folder)
+    if finished.best:
+        _log_reached("best", finished.best, f"the best by {run.monitor}", model=True)
+    _log_reached("last", finished.last, "the last", model=not finished.best)
+
+
+def _log_reached(which: layout.Which, reached: Reached, why: str, *, model: bool) -> None:
+    names = [layout.weights(which), *([layout.KERAS_MODEL] if model else [])]
+    log.info(
+        "%s, of epoch %d, %s: %s",
+        *(" and ".join(map(layout.file_name, names)), reached.epoch, why),
+        "  ".join(f"{name} {reached.metrics[name]:.4f}" for name in SHOWN if name in reached.metrics),
+    )
 
 
 def _class_weights(plan: Plan) -> np.ndarray | None:
@@ -225,8 +253,8 @@ def _class_weights(plan: Plan) -> np.ndarray | None:
     return balanced_class_weights(np.bincount(split.labels, minlength=len(plan.dataset.classes)))
 
 
-def _progress_log(plan: Plan) -> ProgressLog:
-    return ProgressLog(plan.config.train.epochs, plan.steps_per_epoch, plan.config.train.batch_size)
+def _progress_log(plan: Plan, bar: EpochBar | None) -> ProgressLog:
+    return ProgressLog(plan.config.train.epochs, plan.steps_per_epoch, plan.config.train.batch_size, bar)
 
 
 def _log_start(plan: Plan, distribution: Distribution, progress: Progress) -> None:

@@ -1,0 +1,158 @@
+"""A folder without a checkpoint may become another run's; one with a checkpoint stays what it is."""
+
+import json
+import logging
+from collections.abc import Sequence
+
+import pytest
+
+from tests.checkpoints.interleaving import Actor, Choice, Decide, Fate, World, explore, play
+from trainer.config import parse
+from trainer.errors import RunError
+from trainer.runs import layout
+from trainer.runs.claim import check_identity, claim_folder
+from trainer.runs.document import Finished, Reached, RunDocument, read_run
+from trainer.runs.fence import Fence, Superseded, publish
+from trainer.runs.layout import Attempt
+from trainer.runs.listing import find_runs
+from trainer.storage import Store, open_store
+
+
+def run(learning_rate: float, epochs: int = 3) -> RunDocument:
+    optimizer = {"name": "sgd", "learning_rate": learning_rate}
+    values = {
+        "data": {"url": "s3://bucket/cars"},
+        "model": {"name": "lab-cnn"},
+        "train": {"epochs": epochs, "optimizer": optimizer},
+        "run": {"url": "s3://bucket/run"},
+    }
+    pixels = {"mean": [0.0] * 3, "std": [1.0] * 3}
+    return RunDocument({"seed": 1, "optimizer": optimizer}, parse(values), ["a", "b"], (8, 8, 3), pixels)
+
+
+FAST, SLOW = run(1e38), run(0.1)
+
+
+def commit(store: Store, fence: Fence, step: int = 5) -> None:
+    """What makes a checkpoint one, without its arrays."""
+    store.put(Attempt(step, fence.number, "uid").key(layout.COMMIT), b"{}")
+
+
+def in_order(alive: Sequence[int]) -> Choice:
+    return alive[0], Fate.DONE
+
+
+@pytest.fixture
+def store(store_url: str) -> Store:
+    return open_store(store_url)
+
+
+def test_a_folder_without_a_checkpoint_starts_anew(store: Store, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO)
+    fence, _ = claim_folder(store, FAST, {})
+    publish(store, fence, layout.METRICS, b"epoch\n")
+    publish(store, fence, layout.weights("best"), b"of another network")
+    check_identity(store, SLOW.identity)
+    claim_folder(store, SLOW, {})
+    assert read_run(store).identity == SLOW.identity
+    assert [m for m in caplog.messages if "starts anew" in m] == [
+        f"{store.url} starts anew: it had no checkpoint, and its optimizer.learning_rate was 1e+38, now 0.1"
+    ]
+    left = {info.key for info in store.list()} - {layout.token(1), layout.token(2)}
+    assert left == {layout.RUN, layout.CLASSES}
+    with pytest.raises(Superseded):
+        fence.check()
+
+
+def test_a_folder_with_a_checkpoint_is_another_runs(store: Store):
+    fence, _ = claim_folder(store, FAST, {})
+    commit(store, fence)
+    for refused in (check_identity, lambda store, _: claim_folder(store, SLOW, {})):
+        with pytest.raises(
+            RunError, match=r"another run's folder: its optimizer.learning_rate is 1e\+38"
+        ) as e:
+            refused(store, SLOW.identity)
+        assert "run.url of its own" in e.value.remedy
+    assert read_run(store).identity == FAST.identity
+    fence.check()
+
+
+def test_a_finished_run_without_its_checkpoints_stays_what_it_is(store: Store):
+    fence, _ = claim_folder(store, FAST, {})
+    publish(store, fence, layout.FINISHED, Finished(3, 30, False, Reached(3, {})).dumps())
+    with pytest.raises(RunError, match="another run's folder"):
+        claim_folder(store, SLOW, {})
+
+
+def test_a_used_run_goes_on_with_more_epochs_and_says_so(store: Store):
+    fence, first = claim_folder(store, SLOW, {})
+    commit(store, fence)
+    again, same = claim_folder(store, run(0.1, epochs=9), {})
+    assert (again.number, same) == (2, first)
+    assert read_run(store).config.train.epochs == 9
+    assert [(r.state, r.of, r.step) for r in find_runs(store)] == [("unfinished", 9, 5)]
+
+
+def test_a_folder_of_an_older_trainer_keeps_its_checkpoints(store: Store):
+    fence, _ = claim_folder(store, SLOW, {})
+    commit(store, fence)
+    old = json.loads(store.get(layout.RUN))
+    del old["generation"]
+    store.put(layout.RUN, json.dumps(old).encode())
+    assert claim_folder(store, SLOW, {})[1] == 0
+
+
+def test_a_checkpoint_that_the_run_before_commits_late_is_not_of_this_run(store: Store):
+    stale, _ = claim_folder(store, FAST, {})
+    claim_folder(store, SLOW, {})
+    commit(store, stale, step=99)
+    assert [(r.state, r.step) for r in find_runs(store)] == [("begun", 0)]
+    fence, first = claim_folder(store, run(0.2), {})
+    assert first == fence.number == 3
+
+
+def test_tokens_that_were_deleted_do_not_begin_again_below_the_checkpoints(store: Store):
+    for learning_rate in (1.0, 0.1):
+        fence, first = claim_folder(store, run(learning_rate), {})
+    commit(store, fence)
+    for number in (1, 2):
+        store.delete(layout.token(number))
+    assert claim_folder(store, SLOW, {})[0].number > first
+
+
+@pytest.mark.parametrize(
+    ("preemptions", "troubles"), [(2, 0), (0, 1), pytest.param(1, 1, marks=pytest.mark.long)]
+)
+def test_of_two_that_start_at_once_one_has_the_folder(preemptions: int, troubles: int):
+    """In every order of their requests, also where one of them ends or its answers are lost."""
+    identities = {"fast": FAST, "slow": SLOW}
+
+    def story(decide: Decide) -> None:
+        world = World()
+        claimed: dict[str, tuple[int, int]] = {}
+
+        def program(store: Actor) -> None:
+            try:
+                fence, first = claim_folder(store, identities[store.name], {"who": store.name})
+                claimed[store.name] = fence.number, first
+                fence.check()
+                store.put(Attempt(fence.number, fence.number, store.name).key(layout.COMMIT), b"{}")
+            except (Superseded, RunError, TimeoutError):
+                pass
+
+        play([Actor("old", world, lambda store: claim_folder(store, run(0.5), {}) and None)], in_order)
+        play([Actor(name, world, program) for name in identities], decide)
+        if not claimed:
+            return
+        winner = max(claimed, key=lambda name: claimed[name])
+        number, _ = claimed[winner]
+        document = json.loads(world.objects[layout.RUN][0])
+        newest = max(filter(None, map(layout.token_number, world.objects)))
+        if number == newest:
+            assert document["identity"] == identities[winner].identity
+        commits = [f[1] for key in world.objects if (f := layout.parse_checkpoint_key(key))]
+        for attempt in commits:
+            if attempt.generation >= document["generation"]:
+                assert document["identity"] == identities[attempt.uid].identity
+
+    assert explore(story, preemptions, troubles) > 50

@@ -1,0 +1,30 @@
+"""Numbers as a person reads them."""
+
+from collections.abc import Sequence
+
+_SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def size(count: float) -> str:
+    """Bytes: 512 B, 1.5 KiB, 64 MiB, 3.2 GiB."""
+    power = 0
+    while count >= 1024 and power < len(_SIZES) - 1:
+        count, power = count / 1024, power + 1
+    return f"{count:.1f} {_SIZES[power]}" if power and count < 100 else f"{count:.0f} {_SIZES[power]}"
+
+
+def shape(sides: Sequence[int]) -> str:
+    """224 x 224 x 3."""
+    return " x ".join(map(str, sides))
+
+
+def span(seconds: float) -> str:
+    """42 s, 12 min, 3 h 5 min, 2 d 4 h."""
+    minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
+    if seconds < 100:
+        return f"{max(0.0, seconds):.0f} s"
+    if minutes < 100:
+        return f"{minutes:.0f} min"
+    if hours < 48:
+        return f"{int(hours)} h {int(minutes) % 60} min"
+    return f"{int(days)} d {int(hours) % 24} h"

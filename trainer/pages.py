@@ -1,0 +1,171 @@
+"""What each command prints for a person. `--json` prints the same values as JSON; see docs/json.md."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trainer.output.table import print_facts, print_table
+from trainer.output.units import shape, size, span
+
+if TYPE_CHECKING:
+    from trainer.checkpoints.verify import CheckpointReport
+    from trainer.dataset.preparation.prepare import PreparedDataset
+    from trainer.doctor import Finding
+    from trainer.runs.listing import ListedRun
+    from trainer.runs.removal import Removable
+
+FEW_CLASSES = 20
+FEW_NAMES = 5
+SHORT_ID = 12
+
+
+def prepared(made: "PreparedDataset") -> None:
+    """What `trainer prepare` wrote."""
+    facts = [
+        ("dataset", made.url),
+        ("classes", _classes(made.classes)),
+        ("image", shape(made.image_shape)),
+        *((name, f"{rows:,} images") for name, rows in made.rows.items()),
+        ("shards", f"{made.objects:,}, {size(made.size)}"),
+        ("SHA-256", made.identity),
+    ]
+    if made.skipped:
+        facts.append(("skipped", _some(made.skipped, "damaged images")))
+    if made.ignored:
+        facts.append(("ignored", f"{made.ignored:,} files that are no images"))
+    print_facts(facts)
+
+
+def after_prepare(made: "PreparedDataset") -> str:
+    """The command that may come next."""
+    recipe = "resnet50" if min(made.image_shape[:2]) >= 64 else "lab-1"
+    urls = f"--set data.url={_word(made.url)} --set run.url={_word(made.url + '-run')}"
+    return f"trainer train --recipe {recipe} {urls}"
+
+
+def after_train(url: str) -> str:
+    """The command that may come next."""
+    return f"trainer predict --run {_word(url)} --input IMAGES --output PREDICTIONS"
+
+
+def after_predict(output: str) -> str:
+    """Where to look next."""
+    return f"read the predictions in {output}, one JSON object a line for each image"
+
+
+def inspected(found: Mapping[str, Any], *, every_class: bool) -> None:
+    """A dataset, as `dataset.inspect` describes it."""
+    classes, splits, made = found["classes"], found["splits"], found["made"]
+    print_facts(
+        [
+            ("dataset", found["url"]),
+            ("version", str(found["version"])),
+            ("SHA-256", found["identity"]),
+            ("image", shape(found["image_shape"])),
+            ("classes", f"{len(classes):,}"),
+            *((name, _text(made[name])) for name in ("source", "seed") if made.get(name) is not None),
+            *([("skipped", _some(made["skipped"], "damaged images"))] if made.get("skipped") else []),
+        ]
+    )
+    print()
+    print_table(
+        ("split", "images", "shards", "size", "chunks", "mean", "std"),
+        [
+            (
+                *(name, f"{split['rows']:,}", f"{split['objects']:,}"),
+                *(size(split["object_bytes"]), f"{split['chunks']:,}"),
+                *(" ".join(f"{value:.1f}" for value in split[name]) for name in ("mean", "std")),
+            )
+            for name, split in splits.items()
+        ],
+        right=range(1, 5),
+    )
+    print()
+    shown = list(classes)
+    if not every_class and len(classes) > FEW_CLASSES:
+        shown = sorted(classes, key=lambda c: -sum(split["rows_per_class"][c] for split in splits.values()))
+        shown = [*shown[:FEW_NAMES], *shown[-FEW_NAMES:]]
+        print(f"The {FEW_NAMES} largest classes and the {FEW_NAMES} smallest; --classes lists all")
+    print_table(
+        ("class", *splits),
+        [(name, *(f"{split['rows_per_class'][name]:,}" for split in splits.values())) for name in shown],
+        right=range(1, len(splits) + 1),
+    )
+
+
+def listed(runs: "Sequence[ListedRun]") -> None:
+    """The runs below a prefix. What a run reached is that of its best weights."""
+    now = time.time()
+    print_table(
+        ("run", "state", "epoch", "step", "best", "val acc", "test acc", "changed"),
+        [
+            (
+                *(run.name, run.state, f"{run.epochs}/{run.of}", f"{run.step:,}"),
+                str(run.best.epoch) if run.best else "-",
+                _metric(run, "val_accuracy"),
+                _metric(run, "test_accuracy"),
+                f"{span(now - run.changed)} ago",
+            )
+            for run in runs
+        ],
+        right=range(2, 7),
+    )
+
+
+def to_remove(runs: "Iterable[Removable]") -> list[str]:
+    """A line for each run that is going to be removed."""
+    now = time.time()
+    return [
+        f"{run.url}: {run.objects:,} objects, {size(run.size)}, written to {span(now - run.changed)} ago"
+        + (f" (and {run.others:,} other objects there, which stay)" if run.others else "")
+        for run in runs
+    ]
+
+
+def predicted(tally: Mapping[str, Any]) -> None:
+    """What a prediction job did."""
+    print_facts(
+        [
+            ("classified", f"{tally['classified']:,} images"),
+            ("unreadable", f"{tally['unreadable']:,}"),
+            ("parts", f"{tally['parts']:,}"),
+            ("output", tally["output"]),
+        ]
+    )
+
+
+def checkpoints(found: "Sequence[CheckpointReport]") -> None:
+    """What `trainer verify` read."""
+    rows = [(f"{c.step:,}", str(c.generation), "; ".join(c.problems) or "whole") for c in found]
+    print_table(("step", "generation", "state"), rows, right=(0, 1))
+
+
+def findings(found: "Iterable[Finding]") -> None:
+    """What `trainer doctor` found out."""
+    print_table(("check", "result", "found"), [(f.what, f.mark, f.found) for f in found])
+
+
+def _metric(run: "ListedRun", name: str) -> str:
+    reached = run.best or run.last
+    return f"{reached.metrics[name]:.4f}" if reached and name in reached.metrics else "-"
+
+
+def _classes(names: Sequence[str]) -> str:
+    more = len(names) - FEW_NAMES
+    shown = ", ".join(names[:FEW_NAMES])
+    return f"{len(names):,}: {shown}" + (f" and {more:,} more" if more > 0 else "")
+
+
+def _some(names: Sequence[str], what: str) -> str:
+    shown = "; ".join(names[:FEW_NAMES])
+    return f"{len(names):,} {what}: {shown}" + (" …" if len(names) > FEW_NAMES else "")
+
+
+def _text(value: Any) -> str:
+    return "none" if value is None else str(value)
+
+
+def _word(text: str) -> str:
+    import shlex
+
+    return shlex.quote(text)
