@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic.fields import FieldInfo
@@ -111,6 +111,8 @@ def _type(field: FieldInfo) -> str:
 
 def _annotation(annotation: Any) -> str:
     origin = get_origin(annotation)
+    if origin is Annotated:
+        return _annotation(get_args(annotation)[0])
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in get_args(annotation))
     if origin in (Union, UnionType):

@@ -54,6 +54,25 @@ def test_cadences(text: str, count: float, unit: str):
         ("model.batch_norm=grouped", "grouped needs train.micro_batch"),
         ("train.early_stopping.patienc=3", "did you mean 'patience'?"),
         ("epochs", "expected key.name=value, received 'epochs'"),
+        ("run.url=s3:/bucket/x", "run.url: expected s3://bucket/prefix, received 's3:/bucket/x'"),
+        ("model.weights=gs://b/x", "model.weights: no object store for gs://"),
+        ("data.image_size=-3", "data.image_size: expected a value greater than or equal to 1, received -3"),
+        ("train.epochs=true", "train.epochs: expected a number, received true"),
+        ("train.lanes=.nan", "train.lanes: expected a finite number, received nan"),
+        ("train.epochs={a: b}", "train.epochs: expected a valid integer"),
+        ("run.checkpoint.every=300", "expected 5m, 100 steps or 1 epoch, received 300"),
+        ("train.early_stopping=true", "train.early_stopping: expected a mapping"),
+        ("train.optimizer.clipnorm=foo", "clipnorm: expected a valid number"),
+        ("train.optimizer.beta_1=1", "beta_1: expected a value less than 1"),
+        (
+            "train.optimizer={name: sgd, momentun: 1}",
+            "sgd has no argument 'momentun'; did you mean 'momentum'?",
+        ),
+        ("train.optimizer={name: sgd, beta_1: 1}", "Its arguments: learning_rate, momentum, nesterov"),
+        ("train.optimizer={clipnorm: 1, clipvalue: 1}", "only one of clipnorm, clipvalue"),
+        ("train.optimizer.name=sdg", "expected 'sgd', 'adam'"),
+        (f"train.epochs={'9' * 5000}", "train.epochs"),
+        (f"train.epochs={'[' * 5000}", "nested too deep"),
     ],
 )
 def test_wrong_words_are_one_line_that_says_what_was_expected(assignment: str, says: str):
@@ -62,6 +81,30 @@ def test_wrong_words_are_one_line_that_says_what_was_expected(assignment: str, s
     assert says in str(error.value)
     assert "\n" not in str(error.value)
     assert error.value.exit_code == 64
+
+
+def test_a_value_of_set_is_not_blamed_on_the_file(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("recipe: lab-1\ntrain: {seed: -1}\nrun: {grace: 5}\n")
+    with pytest.raises(ConfigError, match=f"^{path}: train.seed"):
+        load(path, sets=NEEDED)
+    with pytest.raises(ConfigError, match=r"^--set train.seed=-2: train.seed"):
+        load(path, sets=[*NEEDED, "train.seed=-2"])
+    with pytest.raises(ConfigError, match=r"^--set train={seed: -3}: train.seed"):
+        load(path, sets=[*NEEDED, "train={seed: -3}"])
+    with pytest.raises(ConfigError, match=f"^{path}: run.url is missing"):
+        load(path, sets=["data.url=s3://bucket/data", "train.seed=1"])
+
+
+def test_an_optimizer_s_number_may_be_written_as_yaml_takes_for_text():
+    config = load(recipe="lab-1", sets=[*NEEDED, "train.optimizer={name: adam, epsilon: 1e-7}"])
+    assert config.train.optimizer.model_dump() == {"name": "adam", "learning_rate": 0.01, "epsilon": 1e-7}
+
+
+def test_an_error_stays_short_however_long_the_value():
+    with pytest.raises(ConfigError) as error:
+        load(recipe="lab-1", sets=[*NEEDED, f"data.standardize={'x' * 100_000}"])
+    assert len(str(error.value)) < 1000
 
 
 def test_a_missing_file_a_broken_file_and_an_unknown_recipe(tmp_path: Path):

@@ -18,6 +18,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (
     ("errors", "output"),
+    ("explain", "urls"),
+    ("optimizers",),
     ("config",),
     ("storage",),
     ("runs",),

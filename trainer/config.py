@@ -2,15 +2,30 @@
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from trainer import optimizers
 from trainer.errors import ConfigError
+from trainer.explain import explain, quoted, shortened
+from trainer.urls import parse_url
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -19,39 +34,73 @@ def _duration(value: Any) -> Any:
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd])\s*", value)
         if not match:
-            raise ValueError(f"expected a duration such as 30s, 5m or 2h, received {value!r}")
+            raise ValueError(f"expected a duration such as 30s, 5m or 2h, received {quoted(value)}")
         return float(match[1]) * _SECONDS[match[2]]
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0)]
+Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0, le=366 * 86400)]
 """Seconds as a number, or `30s`, `5m`, `2h`, `1d`."""
+
+
+def _url(value: str) -> str:
+    try:
+        parse_url(value)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+Url = Annotated[str, AfterValidator(_url)]
+"""The URL of an object store, or a path: see trainer/urls.py."""
+WeightsUrl = Annotated[
+    str, AfterValidator(lambda value: value if value in ("none", "imagenet") else _url(value))
+]
+Pixels = Annotated[int, Field(ge=1, le=8192)]
+"""A height or a width."""
+
+MAX_BATCH = 2**20
 
 
 class Every(BaseModel):
     """How often: written `5m`, `100 steps` or `2 epochs`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    count: float = Field(gt=0)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    count: float = Field(gt=0, le=1e9)
     unit: Literal["seconds", "steps", "epochs"]
 
     @model_validator(mode="before")
     @classmethod
     def _parse(cls, value: Any) -> Any:
-        if not isinstance(value, str):
+        if isinstance(value, dict | cls):
             return value
+        if not isinstance(value, str):
+            raise ValueError(f"expected 5m, 100 steps or 1 epoch, received {quoted(value)}")
         if match := re.fullmatch(r"\s*(\d+)\s*(step|epoch)s?\s*", value):
             return {"count": int(match[1]), "unit": f"{match[2]}s"}
         try:
             return {"count": _duration(value), "unit": "seconds"}
         except ValueError:
-            raise ValueError(f"expected 5m, 100 steps or 1 epoch, received {value!r}") from None
+            raise ValueError(f"expected 5m, 100 steps or 1 epoch, received {quoted(value)}") from None
 
 
 class Section(BaseModel):
-    """A part of the configuration: unknown keys are errors, values do not change."""
+    """A part of the configuration: unknown keys are errors, numbers are finite, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _numbers_are_no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+        kinds = _kinds(cls.model_fields[info.field_name or ""].annotation)
+        number = (int in kinds or float in kinds) and bool not in kinds
+        return optimizers.refuse_bool(value) if number else value
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """The plain types in an annotation."""
+    inner = get_args(annotation)
+    return [kind for part in inner for kind in _kinds(part)] if inner else [annotation]
 
 
 class AugmentSection(Section):
@@ -73,8 +122,8 @@ Standardize = Literal["none", "x/255", "x/127.5-1", "per_image", "feature_wise",
 class DataSection(Section):
     """The dataset, and what happens to its images before the network sees them."""
 
-    url: str = Field(description="the dataset: the prefix that `trainer prepare` filled")
-    image_size: int | tuple[int, int] | None = Field(
+    url: Url = Field(description="the dataset: the prefix that `trainer prepare` filled")
+    image_size: Pixels | tuple[Pixels, Pixels] | None = Field(
         None, description="resize to this size, or to this height and width; default as stored"
     )
     standardize: Standardize = Field(
@@ -90,7 +139,7 @@ class ModelSection(Section):
 
     name: str = Field(description="one of the networks of trainer/models")
     options: dict[str, bool | int | float | str] = Field({}, description="the network's own options")
-    weights: str = Field(
+    weights: WeightsUrl = Field(
         "none", description="starting weights: none, imagenet, a run's folder or the URL of a file"
     )
     freeze: str = Field("none", description="none, backbone, depth:N or a pattern over layer names")
@@ -103,10 +152,17 @@ class OptimizerSection(Section):
     """A Keras optimizer by name; any other key is an argument of its constructor."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    name: Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam"] = Field(
-        "sgd", description="the optimizer of keras.optimizers"
-    )
-    learning_rate: float = Field(0.01, gt=0, description="the initial learning rate")
+    name: optimizers.Name = Field("sgd", description="the optimizer of keras.optimizers")
+    learning_rate: float = Field(0.01, gt=0, le=3.4e38, description="the initial learning rate")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_arguments(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("name", "sgd") not in optimizers.ARGUMENTS:
+            return given
+        own = {key: value for key, value in given.items() if key in cls.model_fields}
+        others = {key: value for key, value in given.items() if key not in own}
+        return own | optimizers.check_arguments(given.get("name", "sgd"), others)
 
 
 class EarlyStoppingSection(Section):
@@ -130,16 +186,20 @@ class ReduceLROnPlateauSection(Section):
 class TrainSection(Section):
     """How the network is trained."""
 
-    epochs: int = Field(10, ge=1, description="epochs of the whole run")
-    batch_size: int = Field(256, ge=1, description="the global batch, over all ranks")
+    epochs: int = Field(10, ge=1, le=1_000_000, description="epochs of the whole run")
+    batch_size: int = Field(256, ge=1, le=MAX_BATCH, description="the global batch, over all ranks")
     lanes: int | None = Field(
         None,
         ge=1,
+        le=MAX_BATCH,
         description="the fixed streams of rows that ranks share, and so the most ranks; a divisor of "
         "batch_size; default the largest up to 64",
     )
     micro_batch: int | None = Field(
-        None, ge=1, description="lanes that are computed at once; default all of a rank's"
+        None,
+        ge=1,
+        le=MAX_BATCH,
+        description="lanes that are computed at once, at most train.lanes; default all of a rank's",
     )
     optimizer: OptimizerSection = OptimizerSection()
     early_stopping: EarlyStoppingSection | None = Field(None, description="none, or its options")
@@ -169,7 +229,7 @@ class CheckpointSection(Section):
 class RunSection(Section):
     """The run's folder, and what is saved there."""
 
-    url: str = Field(description="the run's own folder; where a run was begun, it is resumed")
+    url: Url = Field(description="the run's own folder; where a run was begun, it is resumed")
     checkpoint: CheckpointSection = CheckpointSection()
     monitor: Monitor = Field("val_accuracy", description="the metric that decides which weights are best")
     grace: Seconds = Field(60.0, description="time to save a last checkpoint after SIGTERM")
@@ -199,7 +259,7 @@ class RunConfig(Section):
     def _lanes_divide(self) -> "RunConfig":
         train = self.train
         if train.lanes and train.batch_size % train.lanes:
-            divisors = [d for d in range(1, train.batch_size + 1) if train.batch_size % d == 0]
+            divisors = (d for d in range(1, train.batch_size + 1) if train.batch_size % d == 0)
             near = min(divisors, key=lambda d: abs(d - (train.lanes or 1)))
             raise ValueError(
                 f"train.lanes: expected a divisor of train.batch_size {train.batch_size}, "
@@ -230,28 +290,67 @@ def load(path: Path | None = None, *, recipe: str | None = None, sets: Sequence[
     given = read_yaml(path) if path else {}
     recipe = recipe or given.pop("recipe", None)
     given.pop("recipe", None)
-    values = merge(_recipe(recipe) if recipe else {}, given)
-    for assignment in sets:
-        values = merge(values, parse_set(assignment))
-    return parse(values, str(path) if path else "the configuration")
+    values = with_sets(merge(_recipe(recipe) if recipe else {}, given), sets)
+    where = str(path) if path else "the configuration"
+    return checked(RunConfig, values, where, sets, remedy="See `trainer recipes` for whole examples")
 
 
 def parse(values: Mapping[str, Any], where: str = "the configuration") -> RunConfig:
     """A mapping -> RunConfig. Raises ConfigError for the first invalid value."""
+    return checked(RunConfig, values, where, remedy="See `trainer recipes` for whole examples")
+
+
+def checked(
+    model: type[Model],
+    values: Mapping[str, Any],
+    where: str,
+    sets: Sequence[str] = (),
+    options: Iterable[str] = (),
+    remedy: str = "",
+) -> Model:
+    """A mapping -> `model`. Raises ConfigError that names where the first invalid value came from.
+
+    Args:
+        where: the name of the file that the values are from.
+        sets: the `--set` assignments that were laid over it.
+        options: the keys that were given as options of their own name.
+    """
     try:
-        return RunConfig.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_explain(error)}", "See `trainer recipes` for whole examples") from None
+        path, said = explain(model, error)
+        by_set = next((text for text in reversed(sets) if _is_of(path, text)), None)
+        if by_set is not None:
+            where = f"--set {shortened(by_set)}"
+        elif path and path[0] in options:
+            where = f"--{path[0]}"
+        raise ConfigError(f"{where}: {said}", remedy) from None
+
+
+def _is_of(path: Sequence[str], assignment: str) -> bool:
+    """Whether a `--set` assignment gave the value at `path`, a part of it, or what it is a part of."""
+    return all(a == b for a, b in zip(assignment.partition("=")[0].split("."), path, strict=False))
+
+
+def with_sets(values: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
+    """The values with `--set` assignments laid over them. Raises ConfigError."""
+    found = dict(values)
+    for assignment in sets:
+        try:
+            found = merge(found, parse_set(assignment))
+        except RecursionError:
+            raise ConfigError(f"--set {shortened(assignment)}: it is nested too deep") from None
+    return found
 
 
 def parse_set(assignment: str) -> dict[str, Any]:
     """`a.b=c` -> {"a": {"b": c}}, c read as YAML."""
     key, equals, text = assignment.partition("=")
     if not equals or not all(key.split(".")):
-        raise ConfigError(f"--set: expected key.name=value, received {assignment!r}")
+        raise ConfigError(f"--set: expected key.name=value, received {quoted(assignment)}")
     try:
         nested: Any = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # ValueError: of a date such as 2026-13-01, or a number too long
         nested = text
     for part in reversed(key.split(".")):
         nested = {part: nested}
@@ -259,12 +358,12 @@ def parse_set(assignment: str) -> dict[str, Any]:
     return nested
 
 
-def _recipe(name: str) -> dict[str, Any]:
+def _recipe(name: Any) -> dict[str, Any]:
     known = recipes()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
+    if not isinstance(name, str) or name not in known:
+        near = difflib.get_close_matches(str(name), known, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}"
-        raise ConfigError(f"recipe: there is no recipe {name!r}", hint)
+        raise ConfigError(f"recipe: there is no recipe {quoted(name)}", hint)
     values: dict[str, Any] = yaml.safe_load(known[name])
     return values
 
@@ -275,9 +374,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(path.read_text())
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file", "Give the run's YAML file with --config") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: cannot be read: expected text in UTF-8") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping", "See `trainer recipes`")
@@ -296,31 +397,3 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = value
     return merged
-
-
-def _explain(error: ValidationError) -> str:
-    errors = error.errors()
-    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-    path = [str(part) for part in first["loc"]]
-    where = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        known = _known_keys(path[:-1])
-        near = difflib.get_close_matches(path[-1], known, n=1)
-        return f"unknown key {where!r}; " + (
-            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-        )
-    if first["type"] == "missing":
-        return f"{where} is missing"
-    if first["type"] == "value_error":
-        message = first["msg"].removeprefix("Value error, ")
-        return f"{where}: {message}" if where else message
-    return f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}, received {first['input']!r}"
-
-
-def _known_keys(path: Sequence[str]) -> list[str]:
-    section: Any = RunConfig
-    for part in path:
-        annotation = section.model_fields[part].annotation
-        candidates = [annotation, *getattr(annotation, "__args__", ())]
-        section = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return list(section.model_fields)

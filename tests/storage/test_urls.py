@@ -1,5 +1,7 @@
 """Which URLs open which store, and what is said about the others."""
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +52,39 @@ def test_another_scheme_is_refused_naming_those_supported(url: str) -> None:
 def test_half_a_url_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="Expected"):
         open_store(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "meant"),
+    [
+        ("s3:/bucket/x", "Write s3://bucket/x"),
+        ("s3:bucket", "Write s3://bucket"),
+        ("s3//bucket/x", "Write s3://bucket/x"),
+        (" s3://bucket", "Write s3://bucket"),
+        ("S3://bucket/x", "Expected s3://bucket/prefix"),
+        ("s3:", "Name the bucket"),
+        ("s3:///x", "Name the bucket"),
+        ("gs:/bucket", "No object store for gs"),
+        ("gs:bucket", "No object store for gs"),
+        ("http:x", "No object store for http"),
+        ("file:/x", "Expected file:///absolute/path"),
+        ("file:x", "Or write the plain path"),
+        ("s3://bucket/\x00", "plain characters"),
+        ("file:///a%00b", "plain characters"),
+        ("runs\n", "plain characters"),
+    ],
+)
+def test_what_looks_like_a_url_and_is_none_is_no_folder(url: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(meant)):
+        open_store(url)
+
+
+@pytest.mark.parametrize(
+    "path", ["a:b", "2024:runs/x", "./s3:/bucket", "/s3:/bucket", "a/gs://b", "s3", "é/ü"]
+)
+def test_a_bare_path_stays_a_path(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_store(path).url == f"file://{os.path.abspath(path)}"
 
 
 def test_a_bucket_that_can_have_no_such_name_is_refused() -> None:

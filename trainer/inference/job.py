@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.config import merge, parse_set, read_yaml
+from trainer.config import read_yaml, with_sets
 from trainer.gang.pods import whole_number
 from trainer.inference import config as configuration
 from trainer.inference.images import image_keys
@@ -21,10 +21,8 @@ def main(path: Path | None, given: Mapping[str, Any], sets: Sequence[str]) -> di
     Of several pods this is number JOB_COMPLETION_INDEX of TRAINER_PODS.
     """
     values = dict(read_yaml(path)) if path else {}
-    values |= given
-    for assignment in sets:
-        values = merge(values, parse_set(assignment))
-    config = configuration.parse(values, str(path) if path else "the command")
+    values = with_sets(values | dict(given), sets)
+    config = configuration.parse(values, str(path) if path else "the command", sets, given)
     environment = {"JOB_COMPLETION_INDEX": "0", "TRAINER_PODS": "1", **os.environ}
     pod = whole_number(environment, "JOB_COMPLETION_INDEX", 0)
     pods = whole_number(environment, "TRAINER_PODS", 1)

@@ -2,11 +2,11 @@
 
 import os
 from pathlib import Path
-from urllib.parse import unquote
 
 from trainer.errors import ConfigError
 from trainer.storage.base import LARGE_BYTES, Buffer, ObjectChanged, ObjectInfo, Store
 from trainer.storage.retry import OnRetry
+from trainer.urls import parse_url
 
 __all__ = [
     "LARGE_BYTES",
@@ -27,7 +27,7 @@ def open_store(url: str, *, on_retry: OnRetry | None = None) -> Store:
     `on_retry` is called with the cause of each retried request.
     Raises ConfigError for a URL that names no store, PermissionError where an AWS profile is missing.
     """
-    scheme, rest = _scheme(url)
+    scheme, rest = parse_url(url)
     if scheme == "s3":
         from trainer.storage.s3 import S3Store
 
@@ -44,7 +44,7 @@ def split_url(url: str) -> tuple[str, str]:
     >>> split_url("s3://bucket/a/b.h5")
     ('s3://bucket/a', 'b.h5')
     """
-    _scheme(url)
+    parse_url(url)
     folder, slash, key = url.rpartition("/")
     if not key or folder.endswith((":/", ":")):
         raise ConfigError(
@@ -61,27 +61,3 @@ def join(url: str, *keys: str) -> str:
     """
     parts = [part.strip("/") for part in keys]
     return "/".join([url.rstrip("/"), *(part for part in parts if part)])
-
-
-def _scheme(url: str) -> tuple[str, str]:
-    """`("s3", "bucket/prefix")` or `("file", path)`."""
-    scheme, colon, rest = url.partition("://")
-    if not colon:
-        if url:
-            return "file", os.path.expanduser(url)
-        raise ConfigError("Expected a URL, received nothing", _SUPPORTED)
-    if scheme == "s3":
-        if rest.partition("/")[0]:
-            return "s3", rest
-        raise ConfigError(f"Expected s3://bucket/prefix, received {url!r}", "Name the bucket.")
-    if scheme == "file":
-        host, slash, path = rest.partition("/")
-        if slash and host in ("", "localhost"):
-            return "file", unquote("/" + path)
-        raise ConfigError(f"Expected file:///absolute/path, received {url!r}", "Or write the plain path.")
-    raise ConfigError(f"No object store for {scheme}:// (received {url!r})", _SUPPORTED)
-
-
-_SUPPORTED = (
-    "Supported: s3://bucket/prefix (any S3 server by AWS_ENDPOINT_URL), file:///path, or a plain path."
-)

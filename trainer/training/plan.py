@@ -85,10 +85,27 @@ def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None)
     batch_size = config.train.batch_size
     lanes = config.train.lanes or default_lanes(batch_size)
     lanes_of(0, ranks, lanes, batch_size)
+    micro_lanes = _micro_lanes(config, lanes, ranks)
     dataset = open_dataset(config.data.url, on_retry=on_retry)
     split = dataset.splits.get("train")
     if split is None:
         raise DataError(f"{dataset.url}: there is no split 'train'", "Prepare it again with training images")
     order = Order(split.chunks["rows"], split.row_bytes, batch_size, lanes, config.train.seed)
-    micro_lanes = config.train.micro_batch or -(-lanes // ranks)
     return Plan(config, dataset, order, lanes, micro_lanes, micro_lanes * (batch_size // lanes))
+
+
+def _micro_lanes(config: RunConfig, lanes: int, ranks: int) -> int:
+    """Lanes that are computed at once: no more than a rank has, since the rest would be padding.
+
+    The groups of a batch norm do not depend on the ranks, and keep their size.
+    """
+    wanted, own = config.train.micro_batch, -(-lanes // ranks)
+    if wanted is None:
+        return own
+    if wanted > lanes:
+        raise ConfigError(
+            f"train.micro_batch: expected at most the {lanes} lanes of a batch of {config.train.batch_size}, "
+            f"received {wanted}",
+            f"Set train.micro_batch: {own}, or leave it out",
+        )
+    return wanted if config.model.batch_norm == "grouped" else min(wanted, own)

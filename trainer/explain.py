@@ -1,0 +1,84 @@
+"""What pydantic says about an invalid value, as one line in plain words."""
+
+import difflib
+import re
+import reprlib
+from collections.abc import Sequence
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+_SHORT.maxlong = 40
+
+
+def explain(model: type[BaseModel], error: ValidationError) -> tuple[list[str], str]:
+    """The path of the first invalid value, and what is invalid about it."""
+    errors = error.errors(include_url=False)
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+    if first["type"] == "extra_forbidden":
+        return [str(part) for part in first["loc"]], _unknown_key(model, first["loc"])
+    path = _keys(model, first["loc"])
+    # Of a union's errors the one that comes nearest to what was given.
+    alike = [e for e in errors if _keys(model, e["loc"]) == path]
+    first = max(alike, key=lambda e: (len(e["loc"]), not e["type"].startswith("bool")))
+    where = ".".join(path)
+    if first["type"] == "missing":
+        return path, f"{where} is missing"
+    message = plain(first["msg"])
+    own = first["type"] == "value_error" and ("received" in message or isinstance(first["input"], dict))
+    received = "" if own else f", received {quoted(first['input'])}"
+    return path, (f"{where}: " if where else "") + message + received
+
+
+def plain(message: str) -> str:
+    """One of pydantic's messages in our words."""
+    message = message.removeprefix("Value error, ")
+    message = re.sub(r"^Input should be a valid dictionary or instance of .*", "expected a mapping", message)
+    message = re.sub(r"^Input should be (?=greater|less)", "expected a value ", message)
+    message = re.sub(r"^Input should be", "expected", message)
+    return message[0].lower() + message[1:] if message[1:2].islower() else message
+
+
+def quoted(value: Any) -> str:
+    """A value as YAML has it or Python's repr, of a long one its beginning and end."""
+    if value is None or isinstance(value, bool):
+        return "nothing" if value is None else str(value).lower()
+    return _SHORT.repr(value)
+
+
+def shortened(text: str) -> str:
+    """A text, of a long one its beginning and its end."""
+    return text if len(text) <= 200 else f"{text[:120]}…{text[-40:]}"
+
+
+def _unknown_key(model: type[BaseModel], place: Sequence[Any]) -> str:
+    *above, key = map(str, place)
+    section: type[BaseModel] = model
+    for part in above:
+        section = _section(section.model_fields[part].annotation) or section
+    known = list(section.model_fields)
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    return f"unknown key {quoted('.'.join([*above, key]))}; {hint}"
+
+
+def _keys(model: type[BaseModel], place: Sequence[Any]) -> list[str]:
+    """A place without what pydantic adds to it: the kind in a union that was tried."""
+    path: list[str] = []
+    section: type[BaseModel] | None = model
+    for number, part in enumerate(map(str, place)):
+        if section is None:
+            break
+        path.append(part)
+        field = section.model_fields.get(part)
+        section = _section(field.annotation) if field else None
+        if field and get_origin(field.annotation) is dict:
+            path += map(str, place[number + 1 : number + 2])
+    return path
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    candidates = (annotation, *get_args(annotation))
+    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)

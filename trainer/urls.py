@@ -1,0 +1,60 @@
+"""What the URL of objects looks like: `s3://bucket/prefix`, `file:///folder`, or a plain path."""
+
+import os
+import re
+import unicodedata
+from urllib.parse import unquote
+
+from trainer.errors import ConfigError
+
+_SUPPORTED = (
+    "Supported: s3://bucket/prefix (any S3 server by AWS_ENDPOINT_URL), file:///path, or a plain path."
+)
+_SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)(:/*|//)")
+_COMMON = re.compile("s3[an]?|gcs?|gs|https?|s?ftp|ssh|file|hdfs|az|azure|abfss?|wasbs?|minio|oss|r2", re.I)
+"""Where one of these stands before a colon, a URL was meant, also without the two slashes."""
+
+
+def parse_url(url: str) -> tuple[str, str]:
+    """`("s3", "bucket/prefix")` or `("file", path)`.
+
+    What looks like a URL and is none, such as `s3:/bucket/x`, is not taken for a path. Raises ConfigError.
+
+    >>> parse_url("s3://bucket/a")
+    ('s3', 'bucket/a')
+    >>> parse_url("./s3:/a")
+    ('file', './s3:/a')
+    """
+    if not url.strip():
+        raise ConfigError("Expected a URL, received nothing", _SUPPORTED)
+    if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in unquote(url)):
+        raise ConfigError(f"Expected a URL of plain characters, received {url!r}", _SUPPORTED)
+    found = _SCHEME.match(url)
+    if not (found and _is_scheme(found)):
+        return "file", os.path.expanduser(url)
+    scheme, rest = found[1], url[found.end() :]
+    whole = found[0].endswith("://") and not found[0][0].isspace()
+    if whole and scheme == "s3" and rest:
+        return "s3", rest
+    if whole and scheme == "file" and rest.startswith("localhost/"):
+        return "file", unquote(rest.removeprefix("localhost"))
+    if found[0] == "file:///":
+        return "file", unquote("/" + rest)
+    path = "" if whole else f" For a local folder of this name write ./{url.strip()}"
+    if scheme.lower() == "s3":
+        named = rest.strip("/") and not found[0].endswith(":///")
+        better = f"Write s3://{rest.strip('/')}." if named else "Name the bucket."
+        raise ConfigError(f"Expected s3://bucket/prefix, received {url!r}", better + path)
+    if scheme.lower() == "file":
+        raise ConfigError(f"Expected file:///absolute/path, received {url!r}", "Or write the plain path.")
+    raise ConfigError(f"No object store for {scheme}:// (received {url!r})", _SUPPORTED + path)
+
+
+def looks_like_a_url(text: str) -> bool:
+    """Whether a URL was meant where only a local path can be."""
+    found = _SCHEME.match(text)
+    return bool(found and _is_scheme(found))
+
+
+def _is_scheme(found: re.Match[str]) -> bool:
+    return bool(_COMMON.fullmatch(found[1])) or (":" in found[0] and found[0].endswith("/"))
