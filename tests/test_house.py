@@ -18,7 +18,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (
     ("errors", "output"),
-    ("explain", "urls"),
+    ("explain", "interrupts", "urls"),
     ("optimizers",),
     ("config",),
     ("storage",),

@@ -1,16 +1,26 @@
 """The command line: each command parses its arguments and calls one function, imported when it is called."""
 
+import io
+import math
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
-from trainer import __version__
-from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, TrainerError
+from trainer import __version__, interrupts
+from trainer.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_INVALID,
+    ConfigError,
+    TrainerError,
+    explain_os_error,
+    shortened,
+)
 
 app = typer.Typer(
     name="trainer",
@@ -36,6 +46,7 @@ OnBad = Literal["fail", "skip"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 INTERRUPT = 128 + signal.SIGINT
+BROKEN_PIPE = 128 + signal.SIGPIPE
 
 USAGE_ERROR: Any = typer.BadParameter.__base__
 """The error for invalid arguments, of which typer exports only this subclass."""
@@ -47,6 +58,13 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"trainer {__version__}")
         raise typer.Exit
+
+
+def _finite(value: float | None) -> float | None:
+    """NaN is within no bounds, and passes typer's."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"expected a finite number, received {value}")
+    return value
 
 
 @app.callback()
@@ -67,16 +85,30 @@ def prepare(
     url: Annotated[str, typer.Argument(help="Where the dataset goes: s3://bucket/prefix or a folder.")],
     image_size: Annotated[
         int | None,
-        typer.Option(help="Resize images to this height and width, in pixels. Default: as they are."),
+        typer.Option(
+            min=1,
+            max=8192,
+            help="Resize images to this height and width, in pixels. Default: as they are.",
+        ),
     ] = None,
     validation: Annotated[
-        float | None, typer.Option(help="Share of the images for validation. Default: a quarter.")
+        float | None,
+        typer.Option(
+            min=0, max=1, callback=_finite, help="Share of the images for validation. Default: a quarter."
+        ),
     ] = None,
     test: Annotated[
         float | None,
-        typer.Option(help="Share of the images for testing, if SOURCE has no test folder. Default: none."),
+        typer.Option(
+            min=0,
+            max=1,
+            callback=_finite,
+            help="Share of the images for testing, if SOURCE has no test folder. Default: none.",
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the split and of the order of rows.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Seed of the split and of the order of rows.")
+    ] = 0,
     on_bad: Annotated[OnBad, typer.Option(help="What to do with a damaged image.")] = "fail",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing dataset.")] = False,
     json: Json = False,
@@ -88,7 +120,7 @@ def prepare(
     from trainer.observability.process import available_cores
     from trainer.output.progress import progress
 
-    with progress(say, "images prepared") as report:
+    with progress(say, "images prepared") as report, interrupts.unwinding():
         made = run(
             source,
             url,
@@ -133,6 +165,9 @@ def train(
     recipe: Recipe = None,
     sets: Sets = None,
     ranks: Annotated[str, typer.Option(help="Horovod ranks on this machine; auto: one for each GPU.")] = "1",
+    check: Annotated[
+        bool, typer.Option("--check", help="Try everything, print the plan, and train nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Train a model, or resume a run that was interrupted."""
@@ -141,6 +176,15 @@ def train(
     from trainer.training.launch import launch, ranks_of, this_command
 
     run = load(config, recipe=recipe, sets=sets or ())
+    if check:
+        from trainer.training.setup.check import check as try_out
+
+        plan = try_out(run, ranks_of(ranks))
+        if json:
+            _print_json(plan)
+        else:
+            typer.echo("\n".join(plan.lines()))
+        return
     code = launch(run, ranks=ranks_of(ranks), command=this_command())
     if code == 0 and not is_rank():
         from trainer import pages
@@ -211,7 +255,8 @@ def doctor(
     from trainer import pages
     from trainer.doctor import examine
 
-    findings = examine(url)
+    with interrupts.unwinding():
+        findings = examine(url)
     if json:
         _print_json([finding.__dict__ for finding in findings])
     else:
@@ -252,8 +297,11 @@ def weights(
     """Download a run's weights."""
     from trainer.storage import open_store
     from trainer.training.download import checkpoint_weights, download_weights
+    from trainer.urls import looks_like_a_url
 
-    if "/" not in run:
+    if looks_like_a_url(str(destination)):
+        raise ConfigError(f"DESTINATION: expected a local path, received {str(destination)!r}")
+    if "/" not in run and not looks_like_a_url(run):
         from trainer.cluster.commands import run_url
 
         run = run_url(run, namespace)
@@ -305,17 +353,22 @@ def verify(run: Annotated[str, typer.Argument(help="A run's folder.")], json: Js
     """Read every byte of a run's checkpoints and compare it with its checksum."""
     from trainer import pages
     from trainer.checkpoints.verify import verify as read
+    from trainer.runs.document import read_document
     from trainer.storage import open_store
 
-    found = read(open_store(run))
+    store = open_store(run)
+    read_document(store)  # raises where there is no run
+    found = read(store)
     if json:
         rows = [
             {"step": c.attempt.step, "generation": c.attempt.generation, "problems": c.problems}
             for c in found
         ]
         _print_json(rows)
-    else:
+    elif found:
         pages.checkpoints(found)
+    else:
+        typer.echo(f"{store.url}: no checkpoint yet")
     if any(checkpoint.problems for checkpoint in found):
         sys.exit(EXIT_INVALID)
 
@@ -352,7 +405,9 @@ def logs(
 def wait(
     release: Release,
     namespace: Namespace = None,
-    timeout: Annotated[float | None, typer.Option(help="In seconds. Default: no limit.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0, callback=_finite, help="In seconds. Default: no limit.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Wait until a release has ended, and exit with its exit code."""
@@ -390,48 +445,82 @@ def _confirm(what: list[str]) -> None:
 
 
 def main() -> NoReturn:
-    """Every error that a user can fix is one line and an exit code; see trainer/errors.py."""
+    """The process of a command; see `run`."""
     from trainer.distribution.environment import is_rank
     from trainer.observability.log import setup
 
     setup()
+    for stream in (sys.stdout, sys.stderr):  # names of files may be no text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    code = run(sys.argv[1:])
+    interrupts.leave()
+    _close_output()
+    if is_rank():  # Horovod may hold up the interpreter's usual end
+        os._exit(code)
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """One command -> its exit code. Every error that a user can fix is one line; see trainer/errors.py."""
     try:
         # In this mode typer returns the code of an early end, such as that of --version.
-        returned = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        returned = app([*arguments] or ["--help"], standalone_mode=False)
         code = returned if isinstance(returned, int) else 0
-        if code == INTERRUPT:
+        if code == INTERRUPT and interrupts.exit_code() is None:  # a KeyboardInterrupt, to typer
             _fail("interrupted", code)
+        sys.stdout.flush()
     except typer.Exit as exit:
         code = exit.exit_code
     except SystemExit as exit:
-        code = exit.code if isinstance(exit.code, int) else 1
+        # So typer ends where nobody reads the output any more.
+        closed = isinstance(exit.__context__, BrokenPipeError)
+        code = _explain(exit.__context__) if closed and exit.__context__ else _code(exit)
     except BaseException as error:
         code = _explain(error)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if is_rank():
-        os._exit(code)
-    sys.exit(code)
+    return code if interrupts.exit_code() is None else interrupts.exit_code() or 0
+
+
+def _close_output() -> None:
+    """What could not be written is told already; Python would tell it again, and exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _code(exit: SystemExit) -> int:
+    return exit.code if isinstance(exit.code, int) else 1
 
 
 def _explain(error: BaseException) -> int:
     from trainer.storage.base import ObjectChanged
 
+    if interrupts.exit_code() is not None:
+        return 1  # what was cut off may fail in any way
+    if isinstance(error, typer.Abort) and error.__cause__:
+        error = error.__cause__  # so typer raises EOFError, which for us is an object that ends too soon
     if isinstance(error, TrainerError):
         return _fail(str(error), error.exit_code)
     if isinstance(error, USAGE_ERROR):
         return _fail(str(TrainerError(error.format_message(), "See `trainer --help`")), EXIT_INVALID)
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return _fail("interrupted", EXIT_INTERRUPTED)
-    if isinstance(error, ObjectChanged | FileNotFoundError | PermissionError):
+        return _fail("interrupted", INTERRUPT)
+    if isinstance(error, BrokenPipeError):  # nobody reads the output any more, as of `| head`
+        return BROKEN_PIPE
+    if isinstance(error, OSError):
+        return _fail(str(explain_os_error(error)), explain_os_error(error).exit_code)
+    if isinstance(error, ObjectChanged | EOFError):
         return _fail(str(error), EXIT_INVALID)
-    if isinstance(error, TimeoutError):
-        return _fail(str(error), EXIT_INTERRUPTED)
-    # A fault of our own: the traceback, and out, since Horovod may hold up the interpreter's usual end.
+    if isinstance(error, MemoryError):
+        return _fail(str(TrainerError("out of memory", "Give it more, or smaller images")), EXIT_INTERRUPTED)
+    # A fault of our own: the traceback, and out.
     traceback.print_exception(error)
     return 1
 
 
 def _fail(message: str, code: int) -> int:
-    typer.echo(f"trainer: error: {' '.join(message.split())}", err=True)
+    words = " ".join(map(shortened, message.split()))
+    # What is no text, as the name of a file may be, is shown in escapes.
+    typer.echo(f"trainer: error: {words.encode(errors='backslashreplace').decode()}", err=True)
     return code

@@ -21,8 +21,8 @@ from pydantic import (
 )
 
 from trainer import optimizers
-from trainer.errors import ConfigError
-from trainer.explain import explain, quoted, shortened
+from trainer.errors import ConfigError, shortened
+from trainer.explain import explain, quoted
 from trainer.urls import parse_url
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -158,11 +158,12 @@ class OptimizerSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _check_arguments(cls, given: Any) -> Any:
-        if not isinstance(given, dict) or given.get("name", "sgd") not in optimizers.ARGUMENTS:
+        name = given.get("name", "sgd") if isinstance(given, dict) else None
+        if not isinstance(name, str) or name not in optimizers.ARGUMENTS:
             return given
         own = {key: value for key, value in given.items() if key in cls.model_fields}
         others = {key: value for key, value in given.items() if key not in own}
-        return own | optimizers.check_arguments(given.get("name", "sgd"), others)
+        return own | optimizers.check_arguments(name, others)
 
 
 class EarlyStoppingSection(Section):

@@ -11,7 +11,7 @@ from importlib import metadata
 from trainer import __version__
 from trainer.observability.process import available_cores
 from trainer.output.units import size
-from trainer.storage import LARGE_BYTES, ObjectChanged, Store, open_store
+from trainer.storage import LARGE_BYTES, ObjectChanged, Store, no_folders_left, open_store
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Finding:
 
 def examine(url: str | None) -> list[Finding]:
     """What was found out about this machine and, where given, the store at `url`."""
-    return [*_machine(), *(_store(url) if url else ())]
+    return [*_machine(), *(_store(url) if url is not None else ())]
 
 
 def _machine() -> Iterator[Finding]:
@@ -57,20 +57,23 @@ def _store(url: str) -> Iterator[Finding]:
     ]
     if store.url.startswith("s3://"):
         steps.append(("write in parts", lambda: _write_in_parts(store, large)))
-    try:
-        for what, action in steps:
-            try:
-                yield Finding("ok", what, action())
-            except Ignored as ignored:
-                yield Finding("warning", what, str(ignored))
-            except Exception as error:
-                yield Finding("error", what, " ".join(str(error).split()))
-                return
-        yield _delete_and_look(store, small, large)
-    finally:
-        for key in (small, large):
-            with suppress(Exception):
-                store.delete(key)
+    written = False
+    with no_folders_left(store):
+        try:
+            for what, action in steps:
+                written = written or what == "write"
+                try:
+                    yield Finding("ok", what, action())
+                except Ignored as ignored:
+                    yield Finding("warning", what, str(ignored))
+                except Exception as error:
+                    yield Finding("error", what, " ".join(str(error).split()))
+                    return
+            yield _delete_and_look(store, small, large)
+        finally:
+            for key in (small, large) if written else ():
+                with suppress(Exception):
+                    store.delete(key)
 
 
 class Ignored(Exception):

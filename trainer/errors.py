@@ -1,5 +1,7 @@
 """The errors that a user can fix, each with its remedy and its exit code."""
 
+import errno
+
 EXIT_FINISHED = 0
 EXIT_INVALID = 64
 """The configuration or the data is invalid; starting again changes nothing (sysexits.h: EX_USAGE)."""
@@ -47,3 +49,47 @@ class Interrupted(TrainerError):
     """Stopped for a transient cause; what is finished is kept."""
 
     exit_code = EXIT_INTERRUPTED
+
+
+def shortened(text: str) -> str:
+    """A text, of a long one its beginning and its end."""
+    return text if len(text) <= 200 else f"{text[:120]}…{text[-40:]}"
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_PASSING = _FULL | {
+    errno.EAGAIN,
+    errno.EBUSY,
+    errno.EINTR,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ESTALE,
+    errno.ETXTBSY,
+}
+_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_REMEDIES = {
+    **dict.fromkeys(_FULL, "Free some space, or choose another place"),
+    **dict.fromkeys(_REFUSED, "Choose a place that can be written, or change its rights"),
+    **dict.fromkeys(
+        (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.EINVAL),
+        "Choose another place",
+    ),
+}
+
+
+def explain_os_error(error: OSError) -> TrainerError:
+    """The system's error as one line with the path, and 64, or 75 for what may pass, such as a full disk.
+
+    An error that was raised from another one, with words of its own, keeps these.
+    """
+    causes = [error, error.__cause__, error.__context__]
+    number = next((cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno), None)
+    passing = number in _PASSING or isinstance(error, TimeoutError | ConnectionError)
+    names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    text = f"{names}: {error.strerror}" if names else error.strerror or str(error) or type(error).__name__
+    return (Interrupted if passing else ConfigError)(text, _REMEDIES.get(number or 0, ""))

@@ -48,11 +48,6 @@ def quoted(value: Any) -> str:
     return _SHORT.repr(value)
 
 
-def shortened(text: str) -> str:
-    """A text, of a long one its beginning and its end."""
-    return text if len(text) <= 200 else f"{text[:120]}…{text[-40:]}"
-
-
 def _unknown_key(model: type[BaseModel], place: Sequence[Any]) -> str:
     *above, key = map(str, place)
     section: type[BaseModel] = model

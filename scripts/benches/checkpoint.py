@@ -48,7 +48,8 @@ def _measure(folder: Path, bucket: str) -> dict[str, float]:
     from trainer.storage import open_store
     from trainer.training.data import RankData
     from trainer.training.plan import make_plan
-    from trainer.training.run import build, make_step
+    from trainer.training.run import make_step
+    from trainer.training.setup.build import build
     from trainer.training.state import Progress, capture
 
     images = write_digits(folder / "images")

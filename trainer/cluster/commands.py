@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from trainer import interrupts
 from trainer.cluster import follow as following
 from trainer.cluster.api import RUN_FILE, Cluster, JobGone
 from trainer.cluster.pod_metrics import PodMetrics, read_metrics
@@ -235,5 +236,6 @@ def _screen() -> Iterator[Callable[[str], None]]:
     from rich.live import Live
     from rich.text import Text
 
-    with Live(auto_refresh=False, vertical_overflow="visible") as live:
+    # It hides the cursor meanwhile.
+    with interrupts.unwinding(), Live(auto_refresh=False, vertical_overflow="visible") as live:
         yield lambda text: live.update(Text(text), refresh=True)

@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.ranges import CHUNK
-from trainer.errors import DataError
-from trainer.storage import OnRetry, open_store
+from trainer.errors import ConfigError, DataError
+from trainer.storage import OnRetry, open_store, split_url
 from trainer.storage.base import ObjectChanged, Store
 
 MANIFEST = "dataset.json"
 VERSION = 1
 FORMAT = "cars-trainer dataset"
+HDF5 = b"\x89HDF\r\n\x1a\n"
+"""The first bytes of an HDF5 file."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,11 @@ def _manifest(store: Store) -> dict[str, Any]:
     try:
         data = store.get(MANIFEST)
     except FileNotFoundError as error:
+        if _is_hdf5(store.url):
+            raise DataError(
+                f"{store.url} is an HDF5 file; expected a dataset, the prefix that `trainer prepare` filled",
+                "Make one from the images: trainer prepare IMAGES URL",
+            ) from error
         raise DataError(
             f"There is no dataset at {store.url} ({error})", f"Make one: trainer prepare IMAGES {store.url}"
         ) from error
@@ -234,6 +241,15 @@ def _manifest(store: Store) -> dict[str, Any]:
             "Prepare the dataset again",
         )
     return manifest
+
+
+def _is_hdf5(url: str) -> bool:
+    """Whether there is one object at `url`, and it begins as HDF5 files do."""
+    try:
+        folder, key = split_url(url)
+        return bytes(open_store(folder).get_range(key, 0, len(HDF5))) == HDF5
+    except (OSError, EOFError, ValueError, ConfigError):
+        return False
 
 
 def _split(store: Store, name: str, values: dict[str, Any], row_bytes: int, classes: int) -> Split:

@@ -112,6 +112,8 @@ class _Supervisor:
     def run(self) -> int:
         """From the first generation to the last report."""
         code = self._run_generations()
+        if self._stop and code == EXIT_INTERRUPTED:
+            log.info("stopped by %s; started again, the run goes on", self._stop.name)
         reported = code if code in (EXIT_FINISHED, EXIT_INVALID) else self._member.exit_code
         self._line.report_leaving(replace(self._member, state=MemberState.LEAVING, exit_code=reported), 0.5)
         if self._coordinator and self._options.pods and code in (EXIT_FINISHED, EXIT_INVALID):

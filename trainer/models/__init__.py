@@ -6,7 +6,10 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from trainer.errors import ConfigError
+from trainer.explain import plain, quoted
 from trainer.runs.document import RunDocument
 
 NETWORKS = {
@@ -21,7 +24,7 @@ def build(
 ) -> Any:
     """A `keras.Model` from images (n, H, W, C) float32 to class probabilities (n, classes) float32.
 
-    Raises ConfigError for an unknown name or option.
+    Raises ConfigError for an unknown name or option, or a value that the option cannot have.
     """
     if name not in NETWORKS:
         near = difflib.get_close_matches(name, NETWORKS, n=1)
@@ -29,12 +32,21 @@ def build(
         raise ConfigError(f"model.name: there is no network {name!r}", hint)
     module, _, function = NETWORKS[name].partition(":")
     builder = getattr(importlib.import_module(module), function)
-    known = [p.name for p in inspect.signature(builder).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    for option in options or {}:
+    known = {
+        parameter.name: parameter.annotation
+        for parameter in inspect.signature(builder).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    for option, value in (options or {}).items():
         if option not in known:
-            raise ConfigError(
-                f"model.options: {name} has no option {option!r}", f"Known: {', '.join(known) or 'none'}"
-            )
+            near = difflib.get_close_matches(option, known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known) or 'none'}"
+            raise ConfigError(f"model.options: {name} has no option {quoted(option)}", hint)
+        try:
+            TypeAdapter(known[option]).validate_python(value, strict=True)
+        except ValidationError as error:
+            said = plain(error.errors()[0]["msg"])
+            raise ConfigError(f"model.options.{option}: {said}, received {quoted(value)}") from None
     return builder(image_shape, classes, **(options or {}))
 
 

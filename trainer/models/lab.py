@@ -1,17 +1,20 @@
 """The network of the CNN lab (CIFAR-10, September 2020), with its parameters."""
 
+from typing import Annotated
+
 import keras
 from keras import layers
+from pydantic import Field
 
 
 def build_cnn(
     image_shape: tuple[int, int, int],
     classes: int,
     *,
-    n_conv_layers: int = 2,
-    n_filters: int = 16,
-    n_dense_layers: int = 0,
-    n_nodes: int = 50,
+    n_conv_layers: Annotated[int, Field(ge=1, le=100)] = 2,
+    n_filters: Annotated[int, Field(ge=1, le=2**16)] = 16,
+    n_dense_layers: Annotated[int, Field(ge=0, le=100)] = 0,
+    n_nodes: Annotated[int, Field(ge=1, le=2**20)] = 50,
     use_dropout: bool = False,
     use_batch: bool = True,
 ) -> keras.Model:

@@ -25,7 +25,8 @@ def read_layers_in_subprocess(data: bytes, source: str) -> list[SavedLayer]:
     """As `read_layers`, also where the library crashes or hangs. The arrays are read-only."""
     command = [sys.executable, "-m", "trainer.models.weights_subprocess", source]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    child = subprocess.run(command, input=data, capture_output=True, env=environment)
+    # In a session of its own: a Ctrl-C at the terminal is for the trainer, which then ends as it has to.
+    child = subprocess.run(command, input=data, capture_output=True, env=environment, start_new_session=True)
     if child.returncode:
         raise ConfigError(
             f"{source}: not a whole HDF5 file (reading it ended with {child.returncode})", "Fetch it again"

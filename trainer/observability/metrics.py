@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from trainer.errors import ConfigError
 from trainer.observability import metric_names as names
 
 
@@ -105,8 +106,11 @@ class RunMetrics:
 
 
 def serve(port: int | None) -> int | None:
-    """Serves this process's metrics unless a supervisor does; returns the port."""
+    """Serves this process's metrics unless a supervisor does; returns the port. Raises ConfigError."""
     if port is None or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         return None
-    server, _ = start_http_server(port)
+    try:
+        server, _ = start_http_server(port)
+    except OSError as error:
+        raise ConfigError(f"metrics.port {port}: {error.strerror}", "Choose a free one, or 0") from None
     return int(server.server_port)

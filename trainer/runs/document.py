@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from trainer import __version__
-from trainer.config import RunConfig
+from trainer.config import RunConfig, parse
 from trainer.errors import DataError, RunError
 from trainer.runs import layout
 from trainer.storage import Store, join, open_store
@@ -99,7 +99,7 @@ def read_run(store: Store) -> RunDocument:
     height, width, channels = document["image_shape"]
     return RunDocument(
         document["identity"],
-        RunConfig.model_validate(document["config"]),
+        parse(document["config"], f"{store.url}: {layout.RUN}"),
         document["classes"],
         (height, width, channels),
         document["pixels"],

@@ -2,11 +2,15 @@
 
 from trainer.errors import DataError
 from trainer.runs import layout
+from trainer.runs.document import read_document
 from trainer.storage import Store
 
 
 def read_weights(store: Store, which: layout.Which) -> bytes:
-    """The run's best or last weights, a Keras weights file. Raises DataError while it has published none."""
+    """The run's best or last weights, a Keras weights file.
+
+    Raises DataError where there is no run, or it has published none.
+    """
     try:
         return store.get(layout.weights(which))
     except FileNotFoundError:
@@ -14,7 +18,7 @@ def read_weights(store: Store, which: layout.Which) -> bytes:
 
 
 def check_weights(store: Store, which: layout.Which) -> None:
-    """Raises DataError while the run has published no such weights."""
+    """Raises DataError where there is no run, or it has published no such weights."""
     try:
         store.stat(layout.weights(which))
     except FileNotFoundError:
@@ -22,5 +26,6 @@ def check_weights(store: Store, which: layout.Which) -> None:
 
 
 def _none_yet(store: Store, which: layout.Which) -> DataError:
+    read_document(store)  # raises where there is no run
     when = "the end of its first epoch" if which == "best" else "its end"
     return DataError(f"{store.url} has no {which} weights yet", f"A run publishes them at {when}")

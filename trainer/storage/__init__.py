@@ -5,6 +5,7 @@ from pathlib import Path
 
 from trainer.errors import ConfigError
 from trainer.storage.base import LARGE_BYTES, Buffer, ObjectChanged, ObjectInfo, Store
+from trainer.storage.file import FileStore, no_folders_left
 from trainer.storage.retry import OnRetry
 from trainer.urls import parse_url
 
@@ -16,6 +17,7 @@ __all__ = [
     "OnRetry",
     "Store",
     "join",
+    "no_folders_left",
     "open_store",
     "split_url",
 ]
@@ -33,8 +35,6 @@ def open_store(url: str, *, on_retry: OnRetry | None = None) -> Store:
 
         bucket, _, prefix = rest.partition("/")
         return S3Store(bucket, prefix.strip("/"), on_retry=on_retry)
-    from trainer.storage.file import FileStore
-
     return FileStore(Path(os.path.abspath(rest)))
 
 

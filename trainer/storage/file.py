@@ -1,5 +1,6 @@
 """Objects in a folder, with the meaning that S3 gives them."""
 
+import errno
 import fcntl
 import os
 import re
@@ -9,7 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo
+from trainer import interrupts
+from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, Store
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 _COPY_BYTES = 4 << 20
@@ -23,7 +25,7 @@ class FileStore:
 
     def __init__(self, root: Path) -> None:
         self.url = "file://" + str(root).replace("%", "%25")
-        self._root = root
+        self.root = root
 
     def get(self, key: str) -> bytes:
         with self._named(key), self._path(key).open("rb") as file:
@@ -93,7 +95,7 @@ class FileStore:
             path.unlink()
         with suppress(OSError):  # folders are nothing by themselves: the empty ones go
             for folder in path.parents:
-                if folder == self._root:
+                if folder == self.root:
                     break
                 folder.rmdir()
 
@@ -106,25 +108,27 @@ class FileStore:
     ) -> str:
         path = self._path(key)
         temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-        try:
-            with _create(temporary) as file:
-                write(file)
-                os.fsync(file.fileno())
-                etag = _etag(os.fstat(file.fileno()))
-            if if_absent:
-                self._link(temporary, path, key)
-            elif if_match is not None:
-                self._replace_version(temporary, path, key, if_match)
-            else:
-                temporary.replace(path)
-            _sync_folder(path.parent)
-        except (FileExistsError, FileNotFoundError):
-            raise
-        except OSError as error:
-            raise type(error)(f"{self._url(key)}: cannot be written: {error.strerror or error}") from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        with interrupts.deferred():
+            try:
+                with _create(temporary) as file:
+                    write(file)
+                    os.fsync(file.fileno())
+                    etag = _etag(os.fstat(file.fileno()))
+                if if_absent:
+                    self._link(temporary, path, key)
+                elif if_match is not None:
+                    self._replace_version(temporary, path, key, if_match)
+                else:
+                    temporary.replace(path)
+                _sync_folder(path.parent)
+            except (FileExistsError, FileNotFoundError):
+                raise
+            except OSError as error:
+                text = f"{self._url(key)}: cannot be written: {error.strerror or error}"
+                raise type(error)(text) from error
+            finally:
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
         return etag
 
     def _link(self, temporary: Path, path: Path, key: str) -> None:
@@ -148,7 +152,7 @@ class FileStore:
     def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
         """The files below `folder` ("" or ending with "/"), in the order of their keys' bytes."""
         try:
-            with os.scandir(self._root / folder) as entries:
+            with os.scandir(self.root / folder) as entries:
                 found = [(entry.name + ("/" if entry.is_dir() else ""), entry) for entry in entries]
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -166,7 +170,7 @@ class FileStore:
         parts = key.split("/")
         if any(part in ("", ".", "..") for part in parts) or "\0" in key or _TEMPORARY.fullmatch(parts[-1]):
             raise ValueError(f"Expected a key below {self.url}, received {key!r}")
-        return self._root.joinpath(*parts)
+        return self.root.joinpath(*parts)
 
     def _url(self, key: str) -> str:
         return f"{self.url}/{key}"
@@ -182,6 +186,21 @@ class FileStore:
             raise type(error)(f"{self._url(key)}: {error.strerror or error}") from error
 
 
+@contextmanager
+def no_folders_left(store: Store) -> Iterator[None]:
+    """Removes, behind it, the folders that were made for `store` and are empty: objects have none."""
+    if not isinstance(store, FileStore):
+        yield
+        return
+    made = [folder for folder in (store.root, *store.root.parents) if not folder.exists()]
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+
+
 def _create(path: Path) -> BinaryIO:
     for _ in range(100):
         # A deletion may remove the emptied folder between any two of these calls.
@@ -193,7 +212,7 @@ def _create(path: Path) -> BinaryIO:
                 raise NotADirectoryError(f"{path.parent} is an object, and can hold none") from error
         except FileNotFoundError:
             pass
-    raise OSError(f"{path.parent} is removed as often as it is made")
+    raise OSError(errno.ENOENT, f"{path.parent} cannot be made, or is removed as often as it is made")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+from trainer import interrupts
 from trainer.storage.base import LARGE_BYTES
 from trainer.storage.retry import Patience
 
@@ -46,6 +47,10 @@ class Upload:
 
     def run(self) -> str:
         """The etag."""
+        with interrupts.unwinding():
+            return self._run()
+
+    def _run(self) -> str:
         kind = content_type(self._where["Key"])
         begun = self._ask(self._url, lambda s3: s3.create_multipart_upload(**self._where, ContentType=kind))
         upload = {**self._where, "UploadId": begun["UploadId"]}

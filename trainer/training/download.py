@@ -1,7 +1,9 @@
 """A run's weights, from its folder to a file."""
 
+from contextlib import suppress
 from pathlib import Path
 
+from trainer import interrupts
 from trainer.checkpoints.restore import restore
 from trainer.errors import ConfigError
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
@@ -9,6 +11,7 @@ from trainer.runs import layout
 from trainer.runs.document import read_run
 from trainer.runs.weights import read_weights
 from trainer.storage import Store
+from trainer.urls import looks_like_a_url
 
 
 def download_weights(store: Store, which: layout.Which, destination: str) -> Path:
@@ -40,18 +43,23 @@ def checkpoint_weights(store: Store, step: int, destination: str) -> Path:
 
 def _write(data: bytes, destination: str, name: str) -> Path:
     path = Path(destination)
-    if "://" in destination:
+    if looks_like_a_url(destination):
         raise ConfigError(
             f"expected a file or a folder, received {destination!r}", "Copy the file from there"
         )
     if destination.endswith("/") or path.is_dir():
         path /= name
     partial = path.with_name(path.name + ".part")
-    try:
-        if destination.endswith("/"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(data)
-        partial.replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}", "Name another destination") from None
+    with interrupts.deferred():
+        try:
+            if destination.endswith("/"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(data)
+            partial.replace(path)
+        except OSError as error:
+            problem = f"{path} cannot be written: {error.strerror}"
+            raise ConfigError(problem, "Name another destination") from None
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
     return path

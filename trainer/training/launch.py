@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from trainer.config import RunConfig
 from trainer.distribution import environment
 from trainer.errors import ConfigError
+from trainer.explain import quoted
 from trainer.gang import pods
 from trainer.gang.ranks import devices
 from trainer.observability.metrics import RunMetrics, serve
@@ -68,8 +69,8 @@ def ranks_of(text: str) -> int:
     """`auto`, one for each GPU or else one, or a number of ranks. Raises ConfigError for anything else."""
     if text == "auto":
         return max(1, len(devices.gpus(os.environ)))
-    if not text.isdecimal() or not int(text):
-        raise ConfigError(f"--ranks: expected auto or a number from 1, received {text!r}")
+    if not text.isdecimal() or len(text) > 9 or not int(text):
+        raise ConfigError(f"--ranks: expected auto or a number from 1, received {quoted(text)}")
     return int(text)
 
 
@@ -90,7 +91,6 @@ def _check(config: RunConfig, size: int, on_retry: OnRetry | None = None) -> tup
 
 
 def _train(config: RunConfig) -> int:
-    stop = _stop_on_signals()
     metrics = RunMetrics(environment.rank())
     checked = _check(config, environment.size(), metrics.store_retry)
     if checked is None:
@@ -99,18 +99,20 @@ def _train(config: RunConfig) -> int:
         from trainer.distribution import connect
         from trainer.training.run import train
 
+    stop = _stop_on_signals()  # until here nothing is lost: trainer/interrupts.py ends the process
     train(*checked, connect(stop.is_set), stop, metrics)
     return 0
 
 
 def _stop_on_signals() -> threading.Event:
-    """SIGTERM and SIGINT set the event; a second SIGINT ends the process as usual."""
+    """SIGTERM and SIGINT set the event; a second SIGINT ends the process at once, as before."""
     stop = threading.Event()
+    at_once = signal.getsignal(signal.SIGINT)
 
     def handler(number: int, _: object) -> None:
         stop.set()
         if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, at_once)
 
     signal.signal(signal.SIGTERM, handler)
     signal.signal(signal.SIGINT, handler)

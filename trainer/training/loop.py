@@ -19,7 +19,7 @@ from trainer.dataset.batch_stream import TensorBatch
 from trainer.distribution import Distribution
 from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.distribution.rank_status import report_step
-from trainer.errors import RunError
+from trainer.errors import RunError, shortened
 from trainer.observability.metrics import RunMetrics
 from trainer.training.callbacks import ProgressLog, settle_modes
 from trainer.training.data import RankData
@@ -107,6 +107,12 @@ class Loop:
                 result = self.step(number, images, labels, weights, self.stop.is_set())
             except LOST as error:
                 raise lost_peer(error) from None
+            except tf.errors.ResourceExhaustedError as error:
+                said = shortened(" ".join(str(error).split()))
+                raise RunError(
+                    f"step {number} needs more memory than there is: {said}",
+                    "Lower train.micro_batch or train.batch_size, or use more ranks",
+                ) from None
             progress.step += 1
             self._unread.append((number, result))
             self._read(keep=0 if self._batch_hooks else 1)

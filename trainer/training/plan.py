@@ -20,6 +20,7 @@ class Plan:
     """
 
     config: RunConfig
+    ranks: int
     dataset: Dataset
     order: Order
     lanes: int
@@ -91,7 +92,7 @@ def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None)
     if split is None:
         raise DataError(f"{dataset.url}: there is no split 'train'", "Prepare it again with training images")
     order = Order(split.chunks["rows"], split.row_bytes, batch_size, lanes, config.train.seed)
-    return Plan(config, dataset, order, lanes, micro_lanes, micro_lanes * (batch_size // lanes))
+    return Plan(config, ranks, dataset, order, lanes, micro_lanes, micro_lanes * (batch_size // lanes))
 
 
 def _micro_lanes(config: RunConfig, lanes: int, ranks: int) -> int:

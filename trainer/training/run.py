@@ -10,15 +10,12 @@ from datetime import UTC, datetime
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from trainer import models
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.state import TrainingState, pack, unpack
-from trainer.config import RunConfig, RunSection
+from trainer.config import RunSection
 from trainer.distribution import Distribution
-from trainer.errors import ConfigError, Interrupted
-from trainer.models.freeze import freeze
+from trainer.errors import Interrupted
 from trainer.models.starting_weights import load_starting_weights
 from trainer.models.weights_file import load_weights_file
 from trainer.observability.metrics import RunMetrics
@@ -34,6 +31,7 @@ from trainer.training.loop import Loop, Outcome
 from trainer.training.plan import Plan
 from trainer.training.publish import Publisher
 from trainer.training.saver import saver
+from trainer.training.setup.build import build, setup_tensorflow
 from trainer.training.state import Progress, assign, capture, warn_of_unsaved_callbacks
 from trainer.training.step import TrainStep, balanced_class_weights
 from trainer.training.transient_errors import transient_errors
@@ -60,7 +58,7 @@ def train(
             work is kept.
     """
     config = plan.config
-    _setup_tensorflow(config)
+    setup_tensorflow(config)
     model, optimizer = build(plan)
     restored, fence = _agree_on_state(store, plan, distribution, model, optimizer, metrics)
     progress = assign(restored, model, optimizer)
@@ -105,32 +103,6 @@ def train(
     return finished
 
 
-def build(plan: Plan) -> tuple[keras.Model, keras.optimizers.Optimizer]:
-    """The network and its optimizer, with the weights that the seed gives.
-
-    Raises ConfigError for an optimizer's argument that Keras does not know.
-    """
-    config = plan.config
-    keras.utils.clear_session()  # layers are named the same in every process
-    keras.utils.set_random_seed(config.train.seed)
-    keras.config.set_dtype_policy("mixed_float16" if config.train.mixed_precision else "float32")
-    model = models.build(config.model.name, plan.image_shape, len(plan.dataset.classes), config.model.options)
-    freeze(model, config.model.freeze)
-    arguments = config.train.optimizer.model_dump(exclude={"name"})
-    try:
-        optimizer = keras.optimizers.get({"class_name": config.train.optimizer.name, "config": arguments})
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"train.optimizer: {' '.join(str(error).split())}",
-            f"Expected the arguments of keras.optimizers.{config.train.optimizer.name}",
-        ) from None
-    if config.train.mixed_precision:
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", jit_compile=False)
-    optimizer.build(model.trainable_variables)
-    return model, optimizer
-
-
 def make_step(
     plan: Plan,
     distribution: Distribution,
@@ -150,13 +122,6 @@ def make_step(
         seed=plan.config.train.seed,
         class_weights=_class_weights(plan),
     )
-
-
-def _setup_tensorflow(config: RunConfig) -> None:
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
-    if config.train.deterministic:
-        tf.config.experimental.enable_op_determinism()
 
 
 def _agree_on_state(

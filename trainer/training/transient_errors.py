@@ -8,10 +8,12 @@ from trainer.errors import Interrupted
 
 @contextlib.contextmanager
 def transient_errors() -> Iterator[None]:
-    """Turn the errors of a store that refuses or does not answer into Interrupted."""
+    """Turn the errors of a store that refuses, does not answer or is full into Interrupted."""
     try:
         yield
-    except (PermissionError, TimeoutError) as error:
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError as error:
         raise Interrupted(
             f"the store failed in the middle of the run: {error}",
             "Repair it, then start the run again: it resumes from the last checkpoint",

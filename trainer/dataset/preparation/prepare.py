@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from trainer import interrupts
 from trainer.dataset import index
 from trainer.dataset.images import decode_image
 from trainer.dataset.preparation import shards
@@ -16,7 +17,7 @@ from trainer.dataset.preparation.labels import Item, Source, class_folders
 from trainer.dataset.preparation.shards import Example, Images
 from trainer.dataset.preparation.splits import shuffled, stratified
 from trainer.errors import ConfigError, DataError
-from trainer.storage import open_store
+from trainer.storage import no_folders_left, open_store
 from trainer.storage.base import Store
 
 OnBad = Literal["fail", "skip"]
@@ -79,42 +80,42 @@ def prepare(
     decoder = _Decoder(found, image_size, on_bad, max(1, workers), total, progress)
     uploaded: list[str] = []
     written: dict[str, index.Split] = {}
-    try:
-        for name, items in splits.items():
-            written[name] = shards.write_split(
-                store,
-                name,
-                decoder.examples(items),
-                classes=len(found.classes),
-                shard_bytes=shard_bytes,
-                rows_of_chunk=rows_of_chunk,
-                uploaded=uploaded,
-            )
-        _check_classes(found, written["train"])
-        parts = {}
-        for name, split in written.items():
-            uploaded += index.array_keys(name)
-            parts[name] = index.write_split(store, split)
-    except BaseException:
-        for key in uploaded:
-            with suppress(Exception):
-                store.delete(key)
-        raise
-    made = {
-        "source": found.store.url,
-        "seed": seed,
-        "validation": validation,
-        "test": test,
-        "image_size": image_size,
-        "skipped": decoder.skipped,
-        "ignored": found.ignored,
-    }
-    try:
-        identity = index.write_manifest(store, found.classes, decoder.shape, parts, made)
-    except FileExistsError:
-        raise ConfigError(
-            f"{store.url}: another dataset was prepared here meanwhile", "Choose another URL"
-        ) from None
+    committing = False
+    with no_folders_left(store):
+        try:
+            for name, items in splits.items():
+                written[name] = shards.write_split(
+                    store,
+                    name,
+                    decoder.examples(items),
+                    classes=len(found.classes),
+                    shard_bytes=shard_bytes,
+                    rows_of_chunk=rows_of_chunk,
+                    uploaded=uploaded,
+                )
+            _check_classes(found, written["train"])
+            parts = {}
+            for name, split in written.items():
+                uploaded += index.array_keys(name)
+                parts[name] = index.write_split(store, split)
+            made = {
+                "source": found.store.url,
+                "seed": seed,
+                "validation": validation,
+                "test": test,
+                "image_size": image_size,
+                "skipped": decoder.skipped,
+                "ignored": found.ignored,
+            }
+            with interrupts.deferred():
+                committing = True  # from here on it may be there, also where an error says that it is not
+                identity = _commit(store, found.classes, decoder.shape, parts, made)
+        except BaseException:
+            if not committing:
+                for key in uploaded:
+                    with suppress(Exception):
+                        store.delete(key)
+            raise
     objects = [shard for split in written.values() for shard in split.objects]
     return PreparedDataset(
         url=store.url,
@@ -145,7 +146,7 @@ def divide(source: Source, validation: float | None, test: float | None, seed: i
                 f"--{name}: the source has images for {name} in a folder of their own, received {share} too",
                 f"Leave out --{name}, or remove the folder",
             )
-    if min(given.values()) < 0 or sum(given.values()) >= 1:
+    if not (min(given.values()) >= 0 and sum(given.values()) < 1):  # so that NaN is none either
         raise ConfigError(
             f"--validation, --test: expected shares from 0 to below 1 in all, received {given['validation']} "
             f"and {given['test']}"
@@ -200,13 +201,16 @@ class _Decoder:
         Raises DataError for a damaged one, unless those are skipped, and for one of another size.
         """
         pending: deque[tuple[Item, Future[Images]]] = deque()
-        with ThreadPoolExecutor(self._workers) as pool:
+        pool = ThreadPoolExecutor(self._workers)
+        try:
             for item in items:
                 pending.append((item, pool.submit(self._read, item.key)))
                 if len(pending) >= 4 * self._workers:
                     yield from self._finish(*pending.popleft())
             while pending:
                 yield from self._finish(*pending.popleft())
+        finally:  # after an error nobody waits for a store that may not answer
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _read(self, key: str) -> Images:
         return decode_image(self._source.store.get(key), self._size, name=f"{self._source.store.url}/{key}")
@@ -235,6 +239,21 @@ class _Decoder:
                 f"{self.shape[1]}x{self.shape[0]}; without a size to resize to, all must be of one size",
                 "Give the size with --image-size",
             )
+
+
+def _commit(
+    store: Store,
+    classes: tuple[str, ...],
+    shape: tuple[int, int, int],
+    splits: dict[str, dict[str, Any]],
+    made: dict[str, Any],
+) -> str:
+    try:
+        return index.write_manifest(store, classes, shape, splits, made)
+    except FileExistsError:
+        raise ConfigError(
+            f"{store.url}: another dataset was prepared here meanwhile", "Choose another URL"
+        ) from None
 
 
 def _check_classes(source: Source, train: index.Split) -> None:

@@ -1,0 +1,1 @@
+"""Before training: the network and its optimizer from the configuration, and `trainer train --check`."""

@@ -1,0 +1,141 @@
+"""The network and its optimizer, from the configuration: what Keras refuses of it is a ConfigError."""
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer import models
+from trainer.config import RunConfig, TrainSection
+from trainer.errors import ConfigError, shortened
+from trainer.models.freeze import freeze
+from trainer.training.plan import Plan
+
+_REFUSALS = (ValueError, TypeError, ArithmeticError, MemoryError, tf.errors.OpError)
+"""What Keras and TensorFlow raise for arguments that they do not take."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a network needs on one rank.
+
+    Attributes:
+        parameters: all of them, and `trained` without the frozen ones and the statistics.
+        step_bytes: an estimate of the memory of a step: weights, four times the trained ones (gradients and
+            their exchange), the optimizer's state, two copies of every layer's output for the images that
+            are computed at once, and three batches of images.
+    """
+
+    parameters: int
+    trained: int
+    step_bytes: int
+
+
+def setup_tensorflow(config: RunConfig) -> None:
+    """Memory of GPUs as it is needed, and determinism where it is asked for."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    if config.train.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def build(plan: Plan) -> tuple[keras.Model, keras.optimizers.Optimizer]:
+    """The network and its optimizer, with the weights that the seed gives.
+
+    Raises ConfigError for what Keras refuses, and where a step needs far more memory than there is.
+    """
+    _check_memory(footprint(plan))
+    _begin(plan.config.train)
+    model = _network(plan)
+    optimizer = _optimizer(plan.config.train)
+    with _refusals(_described(plan.config.train), "train.optimizer"):
+        model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", jit_compile=False)
+        optimizer.build(model.trainable_variables)
+    return model, optimizer
+
+
+def footprint(plan: Plan) -> Footprint:
+    """What the network needs, found out without memory for its weights. Raises ConfigError as `build`."""
+    _begin(plan.config.train)
+    with keras.StatelessScope(initialize_variables=False):  # variables have shapes and no values
+        model = _network(plan)
+    trained = sum(math.prod(v.shape) for v in model.trainable_variables)
+    outputs = sum(
+        math.prod(tensor.shape[1:]) for layer in model.layers for tensor in keras.tree.flatten(layer.output)
+    )
+    optimizer = _optimizer(plan.config.train)
+    with _refusals(_described(plan.config.train), "train.optimizer"):
+        optimizer.build([keras.Variable(np.zeros(1, np.float32))])
+    slots = sum(v.shape == (1,) for v in optimizer.variables)
+    width = 2 if plan.config.train.mixed_precision else 4
+    batches = 3 * -(-plan.config.train.batch_size // plan.ranks) * math.prod(plan.image_shape)
+    parameters = model.count_params()
+    arrays = 4 * (parameters + (4 + slots) * trained + batches)
+    return Footprint(parameters, trained, arrays + 2 * width * plan.micro_rows * outputs)
+
+
+def _begin(train: TrainSection) -> None:
+    keras.utils.clear_session()  # layers are named the same in every process
+    keras.utils.set_random_seed(train.seed)
+    keras.config.set_dtype_policy("mixed_float16" if train.mixed_precision else "float32")
+
+
+def _network(plan: Plan) -> keras.Model:
+    config = plan.config
+    options = "".join(f", {name}={value}" for name, value in config.model.options.items())
+    what = f"model: {config.model.name}{options} for images of {'x'.join(map(str, plan.image_shape))}"
+    with _refusals(what, "model.options or data.image_size"):
+        classes = len(plan.dataset.classes)
+        model = models.build(config.model.name, plan.image_shape, classes, config.model.options)
+    freeze(model, config.model.freeze)
+    return model
+
+
+def _optimizer(train: TrainSection) -> keras.optimizers.Optimizer:
+    arguments = train.optimizer.model_dump(exclude={"name"})
+    with _refusals(_described(train), "train.optimizer"):
+        optimizer = keras.optimizers.get({"class_name": train.optimizer.name, "config": arguments})
+    return keras.optimizers.LossScaleOptimizer(optimizer) if train.mixed_precision else optimizer
+
+
+def _described(train: TrainSection) -> str:
+    arguments = train.optimizer.model_dump(exclude={"name"})
+    given = ", ".join(f"{name}={value}" for name, value in arguments.items())
+    return f"train.optimizer: {train.optimizer.name} with {given}"
+
+
+@contextmanager
+def _refusals(what: str, keys: str) -> Iterator[None]:
+    try:
+        yield
+    except _REFUSALS as error:
+        said = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received by")[0]
+        said = shortened(" ".join(said.split()).rstrip(".")) or type(error).__name__
+        raise ConfigError(f"{what}: Keras refuses it: {said}", f"Change {keys}") from error
+
+
+def _check_memory(needed: Footprint) -> None:
+    """Refuses what the kernel would kill; on GPUs their memory counts, which TensorFlow itself reports."""
+    there = memory_bytes()
+    if needed.step_bytes > 2 * there and not tf.config.list_physical_devices("GPU"):
+        raise ConfigError(
+            f"a step needs about {needed.step_bytes / 2**30:,.0f} GiB of memory for {needed.parameters:,} "
+            f"parameters, and there are {there / 2**30:,.0f} GiB",
+            "Lower model.options, data.image_size, train.micro_batch or train.batch_size",
+        )
+
+
+def memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """The memory that this process may use: the machine's, or its container's limit."""
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(whole, int((cgroup / "memory.max").read_text()))
+    except (OSError, ValueError):  # no version 2 of cgroups, or "max"
+        return whole

@@ -1,0 +1,166 @@
+"""`trainer train --check`: everything that a run needs is tried, nothing is trained, the plan is shown."""
+
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainer import interrupts
+from trainer.checkpoints.commit import survey
+from trainer.config import RunConfig
+from trainer.errors import DataError
+from trainer.gang.ranks import devices
+from trainer.observability.tensorflow_import import quiet_tensorflow_import
+from trainer.runs import layout
+from trainer.runs.claim import check_identity
+from trainer.runs.document import read_document, read_finished
+from trainer.storage import Store, join, no_folders_left, open_store
+from trainer.training.plan import Plan, make_plan
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a run would do.
+
+    Attributes:
+        lanes_per_rank: the most that one rank has.
+        images_at_once: that a rank computes at once.
+        step_bytes: an estimate of one rank's memory; see `trainer.training.setup.build.Footprint`.
+        state: `new`, `resumes at step N` or `finished`.
+    """
+
+    dataset: str
+    classes: int
+    image_shape: tuple[int, int, int]
+    rows: Mapping[str, int]
+    epochs: int
+    steps_per_epoch: int
+    total_steps: int
+    batch_size: int
+    ranks: int
+    lanes: int
+    lanes_per_rank: int
+    images_at_once: int
+    network: str
+    parameters: int
+    trained: int
+    optimizer: Mapping[str, Any]
+    step_bytes: int
+    run: str
+    state: str
+    weights: tuple[str, ...]
+    checkpoints: str
+    metrics: str
+
+    def lines(self) -> Iterator[str]:
+        """For a person, in two columns."""
+        arguments = (f"{name} {value}" for name, value in self.optimizer.items() if name != "name")
+        rows = {
+            "dataset": self.dataset,
+            "images": f"{'x'.join(map(str, self.image_shape))}, {self.classes} classes",
+            "rows": ", ".join(f"{name} {rows:,}" for name, rows in self.rows.items()),
+            "steps": f"{self.epochs:,} epochs of {self.steps_per_epoch:,}, {self.total_steps:,} in all",
+            "global batch": f"{self.batch_size:,} images in {self.lanes} lanes",
+            "ranks": f"{self.ranks}, each with up to {self.lanes_per_rank} lanes and "
+            f"{self.images_at_once:,} images at once",
+            "network": f"{self.network}, {self.parameters:,} parameters, {self.trained:,} of them trained",
+            "optimizer": f"{self.optimizer['name']}, {', '.join(arguments)}",
+            "memory": f"about {self.step_bytes / 2**20:,.0f} MiB a step on each rank (estimate: weights, "
+            "gradients, optimizer, layers' outputs; without TensorFlow itself)",
+            "run": f"{self.run} ({self.state})",
+            "weights": self.weights[0],
+            "": self.weights[1],
+            "checkpoints": self.checkpoints,
+            "metrics": self.metrics,
+        }
+        for name, text in rows.items():
+            yield f"{name:<13} {text}"
+
+
+def check(config: RunConfig, ranks: int) -> Checked:
+    """Builds the network and the optimizer, reads of every split, and writes a probe into the run's folder.
+
+    Leaves nothing behind. Raises ConfigError, DataError, RunError as the run itself would, and the store's
+    errors.
+    """
+    devices.check_ranks(ranks, devices.gpus(os.environ))
+    plan = make_plan(config, ranks)
+    store = open_store(config.run.url)
+    check_identity(store, plan.identity)
+    state = _state(store, plan)
+    _read_a_row_of_each_split(plan)
+    _write_and_delete(store)
+    with quiet_tensorflow_import():
+        from trainer.models.starting_weights import IMAGENET, load_starting_weights
+        from trainer.training.setup.build import build, footprint, setup_tensorflow
+
+    setup_tensorflow(config)
+    needed = footprint(plan)
+    model, _ = build(plan)
+    if state == "new" and config.model.weights not in ("none", IMAGENET):
+        load_starting_weights(model, config.model.weights)
+    every = config.run.checkpoint.every
+    url = store.url
+    return Checked(
+        dataset=plan.dataset.url,
+        classes=len(plan.dataset.classes),
+        image_shape=plan.image_shape,
+        rows={name: split.rows for name, split in plan.dataset.splits.items()},
+        epochs=config.train.epochs,
+        steps_per_epoch=plan.steps_per_epoch,
+        total_steps=plan.total_steps,
+        batch_size=config.train.batch_size,
+        ranks=ranks,
+        lanes=plan.lanes,
+        lanes_per_rank=-(-plan.lanes // ranks),
+        images_at_once=plan.micro_rows,
+        network=config.model.name,
+        parameters=needed.parameters,
+        trained=needed.trained,
+        optimizer=config.train.optimizer.model_dump(),
+        step_bytes=needed.step_bytes,
+        run=url,
+        state=state,
+        weights=(join(url, layout.weights("best")), join(url, layout.weights("last"))),
+        checkpoints=f"{join(url, layout.CHECKPOINTS)}, every {every.count:g} {every.unit}, the last "
+        f"{config.run.checkpoint.keep_last} kept",
+        metrics=join(url, layout.METRICS),
+    )
+
+
+def _state(store: Store, plan: Plan) -> str:
+    finished = read_finished(store)
+    if finished and (finished.stopped_early or finished.epochs >= plan.config.train.epochs):
+        return "finished"
+    try:
+        first = read_document(store).get("generation", 0)
+    except DataError:
+        return "new"
+    committed = [
+        attempt.step
+        for attempt, sizes in survey(store).items()
+        if layout.COMMIT in sizes and attempt.generation >= first
+    ]
+    return f"resumes at step {max(committed)}" if committed else "new"
+
+
+def _read_a_row_of_each_split(plan: Plan) -> None:
+    """From its first and its last object, as they were indexed."""
+    for split in plan.dataset.splits.values():
+        for chunk in (split.chunks[0], split.chunks[-1]):
+            start = int(chunk["offset"])
+            try:
+                split.read(int(chunk["object"]), start, start + split.row_bytes)
+            except EOFError as error:
+                raise DataError(str(error), "Prepare the dataset again") from None
+
+
+def _write_and_delete(store: Store) -> None:
+    key = f".check-{uuid.uuid4().hex}"
+    with interrupts.unwinding(), no_folders_left(store):
+        try:
+            store.put(key, b"written by `trainer train --check`")
+            store.get(key)
+        finally:
+            store.delete(key)
