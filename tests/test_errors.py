@@ -127,7 +127,9 @@ def test_an_hdf5_file_is_no_dataset(refused, name: str, s3: str, tmp_path: Path)
 
 
 def test_weights_go_to_a_local_path(refused, tmp_path: Path):
-    assert "expected a local path" in refused("weights", f"{tmp_path}/run", "s3://bucket/weights")
+    assert "expected a file or a folder, received 's3:" in refused(
+        "weights", f"{tmp_path}/run", "s3://bucket/weights"
+    )
 
 
 def test_an_output_that_cannot_be_written_is_one_line_or_none():

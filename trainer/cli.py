@@ -299,8 +299,9 @@ def weights(
     from trainer.training.download import checkpoint_weights, download_weights
     from trainer.urls import looks_like_a_url
 
-    if looks_like_a_url(str(destination)):
-        raise ConfigError(f"DESTINATION: expected a local path, received {str(destination)!r}")
+    if looks_like_a_url(destination):
+        problem = f"DESTINATION: expected a file or a folder, received {destination!r}"
+        raise ConfigError(problem, "Copy the file from there")
     if "/" not in run and not looks_like_a_url(run):
         from trainer.cluster.commands import run_url
 

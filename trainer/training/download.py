@@ -11,7 +11,6 @@ from trainer.runs import layout
 from trainer.runs.document import read_run
 from trainer.runs.weights import read_weights
 from trainer.storage import Store
-from trainer.urls import looks_like_a_url
 
 
 def download_weights(store: Store, which: layout.Which, destination: str) -> Path:
@@ -43,10 +42,6 @@ def checkpoint_weights(store: Store, step: int, destination: str) -> Path:
 
 def _write(data: bytes, destination: str, name: str) -> Path:
     path = Path(destination)
-    if looks_like_a_url(destination):
-        raise ConfigError(
-            f"expected a file or a folder, received {destination!r}", "Copy the file from there"
-        )
     if destination.endswith("/") or path.is_dir():
         path /= name
     partial = path.with_name(path.name + ".part")
