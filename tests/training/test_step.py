@@ -16,19 +16,18 @@ IMAGES = generator.random((BATCH, *SHAPE), np.float32)
 LABELS = generator.integers(0, CLASSES, BATCH).astype(np.int32)
 
 
-def network(**options):
+def network(optimizer=None, **options):
     keras.utils.clear_session()
     keras.utils.set_random_seed(1)
     model = build("lab-cnn", SHAPE, CLASSES, {"n_filters": 4, "n_dense_layers": 1, "n_nodes": 8, **options})
-    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    optimizer = optimizer or keras.optimizers.SGD(0.1, momentum=0.9)
     model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", jit_compile=False)
     optimizer.build(model.trainable_variables)
     return model, optimizer
 
 
-def trained(steps=10, parts=1, rows=BATCH, class_weights=None, **options):
-    model, optimizer = network(**options)
-    step = TrainStep(
+def stepper(model, optimizer, parts=1, rows=BATCH, class_weights=None):
+    return TrainStep(
         model,
         optimizer,
         Single(),
@@ -39,6 +38,11 @@ def trained(steps=10, parts=1, rows=BATCH, class_weights=None, **options):
         seed=1,
         class_weights=class_weights,
     )
+
+
+def trained(steps=10, parts=1, rows=BATCH, class_weights=None, **options):
+    model, optimizer = network(**options)
+    step = stepper(model, optimizer, parts, rows, class_weights)
     pad = np.arange(rows) % BATCH
     weights = (np.arange(rows) < BATCH).astype(np.float32)
     for number in range(steps):

@@ -80,7 +80,7 @@ class Finished:
             "best": asdict(self.best) if self.best else None,
             "last": asdict(self.last),
         }
-        return json.dumps(document, indent=1).encode()
+        return json.dumps(document, indent=1, allow_nan=False).encode()
 
 
 def read_document(store: Store, folder: str = "") -> dict[str, Any]:

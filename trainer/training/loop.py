@@ -19,10 +19,11 @@ from trainer.dataset.batch_stream import TensorBatch
 from trainer.distribution import Distribution
 from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.distribution.rank_status import report_step
-from trainer.errors import RunError, shortened
+from trainer.errors import shortened
 from trainer.observability.metrics import RunMetrics
 from trainer.training.callbacks import ProgressLog, settle_modes
 from trainer.training.data import RankData
+from trainer.training.finite import Diverged, check_metrics
 from trainer.training.plan import Plan
 from trainer.training.state import Progress, capture, restore_callbacks
 from trainer.training.step import EvaluationStep, Result, Sums, TrainStep
@@ -79,7 +80,7 @@ class Loop:
     def run(self, batches: Iterator[TensorBatch], restored: TrainingState) -> Outcome:
         """Trains on `batches`, those of the steps from `progress.step` on.
 
-        Raises Interrupted when a rank is lost, RunError when the loss is not a number.
+        Raises Interrupted when a rank is lost, Diverged when something is not finite.
         """
         progress = self.progress
         self.keras_callbacks.on_train_begin()
@@ -149,6 +150,7 @@ class Loop:
             logs |= validation.means("val_")
         self.keras_callbacks.on_test_end(logs)
         logs["learning_rate"] = float(self.step.optimizer.learning_rate)
+        check_metrics(logs, progress.epochs_closed)
         progress.history.append(dict(logs))
         progress.sums = Sums()
         self.keras_callbacks.on_epoch_end(progress.epochs_closed, logs)
@@ -162,12 +164,8 @@ class Loop:
         while len(self._unread) > keep:
             number, unread = self._unread.pop(0)
             result: Result = self.step.read(unread)
-            if not np.isfinite(result.sums.loss):
-                raise RunError(
-                    f"the loss of step {number} is not finite; nothing of it was saved",
-                    "Lower train.optimizer.learning_rate, or look at the data of that step; "
-                    "where there is a checkpoint already, give the new run a run.url of its own",
-                )
+            if not result.finite:
+                raise Diverged(f"gradients, statistics or loss of step {number} are not finite")
             self.progress.sums += result.sums
             self._votes = {number: result.stop_votes, number - 1: self._votes.get(number - 1, 0.0)}
 

@@ -12,6 +12,7 @@ from trainer.runs.fence import Fence, publish
 from trainer.runs.history import write_history
 from trainer.storage import Store
 from trainer.training.card import card
+from trainer.training.finite import check_weights
 from trainer.training.plan import Plan
 
 
@@ -25,7 +26,9 @@ class Publisher:
         self._store, self._fence, self._plan, self._model = store, fence, plan, model
 
     def weights(self, which: layout.Which) -> None:
-        """The model's present weights."""
+        """The model's present weights. Raises Diverged where they are not finite."""
+        if self._fence:
+            check_weights(self._model)
         self._publish(layout.weights(which), lambda: weights_file(self._model))
 
     def history(self, history: Sequence[Mapping[str, float]]) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trainer.checkpoints.state import TrainingState
 from trainer.errors import DataError
+from trainer.training.finite import check_array
 from trainer.training.step import Sums, seed_variables
 
 log = logging.getLogger(__name__)
@@ -63,13 +64,18 @@ def _distinct(named: dict[str, keras.Variable], expected: int) -> dict[str, kera
 
 
 class _Live(Mapping[str, NDArray[Any]]):
-    """Variables as arrays of this moment, one at a time, so that no second copy of them all is held."""
+    """Variables as arrays of this moment, one at a time, so that no second copy of them all is held.
+
+    Raises Diverged where one is not finite.
+    """
 
     def __init__(self, named: dict[str, keras.Variable]) -> None:
         self._named = named
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        return np.asarray(self._named[name].numpy())
+        array = np.asarray(self._named[name].numpy())
+        check_array(name, array)
+        return array
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._named)

@@ -46,10 +46,14 @@ class Sums:
 
 @dataclass
 class Result:
-    """What a step says: sums over the global batch and how many ranks want to stop."""
+    """What a step says: sums over the global batch, how many ranks want to stop, and whether it was finite.
+
+    A step that is not finite has assigned nothing, on any rank.
+    """
 
     sums: Sums
     stop_votes: float
+    finite: bool
 
 
 def _row_losses(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
@@ -102,6 +106,7 @@ class TrainStep:
         self.micro_lanes = micro_lanes
         self.first_lane = first_lane
         self.seed = seed
+        self._scales_loss = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         self.class_weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
         seeds = {id(v) for v in seed_variables(model)}
         self._seeded = [id(v) in seeds for v in model.non_trainable_variables]
@@ -150,8 +155,8 @@ class TrainStep:
     @staticmethod
     def read(result: tf.Tensor) -> Result:
         """Waits for the device."""
-        *sums, votes = (float(v) for v in result.numpy())
-        return Result(Sums(*sums), votes)
+        *sums, votes, finite = (float(v) for v in result.numpy())
+        return Result(Sums(*sums), votes, bool(finite))
 
     def _seeds(self, number: int, lane: int) -> NDArray[np.int64]:
         """The states of the model's random generators: a function of (seed, step, lane) alone."""
@@ -192,7 +197,7 @@ class TrainStep:
         carry: tf.Tensor,
         stop: tf.Tensor,
     ) -> tf.Tensor:
-        """The last micro-batch, the exchange, then the assignments; returns sums and votes, (5,) float32."""
+        """The last micro-batch, the exchange, then the assignments -> sums, votes, finite, (6,) float32."""
         mine = self._micro_batch(images, labels, weights, seeds, carry)
         total = self.distribution.exchange(tf.concat([mine, [stop]], 0))
         with tf.control_dependencies([total]):
@@ -200,11 +205,19 @@ class TrainStep:
             tensors = [tf.reshape(t, shape) for t, shape in zip(tensors, self._shapes, strict=True)]
             gradients = tensors[: len(self.model.trainable_variables)]
             changes = tensors[len(gradients) :]
-            self.optimizer.apply(gradients, self.model.trainable_variables)
-            for i, change in zip(self._statistics, changes, strict=True):
-                variable = self.model.non_trainable_variables[i]
-                variable.assign(variable.value + tf.cast(change, variable.dtype))
-            return tf.identity(result)
+            # A scaled loss overflows at times: its optimizer skips that update by itself.
+            judged = [*changes, result] if self._scales_loss else [total]
+            finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(t)) for t in judged])
+            done = tf.cond(finite, lambda: self._assign(gradients, changes), lambda: tf.constant(False))
+            with tf.control_dependencies([done]):
+                return tf.concat([result, [tf.cast(finite, tf.float32)]], 0)
+
+    def _assign(self, gradients: Sequence[tf.Tensor], changes: Sequence[tf.Tensor]) -> tf.Tensor:
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+        for i, change in zip(self._statistics, changes, strict=True):
+            variable = self.model.non_trainable_variables[i]
+            variable.assign(variable.value + tf.cast(change, variable.dtype))
+        return tf.constant(True)
 
     def _non_trainable(self, seeds: tf.Tensor) -> list[tf.Tensor]:
         values, used = [], 0
