@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from trainer.errors import ConfigError
+
 log = logging.getLogger("trainer.supervisor")
 
 T = TypeVar("T")
@@ -14,7 +16,7 @@ T = TypeVar("T")
 class Polled(Generic[T]):
     """A call returns the last value at once; when that is `every` seconds old a thread `read`s it again.
 
-    While `read` fails the last value stays; `what` names it in the log.
+    While `read` fails the last value stays; `what` names it in the log, once for each reason.
     """
 
     def __init__(self, read: Callable[[], T], first: T, *, every: float, what: str) -> None:
@@ -37,7 +39,8 @@ class Polled(Generic[T]):
             self._value = self._read()
             self._trouble = ""
         except Exception as error:
-            trouble = f"{type(error).__name__}: {error}"
+            refused = isinstance(error, ConfigError)
+            trouble = str(error) if refused else f"cannot be read ({type(error).__name__}: {error})"
             if trouble != self._trouble:
-                log.warning("cannot read %s (%s); it stays %s", self._what, trouble, self._value)
+                log.warning("%s stays %s: %s", self._what, self._value, trouble)
             self._trouble = trouble

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 
 from trainer.config import RunConfig
 from trainer.distribution import environment
@@ -49,8 +50,11 @@ def supervise_pod(
     """
     devices.check_ranks(ranks, devices.gpus(os.environ))
     gang = pods.from_environment(wanted=wanted)
-    if _check(config, ranks * (gang.count if gang else 1)) is None:
+    checked = _check(config, ranks * (gang.count if gang else 1))
+    if checked is None:
         return 0
+    if gang and gang.wanted:
+        gang = replace(gang, wanted=pods_within_lanes(gang.wanted, ranks, checked[0]))
     from trainer.gang.supervisor import SupervisorOptions, supervise
 
     store = open_store(config.run.url)
@@ -63,6 +67,17 @@ def supervise_pod(
         finished=lambda: already_finished(store, config.train.epochs),
     )
     return supervise(command, options)
+
+
+def pods_within_lanes(wanted: Callable[[], int], ranks: int, plan: Plan) -> Callable[[], int]:
+    """`wanted`, which raises ConfigError for more pods of `ranks` ranks than the run can use."""
+
+    def read() -> int:
+        pods = wanted()
+        plan.check_ranks(pods * ranks)
+        return pods
+
+    return read
 
 
 def ranks_of(text: str) -> int:

@@ -44,6 +44,10 @@ class Plan:
             return size, size, channels
         return (*size, channels) if size else (height, width, channels)
 
+    def check_ranks(self, ranks: int) -> None:
+        """Raises ConfigError where there are fewer lanes than ranks."""
+        lanes_of(0, ranks, self.lanes, self.config.train.batch_size)
+
     def split(self, name: str) -> Split | None:
         return self.dataset.splits.get(name)
 
