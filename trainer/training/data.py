@@ -36,6 +36,12 @@ class RankData:
             parallel=self._parallel,
         )
 
+    def evaluation_batches(self, split: str) -> int:
+        """How many batches the rank with the most rows of a split has."""
+        rows = self.plan.dataset.split(split).rows
+        most = max(len(evaluation_range(rows, rank, self.size)) for rank in range(self.size))
+        return -(-most // self.plan.micro_rows)
+
     def evaluation(self, split: str) -> BatchStream:
         """This rank's rows of a split, each once."""
         reader = self._evaluated.get(split)

@@ -5,6 +5,7 @@ request to stop travels in the exchange, and the vote of step s is read when ste
 """
 
 import enum
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,13 @@ from trainer.training.finite import Diverged, check_metrics
 from trainer.training.plan import Plan
 from trainer.training.state import Progress, capture, restore_callbacks
 from trainer.training.step import EvaluationStep, Result, Sums, TrainStep
+
+VOTE_SECONDS = 0.5
+"""About how often the ranks agree, while they evaluate, whether to stop."""
+
+
+class StopVoted(Exception):
+    """A rank was asked to stop, and all ranks know it; the state is that between two steps."""
 
 
 class Outcome(enum.Enum):
@@ -90,7 +98,10 @@ class Loop:
             self.keras_callbacks.on_epoch_begin(progress.epochs_closed)
             if self._train_epoch(batches) is Outcome.STOPPED:
                 return Outcome.STOPPED
-            self._close_epoch()
+            try:
+                self._close_epoch()
+            except StopVoted:
+                return Outcome.STOPPED
         self.keras_callbacks.on_train_end()
         return Outcome.FINISHED
 
@@ -132,13 +143,27 @@ class Loop:
         return capture(self.model, self.step.optimizer, self.progress, self.callbacks)
 
     def evaluate(self, split: str) -> Sums | None:
-        """Sums over every row of a split, each once, over all ranks; None when there is no such split."""
+        """Sums over every row of a split, each once, over all ranks; None when there is no such split.
+
+        Raises StopVoted once a rank was asked to stop: the ranks ask each other about every VOTE_SECONDS.
+        """
         if self.plan.split(split) is None:
             return None
-        mine = Sums()
+        mine, done, chunk = Sums(), 0, 1
+        most = self.data.evaluation_batches(split)
         with self.data.evaluation(split) as batches:
-            for _, images, labels, weights in batches:
-                mine += self.evaluation_step(images, labels, weights)
+            while done < most:
+                began = time.perf_counter()
+                for _, images, labels, weights in itertools.islice(batches, chunk):
+                    mine += self.evaluation_step(images, labels, weights)
+                done += chunk
+                spent = time.perf_counter() - began
+                votes, seconds = self.distribution.sum(np.array([float(self.stop.is_set()), spent]))
+                if votes:
+                    raise StopVoted
+                # The same on every rank, since the sum is.
+                pace = VOTE_SECONDS * self.distribution.size / max(seconds, 1e-6)
+                chunk = max(1, int(chunk * min(pace, 8.0)))
         return Sums(*self.distribution.sum(np.array(mine.values())))
 
     def _close_epoch(self) -> None:

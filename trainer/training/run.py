@@ -27,7 +27,7 @@ from trainer.runs.fence import Fence
 from trainer.storage import Store, join
 from trainer.training.callbacks import BestWeights, History, ProgressLog, from_config
 from trainer.training.data import RankData
-from trainer.training.loop import Loop, Outcome
+from trainer.training.loop import Loop, Outcome, StopVoted
 from trainer.training.plan import Plan
 from trainer.training.publish import Publisher
 from trainer.training.saver import saver
@@ -92,15 +92,18 @@ def train(
         )
         outcome = loop.run(batches, restored)
         save.finish(loop.capture)
-        if outcome is Outcome.STOPPED:
-            distribution.barrier()
-            raise Interrupted(
-                f"stopped on request after step {progress.step}, which is saved",
-                "Start it again and it resumes from there",
-            )
-        finished = _publish_results(publisher, loop, best)
+        if outcome is Outcome.FINISHED:
+            try:
+                finished = _publish_results(publisher, loop, best)
+                distribution.barrier()
+                return finished
+            except StopVoted:
+                pass
         distribution.barrier()
-    return finished
+        raise Interrupted(
+            f"stopped on request after step {progress.step}, which is saved",
+            "Start it again and it resumes from there",
+        )
 
 
 def make_step(
