@@ -134,7 +134,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_commits_nothing(dataset: 
             dataset, f"{s3}/run", "train.optimizer={name: sgd, learning_rate: 1.0e38}", "train.epochs=9"
         )
     )
-    assert "is not finite" in line
+    assert "not finite" in line
     assert "step" in line
     assert not list(open_store(f"{s3}/run").list("checkpoints/"))
     done = trainer(*training(dataset, f"{s3}/run", "train.optimizer={name: sgd, learning_rate: 0.01}"))

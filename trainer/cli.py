@@ -296,7 +296,7 @@ def weights(
 ) -> None:
     """Download a run's weights."""
     from trainer.storage import open_store
-    from trainer.training.download import checkpoint_weights, download_weights
+    from trainer.training.results.download import checkpoint_weights, download_weights
     from trainer.urls import looks_like_a_url
 
     if looks_like_a_url(destination):

@@ -20,8 +20,8 @@ from trainer.dataset.batch_stream import Preprocessing
 from trainer.dataset.images import decode_image
 from trainer.models.export import keras_file
 from trainer.runs.document import Finished, Reached, classes_json
-from trainer.training.card import card
 from trainer.training.plan import Plan, make_plan
+from trainer.training.results.card import card
 
 BEST = Reached(
     1, {"loss": 2.0, "accuracy": 0.25, "val_loss": 1.5, "val_accuracy": 0.625, "test_accuracy": 0.5625}

@@ -15,7 +15,7 @@ from trainer.checkpoints.restore import restore
 from trainer.config import load
 from trainer.distribution.single import Single
 from trainer.observability.metrics import RunMetrics
-from trainer.runs.document import Finished
+from trainer.runs.document import Finished, Reached
 from trainer.storage import Store, open_store
 from trainer.training.finite import Diverged
 from trainer.training.plan import make_plan
@@ -93,10 +93,10 @@ def test_a_last_step_that_diverges_finishes_nothing(runs: Runs):
 def test_a_new_run_starts_from_the_weights_of_one_that_diverged(runs: Runs):
     first = diverging(runs.config("first", train={"epochs": 2}), FromTheSecondEpoch())
     second = runs.config("second", model={"weights": first.url}, train={"optimizer": {"name": "sgd"}})
-    metrics = json.loads((runs.finish(second) / "run/finished.json").read_text())["metrics"]
+    metrics = json.loads((runs.finish(second) / "run/finished.json").read_text())["last"]["metrics"]
     assert all(np.isfinite(value) for value in metrics.values())
 
 
 def test_finished_json_is_json():
     with pytest.raises(ValueError, match="JSON"):
-        Finished(1, 1, False, {"loss": float("nan")}).dumps()
+        Finished(1, 1, False, last=Reached(1, {"loss": float("nan")}), best=None).dumps()

@@ -13,9 +13,10 @@ from trainer.config import load
 from trainer.distribution.single import Single
 from trainer.errors import Interrupted
 from trainer.observability.metrics import RunMetrics
+from trainer.runs.document import Finished
 from trainer.storage import open_store
 from trainer.training.plan import make_plan
-from trainer.training.run import FinishedRun, train
+from trainer.training.run import train
 from trainer.training.step import EvaluationStep
 
 
@@ -32,7 +33,7 @@ class StopIn(keras.callbacks.Callback):
             self.stop.set()
 
 
-def run(config: Path, stop: threading.Event, *callbacks: keras.callbacks.Callback) -> FinishedRun:
+def run(config: Path, stop: threading.Event, *callbacks: keras.callbacks.Callback) -> Finished:
     values = load(config)
     return train(make_plan(values, 1), open_store(values.run.url), Single(), stop, RunMetrics(0), callbacks)
 

@@ -14,8 +14,8 @@ class Diverged(RunError):
     def __init__(self, what: str) -> None:
         super().__init__(
             f"the run diverged: {what}; no such weights were saved",
-            "Lower train.optimizer.learning_rate; where there is a checkpoint already, in a new run.url, which can "
-            "start from these weights: model.weights takes a run's folder, or a file that "
+            "Lower train.optimizer.learning_rate; where there is a checkpoint already, in a new run.url that "
+            "starts from its weights: model.weights takes a run's folder, or what "
             "`trainer weights RUN FILE --step N` wrote",
         )
 

@@ -20,7 +20,7 @@ from trainer.dataset.batch_stream import TensorBatch
 from trainer.distribution import Distribution
 from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.distribution.rank_status import report_step
-from trainer.errors import shortened
+from trainer.errors import RunError, shortened
 from trainer.observability.metrics import RunMetrics
 from trainer.training.callbacks import ProgressLog, settle_modes
 from trainer.training.data import RankData

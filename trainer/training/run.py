@@ -27,9 +27,10 @@ from trainer.runs.fence import Fence
 from trainer.storage import Store, join
 from trainer.training.callbacks import BestWeights, History, ProgressLog, from_config
 from trainer.training.data import RankData
+from trainer.training.finite import check_metrics
 from trainer.training.loop import Loop, Outcome, StopVoted
 from trainer.training.plan import Plan
-from trainer.training.publish import Publisher
+from trainer.training.results.publish import Publisher
 from trainer.training.saver import saver
 from trainer.training.setup.build import build, setup_tensorflow
 from trainer.training.state import Progress, assign, capture, warn_of_unsaved_callbacks
@@ -193,7 +194,9 @@ def _publish_results(publisher: Publisher, loop: Loop, best: BestWeights) -> Fin
 def _test(loop: Loop) -> dict[str, float]:
     """The metrics of the model's present weights on the test split; none where there is no such split."""
     sums = loop.evaluate("test")
-    return sums.means("test_") if sums else {}
+    metrics = sums.means("test_") if sums else {}
+    check_metrics(metrics, loop.progress.epochs_closed - 1)
+    return metrics
 
 
 def log_end(finished: Finished, run: RunSection) -> None:

@@ -11,9 +11,9 @@ from trainer.runs.document import Finished, versions
 from trainer.runs.fence import Fence, publish
 from trainer.runs.history import write_history
 from trainer.storage import Store
-from trainer.training.card import card
 from trainer.training.finite import check_weights
 from trainer.training.plan import Plan
+from trainer.training.results.card import card
 
 
 class Publisher:

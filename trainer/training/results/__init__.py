@@ -1,0 +1,1 @@
+"""What people take from a run: its weights, its model and its card."""
