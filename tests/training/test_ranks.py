@@ -52,3 +52,15 @@ def test_micro_batches_are_one_update(runs, ranks: int):
     assert len(runs.digests(whole)) == len(runs.digests(parts))
     for a, b in zip(runs.weights(whole), runs.weights(parts), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_grouped_batch_norm_does_not_depend_on_the_ranks(runs):
+    model = {"name": "lab-cnn", "options": {"n_filters": 4}, "batch_norm": "grouped"}
+    calm = {"name": "sgd", "learning_rate": 0.005}  # rounding is not blown up
+    train = FIFTY_STEPS | {"epochs": 1, "lanes": 6, "micro_batch": 2, "optimizer": calm}
+    one, two = (
+        runs.weights(runs.finish(runs.config(f"{ranks}-ranks", model=model, train=train), ranks))
+        for ranks in (1, 2)
+    )
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)

@@ -2,7 +2,7 @@
 
 from trainer.dataset.augmentation import Augmentation
 from trainer.dataset.batch_stream import BatchStream, Preprocessing, evaluation_stream, training_stream
-from trainer.dataset.order import evaluation_range, lanes_of
+from trainer.dataset.order import evaluation_range
 from trainer.dataset.reader import Reader
 from trainer.distribution import Distribution
 from trainer.training.plan import Plan
@@ -13,7 +13,7 @@ class RankData:
 
     def __init__(self, plan: Plan, distribution: Distribution) -> None:
         self.plan = plan
-        self.lanes = lanes_of(distribution.rank, distribution.size, plan.lanes)
+        self.lanes = plan.lanes_of(distribution.rank, distribution.size)
         self.rank, self.size = distribution.rank, distribution.size
         self.rows_per_step = len(self.lanes) * plan.order.lane_rows
         self.padded_rows = -(-self.rows_per_step // plan.micro_rows) * plan.micro_rows

@@ -44,9 +44,19 @@ class Plan:
             return size, size, channels
         return (*size, channels) if size else (height, width, channels)
 
+    @property
+    def group(self) -> int:
+        """The lanes that always are with one rank: those of a group of the batch norm, or each by itself."""
+        return _group(self.config)
+
     def check_ranks(self, ranks: int) -> None:
-        """Raises ConfigError where there are fewer lanes than ranks."""
-        lanes_of(0, ranks, self.lanes, self.config.train.batch_size)
+        """Raises ConfigError where there are fewer lanes, or groups of lanes, than ranks."""
+        _check_ranks(self.config, self.lanes, ranks)
+
+    def lanes_of(self, rank: int, ranks: int) -> range:
+        """The contiguous lanes of a rank, in whole groups."""
+        groups = lanes_of(rank, ranks, self.lanes // self.group)
+        return range(groups.start * self.group, groups.stop * self.group)
 
     def split(self, name: str) -> Split | None:
         return self.dataset.splits.get(name)
@@ -89,7 +99,7 @@ def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None)
         )
     batch_size = config.train.batch_size
     lanes = config.train.lanes or default_lanes(batch_size)
-    lanes_of(0, ranks, lanes, batch_size)
+    _check_ranks(config, lanes, ranks)
     micro_lanes = _micro_lanes(config, lanes, ranks)
     dataset = open_dataset(config.data.url, on_retry=on_retry)
     split = dataset.splits.get("train")
@@ -97,6 +107,22 @@ def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None)
         raise DataError(f"{dataset.url}: there is no split 'train'", "Prepare it again with training images")
     order = Order(split.chunks["rows"], split.row_bytes, batch_size, lanes, config.train.seed)
     return Plan(config, ranks, dataset, order, lanes, micro_lanes, micro_lanes * (batch_size // lanes))
+
+
+def _group(config: RunConfig) -> int:
+    return (config.train.micro_batch or 1) if config.model.batch_norm == "grouped" else 1
+
+
+def _check_ranks(config: RunConfig, lanes: int, ranks: int) -> None:
+    lanes_of(0, ranks, lanes, config.train.batch_size)
+    group = _group(config)
+    divisors = [n for n in range(1, lanes // ranks + 1) if lanes % n == 0]
+    if lanes % group or lanes // group < ranks:
+        raise ConfigError(
+            f"train.micro_batch: expected {lanes} lanes in whole groups, at least one for each of {ranks} "
+            f"ranks, received groups of {group}",
+            f"Set train.micro_batch: {' or '.join(map(str, divisors))}",
+        )
 
 
 def _micro_lanes(config: RunConfig, lanes: int, ranks: int) -> int:
