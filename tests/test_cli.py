@@ -24,7 +24,7 @@ COMMANDS = [command.callback.__name__ for command in app.registered_commands if 
 def test_help_imports_nothing_heavy():
     code = (
         "import sys; sys.argv = ['trainer', '--help']\n"
-        "from trainer.cli import main\n"
+        "from trainer.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'tensorflow', 'keras', 'h5py', 'boto3', 'sklearn', 'kubernetes', 'pydantic', 'horovod'}\n"

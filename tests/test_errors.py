@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import pytest
 
-from trainer import cli
+from trainer import main
 from trainer.config import load
 from trainer.errors import ConfigError, Interrupted, explain_os_error
 from trainer.runs.claim import claim_folder
@@ -23,7 +23,7 @@ from trainer.training.plan import make_plan
 def refused(capsys: Any):
     def run(*arguments: str, code: int = 64) -> str:
         capsys.readouterr()
-        assert cli.run(arguments) == code
+        assert main.run(arguments) == code
         (line,) = capsys.readouterr().err.splitlines()
         return str(line)
 
@@ -111,7 +111,7 @@ def test_a_run_that_does_not_exist_is_an_error(refused, arguments: list[str], tm
 def test_a_run_without_checkpoints_says_so(digits: str, tmp_path: Path, capsys: Any):
     sets = [f"data.url={digits}", f"run.url={tmp_path}/run"]
     claim_folder(open_store(f"{tmp_path}/run"), make_plan(load(recipe="digits", sets=sets), 1).document, {})
-    assert cli.run(["verify", f"{tmp_path}/run"]) == 0
+    assert main.run(["verify", f"{tmp_path}/run"]) == 0
     assert capsys.readouterr().out == f"file://{tmp_path}/run: no checkpoint yet\n"
 
 

@@ -29,6 +29,7 @@ LAYERS = (
     ("training", "inference", "cluster", "doctor"),
     ("pages",),
     ("cli",),
+    ("main",),
     ("__main__",),
 )
 """From the bottom up; what stands beside each other does not import each other."""

@@ -15,7 +15,7 @@ import typer
 import yaml
 from pydantic import BaseModel
 
-from trainer import cli
+from trainer import cli, main
 from trainer.config import Every, RunConfig, Seconds, Url
 from trainer.inference.config import PredictConfig
 
@@ -44,7 +44,7 @@ class Trainer:
         """The exit code and what was said on stderr; checks what holds for every end."""
         self._read()
         began = time.process_time(), time.monotonic()
-        code = cli.run(arguments)
+        code = main.run(arguments)
         seconds = time.process_time() - began[0], time.monotonic() - began[1]
         said = self._read().err
         shown = f"{arguments}: exit {code}\n{said}"
@@ -207,7 +207,7 @@ def test_every_key_of_a_prediction(key: str, field: Any, trainer: Trainer):
 
 
 def test_a_check_that_finds_nothing_prints_the_plan(digits: str, trainer: Trainer, capsys: Any):
-    assert cli.run(training(digits)) == 0
+    assert main.run(training(digits)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert {line[:13].strip() for line in lines} >= {"rows", "steps", "ranks", "memory", "run", "weights"}
     assert len({line[13] for line in lines}) == 1, "two columns"

@@ -6,9 +6,9 @@ from trainer import interrupts
 
 
 def main() -> None:
-    """See trainer/cli.py."""
+    """See trainer/main.py."""
     interrupts.install(sys.argv[1:])
-    from trainer.cli import main as run
+    from trainer.main import main as run
 
     run()
 

@@ -1,5 +1,6 @@
 """What each command prints for a person. `--json` prints the same values as JSON; see docs/json.md."""
 
+import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from trainer.doctor import Finding
     from trainer.runs.listing import ListedRun
     from trainer.runs.removal import Removable
+    from trainer.training.setup.check import Checked
 
 FEW_CLASSES = 20
 FEW_NAMES = 5
@@ -93,6 +95,36 @@ def inspected(found: Mapping[str, Any], *, every_class: bool) -> None:
     )
 
 
+def planned(plan: "Checked") -> None:
+    """What a run would do, as `trainer train --check` found out."""
+    arguments = (f"{name} {value}" for name, value in plan.optimizer.items() if name != "name")
+    print_facts(
+        [
+            ("dataset", plan.dataset),
+            ("images", f"{shape(plan.image_shape)}, {plan.classes:,} classes"),
+            ("rows", ", ".join(f"{name} {rows:,}" for name, rows in plan.rows.items())),
+            ("steps", f"{plan.epochs:,} epochs of {plan.steps_per_epoch:,}, {plan.total_steps:,} in all"),
+            ("global batch", f"{plan.batch_size:,} images in {plan.lanes:,} lanes"),
+            (
+                "ranks",
+                f"{plan.ranks:,}, each with up to {plan.lanes_per_rank:,} lanes and "
+                f"{plan.images_at_once:,} images at once",
+            ),
+            ("network", f"{plan.network}, {plan.parameters:,} parameters, {plan.trained:,} of them trained"),
+            ("optimizer", f"{plan.optimizer['name']}, {', '.join(arguments)}"),
+            (
+                "memory",
+                f"about {size(plan.step_bytes)} a step on each rank (estimate: weights, gradients, "
+                "optimizer, layers' outputs; without TensorFlow itself)",
+            ),
+            ("run", f"{plan.run} ({plan.state})"),
+            *(("weights", url) for url in plan.weights),
+            ("checkpoints", plan.checkpoints),
+            ("metrics", plan.metrics),
+        ]
+    )
+
+
 def listed(runs: "Sequence[ListedRun]") -> None:
     """The runs below a prefix. What a run reached is that of its best weights."""
     now = time.time()
@@ -166,6 +198,4 @@ def _text(value: Any) -> str:
 
 
 def _word(text: str) -> str:
-    import shlex
-
     return shlex.quote(text)

@@ -9,7 +9,6 @@ import statistics
 from pathlib import Path
 
 from trainer.observability import log
-from trainer.observability.tensorflow_import import quiet_tensorflow_import
 
 NAMES = ("checkpoint", "ranks")
 
@@ -31,8 +30,6 @@ def main() -> None:
 def run(name: str, rounds: int) -> dict[str, object]:
     """The medians and the spread over `rounds` rounds."""
     measure = importlib.import_module(f"scripts.benches.{name}").measure
-    with quiet_tensorflow_import():
-        import tensorflow  # noqa: F401
     found: list[dict[str, float]] = [measure() for _ in range(rounds)]
     ratios = {key: statistics.median(one[key] for one in found) for key in found[0]}
     spread = {key: [min(one[key] for one in found), max(one[key] for one in found)] for key in ratios}

@@ -9,6 +9,8 @@ import threading
 import time
 from pathlib import Path
 
+from trainer.observability.tensorflow_import import quiet_tensorflow_import
+
 EVERY_SECONDS = 60.0
 WARM_SECONDS = 10.0
 PAUSE_SECONDS = 15.0
@@ -46,11 +48,13 @@ def _measure(folder: Path, bucket: str) -> dict[str, float]:
     from trainer.distribution.single import Single
     from trainer.runs.fence import Fence
     from trainer.storage import open_store
-    from trainer.training.data import RankData
     from trainer.training.plan import make_plan
-    from trainer.training.run import make_step
-    from trainer.training.setup.build import build
-    from trainer.training.state import Progress, capture
+
+    with quiet_tensorflow_import():
+        from trainer.training.data import RankData
+        from trainer.training.run import make_step
+        from trainer.training.setup.build import build
+        from trainer.training.state import Progress, capture
 
     images = write_digits(folder / "images")
     prepare(str(images / "train"), f"file://{folder}/data", validation=0.1)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from trainer import cli
+from trainer import main
 from trainer.checkpoints.commit import write
 from trainer.config import RunConfig, load
 from trainer.runs.claim import claim_folder
@@ -38,7 +38,7 @@ def test_a_run_that_was_begun_is_resumed_and_another_one_s_folder_refused(digits
     before = [info.key for info in store.list()]
     assert check(config(digits, url), 1).state == "resumes at step 40"
     sets = ["--set", f"data.url={digits}", "--set", f"run.url={url}", "--set", "train.seed=2"]
-    assert cli.run(["train", "--check", "--recipe", "digits", *sets]) == 64
+    assert main.run(["train", "--check", "--recipe", "digits", *sets]) == 64
     assert "is another run's folder: its seed is 1" in capsys.readouterr().err
     assert [info.key for info in store.list()] == before
 
@@ -53,7 +53,7 @@ def test_a_shard_that_changed_is_found_before_training(digits: str, s3: str):
 
 def test_the_figures_as_json(digits: str, store_url: str, capsys: Any):
     sets = ["--set", f"data.url={digits}", "--set", f"run.url={store_url}"]
-    assert cli.run(["train", "--check", "--json", "--recipe", "digits", *sets]) == 0
+    assert main.run(["train", "--check", "--json", "--recipe", "digits", *sets]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["network"] == "lab-cnn"
     assert found["parameters"] == 12_440

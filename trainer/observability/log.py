@@ -35,6 +35,5 @@ def setup() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for noisy in ("botocore", "absl", "h5py", "tensorflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    logging.getLogger("urllib3").setLevel(
-        logging.ERROR
-    )  # it warns of each retry; who asked says how it ended
+    # It warns of each retry; who asked says how it ended.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)

@@ -46,12 +46,14 @@ def setup_tensorflow(config: RunConfig) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def build(plan: Plan) -> tuple[keras.Model, keras.optimizers.Optimizer]:
+def build(plan: Plan, needed: Footprint | None = None) -> tuple[keras.Model, keras.optimizers.Optimizer]:
     """The network and its optimizer, with the weights that the seed gives.
+
+    `needed` is its footprint, where that is known.
 
     Raises ConfigError for what Keras refuses, and where a step needs far more memory than there is.
     """
-    _check_memory(footprint(plan))
+    _check_memory(needed or footprint(plan))
     _begin(plan.config.train)
     model = _network(plan)
     optimizer = _optimizer(plan.config.train)

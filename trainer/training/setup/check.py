@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from trainer.gang.ranks import devices
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs import layout
 from trainer.runs.claim import check_identity
-from trainer.runs.document import read_document, read_finished
+from trainer.runs.document import already_finished, read_document
 from trainer.storage import Store, join, no_folders_left, open_store
 from trainer.training.plan import Plan, make_plan
 
@@ -53,30 +53,6 @@ class Checked:
     checkpoints: str
     metrics: str
 
-    def lines(self) -> Iterator[str]:
-        """For a person, in two columns."""
-        arguments = (f"{name} {value}" for name, value in self.optimizer.items() if name != "name")
-        rows = {
-            "dataset": self.dataset,
-            "images": f"{'x'.join(map(str, self.image_shape))}, {self.classes} classes",
-            "rows": ", ".join(f"{name} {rows:,}" for name, rows in self.rows.items()),
-            "steps": f"{self.epochs:,} epochs of {self.steps_per_epoch:,}, {self.total_steps:,} in all",
-            "global batch": f"{self.batch_size:,} images in {self.lanes} lanes",
-            "ranks": f"{self.ranks}, each with up to {self.lanes_per_rank} lanes and "
-            f"{self.images_at_once:,} images at once",
-            "network": f"{self.network}, {self.parameters:,} parameters, {self.trained:,} of them trained",
-            "optimizer": f"{self.optimizer['name']}, {', '.join(arguments)}",
-            "memory": f"about {self.step_bytes / 2**20:,.0f} MiB a step on each rank (estimate: weights, "
-            "gradients, optimizer, layers' outputs; without TensorFlow itself)",
-            "run": f"{self.run} ({self.state})",
-            "weights": self.weights[0],
-            "": self.weights[1],
-            "checkpoints": self.checkpoints,
-            "metrics": self.metrics,
-        }
-        for name, text in rows.items():
-            yield f"{name:<13} {text}"
-
 
 def check(config: RunConfig, ranks: int) -> Checked:
     """Builds the network and the optimizer, reads of every split, and writes a probe into the run's folder.
@@ -97,7 +73,7 @@ def check(config: RunConfig, ranks: int) -> Checked:
 
     setup_tensorflow(config)
     needed = footprint(plan)
-    model, _ = build(plan)
+    model, _ = build(plan, needed)
     if state == "new" and config.model.weights not in ("none", IMAGENET):
         load_starting_weights(model, config.model.weights)
     every = config.run.checkpoint.every
@@ -130,8 +106,7 @@ def check(config: RunConfig, ranks: int) -> Checked:
 
 
 def _state(store: Store, plan: Plan) -> str:
-    finished = read_finished(store)
-    if finished and (finished.stopped_early or finished.epochs >= plan.config.train.epochs):
+    if already_finished(store, plan.config.train.epochs):
         return "finished"
     try:
         first = read_document(store).get("generation", 0)
