@@ -92,7 +92,13 @@ def test_keras_s_callbacks_go_on_after_stops_as_if_there_had_been_none(runs: Run
     assert (resumed.history.epoch, resumed.history.history) == (alone.history.epoch, history)
     for one, other in ((resumed.patient, alone.patient), (resumed.restoring, alone.restoring)):
         assert (one.best, one.best_epoch, one.wait) == (other.best, other.best_epoch, other.wait)
-    for name in ("metrics.csv", "weights/last.weights.h5", "weights/best.weights.h5", "finished.json"):
+    for name in (
+        "metrics.csv",
+        "weights/last.weights.h5",
+        "weights/best.weights.h5",
+        "finished.json",
+        "weights/model.keras",
+    ):
         assert (stopped.parent / "run" / name).read_bytes() == (
             undisturbed.parent / "run" / name
         ).read_bytes()

@@ -30,7 +30,7 @@ REMEMBERED: dict[type[keras.callbacks.Callback], tuple[str, ...]] = {
 optimizer's, whose variables are all saved."""
 
 _OURS = "checkpoints, best and last weights are saved by run.checkpoint and run.monitor"
-_LOCAL = "its file would lie in a pod and end with it; the run's metrics.csv has the same figures"
+_LOCAL = "its file would lie in a pod and end with it; the run's own history has the same figures"
 REFUSED: dict[type[keras.callbacks.Callback], str] = {
     keras.callbacks.BackupAndRestore: _OURS,
     keras.callbacks.ModelCheckpoint: _OURS,
