@@ -55,7 +55,7 @@ def export(model: keras.Model) -> keras.Model:
 
 
 def keras_file(model: keras.Model) -> bytes:
-    """The `.keras` file of the exported model: the same bytes for the same weights, whenever it is written."""
+    """The `.keras` file of the exported model: the same bytes for the same weights, at any time."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / layout.file_name(layout.KERAS_MODEL)
         export(model).save(file)
