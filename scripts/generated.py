@@ -56,7 +56,7 @@ def metrics() -> str:
     endpoint = Endpoint(0, waiting_for=lambda: "", output=lambda _: None)
     endpoint.close()
     rows = []
-    for metric in [*ranks, endpoint.restarts, endpoint.ranks]:
+    for metric in [*ranks, endpoint.restarts, endpoint.ranks, endpoint.stalled]:
         (family,) = metric.describe()
         total = "_total" * (family.type == "counter")
         labels = ", ".join(metric._labelnames) or "-"

@@ -7,6 +7,8 @@ EXIT_INVALID = 64
 """The configuration or the data is invalid; starting again changes nothing (sysexits.h: EX_USAGE)."""
 EXIT_INTERRUPTED = 75
 """Stopped on request or for a transient cause; started again, the run resumes (sysexits.h: EX_TEMPFAIL)."""
+EXIT_LOST = 80
+"""Between a rank and its supervisor only: the exchange broke, another rank is the cause."""
 
 
 class TrainerError(Exception):
@@ -49,6 +51,12 @@ class Interrupted(TrainerError):
     """Stopped for a transient cause; what is finished is kept."""
 
     exit_code = EXIT_INTERRUPTED
+
+
+class RankLost(Interrupted):
+    """The exchange with the other ranks broke. Raised in ranks only."""
+
+    exit_code = EXIT_LOST
 
 
 def shortened(text: str) -> str:

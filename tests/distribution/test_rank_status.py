@@ -5,7 +5,7 @@ import os
 import pytest
 
 from trainer.distribution.environment import STATUS_FD
-from trainer.distribution.rank_status import RankStatus, StatusChannel, report_step
+from trainer.distribution.rank_status import Phase, RankStatus, StatusChannel, report_phase, report_step
 
 
 def test_the_newest_report_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,4 +20,6 @@ def test_the_newest_report_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert channel.read().step == 7
     os.pwrite(channel.fd, b'{"step": torn', 0)
     assert channel.read().step == 7
+    report_phase(Phase.EVALUATING)
+    assert (channel.read().step, channel.read().phase) == (7, Phase.EVALUATING)
     channel.close()

@@ -1,10 +1,10 @@
 """A rank that keeps the trainer's contract without TensorFlow, for tests of what starts and stops ranks.
 
-`python -m tests.gang.rank FOLDER STEPS [--pause SECONDS] [--exit RANK:STEP:CODE]`
+`python -m tests.gang.rank FOLDER STEPS [--pause SECONDS] [--exit RANK:STEP:CODE] [--hang RANK:STEP]`
 
 Its "weights" are a chain of digests, one link a step, the same on every rank. Ranks vote in each step's
-exchange, over the rendezvous' key-value store; one that does not answer is lost (75). The chief
-saves every 5 steps, where a stop was agreed on, and at the end. FOLDER/events tells what happened.
+exchange, over the rendezvous' key-value store; one that does not answer is lost. The chief saves every 5
+steps, where a stop was agreed on or a rank was lost, and at the end. FOLDER/events tells what happened.
 """
 
 import argparse
@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 
 from trainer.distribution.meeting import meet
-from trainer.distribution.rank_status import report_step
-from trainer.errors import EXIT_INTERRUPTED, Interrupted
+from trainer.distribution.rank_status import Phase, report_phase, report_step
+from trainer.errors import EXIT_INTERRUPTED, Interrupted, RankLost
+from trainer.observability.stacks import print_stacks_on_signal
 
 LOST_AFTER = 1.5
 
@@ -37,9 +38,11 @@ def undisturbed(steps: int) -> str:
 
 
 class Rank:
-    def __init__(self, folder: Path, steps: int, pause: float, exits: str) -> None:
-        self.folder, self.steps, self.pause = folder, steps, pause
-        self.exits = [int(part) for part in exits.split(":")] if exits else [-1, -1, 0]
+    def __init__(self, folder: Path, words: argparse.Namespace) -> None:
+        self.folder, self.steps, self.pause = folder, words.steps, words.pause
+        self.lost_after: float = words.lost_after
+        self.exits = [int(part) for part in words.exit.split(":")] if words.exit else [-1, -1, 0]
+        self.hangs = [int(part) for part in words.hang.split(":")] if words.hang else [-1, -1]
         self.rank, self.size = int(os.environ["HOROVOD_RANK"]), int(os.environ["HOROVOD_SIZE"])
         self.generation = int(os.environ["TRAINER_GENERATION"])
         self.store = (
@@ -58,10 +61,11 @@ class Rank:
             return 0
         try:
             meet(stopping=lambda: self.stop)
+            self.ask("PUT", f"/pid/{self.rank}", str(os.getpid()).encode())
             return self.train()
         except Interrupted as error:
             print(f"rank {self.rank}: {error}", flush=True)
-            return EXIT_INTERRUPTED
+            return error.exit_code
 
     def train(self) -> int:
         saved = self.folder / "checkpoint"
@@ -70,7 +74,16 @@ class Rank:
             if self.exits[:2] == [self.rank, step]:
                 print(f"rank {self.rank} has had enough", flush=True)
                 return self.exits[2]
-            stop = self.exchange(f"step-{step}")
+            report_phase(Phase.READING)
+            if self.hangs == [self.rank, step] and self.generation == 1:
+                self.stuck()
+            report_phase(Phase.TRAINING)
+            try:
+                stop = self.exchange(f"step-{step}")
+            except RankLost:
+                report_phase(Phase.SAVING)
+                self.save(saved, json.dumps([step, state]))
+                raise
             state = link(state, step)
             report_step(step)
             self.tell("step", step)
@@ -85,6 +98,11 @@ class Rank:
         self.tell("finished")
         return 0
 
+    def stuck(self) -> None:
+        self.tell("hangs")
+        while True:
+            time.sleep(1000)
+
     def save(self, path: Path, text: str) -> None:
         if self.rank == 0:
             draft = path.with_suffix(f".{os.getpid()}")
@@ -94,17 +112,21 @@ class Rank:
     def exchange(self, name: str) -> bool:
         """Whether any rank wants to stop."""
         self.ask("PUT", f"/{name}/{self.rank}", b"1" if self.stop else b"0")
-        votes = [self.vote(f"/{name}/{rank}") for rank in range(self.size)]
+        votes = [self.vote(f"/{name}/{rank}", rank) for rank in range(self.size)]
         return any(votes)
 
-    def vote(self, path: str) -> bool:
-        deadline = time.monotonic() + LOST_AFTER
+    def vote(self, path: str, rank: int) -> bool:
+        """Raises RankLost when it is too long in coming and, as Gloo does, when its process has ended."""
+        deadline = time.monotonic() + self.lost_after
         while time.monotonic() < deadline:
             status, body = self.ask("GET", path)
             if status == 200:
                 return body == b"1"
+            status, pid = self.ask("GET", f"/pid/{rank}")
+            if status == 200 and not Path(f"/proc/{int(pid)}").exists():
+                break
             time.sleep(0.002)
-        raise Interrupted(f"{path} did not come")
+        raise RankLost(f"{path} did not come")
 
     def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(*self.store, timeout=LOST_AFTER)
@@ -113,7 +135,7 @@ class Rank:
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise Interrupted(f"the exchange failed ({error})") from None
+            raise RankLost(f"the exchange failed ({error})") from None
         finally:
             connection.close()
 
@@ -136,8 +158,11 @@ def main() -> None:
     parser.add_argument("steps", type=int)
     parser.add_argument("--pause", type=float, default=0.02)
     parser.add_argument("--exit", default="")
+    parser.add_argument("--hang", default="", help="is stuck before this step, in the first generation")
+    parser.add_argument("--lost-after", type=float, default=LOST_AFTER)
     words = parser.parse_args()
-    code = Rank(words.folder, words.steps, words.pause, words.exit).run()
+    print_stacks_on_signal()
+    code = Rank(words.folder, words).run()
     sys.stdout.flush()
     os._exit(code)
 

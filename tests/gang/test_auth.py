@@ -19,6 +19,7 @@ from trainer.gang.line import Remote
 from trainer.gang.rendezvous import Rendezvous
 
 KEY = GangKey("secret", "job-1")
+ROW = {"rank": 0, "step": 1, "phase": "loading", "idle": 1.0}
 END = encode_member(Member(0, "stranger", MemberState.LEAVING, 1, exit_code=EXIT_INVALID))
 
 
@@ -88,6 +89,10 @@ def test_what_is_no_report_is_refused_also_with_the_key(server: HttpServer) -> N
         json.dumps({**report, "uid": "x" * 1000}).encode(),
         json.dumps({**report, "state": "asleep"}).encode(),
         json.dumps({**report, "more": 1}).encode(),
+        json.dumps({**report, "progress": 1}).encode(),
+        json.dumps({**report, "progress": [{**ROW, "phase": "asleep"}]}).encode(),
+        json.dumps({**report, "progress": [{**ROW, "idle": "long"}]}).encode(),
+        json.dumps({**report, "progress": [{**ROW, "step": 10**12}]}).encode(),
     ):
         assert post(server.port, body, **{HEADER: KEY.sign(body)}) == 400, body
     assert still_trains(server.port)

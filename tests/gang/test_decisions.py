@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainer.distribution.rank_status import Phase
+from trainer.errors import EXIT_LOST
 from trainer.gang.decisions import (
     FRESH,
     SILENT_AFTER,
@@ -21,6 +23,7 @@ from trainer.gang.decisions import (
     record,
     review,
 )
+from trainer.gang.ranks.stall import NO_LIMITS, Limits, RankProgress
 
 
 class Table:
@@ -29,6 +32,7 @@ class Table:
     def __init__(self, wanted: int) -> None:
         self.gang = Gang()
         self.wanted = wanted
+        self.limits = NO_LIMITS
         self.now = 100.0
         self.formed = 0
         self.members = {index: Member(index, f"uid-{index}", MemberState.IDLE, 1) for index in range(wanted)}
@@ -38,7 +42,9 @@ class Table:
         self.members[index] = member
         self.formed += 1
         heard = record(self.gang, member, now=self.now)
-        self.gang = review(heard, now=self.now, wanted=self.wanted, token=f"t{self.formed}")
+        self.gang = review(
+            heard, now=self.now, wanted=self.wanted, token=f"t{self.formed}", limits=self.limits
+        )
         return answer(self.gang, member)
 
     def all_say(self, **changes: object) -> list[RunRanks | StopRanks | ExitPod]:
@@ -87,6 +93,35 @@ def test_a_lost_rank_ends_the_generation_hard_and_the_next_one_has_another_id() 
     assert second
     assert second.number == 2
     assert second.id != first.id
+
+
+def test_how_ranks_end_that_were_told_to_stop_is_no_news() -> None:
+    table = Table(3).run()
+    table.say(1, state=MemberState.RESTING, exit_code=137)
+    table.say(0, state=MemberState.IDLE, exit_code=1)
+    table.say(2, state=MemberState.IDLE, exit_code=EXIT_LOST)
+    assert table.say(0) == StopRanks("hard", "pod 1 has lost its ranks")
+
+
+def test_a_broken_exchange_is_an_effect_until_its_cause_is_known() -> None:
+    table = Table(3).run()
+    table.say(0, state=MemberState.IDLE, exit_code=EXIT_LOST)
+    assert table.say(2) == StopRanks("hard", "the exchange with pod 0's ranks broke")
+    table.say(2, state=MemberState.IDLE, exit_code=EXIT_LOST)
+    table.say(1, state=MemberState.RESTING, exit_code=137)
+    assert table.say(2) == StopRanks("hard", "pod 1 has lost its ranks")
+
+
+def test_a_rank_without_progress_ends_the_generation_and_is_named() -> None:
+    table = Table(2).run()
+    table.limits = Limits(timeout=300)
+    waiting = RankProgress(0, 7, Phase.TRAINING, idle=301, longest=1)
+    reading = RankProgress(1, 7, Phase.READING, idle=299, longest=1)
+    assert table.say(0, progress=(waiting,)) == table.say(1, progress=(reading,))
+    assert not table.gang.ending
+    told = table.say(1, progress=(replace(reading, idle=301),))
+    reason = "no progress: rank 1 has been reading images for 301 s, after step 7"
+    assert told == table.say(0) == StopRanks("hard", reason, late=(1,))
 
 
 def test_an_agreed_stop_leaves_the_others_the_time_to_save() -> None:
@@ -182,7 +217,7 @@ def test_a_new_coordinator_stops_what_it_does_not_know_and_counts_on() -> None:
 words = st.tuples(
     st.integers(0, 3),  # who
     st.sampled_from(["say", "idle", "run", "rest", "done", "leave", "anew", "ghost", "wanted"]),
-    st.sampled_from([0, 1, 75, 137]),
+    st.sampled_from([0, 1, 75, EXIT_LOST, 137]),
     st.sampled_from([0.0, 0.3, 1.5, 7.0]),
 )
 

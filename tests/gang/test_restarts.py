@@ -2,6 +2,7 @@
 
 import pytest
 
+from trainer.errors import EXIT_LOST
 from trainer.gang.ranks.processes import Exit
 from trainer.gang.ranks.restarts import Failures, Verdict, judge
 
@@ -16,12 +17,21 @@ KILLED, FAILED = Exit(2, -9, asked=False), Exit(1, 3, asked=False)
         ([Exit(0, 75, False), FAILED], Verdict(3, FAILED)),
         ([FAILED, KILLED], Verdict(1, KILLED)),
         ([FAILED, Exit(0, -9, asked=True)], Verdict(3, FAILED)),
-        ([Exit(0, 75, True), Exit(1, -9, asked=True)], Verdict(1)),
+        ([Exit(0, 75, True), Exit(1, -9, asked=True)], Verdict(EXIT_LOST, forced=(1,))),
+        ([Exit(0, EXIT_LOST, False), Exit(1, EXIT_LOST, True)], Verdict(EXIT_LOST)),
+        ([Exit(0, EXIT_LOST, False), Exit(1, -9, asked=True)], Verdict(EXIT_LOST, forced=(1,))),
+        ([Exit(0, EXIT_LOST, False), KILLED], Verdict(1, KILLED)),
         ([KILLED, Exit(1, 64, asked=True)], Verdict(64, Exit(1, 64, asked=True))),
     ],
 )
 def test_verdicts(exits: list[Exit], verdict: Verdict) -> None:
     assert judge(exits) == verdict
+
+
+def test_the_code_of_a_broken_exchange_stays_between_ranks_and_supervisor() -> None:
+    assert Verdict(EXIT_LOST).exit_code == 75
+    assert Verdict(EXIT_LOST, forced=(1,)).exit_code == 1
+    assert Verdict(64).exit_code == 64
 
 
 def test_the_rest_grows_without_progress_and_a_new_step_ends_it() -> None:

@@ -121,6 +121,17 @@ def test_exit_codes_mean_what_the_trainer_means(rendered: Rendered):
     assert rendered.job["spec"]["podReplacementPolicy"] == "Failed"
 
 
+def test_the_kubelet_asks_whether_the_supervisor_lives():
+    container = smallest("cars-train").container
+    alive = {"path": "/healthz", "port": "metrics"}
+    for probe in ("startupProbe", "livenessProbe"):
+        assert container[probe]["httpGet"] == alive
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    start = container["startupProbe"]
+    assert start["periodSeconds"] * start["failureThreshold"] >= 600, "the store may be down at the start"
+    assert "livenessProbe" not in smallest("cars-predict").container, "it serves no endpoint"
+
+
 @pytest.mark.parametrize(
     ("written", "seconds"), [("30s", 35), ("2m", 125), (45, 50), ("1.5m", 95), ("0.4s", 6)]
 )

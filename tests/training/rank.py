@@ -18,6 +18,7 @@ from trainer.config import load
 from trainer.distribution import connect
 from trainer.errors import TrainerError
 from trainer.observability.metrics import RunMetrics
+from trainer.observability.stacks import print_stacks_on_signal
 from trainer.storage import open_store
 from trainer.training.plan import make_plan
 from trainer.training.run import train
@@ -45,6 +46,7 @@ class Witness(keras.callbacks.Callback):
 
 
 def main() -> None:
+    print_stacks_on_signal()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     config, folder = load(Path(sys.argv[1])), Path(sys.argv[2])

@@ -85,16 +85,18 @@ def test_killed_as_a_whole_in_mid_epoch_it_ends_with_the_same_bits(runs, undistu
     assert files(folder)["metrics.csv"] == files(undisturbed)["metrics.csv"]
 
 
-def test_a_killed_rank_is_replaced_and_the_run_ends_with_the_same_bits(runs, undisturbed):
-    config = runs.config("rank-killed", **EXACT)
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.long)])
+def test_a_lost_rank_is_replaced_and_no_finished_step_is_lost(runs, undisturbed, number: signal.Signals):
+    config = runs.config("rank-lost", **EXACT)
     folder = config.parent
     process = runs.start(config, 2)
     wait_for_steps(runs, folder, 30, process)
-    os.kill(int((folder / "pid-1").read_text()), signal.SIGKILL)
+    os.kill(int((folder / "pid-1").read_text()), number)
     output, _ = process.communicate()
     assert process.returncode == 0, output
-    assert "rank 1 was killed by SIGKILL" in output
+    assert ("rank 1 was killed by SIGKILL" if number is signal.SIGKILL else "lost rank 1, which") in output
     assert same_weights(runs, folder, undisturbed)
+    assert runs.digests(folder) == runs.digests(undisturbed)
 
 
 def test_asked_to_stop_it_saves_the_last_finished_step_and_says_to_start_it_again(runs, undisturbed):

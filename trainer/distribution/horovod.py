@@ -10,17 +10,20 @@ from numpy.typing import NDArray
 
 from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.distribution.meeting import meet
+from trainer.distribution.rank_status import Phase, report_phase
 
 
 class Horovod:
     """The ranks that the HOROVOD_* environment names.
 
-    A rank that is lost surfaces as `Interrupted` in the host calls and as `tf.errors.UnknownError` in a step.
+    A rank that is lost surfaces as `RankLost` in the host calls and as one of `LOST` in a step.
     Raises Interrupted where the others do not come, or `stopping` says so meanwhile.
     """
 
     def __init__(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        report_phase(Phase.MEETING)
         meet(stopping=stopping)
+        report_phase(Phase.LOADING)
         hvd.init()
         self.size: int = hvd.size()
         self.rank: int = hvd.rank()

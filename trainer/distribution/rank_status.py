@@ -1,4 +1,4 @@
-"""How far a rank is: the rank reports it, its supervisor reads it.
+"""How far a rank is and what it does: the rank reports it, its supervisor reads it.
 
 The channel is a small anonymous file that the rank inherits. The newest record overwrites the last one, so a
 report never blocks, and the supervisor needs nothing from the rank.
@@ -7,19 +7,37 @@ report never blocks, and the supervisor needs nothing from the rank.
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 
 from trainer.distribution.environment import STATUS_FD
 
-_SIZE = 64
+_SIZE = 128
+
+
+class Phase(StrEnum):
+    """What a rank does, in the words of the log."""
+
+    STARTING = "starting"
+    LOADING = "loading"
+    MEETING = "waiting for the other ranks"
+    READING = "reading images"
+    TRAINING = "in a training step"
+    EVALUATING = "evaluating"
+    PUBLISHING = "in callbacks or publishing"
+    SAVING = "saving a checkpoint"
 
 
 @dataclass(frozen=True)
 class RankStatus:
-    """`step`: the last finished step, -1 before the first; `time`: seconds since the epoch."""
+    """`step`: the last finished step, -1 before the first; `time`: seconds of the monotonic clock."""
 
     step: int = -1
     time: float = 0.0
+    phase: Phase = Phase.STARTING
+
+
+_mine = RankStatus()
 
 
 def report_step(step: int) -> None:
@@ -27,10 +45,20 @@ def report_step(step: int) -> None:
 
     Takes microseconds: call it after each step.
     """
+    _report(replace(_mine, step=step))
+
+
+def report_phase(phase: Phase) -> None:
+    """Tell the supervisor of this rank what it does now; the same phase again is progress in it."""
+    _report(replace(_mine, phase=phase))
+
+
+def _report(status: RankStatus) -> None:
+    global _mine
     fd = os.environ.get(STATUS_FD)
     if fd is not None:
-        record = json.dumps(asdict(RankStatus(step, time.time())))
-        os.pwrite(int(fd), record.encode().ljust(_SIZE), 0)
+        _mine = replace(status, time=time.monotonic())
+        os.pwrite(int(fd), json.dumps(asdict(_mine)).encode().ljust(_SIZE), 0)
 
 
 class StatusChannel:
@@ -45,8 +73,9 @@ class StatusChannel:
         record = os.pread(self.fd, _SIZE, 0)
         if record:
             try:
-                self._last = RankStatus(**json.loads(record))
-            except (ValueError, TypeError):
+                values = json.loads(record)
+                self._last = RankStatus(values["step"], values["time"], Phase(values["phase"]))
+            except (ValueError, TypeError, KeyError):
                 return self._last
         return self._last
 

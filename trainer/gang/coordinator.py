@@ -12,9 +12,11 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 
+from trainer.distribution.rank_status import Phase
 from trainer.gang import decisions
 from trainer.gang.auth import HEADER, GangKey
 from trainer.gang.http import HttpServer, Request, Response
+from trainer.gang.ranks.stall import NO_LIMITS, Limits, RankProgress
 from trainer.gang.rendezvous import Rendezvous
 
 log = logging.getLogger("trainer.coordinator")
@@ -33,12 +35,18 @@ class Coordinator:
     """`wanted`: how many pods the gang is to have, read at every report (it must not wait for anything).
 
     `host`: where the rendezvous of each generation listens, for this pod's ranks and for pods with `key`.
+    `limits`: how long the ranks may make no progress.
     """
 
     def __init__(
-        self, wanted: Callable[[], int], *, host: str = "127.0.0.1", key: GangKey | None = None
+        self,
+        wanted: Callable[[], int],
+        *,
+        host: str = "127.0.0.1",
+        key: GangKey | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> None:
-        self._wanted = wanted
+        self._wanted, self._limits = wanted, limits
         self._host, self._key = host, key
         self._lock = threading.Lock()
         self._gang = decisions.Gang()
@@ -54,8 +62,9 @@ class Coordinator:
         with self._lock:
             before = self._gang
             recorded = decisions.record(before, member, now=now)
+            token = secrets.token_hex(4)
             self._gang = decisions.review(
-                recorded, now=now, wanted=self._wanted(), token=secrets.token_hex(4)
+                recorded, now=now, wanted=self._wanted(), token=token, limits=self._limits
             )
             self._follow(before, self._gang, now)
             answer = decisions.answer(self._gang, member)
@@ -140,14 +149,17 @@ def encode_member(member: decisions.Member) -> bytes:
 
 def decode_member(data: bytes) -> decisions.Member:
     """Raises ValueError, TypeError or KeyError for anything else than `encode_member` makes."""
-    values = json.loads(data)
-    member = decisions.Member(**{**values, "state": decisions.MemberState(values["state"])})
-    numbers = (member.index, member.ranks, member.number, member.exit_code or 0)
+    values = dict(json.loads(data))
+    rows = tuple(RankProgress(**{**row, "phase": Phase(row["phase"])}) for row in values.pop("progress", ()))
+    member = decisions.Member(**{**values, "state": decisions.MemberState(values["state"]), "progress": rows})
+    numbers = [member.index, member.ranks, member.number, member.exit_code or 0]
+    numbers += [number for row in rows for number in (row.rank, row.step)]
     if not all(isinstance(number, int) and abs(number) < _LARGEST for number in numbers):
         raise ValueError(f"expected whole numbers, received {numbers}")
     if (
         member.index < 0
         or member.ranks < 1
+        or not all(isinstance(seconds, int | float) for row in rows for seconds in (row.idle, row.longest))
         or not all(
             isinstance(name, str) and len(name) <= _LONGEST for name in (member.uid, member.generation)
         )
@@ -170,4 +182,4 @@ def decode_answer(data: bytes) -> tuple[decisions.Answer, int]:
         return decisions.RunRanks(decisions.Generation(generation["id"], generation["number"], seats)), port
     if kind == decisions.ExitPod.__name__:
         return decisions.ExitPod(**values), port
-    return decisions.StopRanks(**values), port
+    return decisions.StopRanks(**{**values, "late": tuple(values["late"])}), port

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Literal
 
-from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID
+from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST
+from trainer.gang.ranks import stall
+from trainer.gang.ranks.stall import NO_LIMITS, Limits, RankProgress
 
 SILENT_AFTER = 6.0
 """Seconds without a report after which a member counts as lost."""
@@ -43,6 +45,7 @@ class Member:
         generation: the id of the last generation it ran, "" before the first; only compared for equality.
         number: that generation's number, for the log.
         exit_code: how its ranks ended in that generation, None while they run.
+        progress: of its ranks, while they run.
         heard: when it was last heard, in seconds of the coordinator's clock.
     """
 
@@ -53,6 +56,7 @@ class Member:
     generation: str = ""
     number: int = 0
     exit_code: int | None = None
+    progress: tuple[RankProgress, ...] = field(default=(), compare=False)
     heard: float = field(default=0.0, compare=False)
 
 
@@ -80,11 +84,19 @@ class Generation:
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a generation stops; `gone`: the pods whose part in it is over, of whom nothing more is news."""
+    """Why a generation stops.
+
+    Attributes:
+        gone: the pods whose part in it is over, of whom nothing more is news.
+        late: the ranks that held up the others.
+        known: whether `reason` is the cause; False while only its effect on others was seen.
+    """
 
     how: How
     reason: str
     gone: frozenset[int] = frozenset()
+    late: tuple[int, ...] = ()
+    known: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,10 +126,11 @@ class RunRanks:
 
 @dataclass(frozen=True)
 class StopRanks:
-    """Stop the ranks, in this way, and report idle."""
+    """Stop the ranks, in this way, and report idle. `late`: the ranks that held up the others."""
 
     how: How
     reason: str
+    late: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,20 +152,21 @@ def record(gang: Gang, member: Member, *, now: float) -> Gang:
     return replace(gang, members={**gang.members, member.index: replace(member, heard=now)}, retired=retired)
 
 
-def review(gang: Gang, *, now: float, wanted: int, token: str) -> Gang:
+def review(gang: Gang, *, now: float, wanted: int, token: str, limits: Limits = NO_LIMITS) -> Gang:
     """Ends the generation that has to end, and forms the next one when all `wanted` pods are idle.
 
     Args:
         now: seconds, on the clock of `Member.heard`.
         wanted: how many pods the gang is to have.
         token: a random string for the next generation's id.
+        limits: how long the ranks may make no progress.
     """
     if gang.end is None:
         gang = replace(gang, end=_end(gang))
     if gang.end is not None:
         return gang
     if gang.generation:
-        gang = replace(gang, ending=_ending(gang, gang.generation, now, wanted))
+        gang = replace(gang, ending=_ending(gang, gang.generation, now, wanted, limits))
     if (gang.generation is None or gang.ending) and not missing(gang, now=now, wanted=wanted):
         members = [gang.members[index] for index in range(wanted)]
         last = gang.generation.number if gang.generation else 0
@@ -172,7 +186,7 @@ def answer(gang: Gang, member: Member) -> Answer:
     if generation is None:
         return StopRanks("hard", "a new generation is forming")
     if gang.ending:
-        return StopRanks(gang.ending.how, gang.ending.reason)
+        return StopRanks(gang.ending.how, gang.ending.reason, gang.ending.late)
     if Seat(member.index, member.uid, member.ranks) not in generation.seats:
         return StopRanks("hard", f"generation {generation.number} runs without pod {member.index}")
     if member.state in (MemberState.RUNNING, MemberState.DONE) and member.generation != generation.id:
@@ -226,39 +240,61 @@ def _end(gang: Gang) -> int | None:
     return EXIT_FINISHED if done else None
 
 
-def _ending(gang: Gang, generation: Generation, now: float, wanted: int) -> Ending | None:
+def _ending(gang: Gang, generation: Generation, now: float, wanted: int, limits: Limits) -> Ending | None:
     """The ending so far, made harder by what has happened since."""
     ending = gang.ending
     for seat in generation.seats:
         if ending and seat.index in ending.gone:
             continue
-        loss = _loss(generation, seat, gang.members[seat.index], now)
+        member = gang.members[seat.index]
+        loss = _loss(generation, seat, member, now)
         if loss:
-            how, reason = loss
             gone = (ending.gone if ending else frozenset()) | {seat.index}
-            leaves = gang.members[seat.index].state is MemberState.LEAVING
-            if ending is None or how == "hard" or (leaves and ending.how == "soft"):
-                ending = Ending(how, reason, gone)
-            else:
-                ending = replace(ending, gone=gone)
+            leaves = member.state is MemberState.LEAVING
+            ending = replace(loss if _is_news(ending, loss, leaves=leaves) else ending or loss, gone=gone)
+    if ending is None or ending.how == "soft":
+        stalled = stall.find(_progress(gang, generation), limits)
+        if stalled:
+            return Ending("hard", stalled.reason, ending.gone if ending else frozenset(), stalled.late)
     if not ending and wanted != len(generation.seats):
         pods = "1 pod" if wanted == 1 else f"{wanted} pods"
         ending = Ending("soft", f"{pods} wanted instead of {len(generation.seats)}")
     return ending
 
 
-def _loss(generation: Generation, seat: Seat, member: Member, now: float) -> tuple[How, str] | None:
+def _progress(gang: Gang, generation: Generation) -> list[RankProgress]:
+    """Of all ranks that have not finished; nothing before every pod has reported."""
+    members = [gang.members[seat.index] for seat in generation.seats]
+    running = [member for member in members if member.state is not MemberState.DONE]
+    complete = all(member.state is MemberState.RUNNING and member.progress for member in running)
+    return [row for member in running for row in member.progress] if complete else []
+
+
+def _is_news(ending: Ending | None, loss: Ending, *, leaves: bool) -> bool:
+    """Whether the generation ends otherwise than was known. How ranks end that were told to is no news."""
+    if ending is None:
+        return True
+    if loss.how == "hard":
+        return ending.how == "soft" or (loss.known and not ending.known)
+    return leaves and ending.how == "soft"
+
+
+def _loss(generation: Generation, seat: Seat, member: Member, now: float) -> Ending | None:
     pod = f"pod {seat.index}"
     if member.uid != seat.uid:
-        return "hard", f"{pod} was restarted"
+        return Ending("hard", f"{pod} was restarted")
     over = member.generation == generation.id and member.state in (MemberState.IDLE, MemberState.RESTING)
     if over or member.state is MemberState.LEAVING:
         # Its ranks stopped at a step that all agreed on: those of other pods may still be saving.
-        agreed = member.generation == generation.id and member.exit_code in (EXIT_INTERRUPTED, EXIT_FINISHED)
-        how: How = "soft" if agreed else "hard"
+        mine = member.generation == generation.id
+        if mine and member.exit_code in (EXIT_INTERRUPTED, EXIT_FINISHED):
+            leaves = member.state is MemberState.LEAVING
+            return Ending("soft", f"{pod} is leaving" if leaves else f"{pod} has stopped its ranks")
+        if mine and member.exit_code == EXIT_LOST:
+            return Ending("hard", f"the exchange with {pod}'s ranks broke", known=False)
         if member.state is MemberState.LEAVING:
-            return how, f"{pod} is leaving"
-        return how, f"{pod} has stopped its ranks" if how == "soft" else f"{pod} has lost its ranks"
+            return Ending("hard", f"{pod} is leaving")
+        return Ending("hard", f"{pod} has lost its ranks")
     if now - member.heard > SILENT_AFTER:
-        return "hard", f"{pod} has been silent for {SILENT_AFTER:.0f} s"
+        return Ending("hard", f"{pod} has been silent for {SILENT_AFTER:.0f} s")
     return None

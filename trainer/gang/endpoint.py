@@ -5,18 +5,21 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from trainer.gang.http import HttpServer, Request, Response
+from trainer.gang.ranks.stall import RankProgress
 from trainer.observability import metric_names as names
 
 METRICS = "/metrics"
 HEALTHZ = "/healthz"
 READYZ = "/readyz"
+STUCK_AFTER = 60.0
+"""Seconds after which a main loop that does not turn is a fault: then /healthz says so."""
 _RANK_LOG = re.compile(r"/ranks/(\d+)/log", re.ASCII)
 
 
@@ -52,6 +55,14 @@ class Endpoint:
             names.RESTARTS, "Times that this pod's ranks were started again.", registry=self._own
         )
         self.ranks = Gauge(names.RANKS_RUNNING, "Rank processes that run in this pod.", registry=self._own)
+        self.stalled = Gauge(
+            names.RANK_STALLED_SECONDS,
+            "Seconds since a rank's last step or other progress.",
+            ["rank"],
+            registry=self._own,
+        )
+        self._shown: set[str] = set()
+        self._turned = time.monotonic()
         try:
             self._server = HttpServer(self._handle, "", port, name="endpoint")
         except BaseException:
@@ -65,12 +76,23 @@ class Endpoint:
         MultiProcessCollector(ranks, path=self.folder)  # type: ignore[no-untyped-call]
         return generate_latest(self._own) + generate_latest(ranks)
 
+    def show(self, ranks: Sequence[RankProgress]) -> None:
+        """What the ranks of this pod do now. The supervisor's main loop calls it each time it turns."""
+        self._turned = time.monotonic()
+        self.ranks.set(len(ranks))
+        shown = {str(rank.rank): rank.idle for rank in ranks}
+        for gone in self._shown - shown.keys():
+            self.stalled.remove(gone)
+        for rank, idle in shown.items():
+            self.stalled.labels(rank).set(idle)
+        self._shown = set(shown)
+
     def linger(self, seconds: float, stop: Callable[[], bool]) -> None:
         """Stay until the metrics were read once more, for so many seconds at most, or until `stop`."""
         self.scraped.clear()
         until = time.monotonic() + seconds
         while time.monotonic() < until and not stop() and not self.scraped.wait(0.05):
-            pass
+            self._turned = time.monotonic()
 
     def close(self) -> None:
         self._server.close()
@@ -82,7 +104,9 @@ class Endpoint:
         if request.path == METRICS:
             return Response(200, self.metrics(), CONTENT_TYPE_PLAIN_0_0_4, on_sent=self.scraped.set)
         if request.path == HEALTHZ:
-            return Response(200, b"ok\n")
+            silent = time.monotonic() - self._turned
+            stuck = f"the supervisor's main loop has not turned for {silent:.0f} s\n"
+            return Response(503, stuck.encode()) if silent > STUCK_AFTER else Response(200, b"ok\n")
         if request.path == READYZ:
             why = self.waiting_for()
             return Response(503 if why else 200, f"{why or 'ok'}\n".encode())

@@ -84,8 +84,8 @@ class Remote:
     def report(self, member: Member) -> Answer | None:
         with self._lock:
             if member != self._member:
-                self._member = member
                 self._wake.set()
+            self._member = member
             # The answer to an older report may be out of date, such as to run a generation that has ended.
             if self._answered and self._answered[0] == member:
                 return self._answered[1]

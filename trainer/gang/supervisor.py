@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, ConfigError
+from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST, ConfigError
 from trainer.gang.coordinator import Coordinator, serve
 from trainer.gang.decisions import (
     Answer,
@@ -26,10 +26,12 @@ from trainer.gang.decisions import (
 from trainer.gang.line import Direct, Line, Remote
 from trainer.gang.pods import Pods, check_own_name
 from trainer.gang.polled import Polled
-from trainer.gang.ranks.environment import rank_environment
+from trainer.gang.ranks.environment import gloo_timeout, rank_environment
 from trainer.gang.ranks.placement import slots
 from trainer.gang.ranks.processes import Ranks, reap_orphans
 from trainer.gang.ranks.restarts import Failures, Verdict, judge
+from trainer.gang.ranks.stall import Limits
+from trainer.gang.ranks.stopping import Patience, Why
 
 if TYPE_CHECKING:
     from trainer.gang.endpoint import Endpoint
@@ -37,10 +39,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("trainer.supervisor")
 
 _TICK = 0.05
-_BROKEN_GRACE = 3.0
-"""Seconds from SIGTERM to SIGKILL where the exchange is broken: nothing is left to agree on."""
-_FINISH_GRACE = 120.0
-"""Seconds for the last rank to exit 0 after the first: the run is saved by then."""
 _END_GRACE = 10.0
 """Seconds that pod 0 stays at the end until the others know that the run has ended."""
 _ABANDONED = 30.0
@@ -56,6 +54,7 @@ class SupervisorOptions:
         grace: seconds that ranks have from SIGTERM to their exit.
         gloo_timeout: seconds after which a rank notices the loss of one that it is not connected to.
         max_failures: failures in a row without a new step after which the pod gives up.
+        stall_timeout: seconds without progress after which ranks are killed; 0 for no limit.
         pods: None on one machine.
         metrics_port: of /metrics, /healthz and /readyz; 0 for a free one, None for none.
         linger: seconds that a finished pod stays for its last metrics to be read.
@@ -67,6 +66,7 @@ class SupervisorOptions:
     grace: float = 60.0
     gloo_timeout: int = 5
     max_failures: int = 6
+    stall_timeout: float = 0.0
     pods: Pods | None = None
     metrics_port: int | None = None
     linger: float = 0.0
@@ -96,10 +96,13 @@ class _Supervisor:
         self._ranks: Ranks | None = None
         self._coordinator: Coordinator | None = None
         self._furthest = -1
+        self._stalled = ""
         self._end: int | None = None
         self._finished: Callable[[], bool] = lambda: False
         if options.finished:
             self._finished = Polled(options.finished, False, every=15.0, what="whether the run is finished")
+        self._patience = Patience(options.grace, gloo_timeout(options.gloo_timeout))
+        self._limits = Limits(options.stall_timeout, stopping=options.grace / 3)
         pods = options.pods
         self._member = Member(
             pods.index if pods else 0, secrets.token_hex(8), MemberState.IDLE, options.ranks
@@ -140,9 +143,9 @@ class _Supervisor:
                     return end
             elif self._stop:
                 return EXIT_INTERRUPTED
-            elif verdict.culprit or how is None:
+            elif verdict.culprit or how is None or self._stalled:
                 if self._give_up(verdict, answer.generation):
-                    return verdict.code
+                    return verdict.exit_code
                 self._rest()
 
     def _wait_for_generation(self) -> RunRanks | ExitPod | None:
@@ -166,54 +169,61 @@ class _Supervisor:
         self._ranks = ranks = Ranks(self._command, self._environments(generation))
         running = replace(self._member, state=MemberState.RUNNING, exit_code=None)
         self._member = replace(running, generation=generation.id, number=generation.number)
-        self._waiting_for = ""
+        self._waiting_for = self._stalled = ""
         how: How | None = None
-        deadline = float("inf")
+        why: dict[Why, float] = {}
         try:
             while ranks.alive:
                 self._tick()
                 ranks.watch()
-                how = self._obey(self._report(), how)
-                grace = self._grace(ranks, how)
-                if grace is not None:
+                self._member = replace(self._member, progress=ranks.progress())
+                how = self._obey(self._report(), how, ranks)
+                now = time.monotonic()
+                why = dict.fromkeys(self._reasons(ranks, how), now) | why
+                if why.keys() - {Why.FINISHED}:
                     ranks.terminate()
-                    deadline = min(deadline, time.monotonic() + grace)
-                elif ranks.exits:
-                    deadline = min(deadline, time.monotonic() + _FINISH_GRACE)
-                if time.monotonic() >= deadline:
-                    ranks.kill()
+                ranks.kill(self._patience.overdue(ranks.paces(), why, now))
             verdict = judge(ranks.exits)
-            self._member = replace(self._member, exit_code=verdict.code)
+            self._member = replace(self._member, exit_code=verdict.code, progress=())
             self._furthest = max(status.step for status in ranks.statuses().values())
-            if verdict.culprit:
-                for line in ranks.tail(verdict.culprit.rank):
-                    log.error("rank %d | %s", verdict.culprit.rank, line)
+            for number in [verdict.culprit.rank] if verdict.culprit else verdict.forced:
+                for line in ranks.tail(number):
+                    log.error("rank %d | %s", number, line)
             return verdict, how
         finally:
             self._ranks = None
             ranks.close()
 
-    def _obey(self, answer: Answer | None, how: How | None) -> How | None:
+    def _obey(self, answer: Answer | None, how: How | None, ranks: Ranks) -> How | None:
         """How the gang wants the ranks stopped; None while it does not."""
         if isinstance(answer, ExitPod) and answer.exit_code == EXIT_INVALID and self._end is None:
-            log.info("stopping the ranks: in another pod the configuration or the data was found invalid")
+            log.info("stopping the ranks: another pod has failed for good (64), see its log")
             self._end = answer.exit_code
             return "hard"
         if isinstance(answer, StopRanks) and how not in (answer.how, "hard"):
-            log.info("stopping the ranks: %s", answer.reason)
+            if answer.late:
+                self._waiting_for = answer.reason
+            if ranks.print_stacks(answer.late):
+                self._stalled = answer.reason
+                log.error("killing the ranks: %s", answer.reason)
+            else:
+                log.info("stopping the ranks: %s", answer.reason)
             return answer.how
         return how
 
-    def _grace(self, ranks: Ranks, how: How | None) -> float | None:
-        """Seconds that the ranks have to stop, None while they may run."""
+    def _reasons(self, ranks: Ranks, how: How | None) -> Iterator[Why]:
+        """Why the ranks are to stop, now."""
         codes = {one.code for one in ranks.exits}
         if self._hurry:
-            return 0.0
+            yield Why.AT_ONCE
+        if self._end is not None or EXIT_INVALID in codes:
+            yield Why.INVALID
         if how == "hard" or codes - {EXIT_FINISHED, EXIT_INTERRUPTED}:
-            return _BROKEN_GRACE
+            yield Why.BROKEN
         if self._stop or how == "soft" or EXIT_INTERRUPTED in codes:
-            return self._options.grace
-        return None
+            yield Why.AGREED
+        if codes:
+            yield Why.FINISHED
 
     def _wait_for_others(self) -> int | None:
         """This pod's ranks all exited 0 -> the gang's exit code, or None if it has to form again."""
@@ -238,14 +248,19 @@ class _Supervisor:
     def _give_up(self, verdict: Verdict, generation: Generation) -> bool:
         """Count a failure, and log what happened and what follows."""
         self._failures = failures = self._failures.after(self._furthest)
-        if verdict.culprit:
+        if self._stalled:
+            what = self._stalled
+        elif verdict.culprit:
             what = str(verdict.culprit)
+        elif verdict.forced:
+            ranks = " and ".join(map(str, verdict.forced))
+            what = f"lost rank {ranks}, which neither exchanged nor stopped with the others and was killed"
+        elif verdict.code == EXIT_LOST:
+            what = "this pod's ranks have lost a rank of another pod"
         elif verdict.code == EXIT_INTERRUPTED and len(generation.seats) > 1:
-            what = "this pod's ranks stopped, as they do when another rank is lost or is leaving (code 75)"
-        elif verdict.code == EXIT_INTERRUPTED:
-            what = "the ranks stopped for a transient cause (code 75)"
+            what = "this pod's ranks stopped, as they do when another rank is leaving (code 75)"
         else:
-            what = "a rank had to be killed: it did not end with the others"
+            what = "the ranks stopped for a transient cause (code 75)"
         if failures.count >= self._options.max_failures:
             log.error("%s; %d failures in a row without a new step: giving up", what, failures.count)
             return True
@@ -283,11 +298,10 @@ class _Supervisor:
 
     def _tick(self) -> None:
         time.sleep(_TICK)
-        pids = set(self._ranks.pids.values()) if self._ranks else set()
         if self._endpoint:
-            self._endpoint.ranks.set(len(pids))
+            self._endpoint.show(self._ranks.progress() if self._ranks else ())
         if os.getpid() == 1:
-            reap_orphans(pids)
+            reap_orphans(set(self._ranks.pids.values()) if self._ranks else set())
 
     def _connect(self, stack: ExitStack) -> Line:
         """To the coordinator: pod 0's, or this process's own."""
@@ -297,12 +311,12 @@ class _Supervisor:
             stack.callback(remote.close)
             return remote
         if not pods:
-            coordinator = self._coordinator = Coordinator(lambda: 1)
+            coordinator = self._coordinator = Coordinator(lambda: 1, limits=self._limits)
             stack.callback(coordinator.close)
             return Direct(coordinator)
         read = pods.wanted or (lambda: pods.count)
         wanted = Polled(read, pods.count, every=5.0, what="the number of pods wanted")
-        coordinator = self._coordinator = Coordinator(wanted, host="", key=pods.key)
+        coordinator = self._coordinator = Coordinator(wanted, host="", key=pods.key, limits=self._limits)
         stack.callback(coordinator.close)
         try:
             server = serve(coordinator, "", pods.port, pods.key)

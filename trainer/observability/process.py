@@ -1,17 +1,28 @@
-"""This process: its age, and the cores it may use."""
+"""Processes: the age of this one, the cores it may use, whether one is stopped."""
 
 import os
 import time
 from pathlib import Path
 
-_STARTED = 19  # proc(5), stat: starttime, counted behind the name of the program
+_STATE, _STARTED = 0, 19  # proc(5), stat: state and starttime, counted behind the name of the program
 
 
 def process_age() -> float:
     """Seconds since this process was started, its interpreter's own start included. Linux only."""
-    behind_the_name = Path("/proc/self/stat").read_text().rpartition(")")[2]
-    started = int(behind_the_name.split()[_STARTED]) / os.sysconf("SC_CLK_TCK")
+    started = int(_stat("self")[_STARTED]) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+
+
+def is_frozen(pid: int) -> bool:
+    """Whether a signal such as SIGSTOP has stopped a process."""
+    try:
+        return _stat(str(pid))[_STATE] == "T"
+    except OSError:
+        return False
+
+
+def _stat(pid: str) -> list[str]:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def available_cores() -> int:

@@ -11,11 +11,13 @@ from dataclasses import replace
 
 from trainer.config import RunConfig
 from trainer.distribution import environment
+from trainer.distribution.rank_status import Phase, report_phase
 from trainer.errors import ConfigError
 from trainer.explain import quoted
 from trainer.gang import pods
 from trainer.gang.ranks import devices
 from trainer.observability.metrics import RunMetrics, serve
+from trainer.observability.stacks import print_stacks_on_signal
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs.claim import check_identity
 from trainer.runs.document import already_finished
@@ -32,6 +34,7 @@ def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
     Raises ConfigError, DataError, RunError before any expensive work, Interrupted after a stop.
     """
     if environment.is_rank():
+        print_stacks_on_signal()
         restarted = environment.generation() > 1
         with transient_errors() if restarted else nullcontext():
             return _train(config)
@@ -61,6 +64,7 @@ def supervise_pod(
     options = SupervisorOptions(
         ranks=ranks,
         grace=config.run.grace,
+        stall_timeout=config.run.stall_timeout,
         pods=gang,
         metrics_port=config.metrics.port,
         linger=config.metrics.linger,
@@ -106,6 +110,7 @@ def _check(config: RunConfig, size: int, on_retry: OnRetry | None = None) -> tup
 
 
 def _train(config: RunConfig) -> int:
+    report_phase(Phase.LOADING)
     metrics = RunMetrics(environment.rank())
     checked = _check(config, environment.size(), metrics.store_retry)
     if checked is None:

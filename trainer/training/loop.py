@@ -18,7 +18,7 @@ from trainer.checkpoints.state import TrainingState
 from trainer.dataset.batch_stream import TensorBatch
 from trainer.distribution import Distribution
 from trainer.distribution.lost_rank import LOST, lost_peer
-from trainer.distribution.rank_status import report_step
+from trainer.distribution.rank_status import Phase, report_phase, report_step
 from trainer.errors import RunError, shortened
 from trainer.observability.metrics import RunMetrics
 from trainer.training import callback_state
@@ -88,7 +88,7 @@ class Loop:
     def run(self, batches: Iterator[TensorBatch], restored: TrainingState) -> Outcome:
         """Trains on `batches`, those of the steps from `progress.step` on.
 
-        Raises Interrupted when a rank is lost, Diverged when something is not finite.
+        Raises RankLost when the exchange broke, Diverged when something is not finite.
         """
         progress = self.progress
         self.keras_callbacks.on_train_begin()
@@ -122,9 +122,11 @@ class Loop:
         while progress.step < end:
             number = progress.step
             self.keras_callbacks.on_train_batch_begin(number % steps)
+            report_phase(Phase.READING)
             began = time.perf_counter()
             _, images, labels, weights = next(batches)
             fetched = time.perf_counter()
+            report_phase(Phase.TRAINING)
             try:
                 result = self.step(number, images, labels, weights, self.stop.is_set())
             except LOST as error:
@@ -161,11 +163,13 @@ class Loop:
             return None
         mine, done, chunk = Sums(), 0, 1
         most = self.data.evaluation_batches(split)
+        report_phase(Phase.EVALUATING)
         with self.data.evaluation(split) as batches:
             while done < most:
                 began = time.perf_counter()
                 for _, images, labels, weights in itertools.islice(batches, chunk):
                     mine += self.evaluation_step(images, labels, weights)
+                    report_phase(Phase.EVALUATING)
                 done += chunk
                 spent = time.perf_counter() - began
                 votes, seconds = self.distribution.sum(np.array([float(self.stop.is_set()), spent]))
@@ -174,11 +178,14 @@ class Loop:
                 # The same on every rank, since the sum is.
                 pace = VOTE_SECONDS * self.distribution.size / max(seconds, 1e-6)
                 chunk = max(1, int(chunk * min(pace, 8.0)))
-        return Sums(*self.distribution.sum(np.array(mine.values())))
+        total = Sums(*self.distribution.sum(np.array(mine.values())))
+        report_phase(Phase.PUBLISHING)
+        return total
 
     def _close_epoch(self) -> None:
         progress = self.progress
         logs = progress.sums.means()
+        report_phase(Phase.PUBLISHING)
         self.keras_callbacks.on_test_begin()
         validation = self.evaluate("validation")
         if validation:
@@ -195,10 +202,18 @@ class Loop:
         self.save(progress, self.capture)
 
     def _read(self, keep: int = 0) -> None:
-        """Adds the results of all but the newest `keep` steps to the epoch's sums."""
+        """Adds the results of all but the newest `keep` steps to the epoch's sums.
+
+        Raises RankLost where a step's exchange broke. That result stays unread, so that its step, which is
+        not known to be whole, is never captured.
+        """
         while len(self._unread) > keep:
-            number, unread = self._unread.pop(0)
-            result: Result = self.step.read(unread)
+            number, unread = self._unread[0]
+            try:
+                result: Result = self.step.read(unread)
+            except LOST as error:  # on GPUs, of an exchange that broke after the call had returned
+                raise lost_peer(error) from None
+            del self._unread[0]
             if not result.finite:
                 raise Diverged(f"gradients, statistics or loss of step {number} are not finite")
             self.progress.sums += result.sums

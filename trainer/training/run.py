@@ -15,7 +15,7 @@ from trainer.checkpoints.restore import restore
 from trainer.checkpoints.state import TrainingState, pack, unpack
 from trainer.config import RunSection
 from trainer.distribution import Distribution
-from trainer.errors import Interrupted
+from trainer.errors import Interrupted, RankLost
 from trainer.models.starting_weights import load_starting_weights
 from trainer.models.weights_file import load_weights_file
 from trainer.observability.metrics import RunMetrics
@@ -93,7 +93,11 @@ def train(
             stop=stop,
             metrics=metrics,
         )
-        outcome = loop.run(batches, restored)
+        try:
+            outcome = loop.run(batches, restored)
+        except RankLost:
+            save.rescue(progress, loop.capture)
+            raise
         save.finish(loop.capture)
         if outcome is Outcome.FINISHED:
             try:

@@ -9,6 +9,7 @@ from trainer.checkpoints.schedule import Schedule
 from trainer.checkpoints.state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
 from trainer.config import RunSection
+from trainer.distribution.rank_status import Phase, report_phase
 from trainer.observability.metrics import RunMetrics
 from trainer.runs.fence import Fence
 from trainer.storage import Store
@@ -48,6 +49,7 @@ class Saver:
     def __call__(self, progress: Progress, capture: Callable[[], TrainingState]) -> None:
         now = time.monotonic()
         if self._writer and self._schedule.due(progress.step, progress.epochs_closed, now):
+            report_phase(Phase.SAVING)
             self._writer.best_step = self._best_step()
             self._writer.save(capture())
             self._schedule.taken(progress.step, progress.epochs_closed, now)
@@ -56,9 +58,19 @@ class Saver:
     def finish(self, capture: Callable[[], TrainingState]) -> None:
         """Saves now, and returns when that is committed."""
         if self._writer:
+            report_phase(Phase.SAVING)
             self._writer.best_step = self._best_step()
             self._writer.save(capture(), wait=True)
         self._report()
+
+    def rescue(self, progress: Progress, capture: Callable[[], TrainingState]) -> None:
+        """Before a rank leaves whose exchange broke: what is finished is saved, unless it is already."""
+        saved = self._schedule.step, self._schedule.epochs
+        if (progress.step, progress.epochs_closed) != saved:
+            self.finish(capture)
+        elif self._writer:
+            report_phase(Phase.SAVING)
+            self._writer.wait()
 
     def _report(self) -> None:
         writer = self._writer

@@ -281,6 +281,18 @@ template:
           periodSeconds: 5
           timeoutSeconds: 5
           failureThreshold: 6
+        # The supervisor itself: it answers once the dataset was found, which may wait for the store. /healthz says
+        # after 60 s that its main loop is stuck.
+        startupProbe:
+          httpGet: {path: /healthz, port: metrics}
+          periodSeconds: 5
+          timeoutSeconds: 5
+          failureThreshold: 120
+        livenessProbe:
+          httpGet: {path: /healthz, port: metrics}
+          periodSeconds: 20
+          timeoutSeconds: 10
+          failureThreshold: 3
         {{- end }}
         terminationMessagePolicy: FallbackToLogsOnError
         resources:

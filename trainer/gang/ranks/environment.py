@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from trainer.distribution import environment
@@ -9,6 +10,7 @@ from trainer.gang.ranks import devices
 from trainer.gang.ranks.placement import Slot
 from trainer.observability.process import available_cores
 
+GLOO_TIMEOUT = "HOROVOD_GLOO_TIMEOUT_SECONDS"
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -35,7 +37,7 @@ def rank_environment(
     visible = devices.gpus(os.environ)
     return {
         **thread_environment(slot.local_size, usable_cores()),
-        "HOROVOD_GLOO_TIMEOUT_SECONDS": str(gloo_timeout),
+        GLOO_TIMEOUT: str(gloo_timeout),
         **os.environ,
         **({"PROMETHEUS_MULTIPROC_DIR": metrics_folder} if metrics_folder else {}),
         environment.RANK: str(slot.rank),
@@ -55,6 +57,12 @@ def rank_environment(
         environment.GENERATION: str(generation),
         **({devices.VISIBLE: visible[slot.local_rank]} if visible else {}),
     }
+
+
+def gloo_timeout(configured: float, environment: Mapping[str, str] = os.environ) -> float:
+    """Seconds until a rank notices a broken exchange: the environment's where it names them."""
+    text = environment.get(GLOO_TIMEOUT, "")
+    return float(text) if text.isdecimal() else configured
 
 
 def usable_cores(cgroup: Path = _CGROUP) -> float:

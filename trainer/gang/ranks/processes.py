@@ -6,14 +6,20 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
 from trainer.distribution.environment import STATUS_FD
 from trainer.distribution.rank_status import RankStatus, StatusChannel
+from trainer.gang.ranks.stall import Pace, RankProgress
+from trainer.observability.process import is_frozen
+from trainer.observability.stacks import STACKS
 
 _KEPT = 64 * 1024
+_QUIET = 1.0
+"""Seconds without a report after which it is worth a look whether a process is stopped."""
 
 # Runs in the rank's process before its command. The kernel then kills the rank when the thread that started
 # it ends; a supervisor that died in between is noticed by the changed parent.
@@ -49,6 +55,7 @@ class Rank:
     def __init__(self, number: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.number = number
         self.status = StatusChannel()
+        self.pace = Pace(self.status.read(), time.monotonic())
         self._output = bytearray()
         chief = number == 0
         self._process = subprocess.Popen(
@@ -124,6 +131,7 @@ class Ranks:
         """`environments`: rank -> its whole environment."""
         self.exits: list[Exit] = []
         self._asked = False
+        self._asked_at = 0.0
         self._selector = selectors.DefaultSelector()
         self._all: dict[int, Rank] = {}
         self._alive: dict[int, Rank] = {}
@@ -148,12 +156,33 @@ class Ranks:
     def statuses(self) -> dict[int, RankStatus]:
         return {number: rank.status.read() for number, rank in self._all.items()}
 
+    def paces(self) -> dict[int, Pace]:
+        """Of those that live."""
+        return {number: rank.pace for number, rank in self._alive.items()}
+
+    def progress(self) -> tuple[RankProgress, ...]:
+        """Of those that live, as of the last `watch`."""
+        now = time.monotonic()
+        return tuple(
+            RankProgress(
+                number,
+                pace.status.step,
+                pace.status.phase,
+                idle=now - max(pace.since, self._asked_at),
+                longest=pace.longest.get(pace.status.phase, 0.0),
+                frozen=now - pace.since > _QUIET and is_frozen(self._alive[number].pid),
+                asked=self._asked,
+            )
+            for number, pace in self.paces().items()
+        )
+
     def watch(self) -> None:
-        """Take in what the ranks wrote and which of them ended. Does not wait."""
+        """Take in what the ranks wrote and reported, and which of them ended. Does not wait."""
         for key, _ in self._selector.select(0):
             if not key.data.read():
                 self._selector.unregister(key.fileobj)
         for number, rank in list(self._alive.items()):
+            rank.pace = rank.pace.after(rank.status.read())
             code = rank.poll()
             if code is not None:
                 del self._alive[number]
@@ -161,15 +190,24 @@ class Ranks:
 
     def terminate(self) -> None:
         """SIGTERM, once: they stop at a step that all agree on, save and exit."""
-        if not self._asked:
-            self._asked = True
+        if not self._asked_at:
+            self._asked, self._asked_at = True, time.monotonic()
             for rank in self._alive.values():
                 rank.signal(signal.SIGTERM)
 
-    def kill(self) -> None:
-        self._asked = True
-        for rank in self._alive.values():
-            rank.kill()
+    def print_stacks(self, numbers: Iterable[int]) -> bool:
+        """Let these ranks write their threads' stacks to stderr before they end; False where none is here."""
+        here = [self._alive[number] for number in numbers if number in self._alive]
+        for rank in here:
+            rank.signal(STACKS)
+        self._asked |= bool(here)
+        return bool(here)
+
+    def kill(self, numbers: Iterable[int]) -> None:
+        """These ranks. What they exit with is then no fault of their own."""
+        for number in numbers:
+            self._asked = True
+            self._alive[number].kill()
 
     def tail(self, number: int, lines: int = 40) -> list[str]:
         """The end of a rank's output; nothing of the chief's, which is in the log already."""

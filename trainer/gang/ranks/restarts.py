@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID
+from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST
 from trainer.gang.ranks.processes import Exit
 
 _LONGEST = 30.0
@@ -11,29 +11,44 @@ _LONGEST = 30.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one pod's ranks ended. `code`: what a process that is all of them would exit with."""
+    """How one pod's ranks ended.
+
+    Attributes:
+        code: that of a process that is all of them; EXIT_LOST where the exchange broke by no fault of theirs.
+        culprit: the rank that failed of itself.
+        forced: the ranks that had to be killed, or failed, when they were told to stop.
+    """
 
     code: int
     culprit: Exit | None = None
+    forced: tuple[int, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """What the command exits with when it gives up."""
+        if self.code == EXIT_LOST:
+            return 1 if self.forced else EXIT_INTERRUPTED
+        return self.code
 
 
 def judge(exits: Sequence[Exit]) -> Verdict:
-    """64 from any counts first; then a rank's own fault; then a stop; 0 only when all finished.
+    """64 from any counts first; then a rank's own fault; then a broken exchange, a stop; 0 when all finished.
 
     The others of a rank that failed fail with it, and may be seen first: a killed one is taken for the cause,
-    then one with a code of its own. A rank killed because it did not stop is a fault without a culprit.
+    then one with a code of its own.
     """
     invalid = [one for one in exits if one.code == EXIT_INVALID]
     if invalid:
         return Verdict(EXIT_INVALID, min(invalid, key=lambda one: one.rank))
-    faults = [one for one in exits if one.code not in (EXIT_FINISHED, EXIT_INTERRUPTED)]
+    faults = [one for one in exits if one.code not in (EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_LOST)]
     own = [one for one in faults if not one.asked]
     if own:
         culprit = min(own, key=lambda one: one.code >= 0)
         return Verdict(culprit.code if culprit.code > 0 else 1, culprit)
-    if faults:
-        return Verdict(1)
-    return Verdict(EXIT_INTERRUPTED if any(one.code == EXIT_INTERRUPTED for one in exits) else EXIT_FINISHED)
+    codes = {one.code for one in exits}
+    if faults or EXIT_LOST in codes:
+        return Verdict(EXIT_LOST, forced=tuple(sorted(one.rank for one in faults)))
+    return Verdict(EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else EXIT_FINISHED)
 
 
 @dataclass(frozen=True)

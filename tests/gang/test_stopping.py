@@ -1,0 +1,39 @@
+"""Until when ranks that are to stop may run: a table."""
+
+import pytest
+
+from trainer.distribution.rank_status import Phase, RankStatus
+from trainer.gang.ranks.stall import Pace
+from trainer.gang.ranks.stopping import Patience, Why
+
+PATIENCE = Patience(grace=60, gloo_timeout=5)
+
+
+def pace(phase: Phase = Phase.TRAINING, since: float = 0.0) -> Pace:
+    return Pace(RankStatus(7, since, phase), since, {Phase.TRAINING: 2.0}, {Phase.TRAINING: 30.0})
+
+
+@pytest.mark.parametrize(
+    ("why", "chief", "chief_ends", "other_ends"),
+    [
+        (Why.AT_ONCE, pace(), 100, 100),
+        (Why.INVALID, pace(), 103, 103),
+        (Why.AGREED, pace(), 160, 160),
+        (Why.FINISHED, pace(), 220, 220),
+        (Why.BROKEN, pace(), 110, 103),
+        (Why.BROKEN, pace(since=101), 111, 103),
+        (Why.BROKEN, pace(Phase.SAVING, since=104), 164, 103),
+        (Why.BROKEN, pace(Phase.SAVING), 160, 103),
+        (Why.BROKEN, pace(Phase.EVALUATING), 138, 103),
+    ],
+)
+def test_the_end_of_patience(why: Why, chief: Pace, chief_ends: float, other_ends: float) -> None:
+    ranks = {0: chief, 1: pace()}
+    for rank, end in ((0, chief_ends), (1, other_ends)):
+        assert rank not in PATIENCE.overdue(ranks, {why: 100.0}, end - 0.01)
+        assert rank in PATIENCE.overdue(ranks, {why: 100.0}, end)
+
+
+def test_the_first_of_several_ends_counts() -> None:
+    why = {Why.AGREED: 50.0, Why.BROKEN: 100.0}
+    assert PATIENCE.overdue({0: pace(Phase.SAVING, since=101)}, why, 110.0) == {0}

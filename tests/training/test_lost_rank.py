@@ -1,0 +1,64 @@
+"""A rank whose exchange broke leaves no finished step behind, and commits none that may not be whole."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+import tensorflow as tf
+
+from tests.run_processes import Runs, committed_steps
+from trainer.config import load
+from trainer.distribution.lost_rank import lost_peer
+from trainer.distribution.single import Single
+from trainer.errors import RankLost
+from trainer.observability.metrics import RunMetrics
+from trainer.storage import open_store
+from trainer.training.plan import make_plan
+from trainer.training.run import train
+from trainer.training.step import TrainStep
+
+GONE = tf.errors.UnknownError(None, None, "Connection closed by peer")
+TWENTY_STEPS = {"epochs": 2, "batch_size": 60, "lanes": 60, "micro_batch": 60}
+
+
+def after(calls: int, call: Callable[..., Any], error: Exception) -> Callable[..., Any]:
+    """`call`, which raises `error` for good once it was called so often."""
+    counted = Mock(side_effect=call)
+
+    def counting(*arguments: Any) -> Any:
+        if counted.call_count >= calls:
+            raise error
+        return counted(*arguments)
+
+    return counting
+
+
+def committed(config: Path) -> list[int]:
+    values = load(config)
+    with pytest.raises(RankLost, match="another rank was lost"):
+        train(
+            make_plan(values, 1), open_store(values.run.url), Single(), threading.Event(), RunMetrics(0), ()
+        )
+    return committed_steps(open_store(values.run.url))
+
+
+def test_an_exchange_that_breaks_in_a_step(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrainStep, "__call__", after(7, TrainStep.__call__, GONE))
+    assert committed(runs.config("step", train=TWENTY_STEPS)) == [7]
+
+
+def test_an_exchange_that_breaks_in_validation(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Single, "sum", after(0, Single.sum, lost_peer(GONE)))
+    assert committed(runs.config("validation", train=TWENTY_STEPS)) == [20]
+
+
+def test_a_result_that_cannot_be_read_is_not_known_to_be_whole(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a GPU tells of a broken exchange: the step's call has returned by then."""
+    monkeypatch.setattr(TrainStep, "read", staticmethod(after(7, TrainStep.read, GONE)))
+    every_five = {"checkpoint": {"every": "5 steps"}}
+    assert committed(runs.config("read", train=TWENTY_STEPS, run=every_five)) == [5]

@@ -1,0 +1,146 @@
+"""Which rank holds up the others, and since when it is too long: pure.
+
+The ranks exchange with each other in every step, so where one makes no progress, soon none does. They are
+stalled once every one of them has been silent for longer than its phase may take; before that, somebody may
+still be loading, compiling or saving.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from trainer.distribution.rank_status import Phase, RankStatus
+
+MULTIPLE = 2.0
+"""A rank may take so many times the longest that it has taken in the same phase."""
+UNKNOWN = 6.0
+"""So many times the limit where that is no measure: a first step is compiled, a checkpoint may be large."""
+
+_MEASURED = frozenset({Phase.READING, Phase.TRAINING, Phase.EVALUATING})
+_EXCHANGING = frozenset({Phase.MEETING, Phase.TRAINING, Phase.EVALUATING})
+"""Where a rank waits for the others."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What a supervisor saw of one rank.
+
+    Attributes:
+        status: the newest one.
+        since: when it was reported, in seconds of the monotonic clock; at first, when the rank was started.
+        last: how long the rank took last in each phase, in seconds.
+        longest: how long it took at most.
+    """
+
+    status: RankStatus
+    since: float
+    last: Mapping[Phase, float] = field(default_factory=dict)
+    longest: Mapping[Phase, float] = field(default_factory=dict)
+
+    def after(self, status: RankStatus) -> "Pace":
+        """With a status read now, which may be the same."""
+        if status == self.status:
+            return self
+        phase, took = self.status.phase, max(0.0, status.time - self.since)
+        return Pace(
+            status,
+            status.time,
+            {**self.last, phase: took},
+            {**self.longest, phase: max(took, self.longest.get(phase, 0.0))},
+        )
+
+    def usual(self) -> float:
+        """Seconds until it may be expected to report again, where it computes."""
+        phase = self.status.phase
+        return self.last[phase] if phase in self.last else max(self.longest.values(), default=0.0)
+
+
+@dataclass(frozen=True)
+class RankProgress:
+    """What a supervisor reports of one rank.
+
+    Attributes:
+        step: the last finished step, -1 before the first.
+        idle: seconds since its last report or, if that is later, since it was asked to stop.
+        longest: seconds that it took at most in this phase, 0 where it is the first time.
+        frozen: whether a signal has stopped the process (state T).
+        asked: whether it was asked to stop.
+    """
+
+    rank: int
+    step: int
+    phase: Phase
+    idle: float
+    longest: float = 0.0
+    frozen: bool = False
+    asked: bool = False
+
+    def __str__(self) -> str:
+        steps = f"after step {self.step}" if self.step >= 0 else "before its first step"
+        frozen = ", stopped by a signal" if self.frozen else ""
+        return f"rank {self.rank} has been {self.phase} for {self.idle:.0f} s, {steps}{frozen}"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds without progress. `timeout`: 0 for no limit; `stopping`: after the ranks were asked to stop."""
+
+    timeout: float = 0.0
+    stopping: float = float("inf")
+
+    def of(self, rank: RankProgress, *, stopping: bool) -> float:
+        """How long a rank may be silent."""
+        if stopping:
+            # A save is what the others stop for; it has the whole grace.
+            saving = rank.phase is Phase.SAVING
+            return float("inf") if saving else max(self.stopping, MULTIPLE * rank.longest)
+        if not self.timeout:
+            return float("inf")
+        known = rank.phase in _MEASURED and rank.longest
+        return max(self.timeout * (1 if known else UNKNOWN), MULTIPLE * rank.longest)
+
+
+NO_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Stall:
+    """`late`: the ranks that hold up the others; `reason`: names them."""
+
+    late: tuple[int, ...]
+    reason: str
+
+
+def find(ranks: Sequence[RankProgress], limits: Limits) -> Stall | None:
+    """Whether all ranks of a generation are stalled. None while one of them may still be at work.
+
+    Ranks that were asked to stop are killed so that the chief can commit; so the chief is not among them.
+    """
+    stopping = any(rank.asked for rank in ranks)
+    if not ranks or any(rank.idle <= limits.of(rank, stopping=stopping) for rank in ranks):
+        return None
+    found = [rank for rank in late(ranks) if not (stopping and rank.rank == 0)]
+    if not found:
+        return None
+    since = " since they were asked to stop" if stopping else ""
+    named = "; ".join(map(str, found[:3])) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
+    return Stall(tuple(rank.rank for rank in found), f"no progress{since}: {named}")
+
+
+def late(ranks: Iterable[RankProgress]) -> list[RankProgress]:
+    """Those that the others wait for; where they cannot be told apart, all but the chief.
+
+    Stopped by a signal, or behind in steps, or busy with something of their own while the others exchange.
+    """
+    ranks = list(ranks)
+    behind = min(rank.step for rank in ranks)
+    frozen = [rank for rank in ranks if rank.frozen]
+    if frozen:
+        return frozen
+    for some in (
+        [rank for rank in ranks if rank.step == behind],
+        [rank for rank in ranks if rank.phase not in _EXCHANGING],
+        [rank for rank in ranks if rank.rank != 0],
+    ):
+        if 0 < len(some) < len(ranks):
+            return some
+    return ranks
