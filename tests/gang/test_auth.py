@@ -98,6 +98,13 @@ def test_what_is_no_report_is_refused_also_with_the_key(server: HttpServer) -> N
     assert still_trains(server.port)
 
 
+def test_a_gang_is_its_job_else_its_key_else_itself() -> None:
+    assert GangKey("secret", "job-1").gang() == GangKey("", "job-1").gang() == "job-1"
+    assert GangKey("secret").gang() == GangKey("secret").gang() != GangKey("other").gang()
+    assert "secret" not in GangKey("secret").gang()
+    assert GangKey().gang() != GangKey().gang()
+
+
 def test_a_body_that_is_too_large_is_not_read(server: HttpServer) -> None:
     assert post(server.port, b"x", Content_Length=str(1 << 40)) == 413
     assert post(server.port, b"x", Content_Length="-1") == 413

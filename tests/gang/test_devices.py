@@ -63,6 +63,7 @@ def test_each_rank_sees_the_gpu_of_its_local_rank(monkeypatch: pytest.MonkeyPatc
             generation=1,
             rendezvous_port=1,
             gloo_timeout=5,
+            gang="a",
         )[devices.VISIBLE]
         for rank in range(4)
     ]
@@ -74,5 +75,5 @@ def test_without_gpus_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     if gpus(os.environ):
         pytest.skip("this machine has GPUs")
     slot = Slot(0, 1, 0, 1, 0, 1, 0)
-    made = rank_environment(slot, generation=1, rendezvous_port=1, gloo_timeout=5)
+    made = rank_environment(slot, generation=1, rendezvous_port=1, gloo_timeout=5, gang="a")
     assert devices.VISIBLE not in made

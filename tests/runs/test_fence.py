@@ -32,6 +32,29 @@ def test_a_higher_token_supersedes(store_url: str) -> None:
     assert failure.value.exit_code == 75
 
 
+@pytest.mark.parametrize("newer", [{"gang": "b", "host": "cars-b-0"}, {"host": "cars-b-0"}])
+def test_who_is_superseded_by_another_run_stops_for_good_and_says_by_whom(
+    tmp_path: Any, newer: dict[str, str]
+) -> None:
+    store = open_store(str(tmp_path))
+    old = Fence.take(store, {"gang": "a"})
+    new = Fence.take(store, newer)
+    with pytest.raises(Superseded, match=r"by token 2, taken at 20.* on host cars-b-0") as failure:
+        old.check()
+    assert failure.value.exit_code == 64
+    new.check()
+
+
+def test_a_gang_that_starts_again_supersedes_itself(tmp_path: Any) -> None:
+    store = open_store(str(tmp_path))
+    old = Fence.take(store, {"gang": "a"})
+    Fence.take(store, {"gang": "b"})
+    Fence.take(store, {"gang": "a"})
+    with pytest.raises(Superseded, match="token 1 was superseded by token 3") as failure:
+        old.check()
+    assert failure.value.exit_code == 75
+
+
 def test_tokens_beyond_ten_sort_as_numbers(tmp_path: Any) -> None:
     store = open_store(str(tmp_path))
     assert [Fence.take(store, {}).number for _ in range(12)] == list(range(1, 13))

@@ -1,6 +1,7 @@
 """The environment variables that tell a process which rank it is. A supervisor sets them (`trainer.gang`)."""
 
 import os
+import secrets
 
 RANK = "HOROVOD_RANK"
 SIZE = "HOROVOD_SIZE"
@@ -8,6 +9,9 @@ RENDEZVOUS_ADDRESS = "HOROVOD_GLOO_RENDEZVOUS_ADDR"
 RENDEZVOUS_PORT = "HOROVOD_GLOO_RENDEZVOUS_PORT"
 GENERATION = "TRAINER_GENERATION"
 STATUS_FD = "TRAINER_STATUS_FD"
+GANG = "TRAINER_GANG"
+
+_ALONE = secrets.token_hex(8)
 
 
 def is_rank() -> bool:
@@ -28,6 +32,11 @@ def size() -> int:
 def generation() -> int:
     """The number of this rank's generation, counted from 1 in each pod's life."""
     return int(os.environ.get(GENERATION, "1"))
+
+
+def gang() -> str:
+    """Who runs this run, over restarts and pods; a process that no supervisor started is alone."""
+    return os.environ.get(GANG) or _ALONE
 
 
 def rendezvous() -> tuple[str, int]:

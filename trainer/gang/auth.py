@@ -7,6 +7,7 @@ of the next one under the same name do not take each other's messages, even wher
 import hashlib
 import hmac
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -26,6 +27,10 @@ class GangKey:
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "GangKey":
         """TRAINER_GANG_KEY and TRAINER_JOB_UID; "" for what is not set."""
         return cls(environment.get(KEY, ""), environment.get(JOB, ""))
+
+    def gang(self) -> str:
+        """What the pods of one Job have in common and no other Job's have; without Job and key, random."""
+        return self.job or (self.sign(b"gang")[:32] if self.secret else secrets.token_hex(8))
 
     def sign(self, *parts: bytes) -> str:
         """A signature of the parts in their order, in hexadecimal."""

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from trainer.distribution.environment import GANG
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST, ConfigError
+from trainer.gang.auth import GangKey
 from trainer.gang.coordinator import Coordinator, serve
 from trainer.gang.decisions import (
     Answer,
@@ -101,6 +103,7 @@ class _Supervisor:
         self._finished: Callable[[], bool] = lambda: False
         if options.finished:
             self._finished = Polled(options.finished, False, every=15.0, what="whether the run is finished")
+        self._gang = os.environ.get(GANG) or GangKey.from_environment().gang()
         self._patience = Patience(options.grace, gloo_timeout(options.gloo_timeout))
         self._limits = Limits(options.stall_timeout, stopping=options.grace / 3)
         pods = options.pods
@@ -288,6 +291,7 @@ class _Supervisor:
                 generation=generation.number,
                 rendezvous_port=self._line.port,
                 gloo_timeout=self._options.gloo_timeout,
+                gang=self._gang,
                 metrics_folder=self._endpoint.folder if self._endpoint else None,
             )
             for slot in slots(generation, self._member.index)

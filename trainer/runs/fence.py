@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from trainer.errors import Interrupted
+from trainer.errors import EXIT_INVALID, Interrupted
 from trainer.runs import layout
 from trainer.storage.base import Buffer, Store
 
@@ -19,9 +19,18 @@ class Superseded(Interrupted):
     """A higher token exists: another process writes this run now, and this one must change nothing more."""
 
 
+class SupersededByAnother(Superseded):
+    """The higher token is not of this gang: started again, this one would only take the run back."""
+
+    exit_code = EXIT_INVALID
+
+
 @dataclass
 class Fence:
     """A token at `layout.token(number)`: who holds the highest may write what people download.
+
+    `gang`: who runs the run, over all its restarts: the same for all processes of one Job. "" where it is not
+    known.
 
     Also right on stores that ignore `if_absent`, one after the other: the token is read back, and from
     then on its etag is compared, so that whoever was overwritten learns of it at the next `check`.
@@ -30,12 +39,13 @@ class Fence:
     store: Store
     number: int
     etag: str
+    gang: str = ""
     _newer: int | None = field(default=None, repr=False)
 
     @classmethod
     def take(cls, store: Store, holder: Mapping[str, Any], *, above: int = 0) -> "Fence":
         """Writes the token after the highest, and after `above`, with `holder` (JSON's kinds), the time and a
-        name of its own.
+        name of its own. `holder["gang"]` is the gang.
 
         Who is superseded while taking it learns so at the first `check`: two that start at once do not
         chase each other upwards.
@@ -51,14 +61,17 @@ class Fence:
                 store.put(layout.token(number), data, if_absent=True)
             etag = _tokens(store).get(number, "")
             if store.get(layout.token(number)) == data:
-                return cls(store, number, etag)
+                return cls(store, number, etag, token.get("gang", ""))
         raise Interrupted(
             f"{store.url}: {ATTEMPTS} tokens in a row were taken by others",
             f"Look in {layout.TOKENS} for who else runs this run, stop them, and start it again",
         )
 
     def check(self) -> None:
-        """One listing. Raises Superseded when a higher token exists, or when this one was overwritten."""
+        """One listing. Raises Superseded when a higher token exists, or when this one was overwritten.
+
+        SupersededByAnother where the higher one is of another gang, or says of none, as older versions' do.
+        """
         if self._newer is None:
             tokens = _tokens(self.store)
             newest = max(tokens, default=0)
@@ -70,9 +83,15 @@ class Fence:
                 f"{self.store.url}: token {self.number} is gone: the run was deleted",
                 "This process stops and changes nothing more",
             )
+        superseded = f"{self.store.url}: token {self.number} was superseded by token {self._newer}"
+        holder = _holder(self.store, self._newer)
+        if self.gang and holder and holder.get("gang") != self.gang:
+            raise SupersededByAnother(
+                f"{superseded}, taken at {holder.get('taken_at')} on host {holder.get('host', 'unknown')}",
+                "That run goes on with this folder; this one stops for good. Give it a run.url of its own",
+            )
         raise Superseded(
-            f"{self.store.url}: token {self.number} was superseded by token {self._newer}",
-            "Another process continues this run; this one stops and changes nothing more",
+            superseded, "Another process continues this run; this one stops and changes nothing more"
         )
 
 
@@ -91,6 +110,14 @@ def publish(store: Store, fence: Fence, key: str, data: Buffer) -> str:
     etag = store.put(key, data)
     fence.check()
     return etag
+
+
+def _holder(store: Store, number: int) -> dict[str, Any]:
+    """What a token says; empty where it cannot be read."""
+    try:
+        return dict(json.loads(store.get(layout.token(number))))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _tokens(store: Store) -> dict[int, str]:

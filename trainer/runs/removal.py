@@ -4,6 +4,7 @@ An interruption leaves a run that can still be resumed, or what `trainer runs` s
 last, so that it can be removed again. Only what a run writes is deleted; other objects in its folder stay.
 """
 
+import socket
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -70,7 +71,7 @@ def remove(url: str) -> None:
     Raises Superseded when a process starts the run meanwhile.
     """
     store = open_store(url)
-    fence = Fence.take(store, {"removes": url})
+    fence = Fence.take(store, {"removes": url, "host": socket.gethostname()})
     for _ in range(ROUNDS):
         own = [info.key for info in _own(store.list())]
         if not own:

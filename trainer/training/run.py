@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
-from datetime import UTC, datetime
 
 import keras
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.state import TrainingState, pack, unpack
 from trainer.config import RunSection
-from trainer.distribution import Distribution
+from trainer.distribution import Distribution, environment
 from trainer.errors import Interrupted, RankLost
 from trainer.models.starting_weights import load_starting_weights
 from trainer.models.weights_file import load_weights_file
@@ -56,8 +55,8 @@ def train(
 
     Raises:
         ConfigError, DataError, RunError: what is invalid (exit 64).
-        Interrupted: `stop` was set, a newer generation took over, or a rank was lost (exit 75); committed
-            work is kept.
+        Interrupted: `stop` was set, a newer generation took over, or a rank was lost (exit 75, or 64 where
+            another run took the folder); committed work is kept.
     """
     config = plan.config
     callback_state.check(callbacks)
@@ -145,7 +144,7 @@ def _agree_on_state(
     """The chief takes the token and restores the newest whole checkpoint; all ranks return its state."""
     fence, state = None, None
     if distribution.is_chief:
-        holder = {"host": socket.gethostname(), "pid": os.getpid(), "time": datetime.now(UTC).isoformat()}
+        holder = {"host": socket.gethostname(), "pid": os.getpid(), "gang": environment.gang()}
         fence, first = claim_folder(store, plan.document, holder)
         metrics.begin_run(generation=fence.number, world_size=distribution.size, total_steps=plan.total_steps)
         state = restore(store, generation=first) or _first_state(plan, model, optimizer)

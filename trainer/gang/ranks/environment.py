@@ -20,6 +20,7 @@ def rank_environment(
     generation: int,
     rendezvous_port: int,
     gloo_timeout: int,
+    gang: str,
     metrics_folder: str | None = None,
 ) -> dict[str, str]:
     """This process's environment, what Horovod's core reads, and thread counts.
@@ -32,6 +33,7 @@ def rank_environment(
         generation: the number of its generation.
         rendezvous_port: where that generation's key-value store is reached, at 127.0.0.1.
         gloo_timeout: seconds.
+        gang: who runs the run, over restarts; see `trainer.runs.fence`.
         metrics_folder: where the ranks of a pod write their metrics; None where nobody reads them.
     """
     visible = devices.gpus(os.environ)
@@ -55,6 +57,7 @@ def rank_environment(
         # Fusion puts together what happens to be ready: the order of a sum would change from run to run.
         "HOROVOD_FUSION_THRESHOLD": "0",
         environment.GENERATION: str(generation),
+        environment.GANG: gang,
         **({devices.VISIBLE: visible[slot.local_rank]} if visible else {}),
     }
 

@@ -1,0 +1,58 @@
+"""Two runs that live and have one folder: the one that came later goes on, the other stops for good."""
+
+import re
+import signal
+import socket
+import threading
+import time
+from typing import Any
+
+import keras
+import pytest
+
+from tests.run_processes import Runs, committed_steps
+from trainer.config import load
+from trainer.distribution.single import Single
+from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID
+from trainer.observability.metrics import RunMetrics
+from trainer.runs import layout
+from trainer.runs.fence import Fence, Superseded
+from trainer.storage import open_store
+from trainer.training.plan import make_plan
+from trainer.training.run import train
+
+OFTEN = {"train": {"epochs": 10_000}, "run": {"checkpoint": {"every": "4 steps"}}}
+
+
+def test_a_run_whose_folder_another_takes_stops_for_good_at_its_next_checkpoint(runs: Runs) -> None:
+    config = load(runs.config("run", **OFTEN))
+    store = open_store(config.run.url)
+
+    class TakeAt(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 5:
+                Fence.take(store, {"gang": "another", "host": "cars-b-0"})
+
+    with pytest.raises(Superseded, match=r"taken at 20\S+ on host cars-b-0") as failure:
+        train(make_plan(config, 1), store, Single(), threading.Event(), RunMetrics(0), [TakeAt()])
+    assert failure.value.exit_code == EXIT_INVALID
+    assert committed_steps(store) == [4]
+
+
+@pytest.mark.long
+def test_of_two_supervised_runs_one_goes_on_and_the_other_says_who_has_the_folder(runs: Runs) -> None:
+    config = runs.config("run", **OFTEN)
+    older = runs.start(config)
+    while older.poll() is None and not (config.parent / "digests-0").exists():
+        time.sleep(0.02)
+    newer = runs.start(config)
+    said, _ = older.communicate(timeout=60)
+    assert older.returncode == EXIT_INVALID, said
+    host = re.escape(socket.gethostname())
+    assert re.search(rf"token 1 was superseded by token 2, taken at 20\S+ on host {host}", said)
+    assert newer.poll() is None
+    newer.send_signal(signal.SIGTERM)
+    said, _ = newer.communicate(timeout=60)
+    assert newer.returncode == EXIT_INTERRUPTED, said
+    tokens = open_store(f"file://{config.parent}/run").list(layout.TOKENS)
+    assert len(list(tokens)) == 2
