@@ -21,7 +21,7 @@ from trainer.storage import open_store
 from trainer.training.plan import make_plan
 from trainer.training.run import train
 
-OFTEN = {"train": {"epochs": 10_000}, "run": {"checkpoint": {"every": "4 steps"}}}
+OFTEN: dict[str, Any] = {"train": {"epochs": 10_000}, "run": {"checkpoint": {"every": "4 steps"}}}
 
 
 def test_a_run_whose_folder_another_takes_stops_for_good_at_its_next_checkpoint(runs: Runs) -> None:
