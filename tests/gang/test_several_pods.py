@@ -1,6 +1,7 @@
 """Two and three pods as supervisors on one machine: how a gang forms, breaks, forms again and ends."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -57,6 +58,18 @@ def test_a_killed_rank_starts_all_ranks_of_all_pods_again(gang: Gang) -> None:
     assert "generation 1 ends: pod 1 has lost its ranks" in pods[0].output()
     assert "pod 0 has lost its ranks" not in pods[0].output(), "its ranks did as they were told"
     assert {(event["rank"], event["generation"]) for event in gang.events("finished")} == {(0, 2), (1, 2)}
+
+
+def test_a_stuck_rank_is_named_in_pod_0_and_its_stacks_in_its_own(gang: Gang) -> None:
+    words = "--hang 1:12 --lost-after 1000"
+    pods = [gang.member(index, "--stall-timeout", "1", words=words) for index in (0, 1)]
+    assert [pod.wait() for pod in pods] == [0, 0], gang.output()
+    stuck = r"no progress: rank 1 has been reading images for \d s, after step 11"
+    assert re.search(f"generation 1 ends: {stuck}\n", pods[0].output())
+    assert re.search(f"{stuck}; restarting all 2 ranks", pods[1].output())
+    assert "in stuck" in pods[1].output()
+    steps = [event["step"] for event in gang.events("step", rank=0)]
+    assert steps == list(range(40)), "no step was lost"
 
 
 def test_a_killed_pod_is_waited_for(gang: Gang) -> None:

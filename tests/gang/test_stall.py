@@ -22,6 +22,8 @@ def other(**changes: object) -> RankProgress:
         ([WAITS, other(phase=Phase.READING)], (1,)),
         ([replace(WAITS, phase=Phase.READING), other()], (0,)),
         ([WAITS, other(step=16)], (1,)),
+        ([WAITS, other(phase=Phase.CALLBACKS)], (1,)),
+        ([other(phase=Phase.MEETING), replace(WAITS, phase=Phase.EVALUATING)], (0,)),
         ([replace(WAITS, step=16), other(phase=Phase.READING)], (0,)),
         ([WAITS, other(frozen=True)], (1,)),
         ([replace(WAITS, frozen=True), other(step=16)], (0,)),
@@ -41,16 +43,31 @@ def test_who_is_late(ranks: list[RankProgress], late: tuple[int, ...]) -> None:
     [
         other(idle=299, phase=Phase.READING),
         other(phase=Phase.READING, longest=501),
-        other(phase=Phase.TRAINING, longest=0),
+        other(phase=Phase.TRAINING, step=-1, longest=0),
+        other(phase=Phase.READING, step=-1, longest=0),
+        other(phase=Phase.EVALUATING, longest=0),
         other(phase=Phase.LOADING, longest=3),
         other(phase=Phase.SAVING, longest=3),
         other(phase=Phase.PUBLISHING, longest=3),
     ],
-    ids=["on time", "slow before", "first step", "loading", "saving", "publishing"],
+    ids=[
+        "on time",
+        "slow before",
+        "first step",
+        "first batch",
+        "first batch of validation",
+        "loading",
+        "saving",
+        "publishing",
+    ],
 )
 def test_while_one_may_be_at_work_nobody_is_late(busy: RankProgress) -> None:
     assert find([WAITS, busy], LIMITS) is None
     assert find([WAITS, replace(busy, idle=2000, longest=2)], LIMITS)
+
+
+def test_what_was_too_short_to_be_seen_is_known_from_the_first_step_on() -> None:
+    assert find([WAITS, other(phase=Phase.READING, idle=301, longest=0)], LIMITS)
 
 
 def test_no_limit_is_none() -> None:

@@ -23,8 +23,9 @@ class Phase(StrEnum):
     MEETING = "waiting for the other ranks"
     READING = "reading images"
     TRAINING = "in a training step"
+    CALLBACKS = "in the callbacks of a step"
     EVALUATING = "evaluating"
-    PUBLISHING = "in callbacks or publishing"
+    PUBLISHING = "in the callbacks of an epoch or publishing"
     SAVING = "saving a checkpoint"
 
 
@@ -45,7 +46,7 @@ def report_step(step: int) -> None:
 
     Takes microseconds: call it after each step.
     """
-    _report(replace(_mine, step=step))
+    _report(replace(_mine, step=step, phase=Phase.CALLBACKS))
 
 
 def report_phase(phase: Phase) -> None:

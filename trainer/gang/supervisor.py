@@ -145,6 +145,8 @@ class _Supervisor:
                 if end is not None:
                     return end
             elif self._stop:
+                if verdict.code != EXIT_INTERRUPTED:
+                    log.warning("while the ranks were stopping: %s", self._what(verdict, answer.generation))
                 return EXIT_INTERRUPTED
             elif verdict.culprit or how is None or self._stalled:
                 if self._give_up(verdict, answer.generation):
@@ -248,22 +250,25 @@ class _Supervisor:
                 return EXIT_INTERRUPTED
             self._tick()
 
+    def _what(self, verdict: Verdict, generation: Generation) -> str:
+        """What happened to the ranks, for the log."""
+        if self._stalled:
+            return self._stalled
+        if verdict.culprit:
+            return str(verdict.culprit)
+        if verdict.forced:
+            ranks = " and ".join(map(str, verdict.forced))
+            return f"lost rank {ranks}, which did not answer or did not stop with the others, and was killed"
+        if verdict.code == EXIT_LOST:
+            return "this pod's ranks have lost a rank of another pod"
+        if len(generation.seats) > 1:
+            return "this pod's ranks stopped, as they do when another rank is leaving (code 75)"
+        return "the ranks stopped for a transient cause (code 75)"
+
     def _give_up(self, verdict: Verdict, generation: Generation) -> bool:
         """Count a failure, and log what happened and what follows."""
         self._failures = failures = self._failures.after(self._furthest)
-        if self._stalled:
-            what = self._stalled
-        elif verdict.culprit:
-            what = str(verdict.culprit)
-        elif verdict.forced:
-            ranks = " and ".join(map(str, verdict.forced))
-            what = f"lost rank {ranks}, which neither exchanged nor stopped with the others and was killed"
-        elif verdict.code == EXIT_LOST:
-            what = "this pod's ranks have lost a rank of another pod"
-        elif verdict.code == EXIT_INTERRUPTED and len(generation.seats) > 1:
-            what = "this pod's ranks stopped, as they do when another rank is leaving (code 75)"
-        else:
-            what = "the ranks stopped for a transient cause (code 75)"
+        what = self._what(verdict, generation)
         if failures.count >= self._options.max_failures:
             log.error("%s; %d failures in a row without a new step: giving up", what, failures.count)
             return True

@@ -172,12 +172,15 @@ class Loop:
                     report_phase(Phase.EVALUATING)
                 done += chunk
                 spent = time.perf_counter() - began
+                report_phase(Phase.MEETING)
                 votes, seconds = self.distribution.sum(np.array([float(self.stop.is_set()), spent]))
+                report_phase(Phase.EVALUATING)
                 if votes:
                     raise StopVoted
                 # The same on every rank, since the sum is.
                 pace = VOTE_SECONDS * self.distribution.size / max(seconds, 1e-6)
                 chunk = max(1, int(chunk * min(pace, 8.0)))
+        report_phase(Phase.MEETING)
         total = Sums(*self.distribution.sum(np.array(mine.values())))
         report_phase(Phase.PUBLISHING)
         return total

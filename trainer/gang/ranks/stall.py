@@ -15,8 +15,8 @@ MULTIPLE = 2.0
 UNKNOWN = 6.0
 """So many times the limit where that is no measure: a first step is compiled, a checkpoint may be large."""
 
-_MEASURED = frozenset({Phase.READING, Phase.TRAINING, Phase.EVALUATING})
-_EXCHANGING = frozenset({Phase.MEETING, Phase.TRAINING, Phase.EVALUATING})
+_STEP = frozenset({Phase.READING, Phase.TRAINING, Phase.CALLBACKS})
+_EXCHANGING = frozenset({Phase.MEETING, Phase.TRAINING})
 """Where a rank waits for the others."""
 
 
@@ -59,9 +59,9 @@ class RankProgress:
     """What a supervisor reports of one rank.
 
     Attributes:
-        step: the last finished step, -1 before the first.
+        step: the last finished step, -1 before the first of this process.
         idle: seconds since its last report or, if that is later, since it was asked to stop.
-        longest: seconds that it took at most in this phase, 0 where it is the first time.
+        longest: seconds that it was seen to take at most in this phase.
         frozen: whether a signal has stopped the process (state T).
         asked: whether it was asked to stop.
     """
@@ -95,7 +95,11 @@ class Limits:
             return float("inf") if saving else max(self.stopping, MULTIPLE * rank.longest)
         if not self.timeout:
             return float("inf")
-        known = rank.phase in _MEASURED and rank.longest
+        known = (
+            rank.phase is Phase.MEETING
+            or (rank.phase in _STEP and rank.step >= 0)
+            or (rank.phase is Phase.EVALUATING and rank.longest)
+        )
         return max(self.timeout * (1 if known else UNKNOWN), MULTIPLE * rank.longest)
 
 
