@@ -4,7 +4,8 @@ import errno
 
 EXIT_FINISHED = 0
 EXIT_INVALID = 64
-"""The configuration or the data is invalid; starting again changes nothing (sysexits.h: EX_USAGE)."""
+"""The configuration or the data is invalid, or another run has the folder; starting again changes nothing
+(sysexits.h: EX_USAGE)."""
 EXIT_INTERRUPTED = 75
 """Stopped on request or for a transient cause; started again, the run resumes (sysexits.h: EX_TEMPFAIL)."""
 EXIT_LOST = 80

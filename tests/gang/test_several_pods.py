@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import urllib.error
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from scripts.processes import free_port
 from tests.gang.gangs import Pod, Run, wait_for
 from tests.gang.rank import undisturbed
+from tests.gang.test_supervisor import read
 from trainer.errors import EXIT_INTERRUPTED
 
 
@@ -60,16 +62,31 @@ def test_a_killed_rank_starts_all_ranks_of_all_pods_again(gang: Gang) -> None:
     assert {(event["rank"], event["generation"]) for event in gang.events("finished")} == {(0, 2), (1, 2)}
 
 
-def test_a_stuck_rank_is_named_in_pod_0_and_its_stacks_in_its_own(gang: Gang) -> None:
+def test_a_stuck_rank_is_named_with_its_stacks_killed_and_the_run_goes_on(gang: Gang) -> None:
     words = "--hang 1:12 --lost-after 1000"
-    pods = [gang.member(index, "--stall-timeout", "1", words=words) for index in (0, 1)]
+    pods = [
+        gang.member(index, "--stall-timeout", "1", "--metrics-port", "0", words=words) for index in (0, 1)
+    ]
+    found = wait_for(lambda: re.search(r"metrics at port (\d+)", pods[1].output()), "the port is named")
+    url = f"http://127.0.0.1:{found[1]}"
+    wait_for(lambda: re.search(r'stalled_seconds{rank="1"} 0.[5-9]', read(f"{url}/metrics")), "it shows")
+    why = wait_for(lambda: not_ready(url), "it is not ready").strip()
+    assert re.fullmatch(r"no progress: rank 1 has been reading images for \d s, after step 11", why)
     assert [pod.wait() for pod in pods] == [0, 0], gang.output()
-    stuck = r"no progress: rank 1 has been reading images for \d s, after step 11"
-    assert re.search(f"generation 1 ends: {stuck}\n", pods[0].output())
-    assert re.search(f"{stuck}; restarting all 2 ranks", pods[1].output())
-    assert "in stuck" in pods[1].output()
+    assert f"generation 1 ends: {why}\n" in pods[0].output()
+    assert f"{why}; restarting all 2 ranks" in pods[1].output()
+    assert re.search(r'rank 1 \|   File ".*tests/gang/rank.py", line \d+ in stuck', pods[1].output())
     steps = [event["step"] for event in gang.events("step", rank=0)]
     assert steps == list(range(40)), "no step was lost"
+
+
+def not_ready(url: str) -> str:
+    try:
+        read(f"{url}/readyz")
+    except urllib.error.HTTPError as error:
+        text = str(error.read().decode())
+        return text if "no progress" in text else ""
+    return ""
 
 
 def test_a_killed_pod_is_waited_for(gang: Gang) -> None:

@@ -34,6 +34,13 @@ def test_the_end_of_patience(why: Why, chief: Pace, chief_ends: float, other_end
         assert rank in PATIENCE.overdue(ranks, {why: 100.0}, end)
 
 
+def test_who_holds_up_the_others_has_the_time_to_write_its_stacks() -> None:
+    ranks, why = {0: pace(), 1: pace()}, {Why.BROKEN: 100.0}
+    assert PATIENCE.overdue(ranks, why, 100.4, late=(0, 1)) == set()
+    assert PATIENCE.overdue(ranks, why, 100.5, late=(0,)) == {0}
+    assert PATIENCE.overdue(ranks, why, 100.5, late=(1,)) == {1}
+
+
 def test_the_first_of_several_ends_counts() -> None:
     why = {Why.AGREED: 50.0, Why.BROKEN: 100.0}
     assert PATIENCE.overdue({0: pace(Phase.SAVING, since=101)}, why, 110.0) == {0}

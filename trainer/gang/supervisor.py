@@ -98,7 +98,7 @@ class _Supervisor:
         self._ranks: Ranks | None = None
         self._coordinator: Coordinator | None = None
         self._furthest = -1
-        self._stalled = ""
+        self._stalled, self._late = "", tuple[int, ...]()
         self._end: int | None = None
         self._finished: Callable[[], bool] = lambda: False
         if options.finished:
@@ -175,6 +175,7 @@ class _Supervisor:
         running = replace(self._member, state=MemberState.RUNNING, exit_code=None)
         self._member = replace(running, generation=generation.id, number=generation.number)
         self._waiting_for = self._stalled = ""
+        self._late = ()
         how: How | None = None
         why: dict[Why, float] = {}
         try:
@@ -187,7 +188,7 @@ class _Supervisor:
                 why = dict.fromkeys(self._reasons(ranks, how), now) | why
                 if why.keys() - {Why.FINISHED}:
                     ranks.terminate()
-                ranks.kill(self._patience.overdue(ranks.paces(), why, now))
+                ranks.kill(self._patience.overdue(ranks.paces(), why, now, self._late))
             verdict = judge(ranks.exits)
             self._member = replace(self._member, exit_code=verdict.code, progress=())
             self._furthest = max(status.step for status in ranks.statuses().values())
@@ -209,7 +210,7 @@ class _Supervisor:
             if answer.late:
                 self._waiting_for = answer.reason
             if ranks.print_stacks(answer.late):
-                self._stalled = answer.reason
+                self._stalled, self._late = answer.reason, answer.late
                 log.error("killing the ranks: %s", answer.reason)
             else:
                 log.info("stopping the ranks: %s", answer.reason)

@@ -1,6 +1,6 @@
 """How long ranks that are to stop may still run: pure."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -11,6 +11,10 @@ BROKEN_GRACE = 3.0
 """Seconds from SIGTERM to SIGKILL where the exchange is broken: nothing is left to agree on."""
 FINISH_GRACE = 120.0
 """Seconds for the last rank to exit 0 after the first: the run is saved by then."""
+
+
+LATE_GRACE = 0.5
+"""Seconds for a rank that holds up the others to write its stacks."""
 
 
 class Why(Enum):
@@ -34,12 +38,20 @@ class Patience:
     grace: float
     gloo_timeout: float
 
-    def overdue(self, ranks: Mapping[int, Pace], why: Mapping[Why, float], now: float) -> set[int]:
-        """The ranks whose time is over; `why`: each reason to stop, and since when it has been one."""
+    def overdue(
+        self, ranks: Mapping[int, Pace], why: Mapping[Why, float], now: float, late: Container[int] = ()
+    ) -> set[int]:
+        """The ranks whose time is over.
+
+        Args:
+            why: each reason to stop, and since when it has been one.
+            late: the ranks that hold up the others, where this is the reason.
+        """
         return {
             rank
             for rank, pace in ranks.items()
             if any(now >= self._end(reason, since, rank, pace) for reason, since in why.items())
+            or (rank in late and now >= why.get(Why.BROKEN, now) + LATE_GRACE)
         }
 
     def _end(self, why: Why, since: float, rank: int, pace: Pace) -> float:
