@@ -53,10 +53,10 @@ def metrics() -> str:
     from trainer.observability import metrics as own
 
     ranks = [getattr(own, name) for name in dir(own) if name.isupper()]
-    endpoint = Endpoint(0, waiting_for=lambda: "", output=lambda _: None)
+    endpoint = Endpoint(0, waiting_for=lambda: "", output=lambda _: None, idle=lambda: 0.0)
     endpoint.close()
     rows = []
-    for metric in [*ranks, endpoint.restarts, endpoint.ranks]:
+    for metric in [*ranks, endpoint.restarts, endpoint.ranks, endpoint.stalled]:
         (family,) = metric.describe()
         total = "_total" * (family.type == "counter")
         labels = ", ".join(metric._labelnames) or "-"

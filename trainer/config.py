@@ -234,6 +234,11 @@ class RunSection(Section):
     checkpoint: CheckpointSection = CheckpointSection()
     monitor: Monitor = Field("val_accuracy", description="the metric that decides which weights are best")
     grace: Seconds = Field(60.0, description="time to save a last checkpoint after SIGTERM")
+    stall_timeout: Annotated[Seconds, Field(ge=1)] | None = Field(
+        300.0,
+        description="time without progress after which ranks that hold the others up are killed, and the run "
+        "goes on; three times as long before the first step, and longer where steps are; null for never",
+    )
 
 
 class MetricsSection(Section):

@@ -19,6 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--grace", type=float, default=20.0)
+    parser.add_argument("--stall-timeout", type=float, default=300.0)
     parser.add_argument("--max-failures", type=int, default=6)
     parser.add_argument("--metrics-port", type=int)
     parser.add_argument("--linger", type=float, default=0.0)
@@ -32,6 +33,7 @@ def main() -> None:
     options = SupervisorOptions(
         ranks=words.ranks,
         grace=words.grace,
+        stall_timeout=words.stall_timeout,
         max_failures=words.max_failures,
         metrics_port=words.metrics_port,
         linger=words.linger,

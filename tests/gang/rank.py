@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from trainer.distribution.meeting import meet
-from trainer.distribution.rank_status import report_step
+from trainer.distribution.rank_status import Phase, report
 from trainer.errors import EXIT_INTERRUPTED, Interrupted
 
 LOST_AFTER = 1.5
@@ -72,7 +72,7 @@ class Rank:
                 return self.exits[2]
             stop = self.exchange(f"step-{step}")
             state = link(state, step)
-            report_step(step)
+            report(Phase.TRAINING, step)
             self.tell("step", step)
             if stop or step % 5 == 4:
                 self.save(saved, json.dumps([step + 1, state]))

@@ -1,6 +1,7 @@
 """The environment variables that tell a process which rank it is. A supervisor sets them (`trainer.gang`)."""
 
 import os
+import signal
 
 RANK = "HOROVOD_RANK"
 SIZE = "HOROVOD_SIZE"
@@ -8,6 +9,8 @@ RENDEZVOUS_ADDRESS = "HOROVOD_GLOO_RENDEZVOUS_ADDR"
 RENDEZVOUS_PORT = "HOROVOD_GLOO_RENDEZVOUS_PORT"
 GENERATION = "TRAINER_GENERATION"
 STATUS_FD = "TRAINER_STATUS_FD"
+STACKS = signal.SIGUSR1
+"""A rank answers this signal with the stacks of its threads, on stderr."""
 
 
 def is_rank() -> bool:

@@ -7,30 +7,62 @@ report never blocks, and the supervisor needs nothing from the rank.
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 
 from trainer.distribution.environment import STATUS_FD
 
-_SIZE = 64
+_SIZE = 128
+
+
+class Phase(StrEnum):
+    """What a rank does now."""
+
+    STARTING = "starting"
+    READING = "reading data"
+    TRAINING = "in a step"
+    EVALUATING = "evaluating"
+    SAVING = "saving"
+    """It may take as long as the store takes, and the other ranks wait for the chief."""
 
 
 @dataclass(frozen=True)
 class RankStatus:
-    """`step`: the last finished step, -1 before the first; `time`: seconds since the epoch."""
+    """`step`: the last finished step, -1 before the first; `time`: of the report, in seconds since the epoch.
+
+    `reports` counts them. All ranks report the same phases in the same order: one that has fewer is behind.
+    """
 
     step: int = -1
     time: float = 0.0
+    phase: str = Phase.STARTING
+    reports: int = 0
 
 
-def report_step(step: int) -> None:
-    """Tell the supervisor of this rank the last finished step; without a supervisor, nothing happens.
+_now = RankStatus()
 
-    Takes microseconds: call it after each step.
+
+def report(phase: Phase, step: int | None = None) -> None:
+    """Tell the supervisor of this rank what it does now, and the last finished step where there is a new one.
+
+    Without a supervisor nothing happens. Takes microseconds.
     """
+    global _now
     fd = os.environ.get(STATUS_FD)
     if fd is not None:
-        record = json.dumps(asdict(RankStatus(step, time.time())))
-        os.pwrite(int(fd), record.encode().ljust(_SIZE), 0)
+        _now = RankStatus(_now.step if step is None else step, time.time(), phase, _now.reports + 1)
+        os.pwrite(int(fd), json.dumps(asdict(_now)).encode().ljust(_SIZE), 0)
+
+
+@contextmanager
+def doing(phase: Phase) -> Iterator[None]:
+    """Reports `phase`, and at the end the phase before it."""
+    before = Phase(_now.phase)
+    report(phase)
+    yield
+    report(before)
 
 
 class StatusChannel:

@@ -17,6 +17,8 @@ from trainer.observability import metric_names as names
 METRICS = "/metrics"
 HEALTHZ = "/healthz"
 READYZ = "/readyz"
+_HUNG = 60.0
+"""Seconds without a turn of its main loop after which the supervisor is not healthy."""
 _RANK_LOG = re.compile(r"/ranks/(\d+)/log", re.ASCII)
 
 
@@ -35,23 +37,35 @@ class Endpoint:
     """
 
     def __init__(
-        self, port: int, *, waiting_for: Callable[[], str], output: Callable[[int], bytes | None]
+        self,
+        port: int,
+        *,
+        waiting_for: Callable[[], str],
+        output: Callable[[int], bytes | None],
+        idle: Callable[[], float],
     ) -> None:
         """
         Args:
             port: 0 for a free one.
             waiting_for: why this pod does not train now, "" while it does.
             output: the last output of a rank, None for a rank that this pod does not have.
+            idle: seconds since the supervisor last looked after its ranks.
         """
         self.folder = tempfile.mkdtemp(prefix="trainer-metrics-")
         self.waiting_for = waiting_for
         self.output = output
+        self.idle = idle
         self.scraped = threading.Event()
         self._own = CollectorRegistry()
         self.restarts = Counter(
             names.RESTARTS, "Times that this pod's ranks were started again.", registry=self._own
         )
         self.ranks = Gauge(names.RANKS_RUNNING, "Rank processes that run in this pod.", registry=self._own)
+        self.stalled = Gauge(
+            names.RANKS_STALLED_SECONDS,
+            "Seconds without progress of any rank of this pod, 0 while that is within run.stall_timeout.",
+            registry=self._own,
+        )
         try:
             self._server = HttpServer(self._handle, "", port, name="endpoint")
         except BaseException:
@@ -82,6 +96,8 @@ class Endpoint:
         if request.path == METRICS:
             return Response(200, self.metrics(), CONTENT_TYPE_PLAIN_0_0_4, on_sent=self.scraped.set)
         if request.path == HEALTHZ:
+            if (idle := self.idle()) > _HUNG:
+                return Response(503, f"the supervisor has been stuck for {idle:.0f} s\n".encode())
             return Response(200, b"ok\n")
         if request.path == READYZ:
             why = self.waiting_for()

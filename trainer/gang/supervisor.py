@@ -30,6 +30,7 @@ from trainer.gang.ranks.environment import rank_environment
 from trainer.gang.ranks.placement import slots
 from trainer.gang.ranks.processes import Ranks, reap_orphans
 from trainer.gang.ranks.restarts import Failures, Verdict, judge
+from trainer.gang.ranks.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from trainer.gang.endpoint import Endpoint
@@ -54,6 +55,8 @@ class SupervisorOptions:
     Attributes:
         ranks: rank processes in this pod.
         grace: seconds that ranks have from SIGTERM to their exit.
+        stall_timeout: seconds without progress after which ranks that hold the others up are killed; None for
+            never.
         gloo_timeout: seconds after which a rank notices the loss of one that it is not connected to.
         max_failures: failures in a row without a new step after which the pod gives up.
         pods: None on one machine.
@@ -65,6 +68,7 @@ class SupervisorOptions:
 
     ranks: int = 1
     grace: float = 60.0
+    stall_timeout: float | None = 300.0
     gloo_timeout: int = 5
     max_failures: int = 6
     pods: Pods | None = None
@@ -96,6 +100,7 @@ class _Supervisor:
         self._ranks: Ranks | None = None
         self._coordinator: Coordinator | None = None
         self._furthest = -1
+        self._turned = time.monotonic()
         self._end: int | None = None
         self._finished: Callable[[], bool] = lambda: False
         if options.finished:
@@ -120,7 +125,7 @@ class _Supervisor:
             self._coordinator.wait_until_told(_END_GRACE)
         if self._endpoint and code == EXIT_FINISHED:
             self._waiting_for = "nothing: the run is finished"
-            self._endpoint.linger(self._options.linger, lambda: self._stop is not None)
+            self._endpoint.linger(self._options.linger, self._is_asked_to_stop)
         return code
 
     def _run_generations(self) -> int:
@@ -169,6 +174,7 @@ class _Supervisor:
         self._waiting_for = ""
         how: How | None = None
         deadline = float("inf")
+        watchdog = Watchdog(self._options.stall_timeout)
         try:
             while ranks.alive:
                 self._tick()
@@ -180,6 +186,8 @@ class _Supervisor:
                     deadline = min(deadline, time.monotonic() + grace)
                 elif ranks.exits:
                     deadline = min(deadline, time.monotonic() + _FINISH_GRACE)
+                stopping = self._stop or how == "soft"
+                self._say_stalled(watchdog.look(ranks, self._options.grace if stopping else None))
                 if time.monotonic() >= deadline:
                     ranks.kill()
             verdict = judge(ranks.exits)
@@ -191,7 +199,14 @@ class _Supervisor:
             return verdict, how
         finally:
             self._ranks = None
+            self._say_stalled(0.0)
             ranks.close()
+
+    def _say_stalled(self, seconds: float) -> None:
+        """To those who probe this pod."""
+        self._waiting_for = f"a rank to go on: no progress for {seconds:.0f} s" if seconds else ""
+        if self._endpoint:
+            self._endpoint.stalled.set(seconds)
 
     def _obey(self, answer: Answer | None, how: How | None) -> How | None:
         """How the gang wants the ranks stopped; None while it does not."""
@@ -266,6 +281,10 @@ class _Supervisor:
             self._report()
             self._tick()
 
+    def _is_asked_to_stop(self) -> bool:
+        self._turned = time.monotonic()
+        return self._stop is not None
+
     def _environments(self, generation: Generation) -> dict[int, dict[str, str]]:
         return {
             slot.rank: rank_environment(
@@ -283,6 +302,7 @@ class _Supervisor:
 
     def _tick(self) -> None:
         time.sleep(_TICK)
+        self._turned = time.monotonic()
         pids = set(self._ranks.pids.values()) if self._ranks else set()
         if self._endpoint:
             self._endpoint.ranks.set(len(pids))
@@ -322,6 +342,7 @@ class _Supervisor:
                 port,
                 waiting_for=lambda: self._waiting_for,
                 output=lambda rank: self._ranks.last_output(rank) if self._ranks else None,
+                idle=lambda: time.monotonic() - self._turned,
             )
         except OSError as error:
             raise ConfigError(f"metrics.port {port}: {error.strerror}", "Choose a free one, or 0") from None

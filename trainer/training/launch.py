@@ -1,5 +1,6 @@
 """From a configuration to trained weights in this pod: checks first, TensorFlow only then."""
 
+import faulthandler
 import logging
 import os
 import signal
@@ -11,6 +12,7 @@ from dataclasses import replace
 
 from trainer.config import RunConfig
 from trainer.distribution import environment
+from trainer.distribution.environment import STACKS
 from trainer.errors import ConfigError
 from trainer.explain import quoted
 from trainer.gang import pods
@@ -61,6 +63,7 @@ def supervise_pod(
     options = SupervisorOptions(
         ranks=ranks,
         grace=config.run.grace,
+        stall_timeout=config.run.stall_timeout,
         pods=gang,
         metrics_port=config.metrics.port,
         linger=config.metrics.linger,
@@ -106,6 +109,8 @@ def _check(config: RunConfig, size: int, on_retry: OnRetry | None = None) -> tup
 
 
 def _train(config: RunConfig) -> int:
+    if environment.is_rank():
+        faulthandler.register(STACKS)  # with what every thread does, for a supervisor who asks
     metrics = RunMetrics(environment.rank())
     checked = _check(config, environment.size(), metrics.store_retry)
     if checked is None:

@@ -18,7 +18,7 @@ from trainer.checkpoints.state import TrainingState
 from trainer.dataset.batch_stream import TensorBatch
 from trainer.distribution import Distribution
 from trainer.distribution.lost_rank import LOST, lost_peer
-from trainer.distribution.rank_status import report_step
+from trainer.distribution.rank_status import Phase, doing, report
 from trainer.errors import RunError, shortened
 from trainer.observability.metrics import RunMetrics
 from trainer.training import callback_state
@@ -122,9 +122,11 @@ class Loop:
         while progress.step < end:
             number = progress.step
             self.keras_callbacks.on_train_batch_begin(number % steps)
+            report(Phase.READING)
             began = time.perf_counter()
             _, images, labels, weights = next(batches)
             fetched = time.perf_counter()
+            report(Phase.TRAINING)
             try:
                 result = self.step(number, images, labels, weights, self.stop.is_set())
             except LOST as error:
@@ -142,7 +144,7 @@ class Loop:
             self.keras_callbacks.on_train_batch_end(number % steps, progress.sums.means())
             if self._votes.get(number - 1):
                 break
-            self.save(progress, self.capture)
+            self._save()
         self._read()
         return Outcome.STOPPED if any(self._votes.values()) else Outcome.FINISHED
 
@@ -161,12 +163,13 @@ class Loop:
             return None
         mine, done, chunk = Sums(), 0, 1
         most = self.data.evaluation_batches(split)
-        with self.data.evaluation(split) as batches:
+        with doing(Phase.EVALUATING), self.data.evaluation(split) as batches:
             while done < most:
                 began = time.perf_counter()
                 for _, images, labels, weights in itertools.islice(batches, chunk):
                     mine += self.evaluation_step(images, labels, weights)
                 done += chunk
+                report(Phase.EVALUATING)
                 spent = time.perf_counter() - began
                 votes, seconds = self.distribution.sum(np.array([float(self.stop.is_set()), spent]))
                 if votes:
@@ -192,7 +195,11 @@ class Loop:
         if self.distribution.is_chief:
             self.metrics.end_epoch(logs)
         progress.epochs_closed += 1
-        self.save(progress, self.capture)
+        self._save()
+
+    def _save(self) -> None:
+        with doing(Phase.SAVING):
+            self.save(self.progress, self.capture)
 
     def _read(self, keep: int = 0) -> None:
         """Adds the results of all but the newest `keep` steps to the epoch's sums."""
@@ -206,7 +213,7 @@ class Loop:
 
     def _observe(self, waited: float, worked: float) -> None:
         progress, means = self.progress, self.progress.sums.means()
-        report_step(progress.step)
+        report(Phase.TRAINING, progress.step)
         self.metrics.end_step(
             progress.step,
             images=self.data.rows_per_step,

@@ -15,6 +15,7 @@ from trainer.checkpoints.restore import restore
 from trainer.checkpoints.state import TrainingState, pack, unpack
 from trainer.config import RunSection
 from trainer.distribution import Distribution
+from trainer.distribution.rank_status import Phase, report
 from trainer.errors import Interrupted
 from trainer.models.starting_weights import load_starting_weights
 from trainer.models.weights_file import load_weights_file
@@ -63,8 +64,10 @@ def train(
     callback_state.check(callbacks)
     setup_tensorflow(config)
     model, optimizer = build(plan)
+    report(Phase.STARTING)
     restored, fence = _agree_on_state(store, plan, distribution, model, optimizer, metrics)
     progress = assign(restored, model, optimizer)
+    report(Phase.STARTING)
     publisher = Publisher(store, fence, plan, model)
     best = BestWeights(config.run.monitor, progress.history, lambda: publisher.weights("best"))
     history = History(lambda: publisher.history(progress.history))
@@ -94,6 +97,7 @@ def train(
             metrics=metrics,
         )
         outcome = loop.run(batches, restored)
+        report(Phase.SAVING)
         save.finish(loop.capture)
         if outcome is Outcome.FINISHED:
             try:

@@ -281,6 +281,12 @@ template:
           periodSeconds: 5
           timeoutSeconds: 5
           failureThreshold: 6
+        livenessProbe:
+          httpGet: {path: /healthz, port: metrics}
+          initialDelaySeconds: 300 # until then it may wait for the object store
+          periodSeconds: 20
+          timeoutSeconds: 10
+          failureThreshold: 3
         {{- end }}
         terminationMessagePolicy: FallbackToLogsOnError
         resources:

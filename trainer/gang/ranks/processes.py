@@ -6,8 +6,9 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from trainer.distribution.environment import STATUS_FD
@@ -159,6 +160,16 @@ class Ranks:
                 del self._alive[number]
                 self.exits.append(Exit(number, code, self._asked))
 
+    def suspended(self) -> frozenset[int]:
+        """The ranks whose process is stopped, as by SIGSTOP or a debugger."""
+        return frozenset(number for number, rank in self._alive.items() if _state(rank.pid) in ("T", "t"))
+
+    def signal(self, numbers: Iterable[int], signal: int) -> None:
+        """To the ranks of these numbers that live."""
+        for number in numbers:
+            if rank := self._alive.get(number):
+                rank.signal(signal)
+
     def terminate(self) -> None:
         """SIGTERM, once: they stop at a step that all agree on, save and exit."""
         if not self._asked:
@@ -188,6 +199,14 @@ class Ranks:
         for rank in self._all.values():
             rank.close()
         self._selector.close()
+
+
+def _state(pid: int) -> str:
+    """The kernel's letter for the state of a process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
 
 
 def reap_orphans(known: set[int]) -> None:
