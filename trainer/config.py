@@ -234,10 +234,11 @@ class RunSection(Section):
     checkpoint: CheckpointSection = CheckpointSection()
     monitor: Monitor = Field("val_accuracy", description="the metric that decides which weights are best")
     grace: Seconds = Field(60.0, description="time to save a last checkpoint after SIGTERM")
-    stall_timeout: Seconds = Field(
+    stall_timeout: Annotated[Seconds, Field(ge=1)] | None = Field(
         300.0,
-        description="ranks that make no progress for so long are killed and the run goes on; steps that take "
-        "half as long raise it, six times as long for a first step, loading and saving; 0: never",
+        description="time without progress after which ranks that hold the others up are killed, and the run "
+        "goes on; six times as long for a first step, loading and saving, and twice the longest step where "
+        "that is more; null for never",
     )
 
 

@@ -56,7 +56,7 @@ class SupervisorOptions:
         grace: seconds that ranks have from SIGTERM to their exit.
         gloo_timeout: seconds after which a rank notices the loss of one that it is not connected to.
         max_failures: failures in a row without a new step after which the pod gives up.
-        stall_timeout: seconds without progress after which ranks are killed; 0 for no limit.
+        stall_timeout: seconds without progress after which ranks are killed; None for never.
         pods: None on one machine.
         metrics_port: of /metrics, /healthz and /readyz; 0 for a free one, None for none.
         linger: seconds that a finished pod stays for its last metrics to be read.
@@ -68,7 +68,7 @@ class SupervisorOptions:
     grace: float = 60.0
     gloo_timeout: int = 5
     max_failures: int = 6
-    stall_timeout: float = 0.0
+    stall_timeout: float | None = None
     pods: Pods | None = None
     metrics_port: int | None = None
     linger: float = 0.0
@@ -105,7 +105,7 @@ class _Supervisor:
             self._finished = Polled(options.finished, False, every=15.0, what="whether the run is finished")
         self._gang = os.environ.get(GANG) or GangKey.from_environment().gang()
         self._patience = Patience(options.grace, gloo_timeout(options.gloo_timeout))
-        self._limits = Limits(options.stall_timeout, stopping=options.grace / 3)
+        self._limits = Limits(options.stall_timeout or 0.0, stopping=options.grace / 3)
         pods = options.pods
         self._member = Member(
             pods.index if pods else 0, secrets.token_hex(8), MemberState.IDLE, options.ranks

@@ -14,6 +14,7 @@ from trainer.checkpoints.restore import restore
 from trainer.checkpoints.state import TrainingState, pack, unpack
 from trainer.config import RunSection
 from trainer.distribution import Distribution, environment
+from trainer.distribution.rank_status import Phase, report_phase
 from trainer.errors import Interrupted, RankLost
 from trainer.models.starting_weights import load_starting_weights
 from trainer.models.weights_file import load_weights_file
@@ -170,6 +171,7 @@ def _publish_results(publisher: Publisher, loop: Loop, best: BestWeights) -> Fin
 
     Afterwards the model holds the best weights, where there are any.
     """
+    report_phase(Phase.PUBLISHING)
     history = loop.progress.history
     epoch = callback_state.restored_epoch(loop.callbacks, len(history) - 1)
     last = Reached(epoch + 1, history[epoch] | _test(loop))
