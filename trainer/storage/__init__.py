@@ -19,6 +19,7 @@ __all__ = [
     "join",
     "no_folders_left",
     "open_store",
+    "refuses_conditions",
     "split_url",
 ]
 
@@ -36,6 +37,11 @@ def open_store(url: str, *, on_retry: OnRetry | None = None) -> Store:
         bucket, _, prefix = rest.partition("/")
         return S3Store(bucket, prefix.strip("/"), on_retry=on_retry)
     return FileStore(Path(os.path.abspath(rest)))
+
+
+def refuses_conditions(store: Store) -> bool:
+    """Whether the server behind a store was found to refuse `if_absent` and `if_match`."""
+    return bool(getattr(store, "refuses_conditions", False))
 
 
 def split_url(url: str) -> tuple[str, str]:
