@@ -12,35 +12,22 @@ What holds, whoever dies between any two requests:
 """
 
 import logging
-import queue
-import threading
 import time
-from dataclasses import dataclass, field
 from types import TracebackType
 
 import numpy as np
 
 from trainer.checkpoints.array_layout import ArrayLayout, Bytes
+from trainer.checkpoints.background import CHECKPOINTS, Background, Write
 from trainer.checkpoints.commit import PIECE_BYTES, Commit, new_uid, write
 from trainer.checkpoints.retention import ORPHAN_AGE, READ_AGE, Retention
+from trainer.checkpoints.sweeper import Sweeper
 from trainer.checkpoints.state import TrainingState, describe
-from trainer.errors import Interrupted
 from trainer.runs.fence import Fence, Superseded
 from trainer.runs.layout import Attempt
 from trainer.storage.base import Store
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Job:
-    """One save on its way: `description` is its state.json, the arrays are in the host buffer."""
-
-    step: int
-    description: bytes
-    began: float
-    error: Exception | None = None
-    settled: threading.Event = field(default_factory=threading.Event)
 
 
 class CheckpointWriter:
@@ -49,16 +36,18 @@ class CheckpointWriter:
     Attributes for metrics: `stalled_seconds` (all time that callers spent in here), `last_step`,
     `last_committed_at` (Unix seconds), `last_duration` (seconds from the copy to the acknowledgement),
     `failures` (in a row). `best_step` may be set to a step that retention keeps.
+
+    `background` is where it writes, together with what else the run publishes; it closes it.
     """
 
     def __init__(
         self,
         store: Store,
         fence: Fence,
+        background: Background | None = None,
         *,
         keep_last: int = 3,
         keep_every: int | None = None,
-        max_failures: int = 5,
         read_age: float = READ_AGE,
         orphan_age: float = ORPHAN_AGE,
         piece_bytes: int = PIECE_BYTES,
@@ -66,7 +55,7 @@ class CheckpointWriter:
     ) -> None:
         self.store = store
         self.fence = fence
-        self.max_failures = max_failures
+        self.background = background or Background(store.url)
         self.piece_bytes = piece_bytes
         self.workers = workers
         self.best_step: int | None = None
@@ -74,67 +63,80 @@ class CheckpointWriter:
         self.last_step: int | None = None
         self.last_committed_at: float | None = None
         self.last_duration: float | None = None
-        self.failures = 0
         self._retention = Retention(
             fence, keep_last=keep_last, keep_every=keep_every, read_age=read_age, orphan_age=orphan_age
         )
-        self._sweeping = threading.Lock()
         self._layout = ArrayLayout()
         self._buffer: Bytes = np.empty(0, np.uint8)
-        self._superseded: Superseded | None = None
-        self._error: Exception | None = None
         self._mine: Attempt | None = None
-        self._job: _Job | None = None
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._closing = False
-        self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
-        self._thread.start()
+        self._under_way: Attempt | None = None
+        self._save: Write | None = None
+        self._sweeper = Sweeper(self._sweep)
+
+    @property
+    def failures(self) -> int:
+        return self.background.failures
+
+    def ready(self, seconds: float = 0.0) -> bool:
+        """Whether `save` would not have to wait; waits for that at most `seconds`. Raises as `save` does."""
+        entered = time.monotonic()
+        self.background.check()
+        settled = self._save is None or self.background.wait(self._save, seconds)
+        self.stalled_seconds += time.monotonic() - entered
+        return settled
 
     def save(self, state: TrainingState, wait: bool = False) -> None:
         """Copies `state` now and stores it in a thread; the caller may go on changing the arrays.
 
         Waits for the save before it. With `wait` it returns when the state is committed, and
-        tries again for that until `max_failures` in a row failed.
+        tries again for that until too many in a row failed.
 
         Raises:
             Superseded: another process holds a higher token.
-            Interrupted: the last `max_failures` saves failed.
+            Interrupted: the last writes failed, as often as `Background` allows.
             TypeError: values that are not plain, or arrays that are not of numbers.
         """
         entered = time.monotonic()
         try:
+            if wait:
+                self._sweeper.hold()
+                self.background.hurry()
             self._settle()
-            self._raise_if_failed()
+            self.background.check()
             began = time.monotonic()
             self._copy(state)
-            job = self._submit(_Job(state.step, describe(state, self._layout), began))
+            description = describe(state, self._layout)
+            save = self._submit(state.step, description, began)
             while wait:
                 self._settle()
-                if job.error is None:
+                if save.error is None:
                     return
-                self._raise_if_failed()
-                job = self._submit(_Job(state.step, job.description, time.monotonic()))
+                self.background.check()
+                save = self._submit(state.step, description, time.monotonic())
         finally:
+            self._sweeper.resume()
             self.stalled_seconds += time.monotonic() - entered
 
     def wait(self) -> None:
         """Returns when nothing is on its way any more. Raises as `save` does."""
         entered = time.monotonic()
-        self._settle()
+        self.background.wait()
         self.stalled_seconds += time.monotonic() - entered
-        self._raise_if_failed()
+        self.background.check()
 
     def tidy(self) -> None:
-        """Applies retention now, without regard to readers: for the end of a run."""
+        """Applies retention now, without regard to readers: for the end of a run. A failure is logged."""
         self.wait()
-        self._sweep(readers=False)
+        self._sweeper.now(lambda: self._sweep(readers=False))
 
     def close(self) -> None:
-        """Waits for the save on its way, if there is one, and ends the thread. Raises nothing."""
-        self._settle()
-        self._closing = True
-        self._jobs.put(None)
-        self._thread.join()
+        """Waits for what is on its way, and ends the threads: a removal after the request under way.
+
+        Raises nothing.
+        """
+        self._sweeper.hold()
+        self.background.close()
+        self._sweeper.close()
 
     def __enter__(self) -> "CheckpointWriter":
         return self
@@ -153,66 +155,48 @@ class CheckpointWriter:
             if not self._layout.fill(self._buffer, state.arrays):
                 raise TypeError("Expected arrays that keep their dtypes and shapes while they are saved")
 
-    def _submit(self, job: _Job) -> _Job:
-        self._job = job
-        self._jobs.put(job)
-        return job
+    def _submit(self, step: int, description: bytes, began: float) -> Write:
+        def action() -> None:
+            self._acknowledge(self._write(step, description), began)
+
+        self._save = Write(f"the checkpoint of step {step}", CHECKPOINTS, action, once=True)
+        self.background.submit(self._save)
+        return self._save
 
     def _settle(self) -> None:
-        if self._job is not None:
-            self._job.settled.wait()
+        if self._save is not None:
+            self.background.wait(self._save)
 
-    def _raise_if_failed(self) -> None:
-        if self._superseded is not None:
-            raise self._superseded
-        if self.failures >= self.max_failures:
-            raise Interrupted(
-                f"{self.store.url}: {self.failures} checkpoints in a row failed, the last: {self._error}",
-                "Repair the store or the rights to it, and start the run again: it resumes from the last one",
-            ) from self._error
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            try:
-                self._acknowledge(job, self._write(job))
-            except Superseded as error:
-                self._superseded = job.error = error
-                log.warning("the checkpoint of step %d was not saved: %s", job.step, error)
-            except Exception as error:
-                self._fail(job, error)
-            finally:
-                job.settled.set()
-            if job.error is None:
-                self._sweep()
-
-    def _write(self, job: _Job) -> Commit:
-        attempt = Attempt(job.step, self.fence.number, new_uid())
-        buffer = self._buffer.data
+    def _write(self, step: int, description: bytes) -> Commit:
+        self._under_way = attempt = Attempt(step, self.fence.number, new_uid())
         return write(
-            self.fence, attempt, buffer, job.description, piece_bytes=self.piece_bytes, workers=self.workers
+            self.fence,
+            attempt,
+            self._buffer.data,
+            description,
+            piece_bytes=self.piece_bytes,
+            workers=self.workers,
         )
 
-    def _acknowledge(self, job: _Job, commit: Commit) -> None:
+    def _acknowledge(self, commit: Commit, began: float) -> None:
         self._mine = commit.attempt
-        self.failures, self._error = 0, None
-        self.last_step = job.step
+        self.last_step = commit.attempt.step
         self.last_committed_at = time.time()
-        self.last_duration = time.monotonic() - job.began
-
-    def _fail(self, job: _Job, error: Exception) -> None:
-        job.error = self._error = error
-        self.failures += 1
-        log.warning(
-            "the checkpoint of step %d failed (%d in a row; at %d the run stops): %s: %s",
-            *(job.step, self.failures, self.max_failures, type(error).__name__, error),
-            exc_info=None if isinstance(error, OSError) else error,
-        )
+        self.last_duration = time.monotonic() - began
+        self._sweeper.wake()
 
     def _sweep(self, readers: bool = True) -> None:
+        if self.background.ended:
+            return
         try:
-            with self._sweeping:
-                self._retention.sweep(self._mine, self.best_step, readers=readers, stop=lambda: self._closing)
+            self._retention.sweep(
+                self._mine,
+                self.best_step,
+                under_way=self._under_way,
+                readers=readers,
+                stop=lambda: self._sweeper.held,
+            )
         except Superseded as error:
-            self._superseded = error
+            self.background.superseded_by(error)
         except Exception as error:
             log.warning("old checkpoints were not removed: %s: %s", type(error).__name__, error)

@@ -1,0 +1,58 @@
+"""A thread that removes old checkpoints behind the saves, which never wait for it."""
+
+import threading
+from collections.abc import Callable
+
+CLOSE_SECONDS = 1.0
+
+
+class Sweeper:
+    """Calls `sweep` after each `wake`, in a thread that is begun at the first; several wakes may be one call.
+
+    `held` tells a sweep under way to end after its request.
+    """
+
+    def __init__(self, sweep: Callable[[], None]) -> None:
+        self._sweep = sweep
+        self._one_at_a_time = threading.Lock()
+        self._woken = threading.Event()
+        self._hold = False
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def held(self) -> bool:
+        return self._closing or self._hold
+
+    def wake(self) -> None:
+        self._woken.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
+            self._thread.start()
+
+    def hold(self) -> None:
+        """Until `resume`, a sweep ends after its request."""
+        self._hold = True
+
+    def resume(self) -> None:
+        self._hold = False
+
+    def now(self, sweep: Callable[[], None]) -> None:
+        """Calls `sweep` in this thread, when the one under way has ended."""
+        with self._one_at_a_time:
+            sweep()
+
+    def close(self) -> None:
+        """Ends the thread. One that waits for a store is left: a removal that breaks off does no harm."""
+        self._closing = True
+        self._woken.set()
+        if self._thread is not None:
+            self._thread.join(CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        while not self._closing:
+            self._woken.wait()
+            self._woken.clear()
+            if not self.held:
+                with self._one_at_a_time:
+                    self._sweep()
