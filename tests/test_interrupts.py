@@ -60,6 +60,7 @@ def arguments(tmp_path: Path, folders: Path, silent: tuple[str, socket.socket]) 
     return {
         "prepare": ["prepare", str(folders), url],
         "inspect": ["inspect", url],
+        "index": ["index", url],
         "train": run,
         "supervise": ["supervise", *run[1:], "--ranks", "1"],
         "predict": ["predict", *places],
@@ -147,6 +148,7 @@ def test_at_ten_random_moments(command: str, number: int, digits: str, folders: 
     commands = {
         "prepare": ["prepare", str(folders), str(new)],
         "inspect": ["inspect", digits],
+        "index": ["index", digits],
         "train": run,
         "supervise": ["supervise", *run[1:], "--ranks", "1"],
         "predict": ["predict", "--run", f"{tmp_path}/run", "--input", str(folders), "--output", str(new)],

@@ -123,6 +123,21 @@ def prepare(
 
 
 @app.command(rich_help_panel=DATA)
+def index(url: Annotated[str, typer.Argument(help="A dataset's URL.")], json: Json = False) -> None:
+    """Index a dataset again that was copied: its shards are read and compared with their checksums."""
+    from trainer.dataset.reindex import reindex
+    from trainer.observability.log import say
+    from trainer.output.progress import progress
+
+    with progress(say, "shards read") as report, interrupts.unwinding():
+        made = reindex(url, progress=report)
+    if json:
+        _print_json(made)
+    else:
+        typer.echo(f"{made.url}: all {made.objects:,} shards are whole; {made.changed:,} had another etag")
+
+
+@app.command(rich_help_panel=DATA)
 def inspect(
     url: Annotated[str, typer.Argument(help="A dataset's URL.")],
     classes: Annotated[

@@ -1,7 +1,9 @@
 """The model that people download predicts what the trained one does, without any of this code."""
 
+import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import keras
@@ -17,6 +19,7 @@ from trainer.models.scale import Scale
 
 ELSEWHERE = """
 import sys
+import zipfile
 
 class Blocked:
     def find_spec(self, name, path=None, target=None):
@@ -142,3 +145,10 @@ def test_the_file_loads_and_predicts_where_there_is_only_keras(tmp_path: Path) -
     for name, model in models.items():
         found = np.load(tmp_path / f"{name}.npy")
         np.testing.assert_allclose(found, model.predict_on_batch(images()), rtol=1e-5, atol=1e-5)
+
+
+def test_a_file_of_the_same_weights_is_the_same_whenever_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "model.keras").write_bytes(keras_file(used(lab())))
+    with zipfile.ZipFile(tmp_path / "model.keras") as file:
+        assert {info.date_time for info in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert json.loads(file.read("metadata.json"))["date_saved"] == "1980-01-01@00:00:00"

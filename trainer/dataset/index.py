@@ -65,7 +65,8 @@ class Split:
         except ObjectChanged as error:
             raise DataError(
                 f"{self.store.url}/{shard.key} is not the object that was indexed: its etag differs",
-                "Restore it, or prepare the dataset again",
+                f"If the dataset was copied, run `trainer index {self.store.url}`; else restore it, or "
+                "prepare the dataset again",
             ) from error
         except FileNotFoundError as error:
             raise DataError(

@@ -1,8 +1,11 @@
 """A trained network as a model of Keras's own layers alone, for those who have none of this code."""
 
 import copy
+import io
 import itertools
+import json
 import tempfile
+import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +21,8 @@ from trainer.runs import layout
 Config = dict[str, Any]
 
 BATCH_NORM = "BatchNormalization"
+SAVED_AT = "1980-01-01@00:00:00"
+"""The first moment that a zip archive can name, in the form of Keras's metadata."""
 
 
 def export(model: keras.Model) -> keras.Model:
@@ -50,11 +55,23 @@ def export(model: keras.Model) -> keras.Model:
 
 
 def keras_file(model: keras.Model) -> bytes:
-    """The `.keras` file of the exported model."""
+    """The `.keras` file of the exported model: the same bytes for the same weights, at any time."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / layout.file_name(layout.KERAS_MODEL)
         export(model).save(file)
-        return file.read_bytes()
+        return _without_time(file)
+
+
+def _without_time(file: Path) -> bytes:
+    """A `.keras` archive without the moment it was saved at, in its index and in its metadata."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(file) as dated, zipfile.ZipFile(content, "w") as undated:
+        for name in dated.namelist():
+            data = dated.read(name)
+            if name == "metadata.json":
+                data = json.dumps(json.loads(data) | {"date_saved": SAVED_AT}).encode()
+            undated.writestr(zipfile.ZipInfo(name), data)
+    return content.getvalue()
 
 
 def _name(layer: Config) -> str:

@@ -3,7 +3,7 @@ chief has side effects."""
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -40,11 +40,18 @@ class BestWeights(keras.callbacks.Callback):
     """Publishes the weights whenever the monitored value is the best so far; a resumed run keeps its best.
 
     Without a validation split, `monitor` falls back to the training value of the same name.
+
+    Args:
+        history: the metrics of all epochs. With another `monitor` than before, a resumed run goes on from
+            what the best weights at hand reached by it.
     """
 
-    def __init__(self, monitor: str, publish: Callable[[], None]) -> None:
+    def __init__(
+        self, monitor: str, history: Sequence[Mapping[str, float]], publish: Callable[[], None]
+    ) -> None:
         super().__init__()
         self.monitor = monitor
+        self.history = history
         self.publish = publish
         self.best: float | None = None
         self.best_epoch: int | None = None
@@ -56,10 +63,17 @@ class BestWeights(keras.callbacks.Callback):
             self.publish()
 
     def get_state(self) -> dict[str, Any]:
-        return {"best": self.best, "best_epoch": self.best_epoch}
+        return {"best": self.best, "best_epoch": self.best_epoch, "monitor": self.monitor}
 
     def set_state(self, state: dict[str, Any]) -> None:
         self.best, self.best_epoch = state["best"], state["best_epoch"]
+        before = state.get("monitor", self.monitor)
+        if before != self.monitor and self.best_epoch is not None:
+            self.best = monitored(self.history[self.best_epoch], self.monitor)
+            log.info(
+                "run.monitor is %s now, not %s: the best weights are those of epoch %d until one is better",
+                *(self.monitor, before, self.best_epoch + 1),
+            )
 
 
 class History(keras.callbacks.Callback):

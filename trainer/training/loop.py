@@ -9,7 +9,6 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -22,11 +21,12 @@ from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.distribution.rank_status import report_step
 from trainer.errors import RunError, shortened
 from trainer.observability.metrics import RunMetrics
+from trainer.training import callback_state
 from trainer.training.callbacks import ProgressLog, settle_modes
 from trainer.training.data import RankData
 from trainer.training.finite import Diverged, check_metrics
 from trainer.training.plan import Plan
-from trainer.training.state import Progress, capture, restore_callbacks
+from trainer.training.state import Progress, capture
 from trainer.training.step import EvaluationStep, Result, Sums, TrainStep
 
 VOTE_SECONDS = 0.5
@@ -93,9 +93,9 @@ class Loop:
         progress = self.progress
         self.keras_callbacks.on_train_begin()
         self.model.stop_training = progress.stop_training
-        restore_callbacks(restored, self.callbacks)
+        callback_state.restore(restored, self.callbacks)
         while progress.epochs_closed < self.plan.config.train.epochs and not self.model.stop_training:
-            self.keras_callbacks.on_epoch_begin(progress.epochs_closed)
+            self._begin_epoch()
             if self._train_epoch(batches) is Outcome.STOPPED:
                 return Outcome.STOPPED
             try:
@@ -104,6 +104,16 @@ class Loop:
                 return Outcome.STOPPED
         self.keras_callbacks.on_train_end()
         return Outcome.FINISHED
+
+    def _begin_epoch(self) -> None:
+        """An epoch that was interrupted is begun for those alone who remember nothing of it."""
+        epoch = self.progress.epochs_closed
+        if self.progress.step == epoch * self.plan.steps_per_epoch:
+            self.keras_callbacks.on_epoch_begin(epoch)
+            return
+        for callback in self.keras_callbacks.callbacks:
+            if not callback_state.goes_on(callback):
+                callback.on_epoch_begin(epoch)
 
     def _train_epoch(self, batches: Iterator[TensorBatch]) -> Outcome:
         progress, steps = self.progress, self.plan.steps_per_epoch
@@ -210,5 +220,9 @@ class Loop:
             self.progress_log.end_step(batch, means["loss"], means["accuracy"])
 
 
-def _hooks_batches(callback: Any) -> bool:
-    return type(callback).on_train_batch_end is not keras.callbacks.Callback.on_train_batch_end
+def _hooks_batches(callback: keras.callbacks.Callback) -> bool:
+    """Whether it looks at the logs of each step; also by the older name, and by a function of its own."""
+    return any(
+        getattr(getattr(callback, name), "__func__", None) is not getattr(keras.callbacks.Callback, name)
+        for name in ("on_train_batch_end", "on_batch_end")
+    )

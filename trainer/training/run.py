@@ -25,6 +25,7 @@ from trainer.runs.claim import claim_folder
 from trainer.runs.document import Finished, Reached
 from trainer.runs.fence import Fence
 from trainer.storage import Store, join
+from trainer.training import callback_state
 from trainer.training.callbacks import BestWeights, History, ProgressLog, from_config
 from trainer.training.data import RankData
 from trainer.training.finite import check_metrics
@@ -33,7 +34,7 @@ from trainer.training.plan import Plan
 from trainer.training.results.publish import Publisher
 from trainer.training.saver import saver
 from trainer.training.setup.build import build, setup_tensorflow
-from trainer.training.state import Progress, assign, capture, warn_of_unsaved_callbacks
+from trainer.training.state import Progress, assign, capture
 from trainer.training.step import TrainStep, balanced_class_weights
 from trainer.training.transient_errors import transient_errors
 
@@ -59,16 +60,17 @@ def train(
             work is kept.
     """
     config = plan.config
+    callback_state.check(callbacks)
     setup_tensorflow(config)
     model, optimizer = build(plan)
     restored, fence = _agree_on_state(store, plan, distribution, model, optimizer, metrics)
     progress = assign(restored, model, optimizer)
     publisher = Publisher(store, fence, plan, model)
-    best = BestWeights(config.run.monitor, lambda: publisher.weights("best"))
+    best = BestWeights(config.run.monitor, progress.history, lambda: publisher.weights("best"))
     history = History(lambda: publisher.history(progress.history))
     callbacks = [*from_config(config.train), best, history, *callbacks]
     if distribution.is_chief:
-        warn_of_unsaved_callbacks(callbacks)
+        callback_state.warn_of_unsaved(callbacks)
         _log_start(plan, distribution, progress)
 
     data = RankData(plan, distribution)
@@ -166,7 +168,8 @@ def _publish_results(publisher: Publisher, loop: Loop, best: BestWeights) -> Fin
     Afterwards the model holds the best weights, where there are any.
     """
     history = loop.progress.history
-    last = Reached(len(history), history[-1] | _test(loop))
+    epoch = callback_state.restored_epoch(loop.callbacks, len(history) - 1)
+    last = Reached(epoch + 1, history[epoch] | _test(loop))
     publisher.weights("last")
     reached = None
     if best.best_epoch is not None:

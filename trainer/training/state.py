@@ -1,7 +1,6 @@
 """The state of a run between two steps: captured from model, optimizer and callbacks, and assigned back."""
 
 import hashlib
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,16 +11,9 @@ from numpy.typing import NDArray
 
 from trainer.checkpoints.state import TrainingState
 from trainer.errors import DataError
+from trainer.training import callback_state
 from trainer.training.finite import check_array
 from trainer.training.step import Sums, seed_variables
-
-log = logging.getLogger(__name__)
-
-STATE_ATTRIBUTES: dict[str, tuple[str, ...]] = {
-    "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
-    "ReduceLROnPlateau": ("wait", "best", "cooldown_counter"),
-}
-"""The attributes that hold the state of Keras's own callbacks, by class."""
 
 
 @dataclass
@@ -64,16 +56,17 @@ def _distinct(named: dict[str, keras.Variable], expected: int) -> dict[str, kera
 
 
 class _Live(Mapping[str, NDArray[Any]]):
-    """Variables as arrays of this moment, one at a time, so that no second copy of them all is held.
+    """Arrays, and variables as arrays of this moment: one at a time, so that no second copy of all is held.
 
     Raises Diverged where one is not finite.
     """
 
-    def __init__(self, named: dict[str, keras.Variable]) -> None:
+    def __init__(self, named: Mapping[str, keras.Variable | NDArray[Any]]) -> None:
         self._named = named
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        array = np.asarray(self._named[name].numpy())
+        value = self._named[name]
+        array = value if isinstance(value, np.ndarray) else np.asarray(value.numpy())
         check_array(name, array)
         return array
 
@@ -100,9 +93,9 @@ def capture(
     callbacks: Iterable[keras.callbacks.Callback],
 ) -> TrainingState:
     """The state between two steps; its arrays are read as they are asked for."""
-    arrays = _Live(variables(model, optimizer))
-    values = {"progress": asdict(progress), "callbacks": {_name(c): _callback_state(c) for c in callbacks}}
-    return TrainingState(progress.step, arrays, values)
+    remembered, arrays = callback_state.capture(callbacks)
+    values = {"progress": asdict(progress), "callbacks": remembered}
+    return TrainingState(progress.step, _Live({**variables(model, optimizer), **arrays}), values)
 
 
 def assign(state: TrainingState, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress:
@@ -132,40 +125,3 @@ def _assign(state: TrainingState, own: Mapping[str, keras.Variable]) -> None:
             )
     for name, variable in own.items():
         variable.assign(state.arrays[name])
-
-
-def restore_callbacks(state: TrainingState, callbacks: Iterable[keras.callbacks.Callback]) -> None:
-    """Restore the state of callbacks; call it after `on_train_begin`, which clears it."""
-    states = state.values["callbacks"]
-    for callback in callbacks:
-        saved = states.get(_name(callback))
-        if saved is None:
-            continue
-        if hasattr(callback, "set_state"):
-            callback.set_state(saved)
-        else:
-            for attribute, value in saved.items():
-                setattr(callback, attribute, value)
-
-
-def warn_of_unsaved_callbacks(callbacks: Iterable[keras.callbacks.Callback]) -> None:
-    """Log the callbacks whose state would not survive an interruption."""
-    for callback in callbacks:
-        if not hasattr(callback, "get_state") and type(callback).__name__ not in STATE_ATTRIBUTES:
-            log.warning(
-                "%s has no get_state and set_state: its state is lost when the run is interrupted",
-                _name(callback),
-            )
-
-
-def _name(callback: keras.callbacks.Callback) -> str:
-    return type(callback).__name__
-
-
-def _callback_state(callback: keras.callbacks.Callback) -> dict[str, Any] | None:
-    if hasattr(callback, "get_state"):
-        saved: dict[str, Any] = callback.get_state()
-        return saved
-    attributes = STATE_ATTRIBUTES.get(_name(callback), ())
-    saved = {a: getattr(callback, a) for a in attributes if hasattr(callback, a)}
-    return {a: v.item() if isinstance(v, np.generic) else v for a, v in saved.items()} or None

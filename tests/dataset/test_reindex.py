@@ -1,0 +1,54 @@
+"""A dataset that was copied is read again once its shards were found to be the same."""
+
+import shutil
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+
+from trainer.dataset.index import Dataset, open_dataset
+from trainer.dataset.reindex import reindex
+from trainer.errors import DataError
+
+
+@pytest.fixture
+def copy(dataset: Dataset, tmp_path: Path) -> Path:
+    return shutil.copytree(urlparse(dataset.url).path, tmp_path / "copy")
+
+
+def first_rows(url: str | Path) -> bytes:
+    return bytes(open_dataset(str(url)).split("train").read(0, 3000, 3500))
+
+
+def test_a_copy_is_refused_until_its_index_has_its_etags(dataset: Dataset, copy: Path) -> None:
+    with pytest.raises(DataError, match=rf"its etag differs.*run `trainer index .*{copy}`"):
+        first_rows(copy)
+    made = reindex(str(copy))
+    assert made.changed == made.objects > 1
+    assert made.identity == open_dataset(str(copy)).identity == dataset.identity
+    assert first_rows(copy) == first_rows(dataset.url)
+
+
+def test_where_nothing_has_changed_nothing_is_written(dataset: Dataset) -> None:
+    manifest = Path(urlparse(dataset.url).path, "dataset.json")
+    before = manifest.stat()
+    assert reindex(dataset.url).changed == 0
+    assert manifest.stat() == before
+
+
+def test_a_shard_that_is_not_what_was_prepared_leaves_the_index_as_it_was(copy: Path) -> None:
+    before = (copy / "dataset.json").read_bytes()
+    *_, last = open_dataset(str(copy)).split("train").objects
+    shard = copy / last.key
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(DataError, match=f"{last.key} is not what was prepared: its checksum differs"):
+        reindex(str(copy))
+    shard.write_bytes(content[:-1])
+    with pytest.raises(DataError, match=f"{last.key}: expected {last.size:,} bytes, found {last.size - 1:,}"):
+        reindex(str(copy))
+    shard.unlink()
+    with pytest.raises(DataError, match=f"{last.key} is in the index and not in the store"):
+        reindex(str(copy))
+    assert (copy / "dataset.json").read_bytes() == before

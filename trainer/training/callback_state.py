@@ -1,0 +1,158 @@
+"""What Keras callbacks remember, so that they go on after an interruption as if there had been none.
+
+Keras's own are known here by the attributes that hold their state. One of a user's own has `get_state()`,
+which returns a dictionary of JSON's kinds and of lists of arrays, and `set_state(state)`.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.checkpoints.state import TrainingState
+from trainer.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+REMEMBERED: dict[type[keras.callbacks.Callback], tuple[str, ...]] = {
+    keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
+    keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
+    keras.callbacks.History: ("epoch", "history"),
+    keras.callbacks.LambdaCallback: (),
+    keras.callbacks.LearningRateScheduler: (),
+    keras.callbacks.TerminateOnNaN: (),
+}
+"""Keras's callbacks that work here, and the attributes that hold their state. The learning rate itself is the
+optimizer's, whose variables are all saved."""
+
+_OURS = "checkpoints, best and last weights are saved by run.checkpoint and run.monitor"
+_LOCAL = "its file would lie in a pod and end with it; the run's own history has the same figures"
+REFUSED: dict[type[keras.callbacks.Callback], str] = {
+    keras.callbacks.BackupAndRestore: _OURS,
+    keras.callbacks.ModelCheckpoint: _OURS,
+    keras.callbacks.OrbaxCheckpoint: _OURS,
+    keras.callbacks.CSVLogger: _LOCAL,
+    keras.callbacks.TensorBoard: _LOCAL,
+    keras.callbacks.ProgbarLogger: "the log shows the progress of each epoch",
+    keras.callbacks.RemoteMonitor: "it would send an epoch twice after an interruption; see metrics.port",
+    keras.callbacks.SwapEMAWeights: "averages of weights are not supported yet",
+}
+"""Keras's callbacks that cannot keep their promise here, and why."""
+
+_ARRAYS = "arrays"
+
+
+def check(callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Raises ConfigError for one of Keras's callbacks that does not work here."""
+    for callback in callbacks:
+        for kind, reason in REFUSED.items():
+            if isinstance(callback, kind):
+                raise ConfigError(
+                    f"keras.callbacks.{kind.__name__} does not work here", f"Leave it out: {reason}"
+                )
+
+
+def warn_of_unsaved(callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Logs the callbacks whose state would not survive an interruption."""
+    for callback in callbacks:
+        if type(callback) not in REMEMBERED and not hasattr(callback, "get_state"):
+            log.warning(
+                "%s has no get_state and set_state: its state is lost when the run is interrupted",
+                type(callback).__name__,
+            )
+
+
+def goes_on(callback: keras.callbacks.Callback) -> bool:
+    """Whether an epoch that was interrupted goes on for it, without another `on_epoch_begin`."""
+    return hasattr(callback, "get_state") or _attributes(callback) is not None
+
+
+def capture(
+    callbacks: Iterable[keras.callbacks.Callback],
+) -> tuple[dict[str, dict[str, Any]], dict[str, NDArray[Any]]]:
+    """The state of each by its name: values of JSON's kinds, and the arrays that they name."""
+    values: dict[str, dict[str, Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, callback in _named(callbacks).items():
+        saved = _state(callback)
+        for key, value in saved.items():
+            if isinstance(value, list | tuple) and any(isinstance(item, np.ndarray) for item in value):
+                arrays |= {_array(name, key, number): np.asarray(item) for number, item in enumerate(value)}
+                saved[key] = {_ARRAYS: len(value)}
+            elif isinstance(value, np.generic):
+                saved[key] = value.item()
+        if saved or hasattr(callback, "get_state"):
+            values[name] = saved
+    return values, arrays
+
+
+def restore(state: TrainingState, callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Gives each what it remembered; call it after `on_train_begin`, which clears it.
+
+    One that has another `monitor` than before begins anew: values of two metrics cannot be compared.
+    """
+    states = state.values["callbacks"]
+    for name, callback in _named(callbacks).items():
+        saved = states.get(name)
+        if saved is None:
+            continue
+        saved = {key: _value(state.arrays, name, key, value) for key, value in saved.items()}
+        if hasattr(callback, "set_state"):
+            callback.set_state(saved)
+            continue
+        monitor, now = saved.pop("monitor", None), getattr(callback, "monitor", None)
+        if monitor is not None and monitor != now:
+            log.info("%s monitors %s now, not %s: it begins anew", name, now, monitor)
+            continue
+        for attribute, value in saved.items():
+            setattr(callback, attribute, value)
+
+
+def restored_epoch(callbacks: Iterable[keras.callbacks.Callback], last: int) -> int:
+    """The epoch, from 0, whose weights the model ends with: `last`, or one EarlyStopping went back to."""
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.EarlyStopping) and callback.best_weights is not None:
+            last = callback.best_epoch
+    return last
+
+
+def _named(
+    callbacks: Iterable[keras.callbacks.Callback],
+) -> dict[str, keras.callbacks.Callback]:
+    """By class, from the second of a class on with its number."""
+    named: dict[str, keras.callbacks.Callback] = {}
+    count: Counter[str] = Counter()
+    for callback in callbacks:
+        kind = type(callback).__name__
+        count[kind] += 1
+        named[kind if count[kind] == 1 else f"{kind} {count[kind]}"] = callback
+    return named
+
+
+def _attributes(callback: keras.callbacks.Callback) -> Sequence[str] | None:
+    """Those that hold its state; None for one that is not of a known class, nor derived from one."""
+    return next((REMEMBERED[kind] for kind in type(callback).__mro__ if kind in REMEMBERED), None)
+
+
+def _state(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    if hasattr(callback, "get_state"):
+        return dict(callback.get_state())
+    attributes = _attributes(callback) or ()
+    saved = {name: getattr(callback, name) for name in attributes if hasattr(callback, name)}
+    if saved and hasattr(callback, "monitor"):
+        saved["monitor"] = callback.monitor
+    return saved
+
+
+def _array(name: str, key: str, number: int) -> str:
+    return f"callbacks/{name}/{key}/{number}"
+
+
+def _value(arrays: Mapping[str, NDArray[Any]], name: str, key: str, value: Any) -> Any:
+    if isinstance(value, dict) and value.keys() == {_ARRAYS}:
+        return [np.array(arrays[_array(name, key, number)]) for number in range(value[_ARRAYS])]
+    return value
