@@ -1,5 +1,6 @@
 """A network that drops, cuts and stalls, and a server that is busy: retried, and right in the end."""
 
+import logging
 import random
 import re
 from collections import Counter
@@ -247,10 +248,14 @@ def test_silence_is_said_in_the_log(
     monkeypatch.setenv("TRAINER_RETRY_SECONDS", "2")
     stalling = open_store(store.url)
     proxy.spoil("GET", faulty.stall)
+    caplog.set_level(logging.INFO, logger="trainer")
     assert stalling.get("k") == DATA
-    first, *others = caplog.messages
+    first, *others, last = caplog.messages
     assert re.fullmatch(rf"waiting for {store.url}/k: no answer for \d+ s; the limit is 2 s", first)
     assert len(others) <= 3
+    assert re.fullmatch(r"s3://[\w-]+ answers again after \d+ s", last)
+    assert stalling.get("k") == DATA
+    assert caplog.messages[-1] is last
 
 
 def test_retries_are_said_in_the_log(

@@ -1,8 +1,8 @@
-"""What a run writes while it trains, one thing after the other, in a thread: so training waits for no store."""
+"""What a run writes while it trains, one thing after the other, in a thread: training waits for no store."""
 
 import logging
 import threading
-from collections import deque
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,116 +12,107 @@ from trainer.storage.retry import retry_seconds
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE = 1 / 8
-"""Of the store's budget: the pause after a first failure, doubled with each further one. So also an error that
-comes at once, as from a full disk, is given about two budgets before the run stops."""
-
-CHECKPOINTS = "checkpoints"
+CHECKPOINT = "checkpoint"
+GIVE_UP_BUDGETS = 2
 
 
-@dataclass
+@dataclass(eq=False)
 class Write:
-    """One thing to be written, `what` it is for the log.
-
-    `kind` is what it replaces: its key, or CHECKPOINTS. `once` is a write that is not tried again, since newer
-    content comes. `error` is that of the last try.
-    """
+    """One thing to be written: `what` it is for the log, `key` what it replaces (a key, or CHECKPOINT)."""
 
     what: str
-    kind: str
+    key: str
     action: Callable[[], None]
-    once: bool = False
-    under_way: bool = False
-    settled: bool = False
-    error: Exception | None = None
 
 
 class Background:
     """Writes in the order in which they were submitted, each until it is done.
 
-    So what a checkpoint says is published, is published before it is committed. Content that waits is replaced
-    by newer content of its key, where no checkpoint was submitted between them.
+    So what a checkpoint says is published, is published before it is committed. Content that waits is dropped
+    for newer content of its key, unless a checkpoint waits between them.
 
-    A failed write is logged and tried again after a pause. After `max_failures` in a row of one kind, and when
-    a higher token is found, nothing more is written, and `check` raises the reason.
+    A failure is logged, and the write tried again after a pause. When a key failed `max_failures` times in a
+    row and for twice `budget` seconds, and when a higher token is found, nothing more is written, and `check`
+    raises the reason.
+
+    Args:
+        budget: of one operation of the store; pauses are between a 60th and a sixth of it.
     """
 
-    def __init__(self, url: str, *, max_failures: int = 5, pause: float | None = None) -> None:
+    def __init__(self, url: str, *, max_failures: int = 5, budget: float | None = None) -> None:
         self.url = url
         self.max_failures = max_failures
-        self._first_pause = retry_seconds() * FIRST_PAUSE if pause is None else pause
-        self._failures: dict[str, int] = {}
+        self._budget = retry_seconds() if budget is None else budget
+        self._queue: list[Write] = []
+        self._under_way: Write | None = None
+        self._failing: dict[str, tuple[float, int]] = {}
+        """For each key that fails: since when, and how often."""
         self._error: Exception | None = None
-        self._superseded: Superseded | None = None
-        self._queue: deque[Write] = deque()
+        self._ended = self._closing = False
+        self._waiting = 0
         self._changed = threading.Condition()
-        self._hurried = self._closing = False
         self._thread: threading.Thread | None = None
 
     @property
     def failures(self) -> int:
-        """In a row, of the kind that has most."""
-        return max(self._failures.values(), default=0)
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more is written."""
-        return self._superseded is not None or self.failures >= self.max_failures
+        """In a row, of the key that has most."""
+        return max((count for _, count in list(self._failing.values())), default=0)
 
     def submit(self, write: Write) -> None:
-        """Puts a write behind the others, or in the place of one that it replaces."""
+        """Puts a write behind the others."""
         with self._changed:
+            if self._ended:
+                return
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
                 self._thread.start()
-            for at in reversed(range(len(self._queue))):
-                waiting = self._queue[at]
-                if waiting.kind == CHECKPOINTS:
-                    break
-                if waiting.kind == write.kind and not waiting.under_way:
-                    waiting.settled = True
-                    self._queue[at] = write
-                    break
-            if write not in self._queue:
-                self._queue.append(write)
+            self._queue.append(write)
+            self._drop_replaced()
             self._changed.notify_all()
 
-    def wait(self, write: Write | None = None, seconds: float | None = None) -> bool:
-        """Returns when `write` is settled (without one: when nothing is left to write), or after `seconds`.
+    def withdraw(self, key: str) -> None:
+        """Returns when nothing of `key` is to be written: it is done, or it failed or waits for what failed,
+        and is given up for newer content."""
 
-        Returns whether it is. It is also when nothing more is written at all.
-        """
-
-        def settled() -> bool:
-            return not self._queue if write is None else write.settled
+        def at_rest() -> bool:
+            started = self._under_way is not None and self._under_way.key == key
+            waits = any(write.key == key for write in self._queue)
+            return not waits or (bool(self._failing) and not started)
 
         with self._changed:
-            return self._changed.wait_for(settled, seconds)
+            self._changed.wait_for(at_rest)
+            self._queue = [write for write in self._queue if write.key != key]
 
-    def hurry(self) -> None:
-        """Ends the pause after a failure, if there is one."""
+    def wait(self) -> None:
+        """Returns when nothing is left to write, or nothing more is written. Then see `check`."""
         with self._changed:
-            self._hurried = True
+            self._waiting += 1
             self._changed.notify_all()
-
-    def superseded_by(self, error: Superseded) -> None:
-        """Nothing more is written."""
-        self._superseded = error
+            self._changed.wait_for(lambda: not self._queue)
+            self._waiting -= 1
 
     def check(self) -> None:
         """Raises Superseded, or Interrupted after too many failures."""
-        if self._superseded is not None:
-            raise self._superseded
-        if self.failures >= self.max_failures:
-            remedy = explain_os_error(self._error).remedy if isinstance(self._error, OSError) else ""
-            raise Interrupted(
-                f"{self.url}: {self.failures} writes in a row failed, the last: {self._error}",
-                f"{remedy or 'Repair the store or the rights to it'}, and start the run again: it resumes from "
-                "the last checkpoint",
-            ) from self._error
+        if not self._ended:
+            return
+        if isinstance(self._error, Superseded):
+            raise self._error
+        remedy = explain_os_error(self._error).remedy if isinstance(self._error, OSError) else ""
+        raise Interrupted(
+            f"{self.url}: {self.failures} writes in a row failed, the last: {self._error}",
+            f"{remedy or 'Repair the store or the rights to it'}, and start the run again: it resumes from "
+            "the last checkpoint",
+        ) from self._error
+
+    def end(self, error: Exception) -> None:
+        """Writes nothing more, for `error`."""
+        with self._changed:
+            self._ended, self._error = True, error
+            self._queue.clear()
+            self._changed.notify_all()
 
     def close(self) -> None:
-        """Tries once more what is still to be written, and ends the thread. Raises nothing."""
+        """Writes what is left, until something fails, and ends the thread. Raises nothing."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -134,54 +125,66 @@ class Background:
                 self._changed.wait_for(lambda: self._queue or self._closing)
                 if not self._queue:
                     return
-                write = self._queue[0]
-                write.under_way = True
-            self._try(write)
+                self._under_way = write = self._queue[0]
+            failed = not self._try(write)
             with self._changed:
-                write.under_way = False
-                if write.error is None or write.once or self._closing or self.ended or self._is_replaced(write):
-                    self._queue.popleft()
-                    write.settled = True
-                if self.ended:
-                    for left in self._queue:
-                        left.error, left.settled = write.error, True
+                self._under_way = None
+                if failed and self._closing:
                     self._queue.clear()
-                self._hurried = False
+                elif failed:
+                    self._drop_replaced()
+                else:
+                    self._queue = [left for left in self._queue if left is not write]
                 self._changed.notify_all()
-                if write.error is not None:
-                    self._changed.wait_for(lambda: self._hurried or self._closing, self._pause())
+                if failed and self._queue:
+                    self._pause(write.key)
 
-    def _try(self, write: Write) -> None:
-        before, write.error = self._failures.get(write.kind, 0), None
-        if self.ended:
-            write.error = self._superseded or self._error
-            return
+    def _try(self, write: Write) -> bool:
         try:
             write.action()
         except Superseded as error:
-            self._superseded = write.error = error
             log.warning("%s was not saved: %s", write.what, error)
+            self.end(error)
         except Exception as error:
-            write.error = self._error = error
-            self._failures[write.kind] = before + 1
-            log.warning(
-                "%s failed (%d in a row; at %d the run stops): %s: %s",
-                *(write.what, before + 1, self.max_failures, type(error).__name__, error),
-                exc_info=None if isinstance(error, OSError) else error,
-            )
+            self._note_failure(write, error)
         else:
-            self._failures[write.kind] = 0
-            if before:
-                log.info("%s was saved after %d failures in a row", write.what, before)
-
-    def _is_replaced(self, write: Write) -> bool:
-        """Whether newer content of its key waits, and no checkpoint between them."""
-        for waiting in list(self._queue)[1:]:
-            if waiting.kind == CHECKPOINTS:
-                return False
-            if waiting.kind == write.kind:
-                return True
+            if write.key in self._failing:
+                since, count = self._failing.pop(write.key)
+                tries = f"{count} {'try' if count == 1 else 'tries'}"
+                seconds = time.monotonic() - since
+                log.info("%s was saved, after %s that failed in %.0f s", write.what, tries, seconds)
+            return True
         return False
 
-    def _pause(self) -> float:
-        return 0.0 if self.ended else float(self._first_pause * 2 ** max(0, self.failures - 1))
+    def _note_failure(self, write: Write, error: Exception) -> None:
+        since, count = self._failing.get(write.key, (time.monotonic(), 0))
+        self._failing[write.key] = since, count + 1
+        if count == 0:
+            log.warning(
+                "%s failed, and is tried again: %s: %s",
+                *(write.what, type(error).__name__, error),
+                exc_info=None if isinstance(error, OSError) else error,
+            )
+        lasted = time.monotonic() - since
+        if count + 1 >= self.max_failures and lasted >= GIVE_UP_BUDGETS * self._budget:
+            self.end(error)
+
+    def _pause(self, key: str) -> None:
+        """After a failure; a short one while someone waits."""
+        first, longest = self._budget / 60, self._budget / 6
+        if not self._waiting:
+            _, count = self._failing.get(key, (0.0, 1))
+            seconds = min(longest, first * 2 ** min(count - 1, 10))
+            if not self._changed.wait_for(lambda: self._waiting or self._closing, seconds):
+                return
+        self._changed.wait_for(lambda: self._closing, first)
+
+    def _drop_replaced(self) -> None:
+        newer: set[str] = set()
+        kept: list[Write] = []
+        for write in reversed(self._queue):
+            if write.key in newer and write is not self._under_way:
+                continue
+            newer = {CHECKPOINT} if write.key == CHECKPOINT else newer | {write.key}
+            kept.append(write)
+        self._queue = kept[::-1]

@@ -7,35 +7,23 @@ CLOSE_SECONDS = 1.0
 
 
 class Sweeper:
-    """Calls `sweep` after each `wake`, in a thread that is begun at the first; several wakes may be one call.
+    """Calls `sweep` after each `wake`, in a thread of its own; several wakes may be one call.
 
-    `held` tells a sweep under way to end after its request.
+    A sweep looks at `closing` between its requests.
     """
 
     def __init__(self, sweep: Callable[[], None]) -> None:
+        self.closing = False
         self._sweep = sweep
         self._one_at_a_time = threading.Lock()
         self._woken = threading.Event()
-        self._hold = False
-        self._closing = False
         self._thread: threading.Thread | None = None
-
-    @property
-    def held(self) -> bool:
-        return self._closing or self._hold
 
     def wake(self) -> None:
         self._woken.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
             self._thread.start()
-
-    def hold(self) -> None:
-        """Until `resume`, a sweep ends after its request."""
-        self._hold = True
-
-    def resume(self) -> None:
-        self._hold = False
 
     def now(self, sweep: Callable[[], None]) -> None:
         """Calls `sweep` in this thread, when the one under way has ended."""
@@ -44,15 +32,15 @@ class Sweeper:
 
     def close(self) -> None:
         """Ends the thread. One that waits for a store is left: a removal that breaks off does no harm."""
-        self._closing = True
+        self.closing = True
         self._woken.set()
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
-        while not self._closing:
+        while True:
             self._woken.wait()
             self._woken.clear()
-            if not self.held:
-                with self._one_at_a_time:
-                    self._sweep()
+            if self.closing:
+                return
+            self.now(self._sweep)

@@ -13,16 +13,17 @@ What holds, whoever dies between any two requests:
 
 import logging
 import time
+from collections.abc import Callable
 from types import TracebackType
 
 import numpy as np
 
 from trainer.checkpoints.array_layout import ArrayLayout, Bytes
-from trainer.checkpoints.background import CHECKPOINTS, Background, Write
+from trainer.checkpoints.background import CHECKPOINT, Background, Write
 from trainer.checkpoints.commit import PIECE_BYTES, Commit, new_uid, write
 from trainer.checkpoints.retention import ORPHAN_AGE, READ_AGE, Retention
-from trainer.checkpoints.sweeper import Sweeper
 from trainer.checkpoints.state import TrainingState, describe
+from trainer.checkpoints.sweeper import Sweeper
 from trainer.runs.fence import Fence, Superseded
 from trainer.runs.layout import Attempt
 from trainer.storage.base import Store
@@ -37,7 +38,8 @@ class CheckpointWriter:
     `last_committed_at` (Unix seconds), `last_duration` (seconds from the copy to the acknowledgement),
     `failures` (in a row). `best_step` may be set to a step that retention keeps.
 
-    `background` is where it writes, together with what else the run publishes; it closes it.
+    Args:
+        background: where it writes, together with what else the run publishes; closed with the writer.
     """
 
     def __init__(
@@ -69,52 +71,41 @@ class CheckpointWriter:
         self._layout = ArrayLayout()
         self._buffer: Bytes = np.empty(0, np.uint8)
         self._mine: Attempt | None = None
-        self._under_way: Attempt | None = None
-        self._save: Write | None = None
         self._sweeper = Sweeper(self._sweep)
 
     @property
     def failures(self) -> int:
         return self.background.failures
 
-    def ready(self, seconds: float = 0.0) -> bool:
-        """Whether `save` would not have to wait; waits for that at most `seconds`. Raises as `save` does."""
-        entered = time.monotonic()
-        self.background.check()
-        settled = self._save is None or self.background.wait(self._save, seconds)
-        self.stalled_seconds += time.monotonic() - entered
-        return settled
-
     def save(self, state: TrainingState, wait: bool = False) -> None:
         """Copies `state` now and stores it in a thread; the caller may go on changing the arrays.
 
-        Waits for the save before it. With `wait` it returns when the state is committed, and
-        tries again for that until too many in a row failed.
+        Waits for the save before it, unless that one failed: then this one takes its place. With `wait` it
+        returns when the state is committed.
 
         Raises:
             Superseded: another process holds a higher token.
-            Interrupted: the last writes failed, as often as `Background` allows.
+            Interrupted: the last writes failed, as often and as long as `Background` allows.
             TypeError: values that are not plain, or arrays that are not of numbers.
         """
         entered = time.monotonic()
         try:
-            if wait:
-                self._sweeper.hold()
-                self.background.hurry()
-            self._settle()
+            self.background.withdraw(CHECKPOINT)
             self.background.check()
             began = time.monotonic()
             self._copy(state)
-            description = describe(state, self._layout)
-            save = self._submit(state.step, description, began)
-            while wait:
-                self._settle()
-                if save.error is None:
-                    return
+            step, description = state.step, describe(state, self._layout)
+            self.background.submit(
+                Write(
+                    f"the checkpoint of step {step}",
+                    CHECKPOINT,
+                    lambda: self._acknowledge(self._write(step, description), began),
+                )
+            )
+            if wait:
+                self.background.wait()
                 self.background.check()
-                save = self._submit(state.step, description, time.monotonic())
         finally:
-            self._sweeper.resume()
             self.stalled_seconds += time.monotonic() - entered
 
     def wait(self) -> None:
@@ -124,17 +115,20 @@ class CheckpointWriter:
         self.stalled_seconds += time.monotonic() - entered
         self.background.check()
 
-    def tidy(self) -> None:
-        """Applies retention now, without regard to readers: for the end of a run. A failure is logged."""
+    def tidy(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Applies retention now, without regard to readers, until `stop`: for the end of a run.
+
+        A failure is logged. Raises as `save` does.
+        """
         self.wait()
-        self._sweeper.now(lambda: self._sweep(readers=False))
+        self._sweeper.now(lambda: self._sweep(readers=False, stop=stop))
+        self.background.check()
 
     def close(self) -> None:
         """Waits for what is on its way, and ends the threads: a removal after the request under way.
 
         Raises nothing.
         """
-        self._sweeper.hold()
         self.background.close()
         self._sweeper.close()
 
@@ -155,27 +149,11 @@ class CheckpointWriter:
             if not self._layout.fill(self._buffer, state.arrays):
                 raise TypeError("Expected arrays that keep their dtypes and shapes while they are saved")
 
-    def _submit(self, step: int, description: bytes, began: float) -> Write:
-        def action() -> None:
-            self._acknowledge(self._write(step, description), began)
-
-        self._save = Write(f"the checkpoint of step {step}", CHECKPOINTS, action, once=True)
-        self.background.submit(self._save)
-        return self._save
-
-    def _settle(self) -> None:
-        if self._save is not None:
-            self.background.wait(self._save)
-
     def _write(self, step: int, description: bytes) -> Commit:
-        self._under_way = attempt = Attempt(step, self.fence.number, new_uid())
+        attempt = Attempt(step, self.fence.number, new_uid())
+        buffer = self._buffer.data
         return write(
-            self.fence,
-            attempt,
-            self._buffer.data,
-            description,
-            piece_bytes=self.piece_bytes,
-            workers=self.workers,
+            self.fence, attempt, buffer, description, piece_bytes=self.piece_bytes, workers=self.workers
         )
 
     def _acknowledge(self, commit: Commit, began: float) -> None:
@@ -185,18 +163,12 @@ class CheckpointWriter:
         self.last_duration = time.monotonic() - began
         self._sweeper.wake()
 
-    def _sweep(self, readers: bool = True) -> None:
-        if self.background.ended:
-            return
+    def _sweep(self, readers: bool = True, stop: Callable[[], bool] = lambda: False) -> None:
         try:
             self._retention.sweep(
-                self._mine,
-                self.best_step,
-                under_way=self._under_way,
-                readers=readers,
-                stop=lambda: self._sweeper.held,
+                self._mine, self.best_step, readers=readers, stop=lambda: self._sweeper.closing or stop()
             )
         except Superseded as error:
-            self.background.superseded_by(error)
+            self.background.end(error)
         except Exception as error:
             log.warning("old checkpoints were not removed: %s: %s", type(error).__name__, error)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from trainer.errors import ConfigError
 from trainer.storage.base import LARGE_BYTES, Buffer, ObjectChanged, ObjectInfo, Store
-from trainer.storage.file import FileStore, no_folders_left
+from trainer.storage.file import FileStore, no_folders_left, remove_leftovers
 from trainer.storage.retry import OnRetry
 from trainer.urls import parse_url
 
@@ -20,6 +20,7 @@ __all__ = [
     "no_folders_left",
     "open_store",
     "refuses_conditions",
+    "remove_leftovers",
     "split_url",
 ]
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from trainer.checkpoints.background import Background
 from trainer.checkpoints.schedule import Schedule
 from trainer.checkpoints.state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
@@ -60,6 +61,11 @@ class Saver:
             self._writer.save(capture(), wait=True)
         self._report()
 
+    def tidy(self, stop: Callable[[], bool]) -> None:
+        """Removes, at the end of the run, the checkpoints that retention does not keep, until `stop`."""
+        if self._writer:
+            self._writer.tidy(stop)
+
     def _report(self) -> None:
         writer = self._writer
         if writer is None:
@@ -81,15 +87,18 @@ class Saver:
 def saver(
     store: Store,
     fence: Fence | None,
+    background: Background,
     run: RunSection,
     progress: Progress,
     metrics: RunMetrics,
     best_step: Callable[[], int | None],
 ) -> Iterator[Saver]:
-    """A `Saver`; at the end the save on its way is waited for."""
+    """A `Saver` that writes in `background`; at the end what is on its way is waited for."""
     if fence is None:
         yield Saver(None, run, progress, metrics, best_step)
         return
     options = run.checkpoint
-    with CheckpointWriter(store, fence, keep_last=options.keep_last, keep_every=options.keep_every) as writer:
+    with CheckpointWriter(
+        store, fence, background, keep_last=options.keep_last, keep_every=options.keep_every
+    ) as writer:
         yield Saver(writer, run, progress, metrics, best_step)
