@@ -174,6 +174,26 @@ def test_retention_that_fails_is_no_failed_save(gate: Gate, caplog: pytest.LogCa
     assert "delete is not allowed" in caplog.text
 
 
+def test_the_last_save_does_not_wait_for_a_removal(gate: Gate) -> None:
+    removing, over = threading.Event(), threading.Event()
+
+    def slow(key: str) -> None:
+        removing.set()
+        over.wait(10)
+
+    gate.delete = slow  # type: ignore[attr-defined]
+    with CheckpointWriter(gate, Fence.take(gate, {}), keep_last=1, read_age=0) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(state(step), wait=True)
+        assert removing.wait(10)
+        began = time.monotonic()
+        checkpoints.save(state(3), wait=True)
+        assert checkpoints.last_step == 3
+        checkpoints.close()
+        assert time.monotonic() - began < 5
+        over.set()
+
+
 MEMORY = """
 import resource, sys
 from collections.abc import Mapping

@@ -255,7 +255,7 @@ def test_silence_is_said_in_the_log(
     assert len(others) <= 3
     assert re.fullmatch(r"s3://[\w-]+ answers again after \d+ s", last)
     assert stalling.get("k") == DATA
-    assert caplog.messages[-1] is last
+    assert sum("answers again" in message for message in caplog.messages) == 1
 
 
 def test_retries_are_said_in_the_log(
