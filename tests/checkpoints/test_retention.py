@@ -105,7 +105,7 @@ class Folder:
 
     def save(self, *steps: int, at: float = 0.0) -> None:
         self.store.now = at
-        with CheckpointWriter(self.store, self.fence, keep_last=1000) as checkpoints:
+        with CheckpointWriter(self.store, self.fence, keep_last=1000, orphan_age=1e9) as checkpoints:
             for step in steps:
                 checkpoints.save(TrainingState(step, {"w": np.full(9, step)}, {}), wait=True)
 

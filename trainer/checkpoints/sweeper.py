@@ -15,7 +15,6 @@ class Sweeper:
     def __init__(self, sweep: Callable[[], None]) -> None:
         self.closing = False
         self._sweep = sweep
-        self._one_at_a_time = threading.Lock()
         self._woken = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -24,11 +23,6 @@ class Sweeper:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
             self._thread.start()
-
-    def now(self, sweep: Callable[[], None]) -> None:
-        """Calls `sweep` in this thread, when the one under way has ended."""
-        with self._one_at_a_time:
-            sweep()
 
     def close(self) -> None:
         """Ends the thread. One that waits for a store is left: a removal that breaks off does no harm."""
@@ -43,4 +37,4 @@ class Sweeper:
             self._woken.clear()
             if self.closing:
                 return
-            self.now(self._sweep)
+            self._sweep()

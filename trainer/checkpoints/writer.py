@@ -71,7 +71,7 @@ class CheckpointWriter:
         self._layout = ArrayLayout()
         self._buffer: Bytes = np.empty(0, np.uint8)
         self._mine: Attempt | None = None
-        self._sweeper = Sweeper(self._sweep)
+        self._sweeper = Sweeper(lambda: self._sweep(stop=lambda: self._sweeper.closing))
 
     @property
     def failures(self) -> int:
@@ -116,12 +116,13 @@ class CheckpointWriter:
         self.background.check()
 
     def tidy(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Applies retention now, without regard to readers, until `stop`: for the end of a run.
+        """Applies retention for the last time, without regard to readers, until `stop`: for the end of a run.
 
         A failure is logged. Raises as `save` does.
         """
         self.wait()
-        self._sweeper.now(lambda: self._sweep(readers=False, stop=stop))
+        self._sweeper.close()
+        self._sweep(readers=False, stop=stop)
         self.background.check()
 
     def close(self) -> None:
@@ -163,11 +164,9 @@ class CheckpointWriter:
         self.last_duration = time.monotonic() - began
         self._sweeper.wake()
 
-    def _sweep(self, readers: bool = True, stop: Callable[[], bool] = lambda: False) -> None:
+    def _sweep(self, stop: Callable[[], bool], readers: bool = True) -> None:
         try:
-            self._retention.sweep(
-                self._mine, self.best_step, readers=readers, stop=lambda: self._sweeper.closing or stop()
-            )
+            self._retention.sweep(self._mine, self.best_step, readers=readers, stop=stop)
         except Superseded as error:
             self.background.end(error)
         except Exception as error:
