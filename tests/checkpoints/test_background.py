@@ -14,7 +14,10 @@ from trainer.runs.fence import Superseded
 
 
 class Disk:
-    """Where writes land in order; those of the keys in `failing` fail, all hang while it is not `open`."""
+    """Where writes land in order; those of the keys in `failing` fail, all hang while it is not `open`.
+
+    Those of "metrics" may wait.
+    """
 
     def __init__(self, background: Background) -> None:
         self.background = background
@@ -25,7 +28,8 @@ class Disk:
         self.open.set()
 
     def submit(self, key: str, content: str) -> None:
-        self.background.submit(Write(content, key, lambda: self._write(key, content)))
+        write = Write(content, key, lambda: self._write(key, content), may_wait=key == "metrics")
+        self.background.submit(write)
 
     def _write(self, key: str, content: str) -> None:
         self.tries += 1
@@ -83,7 +87,7 @@ def test_what_waits_gives_way_to_newer_content_of_its_key_but_not_over_a_checkpo
         disk.submit("best", f"best {number}")
     disk.open.set()
     disk.background.wait()
-    assert disk.written == ["best 1", "best 3", "metrics 3", "step 30", "best 5"]
+    assert disk.written == ["best 1", "best 3", "step 30", "best 5", "metrics 3"]
 
 
 def test_a_full_disk_that_is_freed_again_is_said_once(
@@ -116,7 +120,7 @@ def test_a_disk_that_stays_full_is_a_passing_cause_with_a_remedy(make: Callable[
     assert disk.written == []
 
 
-@pytest.mark.parametrize("failing", ["best", CHECKPOINT])
+@pytest.mark.parametrize("failing", ["best", "metrics", CHECKPOINT])
 def test_what_can_be_written_does_not_hide_what_cannot(make: Callable[..., Disk], failing: str):
     disk = make(budget=0.05)
     disk.failing[failing] = PermissionError("access denied")
@@ -140,6 +144,19 @@ def test_a_save_is_not_held_up_by_what_fails_before_it(make: Callable[..., Disk]
     disk.failing.clear()
     disk.background.wait()
     assert disk.written == ["best of epoch 1", "step 2"]
+
+
+def test_a_save_is_not_held_up_by_what_nothing_relies_on(make: Callable[..., Disk]):
+    disk = make(budget=0.3)
+    disk.failing["metrics"] = FULL
+    disk.submit("metrics", "metrics")
+    disk.wait_for_tries(1)
+    save = Write("step 1", CHECKPOINT, lambda: disk.written.append("step 1"))
+    disk.background.submit(save)
+    disk.background.wait(save)
+    assert disk.written == ["step 1"]
+    assert disk.background.failures, "metrics still wait"
+    disk.background.check()
 
 
 def test_superseded_while_a_publication_waits_nothing_more_is_written(make: Callable[..., Disk]):

@@ -18,15 +18,19 @@ GIVE_UP_BUDGETS = 2
 
 @dataclass(eq=False)
 class Write:
-    """One thing to be written: `what` it is for the log, `key` what it replaces (a key, or CHECKPOINT)."""
+    """One thing to be written: `what` it is for the log, `key` what it replaces (a key, or CHECKPOINT).
+
+    Nothing that is written later relies on a write that `may_wait`: it comes when nothing else is left.
+    """
 
     what: str
     key: str
     action: Callable[[], None]
+    may_wait: bool = False
 
 
 class Background:
-    """Writes in the order in which they were submitted, each until it is done.
+    """Writes in the order in which they were submitted, each until it is done; what may wait comes last.
 
     So what a checkpoint says is published, is published before it is committed. Content that waits is dropped
     for newer content of its key, unless a checkpoint waits between them.
@@ -83,12 +87,12 @@ class Background:
             self._changed.wait_for(at_rest)
             self._queue = [write for write in self._queue if write.key != key]
 
-    def wait(self) -> None:
-        """Returns when nothing is left to write, or nothing more is written. Then see `check`."""
+    def wait(self, write: Write | None = None) -> None:
+        """Returns when `write` is done (without one: everything), or nothing more is written; see `check`."""
         with self._changed:
             self._waiting += 1
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._queue)
+            self._changed.wait_for(lambda: write not in self._queue if write else not self._queue)
             self._waiting -= 1
 
     def check(self) -> None:
@@ -125,7 +129,7 @@ class Background:
                 self._changed.wait_for(lambda: self._queue or self._closing)
                 if not self._queue:
                     return
-                self._under_way = write = self._queue[0]
+                self._under_way = write = next((w for w in self._queue if not w.may_wait), self._queue[0])
             failed = not self._try(write)
             with self._changed:
                 self._under_way = None

@@ -95,15 +95,14 @@ class CheckpointWriter:
             began = time.monotonic()
             self._copy(state)
             step, description = state.step, describe(state, self._layout)
-            self.background.submit(
-                Write(
-                    f"the checkpoint of step {step}",
-                    CHECKPOINT,
-                    lambda: self._acknowledge(self._write(step, description), began),
-                )
+            save = Write(
+                f"the checkpoint of step {step}",
+                CHECKPOINT,
+                lambda: self._acknowledge(self._write(step, description), began),
             )
+            self.background.submit(save)
             if wait:
-                self.background.wait()
+                self.background.wait(save)
                 self.background.check()
         finally:
             self.stalled_seconds += time.monotonic() - entered
