@@ -14,6 +14,7 @@ from trainer.checkpoints.restore import restore
 from trainer.checkpoints.retention import Retention, steps_to_remove
 from trainer.checkpoints.state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
+from trainer.runs import layout
 from trainer.runs.fence import Fence, Superseded
 from trainer.runs.layout import Attempt
 from trainer.storage import ObjectInfo, Store, open_store
@@ -292,3 +293,20 @@ def test_a_removal_that_breaks_off_leaves_nothing_that_looks_whole(tmp_path: Any
     with pytest.raises(TimeoutError, match=r"commit\.json"):
         run.sweep(readers=False)
     assert run.steps() == [2, 3]
+
+
+def test_a_removal_ends_within_an_attempt_and_goes_on_later(tmp_path: Any) -> None:
+    """A process that is to leave does not wait for the removal of a large checkpoint."""
+    run = Folder(tmp_path, keep_last=1)
+    large = {"w": np.zeros(100)}
+    with CheckpointWriter(run.store, run.fence, keep_last=1000, orphan_age=1e9, piece_bytes=8) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(TrainingState(step, large, {}), wait=True)
+    first, mine = sorted(survey(run.store))
+    asked = iter([False] * 6)
+    run.sweep(readers=False, mine=mine, stop=lambda: next(asked, True))
+    left = survey(run.store)[first]
+    assert len(left) > 90
+    assert layout.COMMIT not in left
+    run.save(3, at=300)
+    assert run.sweep(mine=mine) == [1]

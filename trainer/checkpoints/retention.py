@@ -91,12 +91,17 @@ class Retention:
                 age = now - max(info.modified for info in objects.values())
                 due += [attempt] * (age >= self.orphan_age)
         removed: list[Attempt] = []
+
+        def delete(key: str) -> None:
+            if not stop():  # what is left has no commit, and a later sweep removes it
+                store.delete(key)
+
         for attempt in sorted(due):
             if stop():
                 break
             self.fence.check()
             store.delete(attempt.key(COMMIT))
-            each(store.delete, [attempt.key(n) for n in listed[attempt] if n != COMMIT], self.workers)
+            each(delete, [attempt.key(n) for n in listed[attempt] if n != COMMIT], self.workers)
             removed.append(attempt)
         remove_leftovers(store, now - LEFTOVER_AGE)
         return removed
