@@ -11,15 +11,22 @@ import keras
 import pytest
 
 from tests.run_processes import Runs, committed_steps
+from trainer import models
+from trainer.checkpoints.background import Background
+from trainer.checkpoints.writer import CheckpointWriter
 from trainer.config import load
 from trainer.distribution.single import Single
 from trainer.errors import Interrupted
+from trainer.models.weights_file import weights_file
 from trainer.observability.metrics import RunMetrics
 from trainer.runs import layout
 from trainer.runs.document import Finished
+from trainer.runs.fence import Fence
 from trainer.storage import Store, open_store
 from trainer.training.plan import make_plan
+from trainer.training.results.publish import Publisher
 from trainer.training.run import train
+from trainer.training.state import Progress, capture
 
 EXACT: dict[str, Any] = {
     "train": {"epochs": 4, "batch_size": 600, "lanes": 6, "deterministic": True},
@@ -169,3 +176,19 @@ def test_a_run_that_was_stopped_ends_with_what_it_keeps_alone(
     shutil.rmtree(config.parent / f"run/checkpoints/{2 * finished.best.epoch:010d}")
     assert run(config, None, Late(store_of(config))).best is None, "figures of weights that are not there"
     assert f"best.weights.h5 is not of step {2 * finished.best.epoch}" in caplog.text
+
+
+def test_best_weights_that_are_nowhere_leave_the_model_as_it_is(tmp_path: Path):
+    """What lies at their step is not what was the best: as after an upgrade, or from another generation."""
+    store = open_store(str(tmp_path))
+    fence, background = Fence.take(store, {}), Background(store.url)
+    model = models.build("lab-cnn", (8, 8, 3), 10, {"n_filters": 4})
+    optimizer = keras.optimizers.SGD()
+    optimizer.build(model.trainable_variables)
+    plan: Any = None  # which only the card needs
+    with CheckpointWriter(store, fence, background) as checkpoints:
+        checkpoints.save(capture(model, optimizer, Progress(step=2), []), wait=True)
+        model.set_weights([array + 1 for array in model.get_weights()])
+        last = weights_file(model)
+        assert Publisher(store, fence, background, plan, model).best_weights("0" * 64, 2) == b""
+    assert weights_file(model) == last

@@ -11,7 +11,7 @@ from trainer.checkpoints.background import Background, Write
 from trainer.checkpoints.restore import restore
 from trainer.errors import RunError
 from trainer.models.export import keras_file
-from trainer.models.weights_file import weights_file
+from trainer.models.weights_file import load_weights_file, weights_file
 from trainer.runs import layout
 from trainer.runs.document import Finished, versions
 from trainer.runs.fence import Fence, publish
@@ -53,7 +53,7 @@ class Publisher:
 
     def history(self, history: Sequence[Mapping[str, float]]) -> None:
         """The metrics of all epochs so far."""
-        self._publish(layout.METRICS, lambda: write_history(history))
+        self._publish(layout.METRICS, lambda: write_history(history), may_wait=True)
 
     def card(self, finished: Finished) -> None:
         """The model card."""
@@ -71,8 +71,8 @@ class Publisher:
         found = self._read(layout.weights("best"))
         if found and digest in (None, _digest(found)):
             return found
-        content = self._best if _digest(self._best) == digest else self._from_checkpoint(step)
-        if not content or digest not in (None, _digest(content)):
+        content = self._best if _digest(self._best) == digest else self._from_checkpoint(digest, step)
+        if not content:
             log.warning(
                 "%s/%s is not of step %d, where the run was best: another process wrote it last, or it was "
                 "deleted, and there is no checkpoint of that step",
@@ -88,7 +88,8 @@ class Publisher:
         self._publish(layout.KERAS_MODEL, lambda: keras_file(self._model))
 
     def finished(self, finished: Finished) -> None:
-        """How the run ended. Publish it last: from then on the run is finished."""
+        """How the run ended, when all else is published: from then on the run is finished."""
+        self.wait()
         self._publish(layout.FINISHED, finished.dumps)
         self.wait()
 
@@ -97,12 +98,12 @@ class Publisher:
         self._background.wait()
         self._background.check()
 
-    def _publish(self, key: str, content: Callable[[], bytes]) -> None:
+    def _publish(self, key: str, content: Callable[[], bytes], *, may_wait: bool = False) -> None:
         if (fence := self._fence) is None:
             return
         self._background.check()
         data = content()
-        self._background.submit(Write(key, key, lambda: _put(self._store, fence, key, data)))
+        self._background.submit(Write(key, key, lambda: _put(self._store, fence, key, data), may_wait))
 
     def _read(self, key: str) -> bytes:
         """An object, when all before it is written; tried again as writes are. Empty where there is none."""
@@ -116,15 +117,21 @@ class Publisher:
         self.wait()
         return b"".join(found)
 
-    def _from_checkpoint(self, step: int) -> bytes:
+    def _from_checkpoint(self, digest: str | None, step: int) -> bytes:
+        """The weights of that digest in the checkpoint of `step`; empty, and the model as it was, without."""
         try:
             state = restore(self._store, step=step)
         except RunError:
             return b""
         if state is None:
             return b""
+        last = weights_file(self._model)
         assign_weights(state, self._model)
-        return weights_file(self._model)
+        content = weights_file(self._model)
+        if digest in (None, _digest(content)):
+            return content
+        load_weights_file(self._model, last)
+        return b""
 
 
 def _put(store: Store, fence: Fence, key: str, data: bytes) -> None:
