@@ -11,7 +11,7 @@ from importlib import metadata
 from trainer import __version__
 from trainer.observability.process import available_cores
 from trainer.output.units import size
-from trainer.storage import LARGE_BYTES, ObjectChanged, Store, no_folders_left, open_store
+from trainer.storage import LARGE_BYTES, ObjectChanged, Store, no_folders_left, open_store, refuses_conditions
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,10 @@ def _write_if_absent(store: Store, key: str) -> str:
     try:
         store.put(key, b"once more", if_absent=True)
     except FileExistsError:
-        return "respected: stale writers are fenced off"
-    raise Ignored("ignored by this store: a stale writer may not be fenced off")
+        if not refuses_conditions(store):
+            return "respected: stale writers are fenced off"
+    how = "refused" if refuses_conditions(store) else "ignored"
+    raise Ignored(f"{how} by this store: a stale writer may not be fenced off")
 
 
 def _write_if_unchanged(store: Store, key: str) -> str:
@@ -112,6 +114,8 @@ def _write_if_unchanged(store: Store, key: str) -> str:
     with suppress(ObjectChanged):
         store.put(key, b"a late version", if_match=etag)
         raise Ignored("ignored by this store: start no two runs at the same time with one run.url")
+    if refuses_conditions(store):
+        raise Ignored("refused by this store: start no two runs at the same time with one run.url")
     return "respected: of two runs that are started with one run.url, one wins"
 
 

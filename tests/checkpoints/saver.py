@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from trainer.checkpoints.background import Background
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
@@ -99,8 +100,9 @@ def work(url: str, env: dict[str, str], seed: int, out: Connection) -> None:
     step = restored.step if restored else 0
     out.send(("restored", step))
     told = None
+    background = Background(store.url, max_failures=10**6, budget=0.1)
     with CheckpointWriter(
-        store, fence, keep_last=2, max_failures=10**6, read_age=0, orphan_age=0, piece_bytes=30_000
+        store, fence, background, keep_last=2, read_age=0, orphan_age=0, piece_bytes=30_000
     ) as checkpoints:
         try:
             while True:

@@ -4,11 +4,13 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 
+from trainer.checkpoints.background import Background
 from trainer.checkpoints.commit import survey
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.state import TrainingState
@@ -47,6 +49,11 @@ def gate(tmp_path: Any) -> Gate:
 
 def state(step: int) -> TrainingState:
     return TrainingState(step, {"w": np.full(1000, step)}, {})
+
+
+def impatient(store: Any) -> Background:
+    """Gives up after three failures and 20 ms."""
+    return Background(store.url, max_failures=3, budget=0.01)
 
 
 def test_save_returns_while_the_upload_goes_on(gate: Gate) -> None:
@@ -89,31 +96,31 @@ def test_close_waits_for_the_save_on_its_way(gate: Gate) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "checkpoints"]
 
 
-def test_a_failure_is_loud_and_not_fatal(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
-    with CheckpointWriter(gate, Fence.take(gate, {}), max_failures=3) as checkpoints:
+def test_a_failure_is_said_once_and_its_end_too(gate: Gate, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with CheckpointWriter(gate, Fence.take(gate, {}), Background(gate.url, budget=0.6)) as checkpoints:
         gate.fails = TimeoutError("s3://bucket: no answer in 60 s")
         for step in (1, 2):
             checkpoints.save(state(step))
-            checkpoints.wait()
-        assert checkpoints.failures == 2
-        assert [r.levelno for r in caplog.records] == [logging.WARNING] * 2
-        assert "step 2 failed (2 in a row; at 3 the run stops)" in caplog.messages[1]
-        assert "no answer in 60 s" in caplog.messages[1]
+            while checkpoints.failures < step:
+                time.sleep(0.001)
         gate.fails = None
         checkpoints.save(state(3), wait=True)
         assert (checkpoints.failures, checkpoints.last_step) == (0, 3)
+    assert [r.levelno for r in caplog.records] == [logging.WARNING, logging.INFO]
+    assert "step 1 failed, and is tried again: TimeoutError: s3://bucket: no answer in 60 s" in caplog.text
+    assert "step 3 was saved, after" in caplog.text
 
 
 def test_many_failures_in_a_row_stop_the_run_with_the_reason(gate: Gate) -> None:
-    with CheckpointWriter(gate, Fence.take(gate, {}), max_failures=3) as checkpoints:
+    with CheckpointWriter(gate, Fence.take(gate, {}), impatient(gate)) as checkpoints:
         gate.fails = PermissionError("s3://bucket/x: access denied")
-        for step in (1, 2, 3):
-            checkpoints.save(state(step))
-        with pytest.raises(Interrupted, match=r"3 checkpoints in a row failed.*access denied") as failure:
-            checkpoints.save(state(4))
+        checkpoints.save(state(1))
+        with pytest.raises(Interrupted, match=r"writes in a row failed.*access denied") as failure:
+            checkpoints.wait()
         assert failure.value.exit_code == 75
         with pytest.raises(Interrupted):
-            checkpoints.wait()
+            checkpoints.save(state(2))
 
 
 def test_the_last_save_of_a_run_is_tried_again(gate: Gate) -> None:
@@ -127,7 +134,7 @@ def test_the_last_save_of_a_run_is_tried_again(gate: Gate) -> None:
             return super().put(key, data, **options)
 
     store = Twice(gate.store)
-    with CheckpointWriter(store, Fence.take(store, {}), max_failures=3) as checkpoints:
+    with CheckpointWriter(store, Fence.take(store, {}), impatient(store)) as checkpoints:
         checkpoints.save(state(1), wait=True)
         assert checkpoints.last_step == 1
 
@@ -135,7 +142,7 @@ def test_the_last_save_of_a_run_is_tried_again(gate: Gate) -> None:
 def test_the_last_save_of_a_run_that_cannot_be_made_is_an_error(gate: Gate) -> None:
     gate.fails = TimeoutError("no answer")
     with (
-        CheckpointWriter(gate, Fence.take(gate, {}), max_failures=2) as checkpoints,
+        CheckpointWriter(gate, Fence.take(gate, {}), impatient(gate)) as checkpoints,
         pytest.raises(Interrupted, match="no answer"),
     ):
         checkpoints.save(state(1), wait=True)
@@ -165,6 +172,26 @@ def test_retention_that_fails_is_no_failed_save(gate: Gate, caplog: pytest.LogCa
             checkpoints.save(state(step), wait=True)
         assert (checkpoints.failures, checkpoints.last_step) == (0, 3)
     assert "delete is not allowed" in caplog.text
+
+
+def test_the_last_save_does_not_wait_for_a_removal(gate: Gate) -> None:
+    removing, over = threading.Event(), threading.Event()
+
+    def slow(key: str) -> None:
+        removing.set()
+        over.wait(10)
+
+    gate.delete = slow  # type: ignore[attr-defined]
+    with CheckpointWriter(gate, Fence.take(gate, {}), keep_last=1, read_age=0) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(state(step), wait=True)
+        assert removing.wait(10)
+        began = time.monotonic()
+        checkpoints.save(state(3), wait=True)
+        assert checkpoints.last_step == 3
+        checkpoints.close()
+        assert time.monotonic() - began < 5
+        over.set()
 
 
 MEMORY = """

@@ -1,5 +1,7 @@
 """What stays and what goes, and that nothing goes too early or by the wrong hand."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +14,10 @@ from trainer.checkpoints.restore import restore
 from trainer.checkpoints.retention import Retention, steps_to_remove
 from trainer.checkpoints.state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
+from trainer.runs import layout
 from trainer.runs.fence import Fence, Superseded
 from trainer.runs.layout import Attempt
-from trainer.storage import open_store
+from trainer.storage import ObjectInfo, Store, open_store
 
 steps_ = st.sets(st.integers(0, 300), max_size=40)
 keep_last_ = st.integers(1, 5)
@@ -70,50 +73,80 @@ def test_keeping_nothing_is_refused(wrong: dict[str, int]) -> None:
         steps_to_remove({1}, **wrong)
 
 
-class Clock:
-    now = 0.0
+class Clocked:
+    """A store whose clock is set by hand."""
 
-    def __call__(self) -> float:
-        return self.now
+    def __init__(self, store: Store) -> None:
+        self.store, self.url = store, store.url
+        self.now = 0.0
+        self.written: dict[str, float] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def put(self, key: str, data: Any, **options: Any) -> str:
+        self.written[key] = self.now
+        return self.store.put(key, data, **options)
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        for info in self.store.list(prefix):
+            yield replace(info, modified=self.written[info.key])
 
 
 class Folder:
-    """A run's folder and its writer, whose clock is set by hand and who removes nothing unasked."""
+    """A run's folder and its writer, who removes nothing unasked."""
 
     def __init__(self, path: Any, keep_last: int = 2) -> None:
-        self.store = open_store(str(path))
-        self.clock = Clock()
+        self.store: Any = Clocked(open_store(str(path)))
         self.take_over(keep_last)
 
     def take_over(self, keep_last: int = 2) -> None:
         self.fence = Fence.take(self.store, {})
-        self.retention = Retention(
-            self.fence, keep_last=keep_last, read_age=60, orphan_age=300, clock=self.clock
-        )
+        self.retention = Retention(self.fence, keep_last=keep_last, read_age=60, orphan_age=300)
 
-    def save(self, *steps: int) -> None:
-        with CheckpointWriter(self.store, self.fence, keep_last=1000) as checkpoints:
+    def save(self, *steps: int, at: float = 0.0) -> None:
+        self.store.now = at
+        with CheckpointWriter(self.store, self.fence, keep_last=1000, orphan_age=1e9) as checkpoints:
             for step in steps:
                 checkpoints.save(TrainingState(step, {"w": np.full(9, step)}, {}), wait=True)
 
     def steps(self) -> list[int]:
         return sorted(a.step for a, names in survey(self.store).items() if "commit.json" in names)
 
-    def sweep(self, at: float, **options: Any) -> list[int]:
-        self.clock.now = at
+    def sweep(self, **options: Any) -> list[int]:
         return [attempt.step for attempt in self.retention.sweep(**options)]
 
 
 def test_a_doomed_checkpoint_goes_after_a_time_for_its_readers(store_url: str) -> None:
     run = Folder(store_url)
     run.save(1, 2, 3, 4)
-    assert run.sweep(at=0) == []
-    run.save(5)
-    assert run.sweep(at=59) == []
-    assert run.sweep(at=60) == [1, 2]
-    assert run.steps() == [3, 4, 5]
-    assert run.sweep(at=119) == [3]
-    assert {a.step for a in survey(run.store)} == {4, 5}
+    assert run.sweep() == []
+    run.save(5, at=59)
+    assert run.sweep() == []
+    run.save(6, at=60)
+    assert run.sweep() == [1, 2]
+    assert run.steps() == [3, 4, 5, 6]
+    run.save(7, at=119)
+    assert run.sweep() == [3]
+    assert {a.step for a in survey(run.store)} == {4, 5, 6, 7}
+
+
+def test_processes_that_are_killed_young_leave_no_more_than_one_that_lives(tmp_path: Any) -> None:
+    run = Folder(tmp_path)
+    for life in range(6):
+        run.take_over()
+        for save in range(8):
+            run.save(8 * life + save, at=50 * life + 5 * save)
+            run.sweep()
+    assert len(run.steps()) == 2 + 60 // 5 - 2, "the last two, and those that were doomed in the last 60 s"
+
+
+def test_a_checkpoint_that_was_the_best_goes_when_another_is(tmp_path: Any) -> None:
+    run = Folder(tmp_path)
+    run.save(1, 2, 3, 4)
+    run.save(5, at=100)
+    assert run.sweep(best=1) == [2]
+    assert run.sweep(best=5) == [1]
 
 
 def test_the_end_of_a_run_waits_for_no_reader(tmp_path: Any) -> None:
@@ -141,23 +174,27 @@ def test_what_a_crashed_save_left_goes_after_a_safe_age(tmp_path: Any) -> None:
     run.save(1)
     orphan = Attempt(2, run.fence.number, new_uid())
     run.store.put(orphan.key("arrays-00000.bin"), b"half")
-    assert run.sweep(at=0) == []
-    assert run.sweep(at=299) == []
-    assert run.sweep(at=300) == [2]
-    assert list(survey(run.store)) != []
+    run.take_over()
+    run.save(2, at=299)
+    assert run.sweep() == []
+    run.save(3, at=300)
+    assert run.sweep() == [2]
+    assert run.steps() == [1, 2, 3]
     assert not list(run.store.list(orphan.prefix))
 
 
-def test_a_save_that_commits_in_time_is_no_orphan(tmp_path: Any) -> None:
+def test_a_save_under_way_is_no_orphan_however_long_it_takes(tmp_path: Any) -> None:
     run = Folder(tmp_path)
-    run.save(2)
-    attempt = next(iter(survey(run.store)))
-    commit = run.store.get(attempt.key("commit.json"))
-    run.store.delete(attempt.key("commit.json"))
-    run.sweep(at=0)
-    run.store.put(attempt.key("commit.json"), commit)
-    assert run.sweep(at=5000) == []
-    assert run.steps() == [2]
+    run.save(1)
+    mine = next(iter(survey(run.store)))
+    attempt = Attempt(2, run.fence.number, new_uid())
+    run.store.put(attempt.key("arrays-00000.bin"), b"half")
+    run.store.now = 5000
+    run.store.put(attempt.key("arrays-00001.bin"), b"half")
+    run.store.written[attempt.key("arrays-00001.bin")] = 0.0
+    run.store.put(mine.key("arrays-00000.bin"), b"")
+    assert run.sweep(mine=mine) == []
+    assert run.sweep(mine=Attempt(2, run.fence.number, new_uid())) == [2]
 
 
 def test_only_the_holder_of_the_newest_token_removes(tmp_path: Any) -> None:
@@ -165,7 +202,7 @@ def test_only_the_holder_of_the_newest_token_removes(tmp_path: Any) -> None:
     run.save(1, 2, 3, 4)
     Fence.take(run.store, {})
     with pytest.raises(Superseded):
-        run.sweep(at=0, readers=False)
+        run.sweep(readers=False)
     assert run.steps() == [1, 2, 3, 4]
 
 
@@ -175,12 +212,12 @@ def test_a_broken_checkpoint_does_not_count_and_does_not_push_out_a_whole_one(tm
     fourth, third, *_ = survey(run.store)
     run.store.delete(fourth.key("state.json"))
     run.store.put(third.key("arrays-00000.bin"), b"short")
-    assert run.sweep(at=0, readers=False) == [1]
+    assert run.sweep(readers=False) == [1]
     restored = restore(run.store)
     assert restored is not None
     assert restored.step == 2
     run.save(5, 6)
-    assert run.sweep(at=0, readers=False) == [2, 3, 4, 5]
+    assert run.sweep(readers=False) == [2, 3, 4, 5]
 
 
 def test_the_newest_stays_even_if_it_cannot_be_read_here(
@@ -191,7 +228,7 @@ def test_the_newest_stays_even_if_it_cannot_be_read_here(
         patch.setattr("trainer.checkpoints.commit.FORMAT", 2)
         run.save(4)
     run.save(1, 2)
-    assert run.sweep(at=0, readers=False) == [1]
+    assert run.sweep(readers=False) == [1]
     assert run.steps() == [2, 4]
 
 
@@ -201,7 +238,7 @@ def test_of_two_attempts_at_a_step_the_newer_stays(tmp_path: Any) -> None:
     run.take_over()
     run.save(2, 2)
     newest = next(iter(survey(run.store)))
-    assert run.sweep(at=0, readers=False) == [2, 2]
+    assert run.sweep(readers=False) == [2, 2]
     assert run.steps() == [1, 2]
     assert newest in survey(run.store)
 
@@ -212,7 +249,7 @@ def test_a_writers_own_last_one_stays_below_a_late_commit_of_another(tmp_path: A
     run.take_over(keep_last=1)
     run.save(60)
     mine = next(a for a in survey(run.store) if a.step == 60)
-    assert run.sweep(at=0, mine=mine, readers=False) == [50]
+    assert run.sweep(mine=mine, readers=False) == [50]
     assert run.steps() == [60, 100]
 
 
@@ -245,7 +282,7 @@ def test_only_the_commits_of_the_last_ones_are_read(tmp_path: Any) -> None:
             self.store.delete(key)
 
     run.retention.fence.store = Reads(run.store)
-    assert run.sweep(at=0, readers=False) == [1, 2, 3]
+    assert run.sweep(readers=False) == [1, 2, 3]
     assert len(read) == 2
 
 
@@ -254,5 +291,22 @@ def test_a_removal_that_breaks_off_leaves_nothing_that_looks_whole(tmp_path: Any
     run.save(1, 2, 3)
     run.retention.fence.store = Deletes(run.store)
     with pytest.raises(TimeoutError, match=r"commit\.json"):
-        run.sweep(at=0, readers=False)
+        run.sweep(readers=False)
     assert run.steps() == [2, 3]
+
+
+def test_a_removal_ends_within_an_attempt_and_goes_on_later(tmp_path: Any) -> None:
+    """A process that is to leave does not wait for the removal of a large checkpoint."""
+    run = Folder(tmp_path, keep_last=1)
+    large = {"w": np.zeros(100)}
+    with CheckpointWriter(run.store, run.fence, keep_last=1000, orphan_age=1e9, piece_bytes=8) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(TrainingState(step, large, {}), wait=True)
+    first, mine = sorted(survey(run.store))
+    asked = iter([False] * 6)
+    run.sweep(readers=False, mine=mine, stop=lambda: next(asked, True))
+    left = survey(run.store)[first]
+    assert len(left) > 90
+    assert layout.COMMIT not in left
+    run.save(3, at=300)
+    assert run.sweep(mine=mine) == [1]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.storage import ObjectChanged, open_store
+from trainer.storage import ObjectChanged, open_store, remove_leftovers
 
 
 def test_a_file_changed_in_place_is_noticed(tmp_path: Path) -> None:
@@ -36,6 +36,23 @@ open_store({str(tmp_path)!r}).put("k", b"after")
     assert len(list(tmp_path.iterdir())) == 2
     assert [info.key for info in store.list()] == ["k"]
     assert store.get("k") == b"before"
+
+
+def test_what_killed_writers_left_goes_when_it_is_old(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    store.put("a/b/k", b"object")
+    left = [
+        tmp_path / folder / f".{number:032x}.tmp" for number, folder in enumerate((".", "a", "c/d", "a/b"))
+    ]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+        os.utime(path, (100, 100))
+    os.utime(left[3], (200, 200))
+    remove_leftovers(store, before=150)
+    assert [path for path in left if path.exists()] == left[3:]
+    assert not (tmp_path / "c/d").exists()
+    assert store.get("a/b/k") == b"object"
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

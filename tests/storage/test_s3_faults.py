@@ -1,5 +1,6 @@
 """A network that drops, cuts and stalls, and a server that is busy: retried, and right in the end."""
 
+import logging
 import random
 import re
 from collections import Counter
@@ -13,7 +14,9 @@ from scripts.processes import free_port
 from tests.conftest import client, use_s3
 from tests.storage import faulty
 from tests.storage.faulty import FaultyProxy, faulty_proxy
+from trainer.doctor import examine
 from trainer.errors import ConfigError
+from trainer.runs.fence import Fence
 from trainer.storage import ObjectChanged, Store, open_store, retry, s3, stalls
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
@@ -245,10 +248,14 @@ def test_silence_is_said_in_the_log(
     monkeypatch.setenv("TRAINER_RETRY_SECONDS", "2")
     stalling = open_store(store.url)
     proxy.spoil("GET", faulty.stall)
+    caplog.set_level(logging.INFO, logger="trainer")
     assert stalling.get("k") == DATA
-    first, *others = caplog.messages
+    first, *others, last = caplog.messages
     assert re.fullmatch(rf"waiting for {store.url}/k: no answer for \d+ s; the limit is 2 s", first)
     assert len(others) <= 3
+    assert re.fullmatch(r"s3://[\w-]+ answers again after \d+ s", last)
+    assert stalling.get("k") == DATA
+    assert sum("answers again" in message for message in caplog.messages) == 1
 
 
 def test_retries_are_said_in_the_log(
@@ -296,3 +303,43 @@ def test_a_busy_server_and_thirty_two_readers(store: Store, proxy: FaultyProxy) 
     with ThreadPoolExecutor(32) as pool:
         assert all(pool.map(read, range(96)))
     assert proxy.faults_left == 0
+
+
+def refuse_conditions(request: faulty.Handler) -> None:
+    """As a server that knows no conditional writes and says so."""
+    if request.headers.get("If-None-Match") or (request.command == "PUT" and request.headers.get("If-Match")):
+        faulty.says(501, "NotImplemented", "A header you provided implies functionality")(request)
+    else:
+        request.send(*request.forward())
+
+
+@pytest.fixture
+def without_conditions(store: Store, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setattr(s3, "_endpoints_without_conditions", set())
+    proxy.spoil("", *[refuse_conditions] * 1000)
+    return store
+
+
+def test_a_server_that_refuses_conditions_is_looked_at_before_a_write(
+    without_conditions: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = without_conditions
+    etag = store.put("token", b"mine", if_absent=True)
+    with pytest.raises(FileExistsError, match=f"^{store.url}/token: expected no such object"):
+        store.put("token", b"another", if_absent=True)
+    assert store.put("token", b"newer", if_match=etag) == store.stat("token").etag
+    for key in ("token", "nothing"):
+        with pytest.raises(ObjectChanged, match=f"^{store.url}/{key}: changed: expected etag {etag}"):
+            store.put(key, b"late", if_match=etag)
+    assert store.get("token") == b"newer"
+    assert [m for m in caplog.messages if "no conditional writes" in m] == caplog.messages
+    assert len(caplog.messages) == 1
+
+
+def test_a_run_starts_and_the_doctor_warns_where_conditions_are_refused(without_conditions: Store) -> None:
+    assert [Fence.take(without_conditions, {}).number for _ in range(2)] == [1, 2]
+    tried = {f.what: f for f in examine(f"{without_conditions.url}/doctor")}
+    for what in ("write if absent", "write if unchanged"):
+        assert tried[what].mark == "warning"
+        assert tried[what].found.startswith("refused by this store: ")
+    assert tried["delete"].mark == "ok"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.run_processes import committed_steps
+from trainer.checkpoints.background import Background
 from trainer.checkpoints.state import TrainingState
 from trainer.config import RunSection
 from trainer.observability.metrics import RunMetrics
@@ -19,7 +20,7 @@ from trainer.training.state import Progress
 def steps_saved(folder: Path, run: RunSection, *, chief: bool = True) -> list[int]:
     store, progress = open_store(str(folder)), Progress()
     fence = Fence.take(store, {}) if chief else None
-    with saver(store, fence, run, progress, RunMetrics(0), lambda: 2) as save:
+    with saver(store, fence, Background(store.url), run, progress, RunMetrics(0), lambda: 2) as save:
         for progress.step in range(1, 6):
             save(progress, lambda: TrainingState(progress.step, {"w": np.zeros(3)}, {}))
         save.finish(lambda: TrainingState(progress.step, {"w": np.zeros(3)}, {}))

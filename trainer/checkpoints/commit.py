@@ -18,7 +18,7 @@ from trainer.checkpoints.state import FORMAT, refuse_newer
 from trainer.runs import layout
 from trainer.runs.fence import Fence
 from trainer.runs.layout import COMMIT, STATE, Attempt
-from trainer.storage.base import Buffer, Store
+from trainer.storage.base import Buffer, ObjectInfo, Store
 
 PIECE_BYTES = 8 << 20
 MAX_PIECES = 256
@@ -135,14 +135,22 @@ def write(
     return commit
 
 
-def survey(store: Store) -> dict[Attempt, dict[str, int]]:
-    """Every attempt, the highest first, with the sizes of its objects by name; one listing."""
-    found: dict[Attempt, dict[str, int]] = {}
+def list_attempts(store: Store) -> dict[Attempt, dict[str, ObjectInfo]]:
+    """Every attempt, the highest first, with its objects by name; one listing."""
+    found: dict[Attempt, dict[str, ObjectInfo]] = {}
     for info in store.list(layout.CHECKPOINTS):
         if parsed := layout.parse_checkpoint_key(info.key):
             _, attempt, name = parsed
-            found.setdefault(attempt, {})[name] = info.size
+            found.setdefault(attempt, {})[name] = info
     return dict(sorted(found.items(), reverse=True))
+
+
+def survey(store: Store) -> dict[Attempt, dict[str, int]]:
+    """Every attempt, the highest first, with the sizes of its objects by name; one listing."""
+    return {
+        attempt: {name: info.size for name, info in objects.items()}
+        for attempt, objects in list_attempts(store).items()
+    }
 
 
 _last_uid_ms = 0

@@ -1,20 +1,21 @@
 """Which checkpoints stay, and the removal of those that do not."""
 
-import logging
-import time
-from collections.abc import Callable, Collection
+import bisect
+from collections.abc import Callable, Collection, Mapping
 
-from trainer.checkpoints.commit import Commit, Damaged, survey
+from trainer.checkpoints.commit import Commit, Damaged, list_attempts
 from trainer.checkpoints.parallel import each
 from trainer.errors import RunError
 from trainer.runs.fence import Fence
 from trainer.runs.layout import COMMIT, Attempt
-from trainer.storage.base import Store
-
-log = logging.getLogger(__name__)
+from trainer.storage import ObjectInfo, Store, remove_leftovers
 
 READ_AGE = 60.0
 ORPHAN_AGE = 300.0
+LEFTOVER_AGE = 3600.0
+
+Objects = Mapping[str, ObjectInfo]
+"""What an attempt consists of, by name."""
 
 
 def steps_to_remove(
@@ -37,11 +38,12 @@ def steps_to_remove(
 class Retention:
     """Removes the checkpoints of `steps_to_remove` and what crashed saves left, while its token is newest.
 
-    A doomed checkpoint goes `read_age` seconds after it was first seen doomed, for those who read it
-    (restore looks again when one vanishes under it); an attempt without a commit `orphan_age` seconds
-    after it was first seen, so that no clock but this process's is believed. The newest checkpoint and
-    this writer's own last one never go. A committed checkpoint with missing or truncated objects does
-    not count among the last ones: what could replace it stays.
+    A doomed checkpoint goes `read_age` seconds after the commit that doomed it, for those who read it
+    (restore looks again when one vanishes under it); an attempt without a commit `orphan_age` seconds after
+    its last object. All times are the store's, so a process that was killed leaves nothing to wait for, and
+    the newest object says what time it is. The newest checkpoint and this writer's own last one never go,
+    nor does what it began since. A committed checkpoint with missing or truncated objects does not count
+    among the last ones: what could replace it stays.
     """
 
     def __init__(
@@ -53,7 +55,6 @@ class Retention:
         read_age: float = READ_AGE,
         orphan_age: float = ORPHAN_AGE,
         workers: int = 4,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         steps_to_remove((), keep_last, keep_every)
         self.fence = fence
@@ -62,9 +63,7 @@ class Retention:
         self.read_age = read_age
         self.orphan_age = orphan_age
         self.workers = workers
-        self.clock = clock
         self._commits: dict[Attempt, Commit | None] = {}
-        self._first_seen: dict[tuple[Attempt, bool], float] = {}
 
     def sweep(
         self,
@@ -76,34 +75,46 @@ class Retention:
     ) -> list[Attempt]:
         """Removes what is due, until `stop` says so, and returns it. Raises Superseded, the store's errors.
 
-        With `readers` False the wait for those who may still read is left out.
+        `mine` is the last that this writer committed. With `readers` False the wait for those who may still
+        read is left out.
         """
         store = self.fence.store
-        listed = survey(store)
-        doomed = self._doomed(store, listed, mine, best)
-        orphans = {a for a, sizes in listed.items() if COMMIT not in sizes}
-        now = self.clock()
-        seen = {(a, True): now for a in doomed} | {(a, False): now for a in orphans}
-        self._first_seen = {k: min(now, self._first_seen.get(k, now)) for k in seen}
+        listed = list_attempts(store)
+        now = max((info.modified for objects in listed.values() for info in objects.values()), default=0.0)
         due = [
             attempt
-            for (attempt, committed), first in self._first_seen.items()
-            if now - first >= ((self.read_age if readers else 0) if committed else self.orphan_age)
+            for attempt, since in self._doomed(store, listed, mine, best).items()
+            if not readers or now - since >= self.read_age
         ]
+        for attempt, objects in listed.items():
+            if COMMIT not in objects and not self._may_be_under_way(attempt, mine):
+                age = now - max(info.modified for info in objects.values())
+                due += [attempt] * (age >= self.orphan_age)
         removed: list[Attempt] = []
+
+        def delete(key: str) -> None:
+            if not stop():  # what is left has no commit, and a later sweep removes it
+                store.delete(key)
+
         for attempt in sorted(due):
             if stop():
                 break
             self.fence.check()
             store.delete(attempt.key(COMMIT))
-            each(store.delete, [attempt.key(n) for n in listed[attempt] if n != COMMIT], self.workers)
+            each(delete, [attempt.key(n) for n in listed[attempt] if n != COMMIT], self.workers)
             removed.append(attempt)
+        remove_leftovers(store, now - LEFTOVER_AGE)
         return removed
 
+    def _may_be_under_way(self, attempt: Attempt, mine: Attempt | None) -> bool:
+        """This writer's attempts after its last commit: those before it are over."""
+        return attempt.generation == self.fence.number and (mine is None or attempt > mine)
+
     def _doomed(
-        self, store: Store, listed: dict[Attempt, dict[str, int]], mine: Attempt | None, best: int | None
-    ) -> set[Attempt]:
-        committed = [a for a, sizes in listed.items() if COMMIT in sizes]
+        self, store: Store, listed: Mapping[Attempt, Objects], mine: Attempt | None, best: int | None
+    ) -> dict[Attempt, float]:
+        """The checkpoints to remove, and the time of the commit that doomed each."""
+        committed = {a: objects[COMMIT].modified for a, objects in listed.items() if COMMIT in objects}
         self._commits = {a: c for a, c in self._commits.items() if a in listed}
         highest: dict[int, Attempt] = {}
         last: list[int] = []
@@ -114,19 +125,28 @@ class Retention:
         gone = steps_to_remove(highest, self.keep_last, self.keep_every, best)
         staying = {attempt for step, attempt in highest.items() if step not in gone}
         oldest_of_last = min(last, default=0)
-        return {
-            a
-            for a in committed
-            if a not in staying
-            and a != mine
-            and (a.step < oldest_of_last or (a.step in highest and a < highest[a.step]))
-        }
+        doomed: dict[Attempt, float] = {}
+        above: list[float] = []
+        """When the first `keep_last` of the checkpoints above were committed."""
+        for attempt, when in committed.items():
+            newer = highest.get(attempt.step)
+            if attempt not in staying and attempt != mine:
+                if newer is not None and attempt < newer:
+                    doomed[attempt] = committed[newer]
+                elif attempt.step < oldest_of_last:
+                    doomed[attempt] = above[-1]
+            if attempt == newer:
+                bisect.insort(above, when)
+                del above[self.keep_last :]
+        return doomed
 
-    def _whole(self, store: Store, attempt: Attempt, sizes: dict[str, int]) -> bool:
+    def _whole(self, store: Store, attempt: Attempt, objects: Objects) -> bool:
         if attempt not in self._commits:
             try:
                 self._commits[attempt] = Commit.loads(attempt, store.get(attempt.key(COMMIT)))
             except (Damaged, RunError, FileNotFoundError):
                 self._commits[attempt] = None
         commit = self._commits[attempt]
-        return commit is not None and all(sizes.get(part.name) == part.size for part in commit.parts)
+        return commit is not None and all(
+            part.name in objects and objects[part.name].size == part.size for part in commit.parts
+        )

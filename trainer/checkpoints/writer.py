@@ -12,35 +12,23 @@ What holds, whoever dies between any two requests:
 """
 
 import logging
-import queue
-import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from types import TracebackType
 
 import numpy as np
 
 from trainer.checkpoints.array_layout import ArrayLayout, Bytes
+from trainer.checkpoints.background import CHECKPOINT, Background, Write
 from trainer.checkpoints.commit import PIECE_BYTES, Commit, new_uid, write
 from trainer.checkpoints.retention import ORPHAN_AGE, READ_AGE, Retention
 from trainer.checkpoints.state import TrainingState, describe
-from trainer.errors import Interrupted
+from trainer.checkpoints.sweeper import Sweeper
 from trainer.runs.fence import Fence, Superseded
 from trainer.runs.layout import Attempt
 from trainer.storage.base import Store
 
 log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Job:
-    """One save on its way: `description` is its state.json, the arrays are in the host buffer."""
-
-    step: int
-    description: bytes
-    began: float
-    error: Exception | None = None
-    settled: threading.Event = field(default_factory=threading.Event)
 
 
 class CheckpointWriter:
@@ -49,16 +37,19 @@ class CheckpointWriter:
     Attributes for metrics: `stalled_seconds` (all time that callers spent in here), `last_step`,
     `last_committed_at` (Unix seconds), `last_duration` (seconds from the copy to the acknowledgement),
     `failures` (in a row). `best_step` may be set to a step that retention keeps.
+
+    Args:
+        background: where it writes, together with what else the run publishes; closed with the writer.
     """
 
     def __init__(
         self,
         store: Store,
         fence: Fence,
+        background: Background | None = None,
         *,
         keep_last: int = 3,
         keep_every: int | None = None,
-        max_failures: int = 5,
         read_age: float = READ_AGE,
         orphan_age: float = ORPHAN_AGE,
         piece_bytes: int = PIECE_BYTES,
@@ -66,7 +57,7 @@ class CheckpointWriter:
     ) -> None:
         self.store = store
         self.fence = fence
-        self.max_failures = max_failures
+        self.background = background or Background(store.url)
         self.piece_bytes = piece_bytes
         self.workers = workers
         self.best_step: int | None = None
@@ -74,67 +65,72 @@ class CheckpointWriter:
         self.last_step: int | None = None
         self.last_committed_at: float | None = None
         self.last_duration: float | None = None
-        self.failures = 0
         self._retention = Retention(
             fence, keep_last=keep_last, keep_every=keep_every, read_age=read_age, orphan_age=orphan_age
         )
-        self._sweeping = threading.Lock()
         self._layout = ArrayLayout()
         self._buffer: Bytes = np.empty(0, np.uint8)
-        self._superseded: Superseded | None = None
-        self._error: Exception | None = None
         self._mine: Attempt | None = None
-        self._job: _Job | None = None
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._closing = False
-        self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
-        self._thread.start()
+        self._sweeper = Sweeper(lambda: self._sweep(stop=lambda: self._sweeper.closing))
+
+    @property
+    def failures(self) -> int:
+        return self.background.failures
 
     def save(self, state: TrainingState, wait: bool = False) -> None:
         """Copies `state` now and stores it in a thread; the caller may go on changing the arrays.
 
-        Waits for the save before it. With `wait` it returns when the state is committed, and
-        tries again for that until `max_failures` in a row failed.
+        Waits for the save before it, unless that one failed: then this one takes its place. With `wait` it
+        returns when the state is committed.
 
         Raises:
             Superseded: another process holds a higher token.
-            Interrupted: the last `max_failures` saves failed.
+            Interrupted: the last writes failed, as often and as long as `Background` allows.
             TypeError: values that are not plain, or arrays that are not of numbers.
         """
         entered = time.monotonic()
         try:
-            self._settle()
-            self._raise_if_failed()
+            self.background.withdraw(CHECKPOINT)
+            self.background.check()
             began = time.monotonic()
             self._copy(state)
-            job = self._submit(_Job(state.step, describe(state, self._layout), began))
-            while wait:
-                self._settle()
-                if job.error is None:
-                    return
-                self._raise_if_failed()
-                job = self._submit(_Job(state.step, job.description, time.monotonic()))
+            step, description = state.step, describe(state, self._layout)
+            save = Write(
+                f"the checkpoint of step {step}",
+                CHECKPOINT,
+                lambda: self._acknowledge(self._write(step, description), began),
+            )
+            self.background.submit(save)
+            if wait:
+                self.background.wait(save)
+                self.background.check()
         finally:
             self.stalled_seconds += time.monotonic() - entered
 
     def wait(self) -> None:
         """Returns when nothing is on its way any more. Raises as `save` does."""
         entered = time.monotonic()
-        self._settle()
+        self.background.wait()
         self.stalled_seconds += time.monotonic() - entered
-        self._raise_if_failed()
+        self.background.check()
 
-    def tidy(self) -> None:
-        """Applies retention now, without regard to readers: for the end of a run."""
+    def tidy(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Applies retention for the last time, without regard to readers, until `stop`: for the end of a run.
+
+        A failure is logged. Raises as `save` does.
+        """
         self.wait()
-        self._sweep(readers=False)
+        self._sweeper.close()
+        self._sweep(readers=False, stop=stop)
+        self.background.check()
 
     def close(self) -> None:
-        """Waits for the save on its way, if there is one, and ends the thread. Raises nothing."""
-        self._settle()
-        self._closing = True
-        self._jobs.put(None)
-        self._thread.join()
+        """Waits for what is on its way, and ends the threads: a removal after the request under way.
+
+        Raises nothing.
+        """
+        self.background.close()
+        self._sweeper.close()
 
     def __enter__(self) -> "CheckpointWriter":
         return self
@@ -153,66 +149,24 @@ class CheckpointWriter:
             if not self._layout.fill(self._buffer, state.arrays):
                 raise TypeError("Expected arrays that keep their dtypes and shapes while they are saved")
 
-    def _submit(self, job: _Job) -> _Job:
-        self._job = job
-        self._jobs.put(job)
-        return job
-
-    def _settle(self) -> None:
-        if self._job is not None:
-            self._job.settled.wait()
-
-    def _raise_if_failed(self) -> None:
-        if self._superseded is not None:
-            raise self._superseded
-        if self.failures >= self.max_failures:
-            raise Interrupted(
-                f"{self.store.url}: {self.failures} checkpoints in a row failed, the last: {self._error}",
-                "Repair the store or the rights to it, and start the run again: it resumes from the last one",
-            ) from self._error
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            try:
-                self._acknowledge(job, self._write(job))
-            except Superseded as error:
-                self._superseded = job.error = error
-                log.warning("the checkpoint of step %d was not saved: %s", job.step, error)
-            except Exception as error:
-                self._fail(job, error)
-            finally:
-                job.settled.set()
-            if job.error is None:
-                self._sweep()
-
-    def _write(self, job: _Job) -> Commit:
-        attempt = Attempt(job.step, self.fence.number, new_uid())
+    def _write(self, step: int, description: bytes) -> Commit:
+        attempt = Attempt(step, self.fence.number, new_uid())
         buffer = self._buffer.data
         return write(
-            self.fence, attempt, buffer, job.description, piece_bytes=self.piece_bytes, workers=self.workers
+            self.fence, attempt, buffer, description, piece_bytes=self.piece_bytes, workers=self.workers
         )
 
-    def _acknowledge(self, job: _Job, commit: Commit) -> None:
+    def _acknowledge(self, commit: Commit, began: float) -> None:
         self._mine = commit.attempt
-        self.failures, self._error = 0, None
-        self.last_step = job.step
+        self.last_step = commit.attempt.step
         self.last_committed_at = time.time()
-        self.last_duration = time.monotonic() - job.began
+        self.last_duration = time.monotonic() - began
+        self._sweeper.wake()
 
-    def _fail(self, job: _Job, error: Exception) -> None:
-        job.error = self._error = error
-        self.failures += 1
-        log.warning(
-            "the checkpoint of step %d failed (%d in a row; at %d the run stops): %s: %s",
-            *(job.step, self.failures, self.max_failures, type(error).__name__, error),
-            exc_info=None if isinstance(error, OSError) else error,
-        )
-
-    def _sweep(self, readers: bool = True) -> None:
+    def _sweep(self, stop: Callable[[], bool], readers: bool = True) -> None:
         try:
-            with self._sweeping:
-                self._retention.sweep(self._mine, self.best_step, readers=readers, stop=lambda: self._closing)
+            self._retention.sweep(self._mine, self.best_step, readers=readers, stop=stop)
         except Superseded as error:
-            self._superseded = error
+            self.background.end(error)
         except Exception as error:
             log.warning("old checkpoints were not removed: %s: %s", type(error).__name__, error)

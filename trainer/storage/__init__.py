@@ -5,7 +5,7 @@ from pathlib import Path
 
 from trainer.errors import ConfigError
 from trainer.storage.base import LARGE_BYTES, Buffer, ObjectChanged, ObjectInfo, Store
-from trainer.storage.file import FileStore, no_folders_left
+from trainer.storage.file import FileStore, no_folders_left, remove_leftovers
 from trainer.storage.retry import OnRetry
 from trainer.urls import parse_url
 
@@ -19,6 +19,8 @@ __all__ = [
     "join",
     "no_folders_left",
     "open_store",
+    "refuses_conditions",
+    "remove_leftovers",
     "split_url",
 ]
 
@@ -36,6 +38,11 @@ def open_store(url: str, *, on_retry: OnRetry | None = None) -> Store:
         bucket, _, prefix = rest.partition("/")
         return S3Store(bucket, prefix.strip("/"), on_retry=on_retry)
     return FileStore(Path(os.path.abspath(rest)))
+
+
+def refuses_conditions(store: Store) -> bool:
+    """Whether the server behind a store was found to refuse `if_absent` and `if_match`."""
+    return bool(getattr(store, "refuses_conditions", False))
 
 
 def split_url(url: str) -> tuple[str, str]:

@@ -201,6 +201,22 @@ def no_folders_left(store: Store) -> Iterator[None]:
                 folder.rmdir()
 
 
+def remove_leftovers(store: Store, before: float) -> None:
+    """Removes what killed writers of a file store left half-written, last changed before this time (seconds
+    since the epoch, by the store's clock). Such files are no objects; other stores have none."""
+    if not isinstance(store, FileStore):
+        return
+    for folder, _, names in os.walk(store.root, topdown=False):
+        left = [Path(folder, name) for name in names if _TEMPORARY.fullmatch(name)]
+        for path in left:
+            with suppress(OSError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+        if left and Path(folder) != store.root:
+            with suppress(OSError):
+                Path(folder).rmdir()
+
+
 def _create(path: Path) -> BinaryIO:
     for _ in range(100):
         # A deletion may remove the emptied folder between any two of these calls.

@@ -10,7 +10,7 @@ from trainer.errors import ConfigError
 
 OnRetry = Callable[[str], None]
 """Called with the cause of every retry, from the thread that retries. Causes are few: `throttled`,
-`server_error`, `timeout`, `connection`, `short_body`, `expired_token`, `conflict`."""
+`server_error`, `timeout`, `connection`, `short_body`, `expired_token`, `credentials`, `conflict`."""
 
 FIRST_CONTACT_SECONDS = 5.0
 """How long a server that has never answered is tried: most likely its address is wrong."""

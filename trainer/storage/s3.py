@@ -1,23 +1,20 @@
 """Objects in S3 and in servers that speak its protocol, over boto3."""
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, FlexibleChecksumError, IncompleteReadError
-from botocore.session import Session
+from botocore.exceptions import FlexibleChecksumError, IncompleteReadError, NoCredentialsError
 
 from trainer.errors import ConfigError
 from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo
 from trainer.storage.retry import OnRetry, Patience, retry_seconds
-from trainer.storage.s3_faults import Fault, Kind, explain
+from trainer.storage.s3_connection import connect, instance_has_credentials
+from trainer.storage.s3_faults import CREDENTIALS, Fault, Kind, explain
 from trainer.storage.s3_upload import PART_BYTES, Upload, content_type
 from trainer.storage.stalls import waiting_for
 
@@ -26,13 +23,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CONNECTIONS = 64
-CONNECT_SECONDS = 5
+log = logging.getLogger(__name__)
+
 READ_SECONDS = 30
 """How long a socket may be silent, half the budget at most; the attempt is then retried."""
 
 _READ_BYTES = 256 * 1024
 _endpoints_that_answered: set[str] = set()
+_endpoints_without_conditions: set[str] = set()
+
+
+class _Unsupported(OSError):
+    """The server does not know what it was asked for."""
 
 
 class S3Store:
@@ -57,7 +59,12 @@ class S3Store:
         self._part_bytes = part_bytes
         self._on_retry = on_retry
         self._renewing = threading.Lock()
-        self._client = self._connect()
+        self._client = self._connect(self._patience(""))
+
+    @property
+    def refuses_conditions(self) -> bool:
+        """Whether the server refused `if_absent` or `if_match`: what is there is then looked at before."""
+        return self._client.meta.endpoint_url in _endpoints_without_conditions
 
     def get(self, key: str) -> bytes:
         return bytes(self._read(key, 0, None, None, None))
@@ -77,21 +84,26 @@ class S3Store:
         if len(view) >= 2 * self._part_bytes and not if_absent and if_match is None:
             return self._upload(key, len(view), lambda start, stop: bytes(view[start:stop]))
         body = data if isinstance(data, bytes) else bytes(view)
-        url, patience = self._url(key), self._patience(key)
-        options: Any = {"ContentType": content_type(key)}
-        if if_absent:
-            options["IfNoneMatch"] = "*"
-        lost: Exception = FileExistsError(f"{url}: expected no such object, but it is there")
-        if if_match is not None:
-            options["IfMatch"] = f'"{if_match}"'
-            lost = ObjectChanged(f"{url}: changed: expected etag {if_match}")
-        try:
-            answer = self._ask(
-                url,
-                lambda s3: s3.put_object(Bucket=self._bucket, Key=self._key(key), Body=body, **options),
-                patience,
-                lost,
+        if (if_absent or if_match is not None) and not self.refuses_conditions:
+            with suppress(_Unsupported):
+                return self._put_on_condition(key, body, if_match)
+            _endpoints_without_conditions.add(self._client.meta.endpoint_url)
+            log.warning(
+                "%s has no conditional writes: start no two runs at the same time with one run.url", self.url
             )
+        if if_absent or if_match is not None:
+            self._check_condition(key, if_match)
+        options: Any = {"Bucket": self._bucket, "Key": self._key(key), "ContentType": content_type(key)}
+        return _etag(self._ask(self._url(key), lambda s3: s3.put_object(Body=body, **options)))
+
+    def _put_on_condition(self, key: str, body: bytes, if_match: str | None) -> str:
+        """Raises _Unsupported where the server refuses conditions."""
+        url, patience = self._url(key), self._patience(key)
+        options: Any = {"Bucket": self._bucket, "Key": self._key(key), "ContentType": content_type(key)}
+        options |= {"IfNoneMatch": "*"} if if_match is None else {"IfMatch": f'"{if_match}"'}
+        lost = _lost(url, if_match)
+        try:
+            return _etag(self._ask(url, lambda s3: s3.put_object(Body=body, **options), patience, lost))
         except FileNotFoundError:
             if if_match is None:
                 raise
@@ -103,7 +115,17 @@ class S3Store:
                     if self.get(key) == body:
                         return self.stat(key).etag
             raise
-        return _etag(answer)
+
+    def _check_condition(self, key: str, if_match: str | None) -> None:
+        """What the server does not do: right for those who come one after the other."""
+        try:
+            etag = self.stat(key).etag
+        except FileNotFoundError:
+            if if_match is None:
+                return
+            etag = ""
+        if etag != if_match:
+            raise _lost(self._url(key), if_match)
 
     def put_file(self, key: str, path: Path) -> str:
         size = path.stat().st_size
@@ -235,10 +257,13 @@ class S3Store:
                     _endpoints_that_answered.add(client.meta.endpoint_url)
                 if fault.kind is Kind.EXPIRED and not renewed:
                     renewed = True
-                    self._renew(client)
+                    self._renew(client, patience)
                     patience.again("expired_token")
+                elif isinstance(error, NoCredentialsError) and instance_has_credentials():
+                    patience.wait(CREDENTIALS, "the machine's metadata service gave no credentials")
+                    self._renew(client, patience)
                 elif fault.kind is Kind.RETRY:
-                    known = client.meta.endpoint_url in _endpoints_that_answered
+                    known = fault.cause == CREDENTIALS or client.meta.endpoint_url in _endpoints_that_answered
                     advice = "" if known else ". Is AWS_ENDPOINT_URL right, and can it be reached from here?"
                     patience.wait(fault.cause, fault.text + advice, first_contact=not known)
                 elif fault.kind is Kind.PRECONDITION and precondition:
@@ -246,17 +271,18 @@ class S3Store:
                 else:
                     raise _as_python(fault, url, self._bucket) from error
 
-    def _renew(self, stale: "S3Client") -> None:
+    def _renew(self, stale: "S3Client", patience: Patience) -> None:
         """Read the credentials again; the first of the threads that met the same expiry does it for all."""
         with self._renewing:
             if self._client is stale:
-                self._client = self._connect()
+                self._client = self._connect(patience)
 
-    def _connect(self) -> "S3Client":
-        return _connect(self.url, min(READ_SECONDS, self._retry_seconds / 2))
+    def _connect(self, patience: Patience) -> "S3Client":
+        with waiting_for(patience):
+            return connect(self.url, min(READ_SECONDS, self._retry_seconds / 2), patience)
 
     def _patience(self, key: str) -> Patience:
-        return Patience(self._url(key), self._retry_seconds, self._on_retry)
+        return Patience(self._url(key).rstrip("/"), self._retry_seconds, self._on_retry)
 
     def _key(self, key: str) -> str:
         if not key or key.endswith("/"):
@@ -265,44 +291,6 @@ class S3Store:
 
     def _url(self, key: str) -> str:
         return f"{self.url}/{key}"
-
-
-@cache
-def _models() -> Any:
-    """botocore's descriptions of the protocol, read once a process: they are most of a session's cost."""
-    return Session().get_component("data_loader")
-
-
-def _connect(url: str, read_seconds: float) -> "S3Client":
-    try:
-        settings = Session()
-        settings.register_component("data_loader", _models())
-        session = boto3.Session(botocore_session=settings)
-        # Attempts are ours alone: botocore's know neither the body that breaks off nor a budget in seconds.
-        config = Config(
-            retries={"mode": "standard", "total_max_attempts": 1},
-            max_pool_connections=CONNECTIONS,
-            connect_timeout=CONNECT_SECONDS,
-            read_timeout=read_seconds,
-            tcp_keepalive=True,
-            user_agent_extra="cars-trainer",
-        )
-        client = session.client("s3", config=config)
-        if "addressing_style" in (settings.get_scoped_config().get("s3") or {}) or _is_aws(
-            client.meta.endpoint_url
-        ):
-            return client
-        return session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
-    except (BotoCoreError, ValueError) as error:
-        fault = explain(error)
-        if fault and fault.kind is Kind.DENIED:
-            raise PermissionError(f"{url}: {fault.text}") from error
-        raise ConfigError(f"{url}: {error}", "See AWS_ENDPOINT_URL and the AWS configuration.") from error
-
-
-def _is_aws(endpoint: str) -> bool:
-    host = urlsplit(endpoint).hostname or ""
-    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
 
 
 def _as_python(fault: Fault, url: str, bucket: str) -> Exception:
@@ -316,9 +304,17 @@ def _as_python(fault: Fault, url: str, bucket: str) -> Exception:
         return PermissionError(f"{url}: access denied: {fault.text}")
     if fault.kind is Kind.RANGE:
         return EOFError(f"{url}: the object ends before the bytes asked for: {fault.text}")
+    if fault.kind is Kind.UNSUPPORTED:
+        return _Unsupported(f"{url}: {fault.text}")
     if fault.kind is Kind.CONFIG:
         return ConfigError(f"{url}: {fault.text}")
     return OSError(f"{url}: {fault.text}")
+
+
+def _lost(url: str, if_match: str | None) -> Exception:
+    if if_match is None:
+        return FileExistsError(f"{url}: expected no such object, but it is there")
+    return ObjectChanged(f"{url}: changed: expected etag {if_match}")
 
 
 def _not_the_range(url: str, start: int, stop: int, answer: Any) -> str:

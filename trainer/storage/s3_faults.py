@@ -1,5 +1,6 @@
 """What S3, botocore and the network say, as one of a few kinds of fault."""
 
+import re
 import ssl
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -9,6 +10,9 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
+CREDENTIALS = "credentials"
+"""The cause of a retry where an endpoint of credentials fails."""
+
 
 class Kind(Enum):
     MISSING = auto()
@@ -17,6 +21,7 @@ class Kind(Enum):
     PRECONDITION = auto()
     RANGE = auto()
     CONFIG = auto()
+    UNSUPPORTED = auto()
     RETRY = auto()
     OTHER = auto()
 
@@ -48,6 +53,7 @@ _BY_CODE: dict[str, tuple[Kind, str]] = {
         (Kind.PRECONDITION, "", "412 PreconditionFailed"),
         (Kind.RANGE, "", "416 InvalidRange"),
         (Kind.CONFIG, "", "InvalidBucketName"),
+        (Kind.UNSUPPORTED, "", "501 NotImplemented"),
         (Kind.RETRY, "conflict", "ConditionalRequestConflict OperationAborted"),
         (
             Kind.RETRY,
@@ -90,6 +96,8 @@ def explain(error: Exception) -> Fault | None:
         return _answer(error.response)
     if isinstance(error, ResponseParserError):
         return Fault(Kind.RETRY, f"an answer that is not S3's: {text[:200]}", "server_error", answered=True)
+    if _may_pass(error, text):
+        return Fault(Kind.RETRY, f"no credentials now: {text}", CREDENTIALS)
     if isinstance(error, _DENIED):
         return Fault(Kind.DENIED, f"no usable credentials: {text}")
     if isinstance(error, boto.SSLError) and ("VERIFY_FAILED" in text or "WRONG_VERSION" in text):
@@ -108,6 +116,16 @@ def explain(error: Exception) -> Fault | None:
     if isinstance(error, boto.BotoCoreError):
         return Fault(Kind.OTHER, text)
     return None
+
+
+def _may_pass(error: Exception, text: str) -> bool:
+    """Whether an endpoint of credentials failed, as opposed to one that refuses: botocore has one error for
+    both, whose words tell."""
+    if not isinstance(error, boto.CredentialRetrievalError):
+        return False
+    if status := re.search(r"non 200 response (\d+)", text):
+        return int(status[1]) == 429 or int(status[1]) >= 500
+    return "container metadata" in text or "refresh failed" in text
 
 
 def _answer(response: Any) -> Fault:

@@ -1,4 +1,5 @@
-"""Says in the log what a store is waited for: after 5 s of silence, then less and less often."""
+"""Says in the log what a store is waited for: after 5 s of silence, then less and less often, and when it
+answers again."""
 
 import logging
 import threading
@@ -21,6 +22,8 @@ class _Watch:
         self._lock = threading.Lock()
         self._under_way: list[Patience] = []
         self._some = threading.Event()
+        self._said: dict[str, float] = {}
+        """The stores that the log says are waited for, and since when."""
         self._thread: threading.Thread | None = None
 
     @contextmanager
@@ -33,9 +36,16 @@ class _Watch:
                 self._thread.start()
         try:
             yield
+            self._answered(patience)
         finally:
             with self._lock:
                 self._under_way.remove(patience)
+
+    def _answered(self, patience: Patience) -> None:
+        with self._lock:
+            since = self._said.pop(_store(patience), None)
+        if since is not None:
+            log.info("%s answers again after %.0f s", _store(patience), time.monotonic() - since)
 
     def _run(self) -> None:
         pause, next_line = SILENT_SECONDS, 0.0
@@ -47,11 +57,19 @@ class _Watch:
                 stalled = [p for p in self._under_way if now - p.silent_since >= SILENT_SECONDS]
                 if not self._under_way:
                     self._some.clear()
+                if stalled and now >= next_line:
+                    for patience in stalled:
+                        self._said.setdefault(_store(patience), patience.silent_since)
             if not stalled:
                 pause, next_line = SILENT_SECONDS, 0.0
             elif now >= next_line:
                 log.warning("%s", _line(stalled, now))
                 next_line, pause = now + pause, min(2 * pause, LONGEST_PAUSE)
+
+
+def _store(patience: Patience) -> str:
+    """The bucket of an object's URL."""
+    return "/".join(patience.url.split("/")[:3])
 
 
 def _line(stalled: list[Patience], now: float) -> str:

@@ -42,12 +42,13 @@ class BestWeights(keras.callbacks.Callback):
     Without a validation split, `monitor` falls back to the training value of the same name.
 
     Args:
+        publish: returns the SHA-256 of what it published, on the chief.
         history: the metrics of all epochs. With another `monitor` than before, a resumed run goes on from
             what the best weights at hand reached by it.
     """
 
     def __init__(
-        self, monitor: str, history: Sequence[Mapping[str, float]], publish: Callable[[], None]
+        self, monitor: str, history: Sequence[Mapping[str, float]], publish: Callable[[], str | None]
     ) -> None:
         super().__init__()
         self.monitor = monitor
@@ -55,18 +56,25 @@ class BestWeights(keras.callbacks.Callback):
         self.publish = publish
         self.best: float | None = None
         self.best_epoch: int | None = None
+        self.sha256: str | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         value = monitored(logs or {}, self.monitor)
         if value is not None and is_better(value, self.best, self.monitor):
             self.best, self.best_epoch = value, epoch
-            self.publish()
+            self.sha256 = self.publish()
 
     def get_state(self) -> dict[str, Any]:
-        return {"best": self.best, "best_epoch": self.best_epoch, "monitor": self.monitor}
+        return {
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "monitor": self.monitor,
+            "sha256": self.sha256,
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self.sha256 = state.get("sha256")
         before = state.get("monitor", self.monitor)
         if before != self.monitor and self.best_epoch is not None:
             self.best = monitored(self.history[self.best_epoch], self.monitor)

@@ -4,12 +4,13 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import keras
 import numpy as np
 
+from trainer.checkpoints.background import Background
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.state import TrainingState, pack, unpack
 from trainer.config import RunSection
@@ -65,7 +66,8 @@ def train(
     model, optimizer = build(plan)
     restored, fence = _agree_on_state(store, plan, distribution, model, optimizer, metrics)
     progress = assign(restored, model, optimizer)
-    publisher = Publisher(store, fence, plan, model)
+    background = Background(store.url)
+    publisher = Publisher(store, fence, background, plan, model)
     best = BestWeights(config.run.monitor, progress.history, lambda: publisher.weights("best"))
     history = History(lambda: publisher.history(progress.history))
     callbacks = [*from_config(config.train), best, history, *callbacks]
@@ -77,7 +79,9 @@ def train(
     with (
         transient_errors(),
         epoch_bar(config.train.epochs) if distribution.is_chief else nullcontext() as bar,
-        saver(store, fence, config.run, progress, metrics, lambda: _best_step(best, plan)) as save,
+        saver(
+            store, fence, background, config.run, progress, metrics, lambda: _best_step(best, plan)
+        ) as save,
         data.training(progress.step) as batches,
     ):
         loop = Loop(
@@ -101,7 +105,7 @@ def train(
         save.finish(loop.capture)
         if outcome is Outcome.FINISHED:
             try:
-                finished = _publish_results(publisher, loop, best)
+                finished = _publish_results(publisher, loop, best, lambda: save.tidy(stop.is_set))
                 distribution.barrier()
                 return finished
             except StopVoted:
@@ -166,7 +170,9 @@ def _best_step(best: BestWeights, plan: Plan) -> int | None:
     return None if best.best_epoch is None else (best.best_epoch + 1) * plan.steps_per_epoch
 
 
-def _publish_results(publisher: Publisher, loop: Loop, best: BestWeights) -> Finished:
+def _publish_results(
+    publisher: Publisher, loop: Loop, best: BestWeights, tidy: Callable[[], None]
+) -> Finished:
     """Evaluates the last and the best weights on the test split, and publishes what people download.
 
     Afterwards the model holds the best weights, where there are any.
@@ -177,13 +183,14 @@ def _publish_results(publisher: Publisher, loop: Loop, best: BestWeights) -> Fin
     last = Reached(epoch + 1, history[epoch] | _test(loop))
     publisher.weights("last")
     reached = None
-    if best.best_epoch is not None:
+    step = _best_step(best, loop.plan)
+    if best.best_epoch is not None and step is not None:
+        content = loop.distribution.broadcast_bytes(publisher.best_weights(best.sha256, step))
         metrics = last.metrics
-        if best.best_epoch + 1 != last.epoch:
-            content = loop.distribution.broadcast_bytes(publisher.best_weights())
+        if content and best.best_epoch + 1 != last.epoch:
             load_weights_file(loop.model, content)
             metrics = history[best.best_epoch] | _test(loop)
-        reached = Reached(best.best_epoch + 1, metrics)
+        reached = Reached(best.best_epoch + 1, metrics) if content else None
     finished = Finished(
         epochs=loop.progress.epochs_closed,
         steps=loop.progress.step,
@@ -193,6 +200,7 @@ def _publish_results(publisher: Publisher, loop: Loop, best: BestWeights) -> Fin
     )
     publisher.card(finished)
     publisher.keras_model()
+    tidy()
     publisher.finished(finished)
     if loop.distribution.is_chief:
         log_end(finished, loop.plan.config.run)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from trainer.checkpoints.background import Background
 from trainer.checkpoints.schedule import Schedule
 from trainer.checkpoints.state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
@@ -66,11 +67,17 @@ class Saver:
     def rescue(self, progress: Progress, capture: Callable[[], TrainingState]) -> None:
         """Before a rank leaves whose exchange broke: what is finished is saved, unless it is already."""
         saved = self._schedule.step, self._schedule.epochs
-        if (progress.step, progress.epochs_closed) != saved:
-            self.finish(capture)
-        elif self._writer:
+        if self._writer and (progress.step, progress.epochs_closed) == saved:
             report_phase(Phase.SAVING)
             self._writer.wait()
+            if self._writer.last_step in (None, progress.step):  # None: the state that the run began with
+                return
+        self.finish(capture)
+
+    def tidy(self, stop: Callable[[], bool]) -> None:
+        """Removes, at the end of the run, the checkpoints that retention does not keep, until `stop`."""
+        if self._writer:
+            self._writer.tidy(stop)
 
     def _report(self) -> None:
         writer = self._writer
@@ -93,15 +100,18 @@ class Saver:
 def saver(
     store: Store,
     fence: Fence | None,
+    background: Background,
     run: RunSection,
     progress: Progress,
     metrics: RunMetrics,
     best_step: Callable[[], int | None],
 ) -> Iterator[Saver]:
-    """A `Saver`; at the end the save on its way is waited for."""
+    """A `Saver` that writes in `background`; at the end what is on its way is waited for."""
     if fence is None:
         yield Saver(None, run, progress, metrics, best_step)
         return
     options = run.checkpoint
-    with CheckpointWriter(store, fence, keep_last=options.keep_last, keep_every=options.keep_every) as writer:
+    with CheckpointWriter(
+        store, fence, background, keep_last=options.keep_last, keep_every=options.keep_every
+    ) as writer:
         yield Saver(writer, run, progress, metrics, best_step)

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from trainer.errors import Interrupted
+from trainer.errors import Interrupted, explain_os_error, shortened
 
 
 @contextlib.contextmanager
@@ -14,7 +14,9 @@ def transient_errors() -> Iterator[None]:
     except (FileNotFoundError, FileExistsError):
         raise
     except OSError as error:
+        said = shortened(" ".join(str(error).split()))
+        remedy = explain_os_error(error).remedy or "Repair it"
         raise Interrupted(
-            f"the store failed in the middle of the run: {error}",
-            "Repair it, then start the run again: it resumes from the last checkpoint",
+            f"the store failed in the middle of the run: {said}",
+            f"{remedy}, then start the run again: it resumes from the last checkpoint",
         ) from error

@@ -1,11 +1,17 @@
 """What people download from a run's folder."""
 
+import hashlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import keras
 
+from trainer.checkpoints.background import Background, Write
+from trainer.checkpoints.restore import restore
+from trainer.errors import RunError
 from trainer.models.export import keras_file
-from trainer.models.weights_file import weights_file
+from trainer.models.weights_file import load_weights_file, weights_file
 from trainer.runs import layout
 from trainer.runs.document import Finished, versions
 from trainer.runs.fence import Fence, publish
@@ -14,43 +20,123 @@ from trainer.storage import Store
 from trainer.training.finite import check_weights
 from trainer.training.plan import Plan
 from trainer.training.results.card import card
+from trainer.training.state import assign_weights
+
+log = logging.getLogger(__name__)
 
 
 class Publisher:
     """Puts a run's files into its folder: on the chief, which has the fence; on other ranks it does nothing.
 
-    Every method raises Superseded when a higher token exists, and the store's errors.
+    What is published is made at once and written in `background`; `wait` for it. Every method raises
+    Superseded when a higher token was found, and Interrupted when `background` has given up.
     """
 
-    def __init__(self, store: Store, fence: Fence | None, plan: Plan, model: keras.Model) -> None:
-        self._store, self._fence, self._plan, self._model = store, fence, plan, model
+    def __init__(
+        self, store: Store, fence: Fence | None, background: Background, plan: Plan, model: keras.Model
+    ) -> None:
+        self._store, self._fence, self._background = store, fence, background
+        self._plan, self._model = plan, model
+        self._best = b""
+        """The best weights of this process, for the case that another overwrites them late."""
 
-    def weights(self, which: layout.Which) -> None:
-        """The model's present weights. Raises Diverged where they are not finite."""
-        if self._fence:
-            check_weights(self._model)
-        self._publish(layout.weights(which), lambda: weights_file(self._model))
+    def weights(self, which: layout.Which) -> str | None:
+        """The model's present weights; returns their SHA-256. Raises Diverged where they are not finite."""
+        if self._fence is None:
+            return None
+        check_weights(self._model)
+        content = weights_file(self._model)
+        if which == "best":
+            self._best = content
+        self._publish(layout.weights(which), lambda: content)
+        return _digest(content)
 
     def history(self, history: Sequence[Mapping[str, float]]) -> None:
         """The metrics of all epochs so far."""
-        self._publish(layout.METRICS, lambda: write_history(history))
+        self._publish(layout.METRICS, lambda: write_history(history), may_wait=True)
 
     def card(self, finished: Finished) -> None:
         """The model card."""
         self._publish(layout.CARD, lambda: card(self._plan, finished, versions()))
 
-    def best_weights(self) -> bytes:
-        """The best weights as they were published; empty on the ranks that are not the chief."""
-        return self._store.get(layout.weights("best")) if self._fence else b""
+    def best_weights(self, digest: str | None, step: int) -> bytes:
+        """The published best weights, those of `digest`, reached at `step`; empty on the other ranks.
+
+        A process that was superseded may have overwritten them late. Then they are published again, from this
+        process's memory or the checkpoint of `step`, which leaves the model with other weights. Where neither
+        is there the log says so, and nothing is returned.
+        """
+        if self._fence is None:
+            return b""
+        found = self._read(layout.weights("best"))
+        if found and digest in (None, _digest(found)):
+            return found
+        content = self._best if _digest(self._best) == digest else self._from_checkpoint(digest, step)
+        if not content:
+            log.warning(
+                "%s/%s is not of step %d, where the run was best: another process wrote it last, or it was "
+                "deleted, and there is no checkpoint of that step",
+                *(self._store.url, layout.weights("best"), step),
+            )
+            return b""
+        log.warning("%s was overwritten by another process, and is published again", layout.weights("best"))
+        self._publish(layout.weights("best"), lambda: content)
+        return content
 
     def keras_model(self) -> None:
         """The model with its present weights, of Keras's layers alone."""
         self._publish(layout.KERAS_MODEL, lambda: keras_file(self._model))
 
     def finished(self, finished: Finished) -> None:
-        """How the run ended. Publish it last: from then on the run is finished."""
+        """How the run ended, when all else is published: from then on the run is finished."""
+        self.wait()
         self._publish(layout.FINISHED, finished.dumps)
+        self.wait()
 
-    def _publish(self, key: str, content: Callable[[], bytes]) -> None:
-        if self._fence:
-            publish(self._store, self._fence, key, content())
+    def wait(self) -> None:
+        """Returns when everything is published."""
+        self._background.wait()
+        self._background.check()
+
+    def _publish(self, key: str, content: Callable[[], bytes], *, may_wait: bool = False) -> None:
+        if (fence := self._fence) is None:
+            return
+        self._background.check()
+        data = content()
+        self._background.submit(Write(key, key, lambda: _put(self._store, fence, key, data), may_wait))
+
+    def _read(self, key: str) -> bytes:
+        """An object, when all before it is written; tried again as writes are. Empty where there is none."""
+        found = []
+
+        def read() -> None:
+            with suppress(FileNotFoundError):
+                found.append(self._store.get(key))
+
+        self._background.submit(Write(f"reading {key}", f"reading {key}", read))
+        self.wait()
+        return b"".join(found)
+
+    def _from_checkpoint(self, digest: str | None, step: int) -> bytes:
+        """The weights of that digest in the checkpoint of `step`; empty, and the model as it was, without."""
+        try:
+            state = restore(self._store, step=step)
+        except RunError:
+            return b""
+        if state is None:
+            return b""
+        last = weights_file(self._model)
+        assign_weights(state, self._model)
+        content = weights_file(self._model)
+        if digest in (None, _digest(content)):
+            return content
+        load_weights_file(self._model, last)
+        return b""
+
+
+def _put(store: Store, fence: Fence, key: str, data: bytes) -> None:
+    publish(store, fence, key, data)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

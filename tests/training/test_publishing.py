@@ -1,0 +1,194 @@
+"""What people download of a run is there in the end, whatever its store did meanwhile."""
+
+import logging
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+
+from tests.run_processes import Runs, committed_steps
+from trainer import models
+from trainer.checkpoints.background import Background
+from trainer.checkpoints.writer import CheckpointWriter
+from trainer.config import load
+from trainer.distribution.single import Single
+from trainer.errors import Interrupted
+from trainer.models.weights_file import weights_file
+from trainer.observability.metrics import RunMetrics
+from trainer.runs import layout
+from trainer.runs.document import Finished
+from trainer.runs.fence import Fence
+from trainer.storage import Store, open_store
+from trainer.training.plan import make_plan
+from trainer.training.results.publish import Publisher
+from trainer.training.run import train
+from trainer.training.state import Progress, capture
+
+EXACT: dict[str, Any] = {
+    "train": {"epochs": 4, "batch_size": 600, "lanes": 6, "deterministic": True},
+    "run": {"checkpoint": {"every": "1 epochs", "keep_last": 1}},
+}
+PUBLISHED = ("metrics.csv", "weights/best.weights.h5", "weights/last.weights.h5", "weights/model.keras")
+
+
+class Outage:
+    """A store that refuses to write keys of `prefix`, from the first, for `seconds`."""
+
+    def __init__(self, store: Store, prefix: str, error: OSError, seconds: float) -> None:
+        self.store, self.url = store, store.url
+        self.prefix, self.error, self.seconds = prefix, error, seconds
+        self.began: float | None = None
+        self.refused = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+    def put(self, key: str, data: Any, **options: Any) -> str:
+        if key.startswith(self.prefix):
+            self.began = self.began or time.monotonic()
+            if time.monotonic() - self.began < self.seconds:
+                self.refused += 1
+                raise self.error
+        return self.store.put(key, data, **options)
+
+
+def run(config: Path, store: Any = None, *callbacks: keras.callbacks.Callback, stop: Any = None) -> Finished:
+    values = load(config)
+    store = store or open_store(values.run.url)
+    stop = stop or threading.Event()
+    return train(make_plan(values, 1), store, Single(), stop, RunMetrics(0), callbacks)
+
+
+def store_of(config: Path) -> Store:
+    return open_store(load(config).run.url)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, digits: str) -> dict[str, bytes]:
+    runs = Runs(tmp_path_factory.mktemp("undisturbed"), digits)
+    config = runs.config("undisturbed", **EXACT)
+    run(config)
+    return {name: store_of(config).get(name) for name in PUBLISHED}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "error"),
+    [
+        (layout.METRICS, TimeoutError("no answer in 60 s")),
+        (layout.weights("best"), OSError(28, "No space left on device")),
+        (layout.FINISHED, ConnectionError("reset")),
+    ],
+)
+def test_a_store_that_is_away_holds_up_no_step_and_changes_nothing(
+    runs: Runs,
+    undisturbed: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    prefix: str,
+    error: OSError,
+):
+    monkeypatch.setenv("TRAINER_RETRY_SECONDS", "2")
+    caplog.set_level(logging.INFO, logger="trainer.checkpoints")
+    config = runs.config("outage", **EXACT)
+    outage = Outage(store_of(config), prefix, error, seconds=1)
+    run(config, outage)
+    assert outage.refused > 1
+    assert {name: store_of(config).get(name) for name in PUBLISHED} == undisturbed
+    assert caplog.text.count("failed, and is tried again") == 1
+    assert caplog.text.count("was saved, after") == 1
+
+
+def test_a_disk_that_stays_full_ends_the_run_with_75_and_the_remedy(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TRAINER_RETRY_SECONDS", "0.1")
+    config = runs.config("full", **EXACT)
+    full = Outage(store_of(config), layout.METRICS, OSError(28, "No space left on device"), seconds=3600)
+    with pytest.raises(Interrupted, match=r"No space left.*Free some space.*start the run again"):
+        run(config, full)
+
+
+class Late(keras.callbacks.Callback):
+    """At the end of training, a process that was superseded finishes a PUT of other best weights."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self.store = store
+
+    def on_train_end(self, logs: Any = None) -> None:
+        time.sleep(0.3)
+        self.store.put(layout.weights("best"), b"older")
+
+    def get_state(self) -> dict[str, Any]:
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None: ...
+
+
+def test_older_best_weights_that_came_late_are_replaced(
+    runs: Runs, undisturbed: dict[str, bytes], caplog: pytest.LogCaptureFixture
+):
+    config = runs.config("late", **EXACT)
+    assert run(config, None, Late(store_of(config))).best
+    assert "is published again" in caplog.text
+    assert {name: store_of(config).get(name) for name in PUBLISHED} == undisturbed
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Asks for a stop in the epoch after `epochs` of them."""
+
+    def __init__(self, epochs: int, stop: threading.Event) -> None:
+        super().__init__()
+        self.epochs, self.stop = epochs, stop
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == self.epochs:
+            self.stop.set()
+
+    def get_state(self) -> dict[str, Any]:
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None: ...
+
+
+def test_a_run_that_was_stopped_ends_with_what_it_keeps_alone(
+    runs: Runs, undisturbed: dict[str, bytes], caplog: pytest.LogCaptureFixture
+):
+    """Also the best weights of a process before it, out of the checkpoint of that step."""
+    config, stop = runs.config("stopped", **EXACT), threading.Event()
+    with pytest.raises(Interrupted):
+        run(config, None, StopAfter(3, stop), stop=stop)
+    shutil.copytree(config.parent / "run", config.parent / "copy")
+
+    finished = run(config, None, Late(store_of(config)))
+    assert finished.best
+    assert finished.best.epoch < 3, "its best weights are of the process before it"
+    assert "is published again" in caplog.text
+    assert {name: store_of(config).get(name) for name in PUBLISHED} == undisturbed
+    assert committed_steps(store_of(config)) == [8, 2 * finished.best.epoch]
+
+    shutil.rmtree(config.parent / "run")
+    (config.parent / "copy").rename(config.parent / "run")
+    shutil.rmtree(config.parent / f"run/checkpoints/{2 * finished.best.epoch:010d}")
+    assert run(config, None, Late(store_of(config))).best is None, "figures of weights that are not there"
+    assert f"best.weights.h5 is not of step {2 * finished.best.epoch}" in caplog.text
+
+
+def test_best_weights_that_are_nowhere_leave_the_model_as_it_is(tmp_path: Path):
+    """What lies at their step is not what was the best: as after an upgrade, or from another generation."""
+    store = open_store(str(tmp_path))
+    fence, background = Fence.take(store, {}), Background(store.url)
+    model = models.build("lab-cnn", (8, 8, 3), 10, {"n_filters": 4})
+    optimizer = keras.optimizers.SGD()
+    optimizer.build(model.trainable_variables)
+    plan: Any = None  # which only the card needs
+    with CheckpointWriter(store, fence, background) as checkpoints:
+        checkpoints.save(capture(model, optimizer, Progress(step=2), []), wait=True)
+        model.set_weights([array + 1 for array in model.get_weights()])
+        last = weights_file(model)
+        assert Publisher(store, fence, background, plan, model).best_weights("0" * 64, 2) == b""
+    assert weights_file(model) == last

@@ -1,0 +1,194 @@
+"""What a run writes while it trains, one thing after the other, in a thread: training waits for no store."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trainer.errors import Interrupted, explain_os_error
+from trainer.runs.fence import Superseded
+from trainer.storage.retry import retry_seconds
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT = "checkpoint"
+GIVE_UP_BUDGETS = 2
+
+
+@dataclass(eq=False)
+class Write:
+    """One thing to be written: `what` it is for the log, `key` what it replaces (a key, or CHECKPOINT).
+
+    Nothing that is written later relies on a write that `may_wait`: it comes when nothing else is left.
+    """
+
+    what: str
+    key: str
+    action: Callable[[], None]
+    may_wait: bool = False
+
+
+class Background:
+    """Writes in the order in which they were submitted, each until it is done; what may wait comes last.
+
+    So what a checkpoint says is published, is published before it is committed. Content that waits is dropped
+    for newer content of its key, unless a checkpoint waits between them.
+
+    A failure is logged, and the write tried again after a pause. When a key failed `max_failures` times in a
+    row and for twice `budget` seconds, and when a higher token is found, nothing more is written, and `check`
+    raises the reason.
+
+    Args:
+        budget: of one operation of the store; pauses are between a 60th and a sixth of it.
+    """
+
+    def __init__(self, url: str, *, max_failures: int = 5, budget: float | None = None) -> None:
+        self.url = url
+        self.max_failures = max_failures
+        self._budget = retry_seconds() if budget is None else budget
+        self._queue: list[Write] = []
+        self._under_way: Write | None = None
+        self._failing: dict[str, tuple[float, int]] = {}
+        """For each key that fails: since when, and how often."""
+        self._error: Exception | None = None
+        self._ended = self._closing = False
+        self._waiting = 0
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def failures(self) -> int:
+        """In a row, of the key that has most."""
+        return max((count for _, count in list(self._failing.values())), default=0)
+
+    def submit(self, write: Write) -> None:
+        """Puts a write behind the others."""
+        with self._changed:
+            if self._ended:
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+                self._thread.start()
+            self._queue.append(write)
+            self._drop_replaced()
+            self._changed.notify_all()
+
+    def withdraw(self, key: str) -> None:
+        """Returns when nothing of `key` is to be written: it is done, or it failed or waits for what failed,
+        and is given up for newer content."""
+
+        def at_rest() -> bool:
+            started = self._under_way is not None and self._under_way.key == key
+            waits = any(write.key == key for write in self._queue)
+            return not waits or (bool(self._failing) and not started)
+
+        with self._changed:
+            self._changed.wait_for(at_rest)
+            self._queue = [write for write in self._queue if write.key != key]
+
+    def wait(self, write: Write | None = None) -> None:
+        """Returns when `write` is done (without one: everything), or nothing more is written; see `check`."""
+        with self._changed:
+            self._waiting += 1
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: write not in self._queue if write else not self._queue)
+            self._waiting -= 1
+
+    def check(self) -> None:
+        """Raises Superseded, or Interrupted after too many failures."""
+        if not self._ended:
+            return
+        if isinstance(self._error, Superseded):
+            raise self._error
+        remedy = explain_os_error(self._error).remedy if isinstance(self._error, OSError) else ""
+        raise Interrupted(
+            f"{self.url}: {self.failures} writes in a row failed, the last: {self._error}",
+            f"{remedy or 'Repair the store or the rights to it'}, and start the run again: it resumes from "
+            "the last checkpoint",
+        ) from self._error
+
+    def end(self, error: Exception) -> None:
+        """Writes nothing more, for `error`."""
+        with self._changed:
+            self._ended, self._error = True, error
+            self._queue.clear()
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Writes what is left, until something fails, and ends the thread. Raises nothing."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue or self._closing)
+                if not self._queue:
+                    return
+                self._under_way = write = next((w for w in self._queue if not w.may_wait), self._queue[0])
+            failed = not self._try(write)
+            with self._changed:
+                self._under_way = None
+                if failed and self._closing:
+                    self._queue.clear()
+                elif failed:
+                    self._drop_replaced()
+                else:
+                    self._queue = [left for left in self._queue if left is not write]
+                self._changed.notify_all()
+                if failed and self._queue:
+                    self._pause(write.key)
+
+    def _try(self, write: Write) -> bool:
+        try:
+            write.action()
+        except Superseded as error:
+            log.warning("%s was not saved: %s", write.what, error)
+            self.end(error)
+        except Exception as error:
+            self._note_failure(write, error)
+        else:
+            if write.key in self._failing:
+                since, count = self._failing.pop(write.key)
+                tries = f"{count} {'try' if count == 1 else 'tries'}"
+                seconds = time.monotonic() - since
+                log.info("%s was saved, after %s that failed in %.0f s", write.what, tries, seconds)
+            return True
+        return False
+
+    def _note_failure(self, write: Write, error: Exception) -> None:
+        since, count = self._failing.get(write.key, (time.monotonic(), 0))
+        self._failing[write.key] = since, count + 1
+        if count == 0:
+            log.warning(
+                "%s failed, and is tried again: %s: %s",
+                *(write.what, type(error).__name__, error),
+                exc_info=None if isinstance(error, OSError) else error,
+            )
+        lasted = time.monotonic() - since
+        if count + 1 >= self.max_failures and lasted >= GIVE_UP_BUDGETS * self._budget:
+            self.end(error)
+
+    def _pause(self, key: str) -> None:
+        """After a failure; a short one while someone waits."""
+        first, longest = self._budget / 60, self._budget / 6
+        if not self._waiting:
+            _, count = self._failing.get(key, (0.0, 1))
+            seconds = min(longest, first * 2 ** min(count - 1, 10))
+            if not self._changed.wait_for(lambda: self._waiting or self._closing, seconds):
+                return
+        self._changed.wait_for(lambda: self._closing, first)
+
+    def _drop_replaced(self) -> None:
+        newer: set[str] = set()
+        kept: list[Write] = []
+        for write in reversed(self._queue):
+            if write.key in newer and write is not self._under_way:
+                continue
+            newer = {CHECKPOINT} if write.key == CHECKPOINT else newer | {write.key}
+            kept.append(write)
+        self._queue = kept[::-1]
