@@ -78,6 +78,8 @@ class FaultyProxy(ThreadingHTTPServer):
         self.seen: list[str] = []
         self.headers_seen: list[dict[str, str]] = []
         self.over = threading.Event()
+        self.outage: Fault | None = None
+        """What every request meets, while it is set."""
         self._faults: list[tuple[str, Fault]] = []
         self._lock = threading.Lock()
 
@@ -86,6 +88,8 @@ class FaultyProxy(ThreadingHTTPServer):
         self._faults += [(command, fault) for fault in faults]
 
     def next_fault(self, request: Handler) -> Fault | None:
+        if self.outage:
+            return self.outage
         with self._lock:
             for index, (command, fault) in enumerate(self._faults):
                 if f"{request.command} {request.path}".startswith(command):

@@ -36,7 +36,7 @@ class Witness(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         print(digest(self.model, self.model.optimizer), file=self.file, flush=True)
         if self.random:
-            time.sleep(self.random.random() * 0.05)
+            time.sleep(self.random.random() * float(os.environ.get("MOST_DELAY", "0.05")))
 
     def get_state(self) -> dict[str, Any]:
         return {}
