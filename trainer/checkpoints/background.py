@@ -144,13 +144,14 @@ class Background:
                     self._pause(write.key)
 
     def _try(self, write: Write) -> bool:
+        began = time.monotonic()
         try:
             write.action()
         except Superseded as error:
             log.warning("%s was not saved: %s", write.what, error)
             self.end(error)
         except Exception as error:
-            self._note_failure(write, error)
+            self._note_failure(write, error, began)
         else:
             if write.key in self._failing:
                 since, count = self._failing.pop(write.key)
@@ -160,8 +161,8 @@ class Background:
             return True
         return False
 
-    def _note_failure(self, write: Write, error: Exception) -> None:
-        since, count = self._failing.get(write.key, (time.monotonic(), 0))
+    def _note_failure(self, write: Write, error: Exception, began: float) -> None:
+        since, count = self._failing.get(write.key, (began, 0))
         self._failing[write.key] = since, count + 1
         if count == 0:
             log.warning(
