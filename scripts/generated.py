@@ -97,6 +97,9 @@ def _inner(annotation: Any) -> type[config.Section] | None:
     return None
 
 
+_PARSE_SECONDS = get_args(config.Seconds)[1]
+
+
 def _type(field: FieldInfo) -> str:
     limits = [
         f"{sign} {value:,}" if isinstance(value, int) else f"{sign} {value}"
@@ -104,7 +107,7 @@ def _type(field: FieldInfo) -> str:
         for sign, name in (("≥", "ge"), (">", "gt"), ("≤", "le"), ("<", "lt"))
         if (value := getattr(limit, name, None)) is not None
     ]
-    if get_args(config.Seconds)[1] in field.metadata:
+    if _PARSE_SECONDS in field.metadata:
         return "duration"
     return ", ".join([_annotation(field.annotation), *limits])
 
@@ -112,7 +115,8 @@ def _type(field: FieldInfo) -> str:
 def _annotation(annotation: Any) -> str:
     origin = get_origin(annotation)
     if origin is Annotated:
-        return _annotation(get_args(annotation)[0])
+        kind, *metadata = get_args(annotation)
+        return "duration" if _PARSE_SECONDS in metadata else _annotation(kind)
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in get_args(annotation))
     if origin in (Union, UnionType):

@@ -1,10 +1,9 @@
 """What the system says, a file that is no dataset, a run that is not there: one line with a remedy."""
 
 import errno
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,23 +29,10 @@ def refused(capsys: Any):
     return run
 
 
-@pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder with room for 16 KiB."""
-    folder = tmp_path / "full"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a small disk")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_full_disk_may_have_room_later(
-    refused, full_disk: Path, folders: Path, digits: str, tmp_path: Path
+    refused, small_disk: Callable[[str], Path], folders: Path, digits: str, tmp_path: Path
 ):
+    full_disk = small_disk("16k")
     line = refused("prepare", str(folders), f"{full_disk}/data", "--image-size", "64", code=75)
     assert f"file://{full_disk}/data/" in line
     assert "/00000.h5: cannot be written: No space left on device. Free some space" in line

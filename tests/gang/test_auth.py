@@ -98,11 +98,12 @@ def test_what_is_no_report_is_refused_also_with_the_key(server: HttpServer) -> N
     assert still_trains(server.port)
 
 
-def test_a_gang_is_its_job_else_its_key_else_itself() -> None:
-    assert GangKey("secret", "job-1").gang() == GangKey("", "job-1").gang() == "job-1"
-    assert GangKey("secret").gang() == GangKey("secret").gang() != GangKey("other").gang()
-    assert "secret" not in GangKey("secret").gang()
-    assert GangKey().gang() != GangKey().gang()
+def test_a_gang_is_its_job_else_its_key_and_coordinator_else_itself() -> None:
+    assert GangKey("secret", "job-1").gang("pod-0") == GangKey("", "job-1").gang("") == "job-1"
+    assert GangKey("secret").gang("pod-0") == GangKey("secret").gang("pod-0")
+    assert len({GangKey(key).gang(pod) for key in ("a", "b") for pod in ("pod-0", "pod-1")}) == 4
+    assert "secret" not in GangKey("secret").gang("pod-0")
+    assert GangKey("secret").gang("") != GangKey("secret").gang(""), "two runs of one shell"
 
 
 def test_a_body_that_is_too_large_is_not_read(server: HttpServer) -> None:

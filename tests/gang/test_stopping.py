@@ -4,9 +4,9 @@ import pytest
 
 from trainer.distribution.rank_status import Phase, RankStatus
 from trainer.gang.ranks.stall import Pace
-from trainer.gang.ranks.stopping import Patience, Why
+from trainer.gang.ranks.stopping import Deadlines, Why
 
-PATIENCE = Patience(grace=60, gloo_timeout=5)
+DEADLINES = Deadlines(grace=60, gloo_timeout=5)
 
 
 def pace(phase: Phase = Phase.TRAINING, since: float = 0.0) -> Pace:
@@ -27,20 +27,20 @@ def pace(phase: Phase = Phase.TRAINING, since: float = 0.0) -> Pace:
         (Why.BROKEN, pace(Phase.EVALUATING), 138, 103),
     ],
 )
-def test_the_end_of_patience(why: Why, chief: Pace, chief_ends: float, other_ends: float) -> None:
+def test_until_when_each_may_run(why: Why, chief: Pace, chief_ends: float, other_ends: float) -> None:
     ranks = {0: chief, 1: pace()}
     for rank, end in ((0, chief_ends), (1, other_ends)):
-        assert rank not in PATIENCE.overdue(ranks, {why: 100.0}, end - 0.01)
-        assert rank in PATIENCE.overdue(ranks, {why: 100.0}, end)
+        assert rank not in DEADLINES.overdue(ranks, {why: 100.0}, end - 0.01)
+        assert rank in DEADLINES.overdue(ranks, {why: 100.0}, end)
 
 
 def test_who_holds_up_the_others_has_the_time_to_write_its_stacks() -> None:
     ranks, why = {0: pace(), 1: pace()}, {Why.BROKEN: 100.0}
-    assert PATIENCE.overdue(ranks, why, 100.4, late=(0, 1)) == set()
-    assert PATIENCE.overdue(ranks, why, 100.5, late=(0,)) == {0}
-    assert PATIENCE.overdue(ranks, why, 100.5, late=(1,)) == {1}
+    assert DEADLINES.overdue(ranks, why, 100.4, late=(0, 1)) == set()
+    assert DEADLINES.overdue(ranks, why, 100.5, late=(0,)) == {0}
+    assert DEADLINES.overdue(ranks, why, 100.5, late=(1,)) == {1}
 
 
 def test_the_first_of_several_ends_counts() -> None:
     why = {Why.AGREED: 50.0, Why.BROKEN: 100.0}
-    assert PATIENCE.overdue({0: pace(Phase.SAVING, since=101)}, why, 110.0) == {0}
+    assert DEADLINES.overdue({0: pace(Phase.SAVING, since=101)}, why, 110.0) == {0}

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -43,6 +44,30 @@ def test_who_is_superseded_by_another_run_stops_for_good_and_says_by_whom(
         old.check()
     assert failure.value.exit_code == 64
     new.check()
+
+
+def test_a_token_that_makes_no_sense_is_another_run_s(tmp_path: Any) -> None:
+    store = open_store(str(tmp_path))
+    old = Fence.take(store, {"gang": "a"})
+    store.put(layout.token(2), b"?")
+    with pytest.raises(Superseded, match="by token 2, taken at an unknown time on host unknown") as failure:
+        old.check()
+    assert failure.value.exit_code == 64
+
+
+def test_who_cannot_read_the_newer_token_does_not_take_it_for_its_own(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(str(tmp_path))
+    old = Fence.take(store, {"gang": "a"})
+    Fence.take(store, {"gang": "b"})
+    with monkeypatch.context() as away:
+        away.setattr(store, "get", Mock(side_effect=TimeoutError("no answer")))
+        with pytest.raises(TimeoutError):
+            old.check()
+    with pytest.raises(Superseded) as failure:
+        old.check()
+    assert failure.value.exit_code == 64
 
 
 def test_a_gang_that_starts_again_supersedes_itself(tmp_path: Any) -> None:

@@ -9,16 +9,11 @@ import keras
 import pytest
 
 from tests.run_processes import Runs
+from tests.training.in_process import train
 from trainer.checkpoints.state import TrainingState
-from trainer.config import load
-from trainer.distribution.single import Single
 from trainer.errors import ConfigError, Interrupted
-from trainer.observability.metrics import RunMetrics
 from trainer.runs.document import Finished
-from trainer.storage import open_store
 from trainer.training import callback_state
-from trainer.training.plan import make_plan
-from trainer.training.run import train
 
 SECTIONS: dict[str, Any] = {
     "train": {"epochs": 6, "batch_size": 300, "lanes": 60, "micro_batch": 10, "deterministic": True},
@@ -40,7 +35,7 @@ class StopAfter(keras.callbacks.Callback):
                 self.stop.set()
 
 
-class Of:
+class Callbacks:
     """The callbacks of one process of a run."""
 
     def __init__(self) -> None:
@@ -61,20 +56,13 @@ class Of:
         return [self.rate, self.plateau, self.patient, self.restoring, self.history, self.function]
 
 
-def run(config: Path, callbacks: Of, steps: int | None = None) -> Finished:
-    stop, values = threading.Event(), load(config)
-    return train(
-        make_plan(values, 1),
-        open_store(values.run.url),
-        Single(),
-        stop,
-        RunMetrics(0),
-        [*callbacks.all(), StopAfter(steps, stop)],
-    )
+def run(config: Path, callbacks: Callbacks, steps: int | None = None) -> Finished:
+    stop = threading.Event()
+    return train(config, *callbacks.all(), StopAfter(steps, stop), stop=stop)
 
 
 def test_keras_s_callbacks_go_on_after_stops_as_if_there_had_been_none(runs: Runs):
-    undisturbed, alone = runs.config("undisturbed", **SECTIONS), Of()
+    undisturbed, alone = runs.config("undisturbed", **SECTIONS), Callbacks()
     end = run(undisturbed, alone)
     assert (end.epochs, end.last.epoch) == (3, 1), "stopped in the third epoch, with the weights of the first"
     history = alone.history.history
@@ -84,9 +72,9 @@ def test_keras_s_callbacks_go_on_after_stops_as_if_there_had_been_none(runs: Run
     stopped, begun = runs.config("stopped", **SECTIONS), []
     for steps in (2, 4, 3):
         with pytest.raises(Interrupted, match="stopped on request"):
-            run(stopped, interrupted := Of(), steps)
+            run(stopped, interrupted := Callbacks(), steps)
         begun += interrupted.epochs_begun
-    resumed = Of()
+    resumed = Callbacks()
     assert run(stopped, resumed) == end
     assert begun + resumed.epochs_begun == alone.epochs_begun == [0, 1, 2]
     assert (resumed.history.epoch, resumed.history.history) == (alone.history.epoch, history)

@@ -1,7 +1,6 @@
 """A run that diverges ends with 64, and nothing that is not finite is kept or published."""
 
 import json
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,11 @@ import pytest
 import tensorflow as tf
 
 from tests.run_processes import Runs, committed_steps
+from tests.training.in_process import store_of, train
 from trainer.checkpoints.restore import restore
-from trainer.config import load
-from trainer.distribution.single import Single
-from trainer.observability.metrics import RunMetrics
 from trainer.runs.document import Finished, Reached
-from trainer.storage import Store, open_store
+from trainer.storage import Store
 from trainer.training.finite import Diverged
-from trainer.training.plan import make_plan
-from trainer.training.run import train
 from trainer.training.state import digest
 
 from .test_step import BATCH, IMAGES, LABELS, network, stepper
@@ -62,11 +57,9 @@ class FromTheSecondEpoch(keras.callbacks.Callback):
 
 def diverging(config: Path, *callbacks: keras.callbacks.Callback) -> Store:
     """Trains in this process until that ends as it must -> the run's folder."""
-    run = load(config)
-    store = open_store(run.run.url)
     with pytest.raises(Diverged, match=r"the run diverged: .*model\.weights"):
-        train(make_plan(run, 1), store, Single(), threading.Event(), RunMetrics(0), callbacks)
-    return store
+        train(config, *callbacks)
+    return store_of(config)
 
 
 WILD = {"optimizer": {"name": "sgd", "learning_rate": 3e38}}

@@ -1,6 +1,5 @@
 """A rank whose exchange broke leaves no finished step behind, and commits none that may not be whole."""
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,10 @@ import pytest
 import tensorflow as tf
 
 from tests.run_processes import Runs, committed_steps
-from trainer.config import load
+from tests.training.in_process import store_of, train
 from trainer.distribution.lost_rank import lost_peer
 from trainer.distribution.single import Single
 from trainer.errors import RankLost
-from trainer.observability.metrics import RunMetrics
-from trainer.storage import open_store
-from trainer.training.plan import make_plan
-from trainer.training.run import train
 from trainer.training.step import TrainStep
 
 GONE = tf.errors.UnknownError(None, None, "Connection closed by peer")
@@ -37,12 +32,9 @@ def after(calls: int, call: Callable[..., Any], error: Exception) -> Callable[..
 
 
 def committed(config: Path) -> list[int]:
-    values = load(config)
     with pytest.raises(RankLost, match="another rank was lost"):
-        train(
-            make_plan(values, 1), open_store(values.run.url), Single(), threading.Event(), RunMetrics(0), ()
-        )
-    return committed_steps(open_store(values.run.url))
+        train(config)
+    return committed_steps(store_of(config))
 
 
 def test_an_exchange_that_breaks_in_a_step(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,21 +11,16 @@ import keras
 import pytest
 
 from tests.run_processes import Runs, committed_steps
+from tests.training.in_process import store_of, train
 from trainer import models
 from trainer.checkpoints.background import Background
 from trainer.checkpoints.writer import CheckpointWriter
-from trainer.config import load
-from trainer.distribution.single import Single
 from trainer.errors import Interrupted
 from trainer.models.weights_file import weights_file
-from trainer.observability.metrics import RunMetrics
 from trainer.runs import layout
-from trainer.runs.document import Finished
 from trainer.runs.fence import Fence
 from trainer.storage import Store, open_store
-from trainer.training.plan import make_plan
 from trainer.training.results.publish import Publisher
-from trainer.training.run import train
 from trainer.training.state import Progress, capture
 
 EXACT: dict[str, Any] = {
@@ -56,22 +51,11 @@ class Outage:
         return self.store.put(key, data, **options)
 
 
-def run(config: Path, store: Any = None, *callbacks: keras.callbacks.Callback, stop: Any = None) -> Finished:
-    values = load(config)
-    store = store or open_store(values.run.url)
-    stop = stop or threading.Event()
-    return train(make_plan(values, 1), store, Single(), stop, RunMetrics(0), callbacks)
-
-
-def store_of(config: Path) -> Store:
-    return open_store(load(config).run.url)
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, digits: str) -> dict[str, bytes]:
     runs = Runs(tmp_path_factory.mktemp("undisturbed"), digits)
     config = runs.config("undisturbed", **EXACT)
-    run(config)
+    train(config)
     return {name: store_of(config).get(name) for name in PUBLISHED}
 
 
@@ -95,7 +79,7 @@ def test_a_store_that_is_away_holds_up_no_step_and_changes_nothing(
     caplog.set_level(logging.INFO, logger="trainer.checkpoints")
     config = runs.config("outage", **EXACT)
     outage = Outage(store_of(config), prefix, error, seconds=1)
-    run(config, outage)
+    train(config, store=outage)
     assert outage.refused > 1
     assert {name: store_of(config).get(name) for name in PUBLISHED} == undisturbed
     assert caplog.text.count("failed, and is tried again") == 1
@@ -109,31 +93,29 @@ def test_a_disk_that_stays_full_ends_the_run_with_75_and_the_remedy(
     config = runs.config("full", **EXACT)
     full = Outage(store_of(config), layout.METRICS, OSError(28, "No space left on device"), seconds=3600)
     with pytest.raises(Interrupted, match=r"No space left.*Free some space.*start the run again"):
-        run(config, full)
+        train(config, store=full)
 
 
-class Late(keras.callbacks.Callback):
-    """At the end of training, a process that was superseded finishes a PUT of other best weights."""
+class LatePut:
+    """A store where a superseded process finishes a PUT of other best weights just before they are read."""
 
     def __init__(self, store: Store) -> None:
-        super().__init__()
-        self.store = store
+        self.store, self.url = store, store.url
 
-    def on_train_end(self, logs: Any = None) -> None:
-        time.sleep(0.3)
-        self.store.put(layout.weights("best"), b"older")
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
 
-    def get_state(self) -> dict[str, Any]:
-        return {}
-
-    def set_state(self, state: dict[str, Any]) -> None: ...
+    def get(self, key: str) -> bytes:
+        if key == layout.weights("best"):
+            self.store.put(key, b"older")
+        return self.store.get(key)
 
 
 def test_older_best_weights_that_came_late_are_replaced(
     runs: Runs, undisturbed: dict[str, bytes], caplog: pytest.LogCaptureFixture
 ):
     config = runs.config("late", **EXACT)
-    assert run(config, None, Late(store_of(config))).best
+    assert train(config, store=LatePut(store_of(config))).best
     assert "is published again" in caplog.text
     assert {name: store_of(config).get(name) for name in PUBLISHED} == undisturbed
 
@@ -161,10 +143,10 @@ def test_a_run_that_was_stopped_ends_with_what_it_keeps_alone(
     """Also the best weights of a process before it, out of the checkpoint of that step."""
     config, stop = runs.config("stopped", **EXACT), threading.Event()
     with pytest.raises(Interrupted):
-        run(config, None, StopAfter(3, stop), stop=stop)
+        train(config, StopAfter(3, stop), stop=stop)
     shutil.copytree(config.parent / "run", config.parent / "copy")
 
-    finished = run(config, None, Late(store_of(config)))
+    finished = train(config, store=LatePut(store_of(config)))
     assert finished.best
     assert finished.best.epoch < 3, "its best weights are of the process before it"
     assert "is published again" in caplog.text
@@ -174,7 +156,9 @@ def test_a_run_that_was_stopped_ends_with_what_it_keeps_alone(
     shutil.rmtree(config.parent / "run")
     (config.parent / "copy").rename(config.parent / "run")
     shutil.rmtree(config.parent / f"run/checkpoints/{2 * finished.best.epoch:010d}")
-    assert run(config, None, Late(store_of(config))).best is None, "figures of weights that are not there"
+    assert train(config, store=LatePut(store_of(config))).best is None, (
+        "figures of weights that are not there"
+    )
     assert f"best.weights.h5 is not of step {2 * finished.best.epoch}" in caplog.text
 
 

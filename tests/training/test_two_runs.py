@@ -3,7 +3,6 @@
 import re
 import signal
 import socket
-import threading
 import time
 from typing import Any
 
@@ -11,22 +10,17 @@ import keras
 import pytest
 
 from tests.run_processes import Runs, committed_steps
-from trainer.config import load
-from trainer.distribution.single import Single
+from tests.training.in_process import store_of, train
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID
-from trainer.observability.metrics import RunMetrics
 from trainer.runs import layout
 from trainer.runs.fence import Fence, Superseded
-from trainer.storage import open_store
-from trainer.training.plan import make_plan
-from trainer.training.run import train
 
 OFTEN: dict[str, Any] = {"train": {"epochs": 10_000}, "run": {"checkpoint": {"every": "4 steps"}}}
 
 
 def test_a_run_whose_folder_another_takes_stops_for_good_at_its_next_checkpoint(runs: Runs) -> None:
-    config = load(runs.config("run", **OFTEN))
-    store = open_store(config.run.url)
+    config = runs.config("run", **OFTEN)
+    store = store_of(config)
 
     class TakeAt(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -34,7 +28,7 @@ def test_a_run_whose_folder_another_takes_stops_for_good_at_its_next_checkpoint(
                 Fence.take(store, {"gang": "another", "host": "cars-b-0"})
 
     with pytest.raises(Superseded, match=r"taken at 20\S+ on host cars-b-0") as failure:
-        train(make_plan(config, 1), store, Single(), threading.Event(), RunMetrics(0), [TakeAt()])
+        train(config, TakeAt())
     assert failure.value.exit_code == EXIT_INVALID
     assert committed_steps(store) == [4]
 
@@ -54,5 +48,5 @@ def test_of_two_supervised_runs_one_goes_on_and_the_other_says_who_has_the_folde
     newer.send_signal(signal.SIGTERM)
     said, _ = newer.communicate(timeout=60)
     assert newer.returncode == EXIT_INTERRUPTED, said
-    tokens = open_store(f"file://{config.parent}/run").list(layout.TOKENS)
+    tokens = store_of(config).list(layout.TOKENS)
     assert len(list(tokens)) == 2

@@ -25,7 +25,7 @@ class Write:
 
     what: str
     key: str
-    action: Callable[[], None]
+    action: Callable[[], object]
     may_wait: bool = False
 
 

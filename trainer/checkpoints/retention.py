@@ -89,7 +89,8 @@ class Retention:
         for attempt, objects in listed.items():
             if COMMIT not in objects and not self._may_be_under_way(attempt, mine):
                 age = now - max(info.modified for info in objects.values())
-                due += [attempt] * (age >= self.orphan_age)
+                if age >= self.orphan_age:
+                    due.append(attempt)
         removed: list[Attempt] = []
 
         def delete(key: str) -> None:

@@ -28,9 +28,14 @@ class GangKey:
         """TRAINER_GANG_KEY and TRAINER_JOB_UID; "" for what is not set."""
         return cls(environment.get(KEY, ""), environment.get(JOB, ""))
 
-    def gang(self) -> str:
-        """What the pods of one Job have in common and no other Job's have; without Job and key, random."""
-        return self.job or (self.sign(b"gang")[:32] if self.secret else secrets.token_hex(8))
+    def gang(self, coordinator: str) -> str:
+        """What the pods of one gang have in common and no others have: the Job, else key and coordinator.
+
+        `coordinator`: "" where there are no other pods. Random where nothing is in common.
+        """
+        if self.job or not (self.secret and coordinator):
+            return self.job or secrets.token_hex(8)
+        return self.sign(coordinator.encode())[:32]
 
     def sign(self, *parts: bytes) -> str:
         """A signature of the parts in their order, in hexadecimal."""

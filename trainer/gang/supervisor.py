@@ -33,7 +33,7 @@ from trainer.gang.ranks.placement import slots
 from trainer.gang.ranks.processes import Ranks, reap_orphans
 from trainer.gang.ranks.restarts import Failures, Verdict, judge
 from trainer.gang.ranks.stall import Limits
-from trainer.gang.ranks.stopping import Patience, Why
+from trainer.gang.ranks.stopping import Deadlines, Why
 
 if TYPE_CHECKING:
     from trainer.gang.endpoint import Endpoint
@@ -103,10 +103,11 @@ class _Supervisor:
         self._finished: Callable[[], bool] = lambda: False
         if options.finished:
             self._finished = Polled(options.finished, False, every=15.0, what="whether the run is finished")
-        self._gang = os.environ.get(GANG) or GangKey.from_environment().gang()
-        self._patience = Patience(options.grace, gloo_timeout(options.gloo_timeout))
-        self._limits = Limits(options.stall_timeout or 0.0, stopping=options.grace / 3)
         pods = options.pods
+        key = GangKey.from_environment()
+        self._gang = os.environ.get(GANG) or key.gang(pods.coordinator if pods else "")
+        self._deadlines = Deadlines(options.grace, gloo_timeout(options.gloo_timeout))
+        self._limits = Limits(options.stall_timeout or 0.0, stopping=options.grace / 3)
         self._member = Member(
             pods.index if pods else 0, secrets.token_hex(8), MemberState.IDLE, options.ranks
         )
@@ -188,7 +189,7 @@ class _Supervisor:
                 why = dict.fromkeys(self._reasons(ranks, how), now) | why
                 if why.keys() - {Why.FINISHED}:
                     ranks.terminate()
-                ranks.kill(self._patience.overdue(ranks.paces(), why, now, self._late))
+                ranks.kill(self._deadlines.overdue(ranks.paces(), why, now, self._late))
             verdict = judge(ranks.exits)
             self._member = replace(self._member, exit_code=verdict.code, progress=())
             self._furthest = max(status.step for status in ranks.statuses().values())
@@ -309,7 +310,7 @@ class _Supervisor:
     def _tick(self) -> None:
         time.sleep(_TICK)
         if self._endpoint:
-            self._endpoint.show(self._ranks.progress() if self._ranks else ())
+            self._endpoint.show(self._member.progress)
         if os.getpid() == 1:
             reap_orphans(set(self._ranks.pids.values()) if self._ranks else set())
 

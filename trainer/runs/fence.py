@@ -84,10 +84,11 @@ class Fence:
                 "This process stops and changes nothing more",
             )
         superseded = f"{self.store.url}: token {self.number} was superseded by token {self._newer}"
-        holder = _holder(self.store, self._newer)
-        if self.gang and holder and holder.get("gang") != self.gang:
+        holder = _holder(self.store, self._newer) if self.gang else None
+        if holder is not None and holder.get("gang") != self.gang:
             raise SupersededByAnother(
-                f"{superseded}, taken at {holder.get('taken_at')} on host {holder.get('host', 'unknown')}",
+                f"{superseded}, taken at {holder.get('taken_at', 'an unknown time')} on host "
+                f"{holder.get('host', 'unknown')}",
                 "That run goes on with this folder; this one stops for good. Give it a run.url of its own",
             )
         raise Superseded(
@@ -112,11 +113,13 @@ def publish(store: Store, fence: Fence, key: str, data: Buffer) -> str:
     return etag
 
 
-def _holder(store: Store, number: int) -> dict[str, Any]:
-    """What a token says; empty where it cannot be read."""
+def _holder(store: Store, number: int) -> dict[str, Any] | None:
+    """What a token says, nothing where it makes no sense; None where it is gone."""
     try:
         return dict(json.loads(store.get(layout.token(number))))
-    except (OSError, ValueError, TypeError):
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
         return {}
 
 

@@ -67,12 +67,11 @@ class Saver:
     def rescue(self, progress: Progress, capture: Callable[[], TrainingState]) -> None:
         """Before a rank leaves whose exchange broke: what is finished is saved, unless it is already."""
         saved = self._schedule.step, self._schedule.epochs
-        if self._writer and (progress.step, progress.epochs_closed) == saved:
+        if (progress.step, progress.epochs_closed) != saved:
+            self.finish(capture)
+        elif self._writer:
             report_phase(Phase.SAVING)
             self._writer.wait()
-            if self._writer.last_step in (None, progress.step):  # None: the state that the run began with
-                return
-        self.finish(capture)
 
     def tidy(self, stop: Callable[[], bool]) -> None:
         """Removes, at the end of the run, the checkpoints that retention does not keep, until `stop`."""

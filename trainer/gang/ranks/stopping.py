@@ -11,8 +11,6 @@ BROKEN_GRACE = 3.0
 """Seconds from SIGTERM to SIGKILL where the exchange is broken: nothing is left to agree on."""
 FINISH_GRACE = 120.0
 """Seconds for the last rank to exit 0 after the first: the run is saved by then."""
-
-
 LATE_GRACE = 0.5
 """Seconds for a rank that holds up the others to write its stacks."""
 
@@ -32,8 +30,13 @@ class Why(Enum):
 
 
 @dataclass(frozen=True)
-class Patience:
-    """Seconds. `grace`: to agree and to save; `gloo_timeout`: until a rank notices a broken exchange."""
+class Deadlines:
+    """Until when ranks that are to stop may run.
+
+    Attributes:
+        grace: seconds to agree and to save.
+        gloo_timeout: seconds until a rank notices a broken exchange.
+    """
 
     grace: float
     gloo_timeout: float

@@ -103,7 +103,7 @@ class Publisher:
             return
         self._background.check()
         data = content()
-        self._background.submit(Write(key, key, lambda: _put(self._store, fence, key, data), may_wait))
+        self._background.submit(Write(key, key, lambda: publish(self._store, fence, key, data), may_wait))
 
     def _read(self, key: str) -> bytes:
         """An object, when all before it is written; tried again as writes are. Empty where there is none."""
@@ -132,10 +132,6 @@ class Publisher:
             return content
         load_weights_file(self._model, last)
         return b""
-
-
-def _put(store: Store, fence: Fence, key: str, data: bytes) -> None:
-    publish(store, fence, key, data)
 
 
 def _digest(content: bytes) -> str:

@@ -1,0 +1,38 @@
+"""A run of one rank in the process of a test."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from trainer.config import load
+from trainer.distribution.single import Single
+from trainer.observability.metrics import RunMetrics
+from trainer.runs.document import Finished
+from trainer.storage import Store, open_store
+from trainer.training import run
+from trainer.training.plan import make_plan
+
+
+def train(
+    config: Path,
+    *callbacks: keras.callbacks.Callback,
+    store: Any = None,
+    stop: threading.Event | None = None,
+) -> Finished:
+    """`store` stands for the run's folder, `stop` for a request to stop."""
+    values = load(config)
+    return run.train(
+        make_plan(values, 1),
+        store or open_store(values.run.url),
+        Single(),
+        stop or threading.Event(),
+        RunMetrics(0),
+        callbacks,
+    )
+
+
+def store_of(config: Path) -> Store:
+    """The run's folder."""
+    return open_store(load(config).run.url)
