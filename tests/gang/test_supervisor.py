@@ -281,11 +281,8 @@ def test_the_pod_serves_its_ranks_metrics_and_lingers_for_the_last_scrape(run: R
     found = wait_for(lambda: re.search(r"metrics at port (\d+)", pod.output()), "the port is named")
     url = f"http://127.0.0.1:{found[1]}"
     wait_for(lambda: 'trainer_images_total{rank="1"} 11.0' in read(f"{url}/metrics"), "rank 1 counts")
-    text = wait_for(
-        lambda: text if 'trainer_images_total{rank="0"} 10.0' in (text := read(f"{url}/metrics")) else "",
-        "rank 0 counts",
-    )
-    assert "trainer_ranks_running 2.0" in text
+    wait_for(lambda: 'trainer_images_total{rank="0"} 10.0' in read(f"{url}/metrics"), "rank 0 counts")
+    wait_for(lambda: "trainer_ranks_running 2.0" in read(f"{url}/metrics"), "both ranks are counted")
     assert (read(f"{url}/healthz"), read(f"{url}/readyz")) == ("ok\n", "ok\n")
     assert "rank 1 counts" in wait_for(lambda: read(url + rank_log(1)), "the output of rank 1")
     with pytest.raises(urllib.error.HTTPError, match="404"):
