@@ -32,10 +32,6 @@ class Distribution(Protocol):
         """Host values (n,) -> their sum over the ranks."""
         ...
 
-    def broadcast(self, array: NDArray[Any]) -> NDArray[Any]:
-        """The chief's array; the others' must have its shape and dtype."""
-        ...
-
     def broadcast_bytes(self, data: bytes) -> bytes:
         """The chief's bytes, of any length."""
         ...

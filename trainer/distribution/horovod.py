@@ -12,6 +12,9 @@ from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.distribution.meeting import meet
 from trainer.distribution.rank_status import Phase, report_phase
 
+PART = 256 << 20
+"""Bytes of one broadcast. Gloo ends the process (SIGABRT) at 2 GiB, which is one writev too many for Linux."""
+
 
 class Horovod:
     """The ranks that the HOROVOD_* environment names.
@@ -39,21 +42,25 @@ class Horovod:
         total = self._collective(lambda: hvd.allreduce(tf.constant(values), op=hvd.Sum, name="sum"))
         return np.asarray(total)
 
-    def broadcast(self, array: NDArray[Any]) -> NDArray[Any]:
+    def broadcast_bytes(self, data: bytes) -> bytes:
+        length = int(self._broadcast(np.array([len(data)], np.int64))[0])
+        if self.is_chief:
+            for start in range(0, length, PART):
+                self._broadcast(np.frombuffer(data, np.uint8, min(PART, length - start), start))
+            return data
+        whole = np.empty(length, np.uint8)
+        for start in range(0, length, PART):
+            whole[start : start + PART] = self._broadcast(np.zeros(min(PART, length - start), np.uint8))
+        return whole.tobytes()
+
+    def barrier(self) -> None:
+        self.sum(np.zeros(1))
+
+    def _broadcast(self, array: NDArray[Any]) -> NDArray[Any]:
         sent = tf.constant(np.atleast_1d(array))
         return np.asarray(self._collective(lambda: hvd.broadcast(sent, 0, name="broadcast"))).reshape(
             array.shape
         )
-
-    def broadcast_bytes(self, data: bytes) -> bytes:
-        length = int(self.broadcast(np.array([len(data)], np.int64))[0])
-        if not length:
-            return b""
-        mine = np.frombuffer(data, np.uint8) if self.is_chief else np.zeros(length, np.uint8)
-        return self.broadcast(mine).tobytes()
-
-    def barrier(self) -> None:
-        self.sum(np.zeros(1))
 
     @staticmethod
     def _collective(call: Any) -> Any:

@@ -19,9 +19,6 @@ class Single:
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return values
 
-    def broadcast(self, array: NDArray[Any]) -> NDArray[Any]:
-        return array
-
     def broadcast_bytes(self, data: bytes) -> bytes:
         return data
 
