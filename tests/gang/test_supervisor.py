@@ -227,12 +227,13 @@ def test_ranks_die_with_a_killed_supervisor(run: Run) -> None:
     wait_for(lambda: not run.living(), "the ranks are gone")
 
 
-def test_what_a_rank_started_goes_with_it(run: Run) -> None:
-    code = "import os, subprocess; child = subprocess.Popen(['sleep', '1000']); print(child.pid, flush=True)"
-    pod = run.pod(python(code))
+@pytest.mark.parametrize("own_session", [False, True])
+def test_what_a_rank_started_goes_with_it(run: Run, own_session: bool) -> None:
+    child = f"subprocess.Popen(['sleep', '1000'], start_new_session={own_session})"
+    pod = run.pod(python(f"import subprocess; print({child}.pid, flush=True)"))
     assert pod.wait() == 0
-    child = int(pod.output())
-    wait_for(lambda: not alive(child), "the rank's child is gone")
+    pid = int(pod.output())
+    wait_for(lambda: not alive(pid), "the rank's child is gone")
 
 
 def test_a_rank_that_stops_of_itself_stops_all_and_they_go_on(run: Run) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.storage import ObjectChanged, open_store, remove_leftovers
+from trainer.storage import ObjectChanged, file, open_store, remove_leftovers
 
 
 def test_a_file_changed_in_place_is_noticed(tmp_path: Path) -> None:
@@ -105,3 +105,25 @@ def test_a_folder_without_rights_is_named(tmp_path: Path) -> None:
     (tmp_path / "k").chmod(0)
     with pytest.raises(PermissionError, match=f"^file://{tmp_path}/k: Permission denied$"):
         open_store(str(tmp_path)).get("k")
+
+
+def test_an_etag_on_fuse_is_the_same_after_a_mount_that_gave_out_other_inodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(str(tmp_path))
+    before = store.put("k", b"0123456789")
+    device = tmp_path.stat().st_dev
+    mounts = tmp_path / "mountinfo"
+    number = f"{os.major(device)}:{os.minor(device)}"
+    mounts.write_text(f"43 27 {number} / /mnt rw,nosuid,nodev,relatime - fuse.s3fs s3fs rw,user_id=0\n")
+    monkeypatch.setattr(file, "_MOUNTS", mounts)
+    file._is_fuse.cache_clear()
+    try:
+        on_fuse = store.stat("k").etag
+        again = tmp_path / "again"
+        again.write_bytes(b"0123456789")
+        os.utime(again, ns=(0, (tmp_path / "k").stat().st_mtime_ns))
+        again.rename(tmp_path / "k")
+        assert store.stat("k").etag == on_fuse != before
+    finally:
+        file._is_fuse.cache_clear()

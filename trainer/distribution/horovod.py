@@ -13,7 +13,7 @@ from trainer.distribution.meeting import meet
 from trainer.distribution.rank_status import Phase, report_phase
 
 PART = 256 << 20
-"""Bytes of one broadcast. Gloo ends the process (SIGABRT) at 2 GiB, which is one writev too many for Linux."""
+"""Bytes of one broadcast. Gloo ends the process (SIGABRT) at 2 GiB, more than Linux takes in one writev."""
 
 
 class Horovod:

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +16,7 @@ from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, Store
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 _COPY_BYTES = 4 << 20
+_MOUNTS = Path("/proc/self/mountinfo")
 
 
 class FileStore:
@@ -241,4 +243,18 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _etag(info: os.stat_result) -> str:
-    return f"{info.st_ino:x}-{info.st_mtime_ns:x}-{info.st_size:x}"
+    """Of inode, time and size. FUSE file systems such as s3fs give out other inodes after each mount."""
+    inode = 0 if _is_fuse(info.st_dev) else info.st_ino
+    return f"{inode:x}-{info.st_mtime_ns:x}-{info.st_size:x}"
+
+
+@cache
+def _is_fuse(device: int) -> bool:
+    """By /proc/self/mountinfo, see proc(5); False where there is none."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    try:
+        mounts = [line.split() for line in _MOUNTS.read_text(errors="replace").splitlines()]
+    except OSError:
+        return False
+    kinds = [fields[fields.index("-") + 1] for fields in mounts if fields[2] == number]
+    return any(kind.split(".")[0] in ("fuse", "fuseblk") for kind in kinds)

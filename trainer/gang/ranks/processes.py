@@ -13,6 +13,7 @@ from typing import IO
 
 from trainer.distribution.environment import STATUS_FD
 from trainer.distribution.rank_status import RankStatus, StatusChannel
+from trainer.gang.ranks.descendants import MARK, kill_marked, new_mark
 from trainer.gang.ranks.stall import Pace, RankProgress
 from trainer.observability.process import is_frozen
 from trainer.observability.stacks import STACKS
@@ -57,10 +58,11 @@ class Rank:
         self.status = StatusChannel()
         self.pace = Pace(self.status.read(), time.monotonic())
         self._output = bytearray()
+        self._mark = new_mark()
         chief = number == 0
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *command],
-            env={**environment, STATUS_FD: str(self.status.fd)},
+            env={**environment, STATUS_FD: str(self.status.fd), MARK: self._mark},
             pass_fds=[self.status.fd],
             stdin=subprocess.DEVNULL,
             stdout=None if chief else subprocess.PIPE,
@@ -82,6 +84,7 @@ class Rank:
                 return None
             # Before it is reaped its number still belongs to its group, and to nobody else's.
             self._kill_group()
+            kill_marked(self._mark)
         return self._process.poll()
 
     def read(self) -> bool:
@@ -108,6 +111,7 @@ class Rank:
         """The rank, and what it may have started."""
         if self._process.returncode is None:
             self._kill_group()
+            kill_marked(self._mark)
 
     def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError):
