@@ -202,6 +202,11 @@ class TrainSection(Section):
         le=MAX_BATCH,
         description="lanes that are computed at once, at most train.lanes; default all of a rank's",
     )
+    validation_freq: int = Field(
+        1,
+        ge=1,
+        description="validate after each so many epochs; only these can be the best",
+    )
     optimizer: OptimizerSection = OptimizerSection()
     early_stopping: EarlyStoppingSection | None = Field(None, description="none, or its options")
     reduce_lr_on_plateau: ReduceLROnPlateauSection | None = Field(None, description="none, or its options")
@@ -263,7 +268,7 @@ class RunConfig(Section):
     metrics: MetricsSection = MetricsSection()
 
     @model_validator(mode="after")
-    def _lanes_divide(self) -> "RunConfig":
+    def _is_consistent(self) -> "RunConfig":
         train = self.train
         if train.lanes and train.batch_size % train.lanes:
             divisors = (d for d in range(1, train.batch_size + 1) if train.batch_size % d == 0)
@@ -271,6 +276,11 @@ class RunConfig(Section):
             raise ValueError(
                 f"train.lanes: expected a divisor of train.batch_size {train.batch_size}, "
                 f"received {train.lanes}; the nearest is {near}"
+            )
+        if train.validation_freq > train.epochs:
+            raise ValueError(
+                f"train.validation_freq: expected at most the {train.epochs} of train.epochs, "
+                f"received {train.validation_freq}"
             )
         if self.model.batch_norm == "grouped" and not train.micro_batch:
             raise ValueError("model.batch_norm: grouped needs train.micro_batch, the lanes of a group")

@@ -26,17 +26,22 @@ from trainer.training.state import digest
 
 
 class Witness(keras.callbacks.Callback):
-    """Writes the digest of the state after each step, and sleeps at random where asked."""
+    """Writes each step's digest, and a line for each validation; sleeps at random where asked."""
 
-    def __init__(self, path: Path, delays: int | None) -> None:
+    def __init__(self, folder: Path, rank: int, delays: int | None) -> None:
         super().__init__()
-        self.file = path.open("a")
+        self.file = (folder / f"digests-{rank}").open("a")
+        self.validations = (folder / f"validations-{rank}").open("a")
         self.random = None if delays is None else random.Random(delays)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         print(digest(self.model, self.model.optimizer), file=self.file, flush=True)
         if self.random:
             time.sleep(self.random.random() * float(os.environ.get("MOST_DELAY", "0.05")))
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        print("begun", file=self.validations, flush=True)
+        time.sleep(0.05)
 
     def get_state(self) -> dict[str, Any]:
         return {}
@@ -53,7 +58,7 @@ def main() -> None:
     distribution = connect(stop.is_set)
     delays = int(sys.argv[4]) + distribution.rank if len(sys.argv) > 3 else None
     (folder / f"pid-{distribution.rank}").write_text(str(os.getpid()))
-    witness = Witness(folder / f"digests-{distribution.rank}", delays)
+    witness = Witness(folder, distribution.rank, delays)
     plan = make_plan(config, distribution.size)
     try:
         train(plan, open_store(config.run.url), distribution, stop, RunMetrics(distribution.rank), [witness])

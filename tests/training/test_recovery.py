@@ -27,8 +27,8 @@ EXACT: dict[str, Any] = {
     "run": {"checkpoint": {"every": "4 steps"}},
 }
 
-LONG = EXACT | {"train": EXACT["train"] | {"epochs": 15}}
-"""Long enough for thirty interruptions."""
+LONG = EXACT | {"train": EXACT["train"] | {"epochs": 48, "validation_freq": 3}}
+"""Long enough for thirty interruptions, ten of them in the validations."""
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,18 @@ def committed(folder: Path) -> list[int]:
 def done(runs, folder: Path) -> int:
     """Steps that were finished, those done twice counted twice."""
     return len(runs.digests(folder)) if (folder / "digests-0").exists() else 0
+
+
+def wait_for_a_moment(runs, folder: Path, process, generator: random.Random, number: int) -> None:
+    """Of each three moments one is in the next validation, and two a few steps on, whatever goes on then."""
+    if number % 3 == 0:
+        validations = folder / "validations-0"
+        begun = validations.stat().st_size if validations.exists() else 0
+        while process.poll() is None and (not validations.exists() or validations.stat().st_size == begun):
+            time.sleep(0.01)
+    else:
+        wait_for_steps(runs, folder, done(runs, folder) + generator.randrange(1, 8), process)
+        time.sleep(generator.random() * 0.1)
 
 
 def wait_for_steps(runs, folder: Path, steps: int, process) -> None:
@@ -119,10 +131,9 @@ def test_thirty_kills_of_everything_end_with_the_same_bits(runs, long_undisturbe
     config = runs.config("thirty-kills", **LONG)
     folder = config.parent
     generator = random.Random(1)
-    for _ in range(30):
+    for number in range(30):
         process = runs.start(config, 2)
-        wait_for_steps(runs, folder, done(runs, folder) + generator.randrange(1, 8), process)
-        time.sleep(generator.random() * 0.1)
+        wait_for_a_moment(runs, folder, process, generator, number)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     assert not (folder / "run" / "finished.json").exists()
@@ -134,15 +145,14 @@ def test_thirty_kills_of_everything_end_with_the_same_bits(runs, long_undisturbe
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_thirty_stops_lose_no_finished_step(runs, long_undisturbed, say):
-    """SIGTERM at any moment after the first step, also while the one before is saved or an epoch ends."""
+    """SIGTERM at any moment after the first step, also while one is saved, an epoch ends or is validated."""
     config = runs.config("thirty-stops", **LONG)
     folder = config.parent
     generator = random.Random(2)
     seconds = []
-    for _ in range(30):
+    for number in range(30):
         process = runs.start(config, 2)
-        wait_for_steps(runs, folder, done(runs, folder) + generator.randrange(1, 8), process)
-        time.sleep(generator.random() * 0.1)
+        wait_for_a_moment(runs, folder, process, generator, number)
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate()

@@ -37,9 +37,14 @@ def lower_is_better(monitor: str) -> bool:
     return "loss" in monitor or "error" in monitor
 
 
-def monitored(metrics: Mapping[str, float], monitor: str) -> float | None:
-    """The value of `monitor`, or without a validation split the training value of that name; None for NaN."""
-    value = metrics.get(monitor, metrics.get(monitor.removeprefix("val_")))
+def metric_of(monitor: str, *, validated: bool) -> str:
+    """`monitor`, or where there is no validation split the training metric of that name."""
+    return monitor if validated else monitor.removeprefix("val_")
+
+
+def monitored(metrics: Mapping[str, float], metric: str) -> float | None:
+    """The value of a metric; None for NaN, and in an epoch without it."""
+    value = metrics.get(metric)
     return None if value is None or math.isnan(value) else value
 
 
@@ -50,9 +55,10 @@ def is_better(value: float, best: float | None, monitor: str) -> bool:
 
 def best_epoch(history: Sequence[Mapping[str, float]], monitor: str) -> int | None:
     """The epoch with the best value of `monitor`, the first of equals, counted from 0."""
+    metric = metric_of(monitor, validated=any(monitor in metrics for metrics in history))
     best, epoch = None, None
     for number, metrics in enumerate(history):
-        value = monitored(metrics, monitor)
+        value = monitored(metrics, metric)
         if value is not None and is_better(value, best, monitor):
             best, epoch = value, number
     return epoch

@@ -81,6 +81,8 @@ def _listed(store: Store, folder: str, found: _Folder) -> ListedRun:
     epochs, wanted = len(history), config["train"]["epochs"]
     state = "unfinished" if step else "begun"
     best, last = _reached(history, config.get("run", {}).get("monitor", "val_accuracy"))
+    if epochs < config["train"].get("validation_freq", 1):
+        best = None  # which the history cannot tell from a run without a validation split
     finished = read_finished(store, folder) if layout.FINISHED in found.names else None
     if finished and (finished.stopped_early or wanted <= finished.epochs) and step <= finished.steps:
         state = "stopped early" if finished.stopped_early else "finished"

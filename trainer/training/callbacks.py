@@ -11,7 +11,7 @@ import keras
 from trainer.config import TrainSection
 from trainer.observability.process import process_age
 from trainer.output.progress import EpochBar
-from trainer.runs.history import is_better, lower_is_better, monitored
+from trainer.runs.history import is_better, lower_is_better, metric_of, monitored
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +39,27 @@ def settle_modes(callbacks: Iterable[keras.callbacks.Callback]) -> None:
 class BestWeights(keras.callbacks.Callback):
     """Publishes the weights whenever the monitored value is the best so far; a resumed run keeps its best.
 
-    Without a validation split, `monitor` falls back to the training value of the same name.
+    Epochs without a validation cannot be the best. Where there is no validation split, the training metric of
+    the same name decides.
 
     Args:
         publish: returns the SHA-256 of what it published, on the chief.
         history: the metrics of all epochs. With another `monitor` than before, a resumed run goes on from
             what the best weights at hand reached by it.
+        validated: whether there is a validation split.
     """
 
     def __init__(
-        self, monitor: str, history: Sequence[Mapping[str, float]], publish: Callable[[], str | None]
+        self,
+        monitor: str,
+        history: Sequence[Mapping[str, float]],
+        publish: Callable[[], str | None],
+        *,
+        validated: bool = True,
     ) -> None:
         super().__init__()
         self.monitor = monitor
+        self._metric = metric_of(monitor, validated=validated)
         self.history = history
         self.publish = publish
         self.best: float | None = None
@@ -59,7 +67,7 @@ class BestWeights(keras.callbacks.Callback):
         self.sha256: str | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        value = monitored(logs or {}, self.monitor)
+        value = monitored(logs or {}, self._metric)
         if value is not None and is_better(value, self.best, self.monitor):
             self.best, self.best_epoch = value, epoch
             self.sha256 = self.publish()
@@ -77,7 +85,7 @@ class BestWeights(keras.callbacks.Callback):
         self.sha256 = state.get("sha256")
         before = state.get("monitor", self.monitor)
         if before != self.monitor and self.best_epoch is not None:
-            self.best = monitored(self.history[self.best_epoch], self.monitor)
+            self.best = monitored(self.history[self.best_epoch], self._metric)
             log.info(
                 "run.monitor is %s now, not %s: the best weights are those of epoch %d until one is better",
                 *(self.monitor, before, self.best_epoch + 1),

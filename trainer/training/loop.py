@@ -189,11 +189,12 @@ class Loop:
         progress = self.progress
         logs = progress.sums.means()
         report_phase(Phase.PUBLISHING)
-        self.keras_callbacks.on_test_begin()
-        validation = self.evaluate("validation")
-        if validation:
-            logs |= validation.means("val_")
-        self.keras_callbacks.on_test_end(logs)
+        if (progress.epochs_closed + 1) % self.plan.config.train.validation_freq == 0:
+            self.keras_callbacks.on_test_begin()
+            validation = self.evaluate("validation")
+            if validation:
+                logs |= validation.means("val_")
+            self.keras_callbacks.on_test_end(logs)
         logs["learning_rate"] = float(self.step.optimizer.learning_rate)
         check_metrics(logs, progress.epochs_closed)
         progress.history.append(dict(logs))

@@ -68,7 +68,12 @@ def train(
     progress = assign(restored, model, optimizer)
     background = Background(store.url)
     publisher = Publisher(store, fence, background, plan, model)
-    best = BestWeights(config.run.monitor, progress.history, lambda: publisher.weights("best"))
+    best = BestWeights(
+        config.run.monitor,
+        progress.history,
+        lambda: publisher.weights("best"),
+        validated=plan.split("validation") is not None,
+    )
     history = History(lambda: publisher.history(progress.history))
     callbacks = [*from_config(config.train), best, history, *callbacks]
     if distribution.is_chief:

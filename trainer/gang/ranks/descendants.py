@@ -1,4 +1,4 @@
-"""Whatever a rank has started, also in sessions of its own: found by a mark in the environment it inherits."""
+"""What a rank has started, also in sessions of its own: found by a mark in the environment it inherits."""
 
 import os
 import secrets
