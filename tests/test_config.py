@@ -48,7 +48,7 @@ def test_cadences(text: str, count: float, unit: str):
     [
         ("train.epoch=3", "unknown key 'train.epoch'; did you mean 'epochs'?"),
         ("train.batch_size=many", "train.batch_size"),
-        ("train.validation_freq=11", "expected at most the 10 of train.epochs, received 11"),
+        ("train.validation_freq=21", "expected at most the 20 of train.epochs, received 21"),
         ("train.lanes=7", "expected a divisor of train.batch_size 100, received 7"),
         ("run.checkpoint.every=often", "expected 5m, 100 steps or 1 epoch, received 'often'"),
         ("data.standardize=caffee", "data.standardize"),

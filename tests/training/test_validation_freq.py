@@ -29,12 +29,13 @@ def test_every_third_epoch_is_validated_and_one_of_them_is_the_best(runs: Runs) 
 def test_before_the_first_validation_no_epoch_is_the_best(runs: Runs) -> None:
     config = runs.config("early", train=THIRD)
     stop = threading.Event()
+
+    def second(epoch: int, logs: Any) -> None:
+        if epoch == 1:
+            stop.set()
+
     with pytest.raises(Interrupted):
-        train(
-            config,
-            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: epoch and stop.set()),
-            stop=stop,
-        )
+        train(config, keras.callbacks.LambdaCallback(on_epoch_end=second), stop=stop)
     (listed,) = find_runs(store_of(config))
     assert (listed.best, listed.epochs) == (None, 2)
     assert listed.step > 2
