@@ -140,16 +140,30 @@ def index(url: Annotated[str, typer.Argument(help="A dataset's URL.")], json: Js
 @app.command(rich_help_panel=DATA)
 def inspect(
     url: Annotated[str, typer.Argument(help="A dataset's URL.")],
+    read: Annotated[
+        bool, typer.Option("--read", help="Read every image: duplicates, blank images, values.")
+    ] = False,
+    sheet: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write a PNG of some images of each class. Default: none."),
+    ] = None,
     classes: Annotated[
         bool, typer.Option("--classes", help="List every class, also of more than 20.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show what a dataset holds."""
+    """Show what a dataset holds, and what is suspicious about it."""
     from trainer import pages
-    from trainer.dataset.inspect import inspect as run
+    from trainer.dataset.inspection.describe import inspect as run
+    from trainer.observability.log import say
+    from trainer.output.progress import progress
 
-    found = run(url)
+    if sheet:
+        from trainer.dataset.inspection.contact_sheet import write_contact_sheet
+
+        say(f"contact sheet: {write_contact_sheet(url, sheet)}")
+    with progress(say, "images read") as report, interrupts.unwinding():
+        found = run(url, read=read, progress=report)
     if json:
         _print_json(found)
     else:

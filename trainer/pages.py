@@ -93,6 +93,26 @@ def inspected(found: Mapping[str, Any], *, every_class: bool) -> None:
         [(name, *(f"{split['rows_per_class'][name]:,}" for split in splits.values())) for name in shown],
         right=range(1, len(splits) + 1),
     )
+    if found["read"] is not None:
+        print()
+        print_table(
+            ("split", "images read", "different", "values", "mean", "std"),
+            [
+                (
+                    *(name, f"{seen['images']:,}", f"{seen['different_images']:,}"),
+                    f"{seen['lowest']} to {seen['highest']}",
+                    *(" ".join(f"{value:.1f}" for value in seen[key]) for key in ("mean", "std")),
+                )
+                for name, seen in found["read"].items()
+            ],
+            right=(1, 2),
+        )
+    print()
+    read = "the images" if found["read"] is not None else "the index (--read looks at the images too)"
+    if not found["findings"]:
+        print(f"Nothing suspicious in {read}.")
+    for sentence in found["findings"]:
+        print(f"Suspicious: {sentence}")
 
 
 def planned(plan: "Checked") -> None:

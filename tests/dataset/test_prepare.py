@@ -13,7 +13,7 @@ from PIL import Image
 from tests.dataset.conftest import make_folders
 from trainer.dataset import index
 from trainer.dataset.index import open_dataset
-from trainer.dataset.inspect import inspect
+from trainer.dataset.inspection.describe import inspect
 from trainer.dataset.preparation.prepare import prepare
 from trainer.dataset.preparation.shards import chunk_rows
 from trainer.dataset.reader import Reader

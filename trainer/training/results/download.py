@@ -1,12 +1,10 @@
 """A run's weights, from its folder to a file."""
 
-from contextlib import suppress
 from pathlib import Path
 
-from trainer import interrupts
 from trainer.checkpoints.restore import restore
-from trainer.errors import ConfigError
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
+from trainer.local_file import write_file
 from trainer.runs import layout
 from trainer.runs.document import read_run
 from trainer.runs.weights import read_weights
@@ -19,7 +17,7 @@ def download_weights(store: Store, which: layout.Which, destination: str) -> Pat
 
     Raises DataError while the run has published none, ConfigError for a destination that cannot be written.
     """
-    return _write(read_weights(store, which), destination, layout.file_name(layout.weights(which)))
+    return write_file(read_weights(store, which), destination, layout.file_name(layout.weights(which)))
 
 
 def checkpoint_weights(store: Store, step: int, destination: str) -> Path:
@@ -37,24 +35,4 @@ def checkpoint_weights(store: Store, step: int, destination: str) -> Path:
         from trainer.training.state import assign_weights
     model = build_network(run)
     assign_weights(state, model)
-    return _write(weights_file(model), destination, layout.weights_file_name(f"step-{step}"))
-
-
-def _write(data: bytes, destination: str, name: str) -> Path:
-    path = Path(destination)
-    if destination.endswith("/") or path.is_dir():
-        path /= name
-    partial = path.with_name(path.name + ".part")
-    with interrupts.deferred():
-        try:
-            if destination.endswith("/"):
-                path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(data)
-            partial.replace(path)
-        except OSError as error:
-            problem = f"{path} cannot be written: {error.strerror}"
-            raise ConfigError(problem, "Name another destination") from None
-        finally:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-    return path
+    return write_file(weights_file(model), destination, layout.weights_file_name(f"step-{step}"))
