@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from trainer.checkpoints.restore import restore
-from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.local_file import write_file
+from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs import layout
 from trainer.runs.document import read_run
 from trainer.runs.weights import read_weights
