@@ -7,16 +7,21 @@ NumPy's own format (no pickle): the table of chunks and the labels.
 import hashlib
 import io
 import json
-from dataclasses import asdict, dataclass
+import logging
+import threading
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.ranges import CHUNK
+from trainer.dataset.shard_check import checked_etag
 from trainer.errors import ConfigError, DataError
 from trainer.storage import OnRetry, open_store, split_url
 from trainer.storage.base import ObjectChanged, Store
+
+log = logging.getLogger(__name__)
 
 MANIFEST = "dataset.json"
 VERSION = 1
@@ -56,23 +61,47 @@ class Split:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     store: Store
+    _etags: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
     def read(self, number: int, start: int, stop: int, into: memoryview | None = None) -> memoryview:
-        """Bytes [start, stop) of object `number`, of just the object that was indexed, else DataError."""
+        """Bytes [start, stop) of object `number`, of just the object that was indexed, else DataError.
+
+        An object of another etag, as each copy has, is read whole once, and is the same if its checksum is.
+        """
         shard = self.objects[number]
+        etag = self._etags.get(number, shard.etag)
         try:
-            return self.store.get_range(shard.key, start, stop, etag=shard.etag, into=into)
+            try:
+                return self.store.get_range(shard.key, start, stop, etag=etag, into=into)
+            except ObjectChanged:
+                etag = self._checked(number, etag)
+            return self.store.get_range(shard.key, start, stop, etag=etag, into=into)
         except ObjectChanged as error:
             raise DataError(
                 f"{self.store.url}/{shard.key} is not the object that was indexed: its etag differs",
-                f"If the dataset was copied, run `trainer index {self.store.url}`; else restore it, or "
-                "prepare the dataset again",
+                "Restore it, or prepare the dataset again",
             ) from error
         except FileNotFoundError as error:
             raise DataError(
                 f"{self.store.url}/{shard.key} is in the index and not in the store",
                 "Restore it, or prepare the dataset again",
             ) from error
+
+    def _checked(self, number: int, seen: str) -> str:
+        """The etag that the object has now, if it is the one that was indexed."""
+        with self._lock:
+            if self._etags.get(number, seen) != seen:
+                return self._etags[number]
+            shard = self.objects[number]
+            if not self._etags:
+                log.warning(
+                    "%s/%s has another etag than in the index, as a copy has: each such object is read whole "
+                    "and compared with its checksum first. `trainer index %s` does that once for all",
+                    *(self.store.url, shard.key, self.store.url),
+                )
+            self._etags[number] = checked_etag(self.store, shard.key, shard.size, shard.sha256)
+            return self._etags[number]
 
     def names(self, rows: NDArray[np.int64]) -> list[str]:
         """The names of `rows`, int64 (n,); read from each shard at once, from the first to the last."""

@@ -1,16 +1,13 @@
 """The index of a dataset that was copied: a store gives each copy an etag of its own."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from trainer.dataset.index import MANIFEST, Shard, open_dataset
-from trainer.errors import ConfigError, DataError
-from trainer.storage import Store
+from trainer.dataset.index import MANIFEST, open_dataset
+from trainer.dataset.shard_check import checked_etag
+from trainer.errors import ConfigError
 from trainer.storage.base import ObjectChanged
-
-BLOCK = 8 << 20
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the shards that were read and the shards in all."""
@@ -39,7 +36,7 @@ def reindex(url: str, *, progress: ProgressCallback | None = None) -> Reindexed:
     entries = [entry for split in manifest["splits"].values() for entry in split["objects"]]
     changed = 0
     for done, entry in enumerate(entries, 1):
-        etag = _verified(store, Shard(**entry))
+        etag = checked_etag(store, entry["key"], entry["size"], entry["sha256"])
         changed += etag != entry["etag"]
         entry["etag"] = etag
         if progress:
@@ -50,24 +47,3 @@ def reindex(url: str, *, progress: ProgressCallback | None = None) -> Reindexed:
         except ObjectChanged as error:
             raise ConfigError(f"{store.url}: its index was replaced meanwhile", "Try again") from error
     return Reindexed(store.url, dataset.identity, len(entries), changed)
-
-
-def _verified(store: Store, shard: Shard) -> str:
-    """The etag of the object that has the shard's bytes."""
-    place = f"{store.url}/{shard.key}"
-    remedy = "Copy it again, or prepare the dataset again"
-    try:
-        found = store.stat(shard.key)
-        if found.size != shard.size:
-            raise DataError(f"{place}: expected {shard.size:,} bytes, found {found.size:,}", remedy)
-        digest = hashlib.sha256()
-        for start in range(0, shard.size, BLOCK):
-            stop = min(start + BLOCK, shard.size)
-            digest.update(store.get_range(shard.key, start, stop, etag=found.etag))
-    except FileNotFoundError as error:
-        raise DataError(f"{place} is in the index and not in the store", remedy) from error
-    except ObjectChanged as error:
-        raise ConfigError(f"{place}: it was replaced while it was read", "Try again") from error
-    if digest.hexdigest() != shard.sha256:
-        raise DataError(f"{place} is not what was prepared: its checksum differs", remedy)
-    return found.etag
