@@ -13,21 +13,27 @@ SCHEMA = Path(__file__).parents[1] / "helm" / "cars-train" / "values.schema.json
 _EVERY = {"type": "string", "pattern": r"^\s*([0-9]+\s*(step|epoch)s?|[0-9]+(\.[0-9]+)?\s*[smhd])\s*$"}
 _URL = {"$ref": "#/definitions/url"}
 _DURATION = {"$ref": "#/definitions/duration"}
-_PARSE_SECONDS = get_args(config.Seconds)[1].func
+_BYTES = {
+    "type": ["integer", "string"],
+    "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*([kMGT]|[KMGT]i|)B?\s*$",
+    "minimum": 1,
+}
+_FORMS: dict[str, dict[str, Any]] = {"Seconds": _DURATION, "Bytes": _BYTES}
+_PARSERS = {get_args(getattr(config, name))[1].func: name for name in _FORMS}
 
 
-class _Durations(GenerateJsonSchema):
-    """`Seconds` is a number to pydantic and also `30s` to a person."""
+class _Written(GenerateJsonSchema):
+    """`Seconds` and `Bytes` are numbers to pydantic and also `30s` and `50GiB` to a person."""
 
     def function_before_schema(self, schema: Any) -> JsonSchemaValue:
-        if schema["function"]["function"] is _PARSE_SECONDS:
-            return {"duration": True}
+        if name := _PARSERS.get(schema["function"]["function"]):
+            return {"form": name}
         return super().function_before_schema(schema)
 
 
 def run_schema() -> dict[str, Any]:
     """JSON schema of `.Values.run`: RunConfig's, with nothing required that a recipe may bring."""
-    whole = config.RunConfig.model_json_schema(schema_generator=_Durations)
+    whole = config.RunConfig.model_json_schema(schema_generator=_Written)
     run: dict[str, Any] = _plain(whole, whole.get("$defs", {}))
     properties = run["properties"]
     properties["recipe"] = {"type": "string", "description": "where the other values come from"}
@@ -47,8 +53,8 @@ def _plain(schema: Any, defs: dict[str, Any]) -> Any:
         return [_plain(item, defs) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    if "duration" in schema:
-        return dict(_DURATION)
+    if "form" in schema:
+        return dict(_FORMS[schema["form"]])
     if "$ref" in schema and schema["$ref"].startswith("#/$defs/"):
         name = schema["$ref"].removeprefix("#/$defs/")
         return dict(_EVERY) if name == "Every" else _plain(defs[name], defs)

@@ -39,6 +39,23 @@ def _duration(value: Any) -> Any:
     return value
 
 
+_BYTES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_BYTES |= {f"{unit}i": 1024**power for power, unit in enumerate("KMGT", 1)}
+
+
+def _bytes(value: Any) -> Any:
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]|[KMGT]i|)B?\s*", value)
+        if not match:
+            raise ValueError(f"expected a size such as 512MiB, 50GiB or 50Gi, received {quoted(value)}")
+        return int(float(match[1]) * _BYTES[match[2]])
+    return value
+
+
+Bytes = Annotated[int, BeforeValidator(_bytes), Field(ge=1, le=2**60)]
+"""Bytes as a number, or `512MiB`, `50GiB`, as Kubernetes writes them `50Gi`, `50G`."""
+
+
 Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0, le=366 * 86400)]
 """Seconds as a number, or `30s`, `5m`, `2h`, `1d`."""
 
@@ -119,6 +136,15 @@ Monitor = Literal["loss", "accuracy", "top5_accuracy", "val_loss", "val_accuracy
 Standardize = Literal["none", "x/255", "x/127.5-1", "per_image", "feature_wise", "caffe", "torch"]
 
 
+class CacheSection(Section):
+    """A cache of the dataset on a local disk, shared by the ranks of a pod; it may be lost at any time."""
+
+    path: str = Field(min_length=1, description="its folder; the chart mounts a volume there")
+    max_bytes: Bytes = Field(
+        50 << 30, description="a size such as 50GiB; the least recently used leaves first"
+    )
+
+
 class DataSection(Section):
     """The dataset, and what happens to its images before the network sees them."""
 
@@ -132,6 +158,9 @@ class DataSection(Section):
         "keras.applications, `feature_wise` by the mean and deviation of the training images",
     )
     augment: AugmentSection = AugmentSection()
+    cache: CacheSection | None = Field(
+        None, description="none, or where epochs after the first are read from"
+    )
 
 
 class ModelSection(Section):

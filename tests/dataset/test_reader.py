@@ -166,5 +166,8 @@ def test_memory_stays_within_the_budget(dataset: Dataset, monkeypatch: pytest.Mo
 
 def test_a_small_split_must_fit_the_budget(dataset: Dataset) -> None:
     order = order_of(dataset, 20, 5, small=True)
-    with pytest.raises(ConfigError, match="train take 25200 bytes and the budget is 100"):
+    with pytest.raises(
+        ConfigError,
+        match="train stay in each rank's memory and take 25,200 bytes; a rank may hold 100 of them",
+    ):
         Reader(dataset, dataset.splits["train"], order, range(5), budget_bytes=100)

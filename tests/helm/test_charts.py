@@ -188,6 +188,16 @@ def test_shared_values_mean_the_same_in_both_charts():
     assert first["definitions"] == second["definitions"]
 
 
+def test_the_run_s_cache_has_a_volume():
+    values = yaml.safe_load((CHARTS / "cars-train" / "ci" / "smallest-values.yaml").read_text())
+    assert "cache" not in [volume["name"] for volume in render("cars-train", values).pod["volumes"]]
+    values["run"]["data"]["cache"] = {"path": "/cache", "max_bytes": "50Gi"}
+    values["cacheVolume"] = {"hostPath": {"path": "/mnt/nvme"}}
+    rendered = render("cars-train", values)
+    assert {"name": "cache", "mountPath": "/cache"} in rendered.container["volumeMounts"]
+    assert {"name": "cache", "hostPath": {"path": "/mnt/nvme"}} in rendered.pod["volumes"]
+
+
 @pytest.mark.parametrize("chart", NAMES)
 def test_every_value_is_in_the_schema(chart: str):
     schema = json.loads((CHARTS / chart / "values.schema.json").read_text())

@@ -20,6 +20,8 @@ from trainer.dataset.shard_check import checked_etag
 from trainer.errors import ConfigError, DataError
 from trainer.storage import OnRetry, open_store, split_url
 from trainer.storage.base import ObjectChanged, Store
+from trainer.storage.cached_store import CachedStore
+from trainer.storage.disk_cache import DiskCache
 
 log = logging.getLogger(__name__)
 
@@ -147,13 +149,15 @@ class Dataset:
         return self.splits[name]
 
 
-def open_dataset(url: str, *, on_retry: OnRetry | None = None) -> Dataset:
-    """Read the index of the dataset at `url`: no shard is touched.
+def open_dataset(url: str, *, on_retry: OnRetry | None = None, cache: DiskCache | None = None) -> Dataset:
+    """Read the index of the dataset at `url`: no shard is touched. With `cache`, rows are read through it.
 
     Raises DataError where there is none, where it is of a newer version, or is not whole.
     """
     store = open_store(url, on_retry=on_retry)
     manifest = _manifest(store)
+    if cache:
+        store = CachedStore(store, cache)
     try:
         height, width, channels = manifest["image_shape"]
         classes = tuple(manifest["classes"])

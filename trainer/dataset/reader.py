@@ -85,8 +85,9 @@ class Reader:
         size = split.rows * split.row_bytes
         if order is not None and order.small and size > budget_bytes:
             raise ConfigError(
-                f"The images of {split.name} take {size} bytes and the budget is {budget_bytes}",
-                "Give a larger budget, or a lower limit for splits that stay in memory",
+                f"the images of {split.name} stay in each rank's memory and take {size:,} bytes; a rank may "
+                f"hold {budget_bytes:,} of them, its share of a quarter of this pod's memory",
+                "Give the pod more memory, or start fewer ranks in it",
             )
 
     @property

@@ -5,6 +5,7 @@ import secrets
 
 RANK = "HOROVOD_RANK"
 SIZE = "HOROVOD_SIZE"
+LOCAL_SIZE = "HOROVOD_LOCAL_SIZE"
 RENDEZVOUS_ADDRESS = "HOROVOD_GLOO_RENDEZVOUS_ADDR"
 RENDEZVOUS_PORT = "HOROVOD_GLOO_RENDEZVOUS_PORT"
 GENERATION = "TRAINER_GENERATION"
@@ -27,6 +28,11 @@ def rank() -> int:
 def size() -> int:
     """The world size; 1 where this process is the only rank."""
     return int(os.environ.get(SIZE, "1"))
+
+
+def local_size() -> int:
+    """The ranks of this pod; 1 where this process is the only rank."""
+    return int(os.environ.get(LOCAL_SIZE, "1"))
 
 
 def generation() -> int:

@@ -44,12 +44,19 @@ STORE_RETRIES = Counter(
     names.STORE_RETRIES, "Requests to the object store that were retried.", ["rank", "cause"]
 )
 
+CACHE_HITS = Counter(names.CACHE_HITS, "Ranges of blocks that were in the disk cache.", ["rank"])
+CACHE_MISSES = Counter(
+    names.CACHE_MISSES, "Blocks that were not in the disk cache, and were fetched.", ["rank"]
+)
+CACHE_BYTES = Counter(names.CACHE_BYTES, "Bytes read from the disk cache.", ["rank"])
+
 
 class RunMetrics:
     """Publishes the metrics of one rank."""
 
     def __init__(self, rank: int) -> None:
         self._rank = str(rank)
+        self._cache = (0, 0, 0)
 
     def begin_run(self, *, generation: int, world_size: int, total_steps: int) -> None:
         """What holds for this generation; from the chief."""
@@ -99,6 +106,15 @@ class RunMetrics:
     def checkpoint_stalled(self, seconds: float) -> None:
         """Seconds, in all, that training waited for checkpoints."""
         CHECKPOINT_STALLED_SECONDS.labels(self._rank).set(seconds)
+
+    def cache(self, *, hits: int, misses: int, bytes_read: int) -> None:
+        """What the disk cache did so far, in this process."""
+        now = (hits, misses, bytes_read)
+        for counter, value, before in zip(
+            (CACHE_HITS, CACHE_MISSES, CACHE_BYTES), now, self._cache, strict=True
+        ):
+            counter.labels(self._rank).inc(value - before)
+        self._cache = now
 
     def store_retry(self, cause: str) -> None:
         """One retried request."""

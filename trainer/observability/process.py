@@ -1,4 +1,4 @@
-"""Processes: the age of this one, the cores it may use, whether one is stopped."""
+"""Processes: the age of this one, the cores and the memory it may use, whether one is stopped."""
 
 import os
 import time
@@ -30,3 +30,14 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def available_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of memory that this process may use: the machine's, or its container's limit (cgroups 2 or 1)."""
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            return min(whole, int((cgroup / limit).read_text()))
+        except (OSError, ValueError):  # not this version, or "max"
+            pass
+    return whole

@@ -2,10 +2,17 @@
 
 from trainer.dataset.augmentation import Augmentation
 from trainer.dataset.batch_stream import BatchStream, Preprocessing, evaluation_stream, training_stream
-from trainer.dataset.order import evaluation_range
+from trainer.dataset.order import BUDGET_BYTES, evaluation_range
 from trainer.dataset.reader import Reader
 from trainer.distribution import Distribution
+from trainer.distribution.environment import local_size
+from trainer.observability.process import available_memory
 from trainer.training.plan import Plan
+
+
+def read_ahead_bytes(memory: int, ranks: int) -> int:
+    """What a rank may hold of images: its share of a quarter of the pod's memory, at most what is of use."""
+    return min(BUDGET_BYTES, memory // (4 * ranks))
 
 
 class RankData:
@@ -21,7 +28,10 @@ class RankData:
         augmentation = Augmentation(**data.augment.model_dump())
         self.preprocessing = Preprocessing.of(plan.dataset, data.standardize, augmentation, data.image_size)
         self._parallel = not plan.config.train.deterministic
-        self._reader = Reader(plan.dataset, plan.dataset.split("train"), plan.order, self.lanes)
+        self._budget = read_ahead_bytes(available_memory(), local_size())
+        self._reader = Reader(
+            plan.dataset, plan.dataset.split("train"), plan.order, self.lanes, budget_bytes=self._budget
+        )
         self._evaluated: dict[str, Reader] = {}
 
     def training(self, start_step: int) -> BatchStream:
@@ -46,7 +56,9 @@ class RankData:
         """This rank's rows of a split, each once."""
         reader = self._evaluated.get(split)
         if reader is None:
-            reader = self._evaluated[split] = Reader(self.plan.dataset, self.plan.dataset.split(split))
+            reader = self._evaluated[split] = Reader(
+                self.plan.dataset, self.plan.dataset.split(split), budget_bytes=self._budget
+            )
         rows = evaluation_range(reader.split.rows, self.rank, self.size)
         return evaluation_stream(
             reader, rows, self.plan.micro_rows, self.preprocessing, parallel=self._parallel

@@ -234,6 +234,9 @@ class Loop:
             loss=means["loss"],
             accuracy=means["accuracy"],
         )
+        if cache := self.plan.cache:
+            counted = cache.counters
+            self.metrics.cache(hits=counted.hits, misses=counted.misses, bytes_read=counted.bytes_read)
         if self.progress_log:
             batch = (progress.step - 1) % self.plan.steps_per_epoch
             self.progress_log.end_step(batch, means["loss"], means["accuracy"])

@@ -1,6 +1,7 @@
 """What a run will do, checked before anything expensive: no TensorFlow here."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from trainer.config import RunConfig
@@ -10,6 +11,7 @@ from trainer.errors import ConfigError, DataError
 from trainer.models import NETWORKS
 from trainer.runs.document import RunDocument
 from trainer.storage import OnRetry
+from trainer.storage.disk_cache import DiskCache
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Plan:
     config: RunConfig
     ranks: int
     dataset: Dataset
+    cache: DiskCache | None
     order: Order
     lanes: int
     micro_lanes: int
@@ -101,12 +104,18 @@ def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None)
     lanes = config.train.lanes or default_lanes(batch_size)
     _check_ranks(config, lanes, ranks)
     micro_lanes = _micro_lanes(config, lanes, ranks)
-    dataset = open_dataset(config.data.url, on_retry=on_retry)
+    cache = _cache(config)
+    dataset = open_dataset(config.data.url, on_retry=on_retry, cache=cache)
     split = dataset.splits.get("train")
     if split is None:
         raise DataError(f"{dataset.url}: there is no split 'train'", "Prepare it again with training images")
     order = Order(split.chunks["rows"], split.row_bytes, batch_size, lanes, config.train.seed)
-    return Plan(config, ranks, dataset, order, lanes, micro_lanes, micro_lanes * (batch_size // lanes))
+    return Plan(config, ranks, dataset, cache, order, lanes, micro_lanes, micro_lanes * (batch_size // lanes))
+
+
+def _cache(config: RunConfig) -> DiskCache | None:
+    cache = config.data.cache
+    return DiskCache(Path(cache.path).expanduser(), cache.max_bytes) if cache else None
 
 
 def _group(config: RunConfig) -> int:

@@ -310,6 +310,9 @@ template:
           - {name: config, mountPath: /etc/cars-trainer, readOnly: true}
           - {name: tmp, mountPath: /tmp}
           - {name: shm, mountPath: /dev/shm}
+          {{- with include "cars.cachePath" $root }}
+          - {name: cache, mountPath: {{ . | quote }}}
+          {{- end }}
           {{- with .extraVolumeMounts }}{{ toYaml . | nindent 10 }}{{ end }}
     volumes:
       - name: config
@@ -318,8 +321,19 @@ template:
         emptyDir: {}
       - name: shm
         emptyDir: {medium: Memory, sizeLimit: {{ toJson .sharedMemory }}}
+      {{- if include "cars.cachePath" $root }}
+      - name: cache
+        {{- toYaml (.cacheVolume | default (dict "emptyDir" dict)) | nindent 8 }}
+      {{- end }}
       {{- with .extraVolumes }}{{ toYaml . | nindent 6 }}{{ end }}
 {{- end }}
+{{- end -}}
+
+{{/* The folder of the run's disk cache, if it has one. */}}
+{{- define "cars.cachePath" -}}
+{{- if kindIs "map" .Values.run -}}
+{{- with .Values.run.data }}{{ with .cache }}{{ .path }}{{ end }}{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Labels of the pods that the chart or the Job controller sets. */}}

@@ -45,7 +45,7 @@ def rank_environment(
         environment.RANK: str(slot.rank),
         environment.SIZE: str(slot.size),
         "HOROVOD_LOCAL_RANK": str(slot.local_rank),
-        "HOROVOD_LOCAL_SIZE": str(slot.local_size),
+        environment.LOCAL_SIZE: str(slot.local_size),
         "HOROVOD_CROSS_RANK": str(slot.cross_rank),
         "HOROVOD_CROSS_SIZE": str(slot.cross_size),
         # Only a label: Horovod counts ranks of one name as neighbours.

@@ -1,12 +1,10 @@
 """The network and its optimizer, from the configuration: what Keras refuses of it is a ConfigError."""
 
 import math
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -16,6 +14,7 @@ from trainer import models
 from trainer.config import RunConfig, TrainSection
 from trainer.errors import ConfigError, shortened
 from trainer.models.freeze import freeze
+from trainer.observability.process import available_memory
 from trainer.training.plan import Plan
 
 _REFUSALS = (ValueError, TypeError, ArithmeticError, MemoryError, tf.errors.OpError)
@@ -125,19 +124,10 @@ def _refusals(what: str, keys: str) -> Iterator[None]:
 
 def _check_memory(needed: Footprint) -> None:
     """Refuses what the kernel would kill; on GPUs their memory counts, which TensorFlow itself reports."""
-    there = memory_bytes()
+    there = available_memory()
     if needed.step_bytes > 2 * there and not tf.config.list_physical_devices("GPU"):
         raise ConfigError(
             f"a step needs about {needed.step_bytes / 2**30:,.0f} GiB of memory for {needed.parameters:,} "
             f"parameters, and there are {there / 2**30:,.0f} GiB",
             "Lower model.options, data.image_size, train.micro_batch or train.batch_size",
         )
-
-
-def memory_bytes(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """The memory that this process may use: the machine's, or its container's limit."""
-    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        return min(whole, int((cgroup / "memory.max").read_text()))
-    except (OSError, ValueError):  # no version 2 of cgroups, or "max"
-        return whole

@@ -1,0 +1,228 @@
+"""Blocks of objects on a local disk, shared by processes: a cache that may be lost or damaged at any time."""
+
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import secrets
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_TRAILER = struct.Struct("<8sII")
+_MAGIC = b"trblock1"
+_TEMPORARY, _LEFTOVER_SECONDS = ".tmp", 3600.0
+_LOCKS = 256
+_ROOM = 0.95
+"""To this part of its limit a cache is emptied once it is full, so that not each new block does it."""
+_LOOK_EVERY = 64
+"""Blocks written by one process after which it looks at the whole folder again."""
+_TOUCH_SECONDS = 60.0
+_PAUSE_SECONDS = 60.0
+"""How long nothing is written after a write failed."""
+
+
+@dataclass
+class Counters:
+    """What a cache did for this process: ranges of blocks that were there, and that were not; bytes served
+    from it, blocks that were damaged."""
+
+    hits: int = 0
+    misses: int = 0
+    bytes_read: int = 0
+    damaged: int = 0
+
+
+class DiskCache:
+    """Up to `max_bytes` of blocks in `folder`; the least recently used leave first.
+
+    A block is a file of its content and a checksum, committed by rename. Its checksum is compared when a
+    process reads it for the first time; what is damaged is read from its source again. Where nothing can be
+    written, as on a full disk, blocks come from their source, and the log says so once.
+
+    Any number of threads and processes may share a folder; a block that several ask for is fetched once.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self.folder, self.max_bytes = folder, max_bytes
+        self.counters = Counters()
+        self._known: dict[str, float] = {}
+        """Blocks of this process that were verified -> when they were last touched."""
+        self._lock = threading.Lock()
+        self._unlooked = 0
+        self._used: int | None = None
+        self._paused_until = 0.0
+        self._warned = False
+
+    def read(
+        self, block: str, start: int, stop: int, into: memoryview, fetch: Callable[[], memoryview]
+    ) -> None:
+        """Bytes [start, stop) of a block into `into`; `fetch` gives the whole block where it is not here."""
+        if self._hit(block, start, stop, into):
+            return
+        with self._only_one(block):
+            if self._hit(block, start, stop, into):
+                return
+            content = fetch()
+            into[:] = content[start:stop]
+            with self._lock:
+                self.counters.misses += 1
+            self._write(block, content)
+
+    def _hit(self, block: str, start: int, stop: int, into: memoryview) -> bool:
+        path = self._path(block)
+        try:
+            with path.open("rb", buffering=0) as file:
+                if block not in self._known and not self._whole(file.fileno()):
+                    self._drop(path)
+                    return False
+                if os.preadv(file.fileno(), [into], start) != stop - start:
+                    self._drop(path)
+                    return False
+        except FileNotFoundError:
+            self._known.pop(block, None)
+            return False
+        except OSError:  # the disk fails
+            self._drop(path)
+            return False
+        self._touch(block, path)
+        with self._lock:
+            self.counters.hits += 1
+            self.counters.bytes_read += stop - start
+        return True
+
+    def _whole(self, file: int) -> bool:
+        size = os.fstat(file).st_size - _TRAILER.size
+        if size < 0:
+            return False
+        content = os.pread(file, size + _TRAILER.size, 0)
+        magic, length, checksum = _TRAILER.unpack(content[-_TRAILER.size :])
+        view = memoryview(content)[:size]
+        return bool(magic == _MAGIC and length == size and zlib.crc32(view) == checksum)
+
+    def _drop(self, path: Path) -> None:
+        with self._lock:
+            self.counters.damaged += 1
+        self._known.pop(path.name, None)
+        with suppress(OSError):
+            path.unlink()
+
+    def _touch(self, block: str, path: Path) -> None:
+        now = time.monotonic()
+        if now - self._known.get(block, -_TOUCH_SECONDS) >= _TOUCH_SECONDS:
+            self._known[block] = now
+            with suppress(OSError):
+                os.utime(path)
+
+    def _write(self, block: str, content: memoryview) -> None:
+        size = len(content) + _TRAILER.size
+        if time.monotonic() < self._paused_until or size > self.max_bytes:
+            return
+        path = self._path(block)
+        temporary = path.with_name(f"{secrets.token_hex(8)}{_TEMPORARY}")
+        try:
+            self._make_room(size)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            trailer = _TRAILER.pack(_MAGIC, len(content), zlib.crc32(content))
+            with temporary.open("xb", buffering=0) as file:
+                for part in (content, memoryview(trailer)):
+                    while part:
+                        part = part[file.write(part) :]
+            temporary.replace(path)
+        except OSError as error:
+            self._cannot_write(error)
+            with suppress(OSError):
+                temporary.unlink()
+            return
+        self._known[block] = time.monotonic()
+
+    def _cannot_write(self, error: OSError) -> None:
+        self._paused_until = time.monotonic() + _PAUSE_SECONDS
+        self._used = None
+        if not self._warned:
+            self._warned = True
+            reason = error.strerror or str(error)
+            log.warning(
+                "nothing more is cached in %s (%s): data comes from the store instead", self.folder, reason
+            )
+
+    def _make_room(self, size: int) -> None:
+        with self._lock:
+            self._unlooked += 1
+            limit = min(_LOOK_EVERY, 1 + self.max_bytes // (16 * size))
+            if self._used is not None and self._unlooked < limit and self._used + size <= self.max_bytes:
+                self._used += size
+                return
+            self._unlooked = 0
+            self._used = self._emptied(size) + size
+
+    def _emptied(self, size: int) -> int:
+        """Removes the least recently used until `size` more bytes fit; returns the bytes that are left."""
+        blocks = []
+        now = time.time()
+        for path, info in self._files():
+            if path.suffix == _TEMPORARY:
+                if now - info.st_mtime > _LEFTOVER_SECONDS:
+                    with suppress(OSError):
+                        path.unlink()
+                continue
+            blocks.append((info.st_mtime, info.st_size, path))
+        used = sum(size for _, size, _ in blocks)
+        if used + size <= self.max_bytes:
+            return used
+        blocks.sort(reverse=True)
+        while blocks and used + size > self.max_bytes * _ROOM:
+            _, bytes_, path = blocks.pop()
+            with suppress(OSError):
+                path.unlink()
+            self._known.pop(path.name, None)
+            used -= bytes_
+        return used
+
+    def _files(self) -> Iterator[tuple[Path, os.stat_result]]:
+        for folder in self._folders():
+            with suppress(OSError), os.scandir(folder) as entries:
+                for entry in entries:
+                    with suppress(OSError):
+                        yield Path(entry.path), entry.stat()
+
+    def _folders(self) -> list[Path]:
+        with suppress(OSError), os.scandir(self.folder) as entries:
+            return [Path(entry.path) for entry in entries if len(entry.name) == 2 and entry.is_dir()]
+        return []
+
+    def _path(self, block: str) -> Path:
+        return self.folder / block[:2] / block
+
+    @contextmanager
+    def _only_one(self, block: str) -> Iterator[None]:
+        """One thread of all processes at a time, for a block; where no lock can be had, each for itself."""
+        try:
+            folder = self.folder / "locks"
+            folder.mkdir(parents=True, exist_ok=True)
+            file = os.open(folder / f"{int(block[:8], 16) % _LOCKS:03d}", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            if error.errno not in (errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT):
+                log.debug("no lock in %s: %s", self.folder, error)
+            yield
+            return
+        try:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(file)
+
+
+def block_name(url: str, etag: str, number: int) -> str:
+    """The name of one block of one version of an object."""
+    digest = hashlib.sha256(f"{url}\0{etag}".encode()).hexdigest()[:32]
+    return f"{digest}-{number}"
