@@ -1,6 +1,5 @@
 """The disk cache serves the store's bytes or none, whatever happens to its folder."""
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -10,54 +9,40 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
-from trainer.storage import Store, open_store
-from trainer.storage.cached_store import CachedStore
-from trainer.storage.disk_cache import DiskCache, block_name
+from trainer.storage.disk_cache import DiskCache
 
 BLOCK = 1000
 CONTENT = Random(1).randbytes(10_500)
 GIVEN = 1 << 30
 
 
-class Counted:
-    """A store that counts the ranges it is asked for."""
-
-    def __init__(self, store: Store, seconds: float = 0.0) -> None:
-        self.store, self.url, self.seconds = store, store.url, seconds
-        self.ranges: list[tuple[int, int]] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.store, name)
-
-    def get_range(self, key: str, start: int, stop: int, **options: Any) -> memoryview:
-        self.ranges.append((start, stop))
-        time.sleep(self.seconds)
-        return self.store.get_range(key, start, stop, **options)
-
-
 class Cached:
     """An object of `CONTENT` behind a cache."""
 
-    def __init__(self, root: Path, folder: Path, max_bytes: int = GIVEN, seconds: float = 0.0) -> None:
-        self.counted = Counted(open_store(str(root)), seconds)
-        self.etag = (
-            self.counted.put("k", CONTENT) if not (root / "k").exists() else self.counted.stat("k").etag
-        )
-        self.folder = folder
+    def __init__(self, folder: Path, max_bytes: int = GIVEN, seconds: float = 0.0) -> None:
+        self.folder, self.seconds = folder, seconds
+        self.fetched: list[tuple[int, int]] = []
         self.again(max_bytes)
 
     def again(self, max_bytes: int = GIVEN) -> None:
         """As after a restart of the process."""
         self.cache = DiskCache(self.folder, max_bytes)
-        self.store = CachedStore(self.counted, self.cache, BLOCK)
-        self.counted.ranges.clear()
+        self.fetched.clear()
 
-    def read(self, start: int = 0, stop: int = len(CONTENT)) -> bytes:
-        return bytes(self.store.get_range("k", start, stop, etag=self.etag))
+    def fetch(self, start: int, stop: int) -> memoryview:
+        self.fetched.append((start, stop))
+        time.sleep(self.seconds)
+        return memoryview(CONTENT)[start:stop]
+
+    def read(self, start: int = 0, stop: int = len(CONTENT), version: str = "v1") -> bytes:
+        first, last = start // BLOCK * BLOCK, min(-(-stop // BLOCK) * BLOCK, len(CONTENT))
+        blocks = [(block, min(block + BLOCK, len(CONTENT))) for block in range(first, last, BLOCK)]
+        into = bytearray(stop - start)
+        self.cache.read(version, blocks, start, stop, memoryview(into), self.fetch)
+        return bytes(into)
 
     @property
     def files(self) -> list[Path]:
@@ -70,31 +55,31 @@ class Cached:
 
 @pytest.fixture
 def cached(tmp_path: Path) -> Cached:
-    return Cached(tmp_path / "store", tmp_path / "cache")
+    return Cached(tmp_path / "cache")
 
 
 def test_each_block_is_fetched_once_and_read_from_disk_then(cached: Cached) -> None:
     random = Random(2)
     assert cached.read(1500, 3500) == CONTENT[1500:3500]
-    assert cached.counted.ranges == [(1000, 2000), (2000, 3000), (3000, 4000)]
+    assert cached.fetched == [(1000, 4000)], "in one request"
+    cached.read(0, 6000)
+    assert cached.fetched[1:] == [(0, 1000), (4000, 6000)], "and only what is not there"
     for _ in range(300):
         start, stop = sorted((random.randrange(len(CONTENT)), random.randrange(len(CONTENT))))
         assert cached.read(start, stop) == CONTENT[start:stop]
     assert cached.read() == CONTENT
-    assert len(cached.counted.ranges) == 11
     assert cached.cache.counters.misses == 11
     cached.again()
     assert cached.read() == CONTENT
-    assert cached.counted.ranges == []
+    assert cached.fetched == []
     assert (cached.cache.counters.hits, cached.cache.counters.bytes_read) == (11, len(CONTENT))
 
 
-def test_another_version_of_an_object_has_blocks_of_its_own(cached: Cached, tmp_path: Path) -> None:
+def test_another_version_of_an_object_has_blocks_of_its_own(cached: Cached) -> None:
     cached.read()
-    other = CONTENT[::-1]
-    etag = cached.counted.put("k", other)
-    assert bytes(cached.store.get_range("k", 0, len(other), etag=etag)) == other
-    assert cached.read() == CONTENT, "pinned, and still in the cache"
+    cached.fetched.clear()
+    cached.read(version="v2")
+    assert cached.fetched == [(0, len(CONTENT))]
 
 
 @pytest.mark.parametrize(
@@ -116,10 +101,10 @@ def test_a_damaged_block_is_fetched_again(cached: Cached, damage: Callable[[Path
         damage(path)
     cached.again()
     assert cached.read() == CONTENT
-    assert len(cached.counted.ranges) == cached.cache.counters.damaged == 11
+    assert cached.cache.counters.misses == cached.cache.counters.damaged == 11
     cached.again()
     assert cached.read() == CONTENT
-    assert cached.counted.ranges == []
+    assert cached.fetched == []
 
 
 def test_a_block_cut_off_while_the_process_lives_is_fetched_again(cached: Cached) -> None:
@@ -133,62 +118,61 @@ def test_a_block_cut_off_while_the_process_lives_is_fetched_again(cached: Cached
 
 
 def test_the_least_recently_used_leave_and_the_limit_holds(tmp_path: Path) -> None:
-    cached = Cached(tmp_path / "store", tmp_path / "cache", max_bytes=5200)
+    cached = Cached(tmp_path / "cache", max_bytes=5200)
     cached.read(0, 2000)
     for path in cached.files:
         os.utime(path, (1, 1))
     for start in range(2000, 10_000, 1000):
         cached.read(start, start + 1000)
         assert cached.used <= 5200
-    cached.counted.ranges.clear()
+    cached.fetched.clear()
     cached.read(9000, 10_000)
-    assert cached.counted.ranges == []
+    assert cached.fetched == []
     cached.read(0, 1000)
-    assert cached.counted.ranges == [(0, 1000)]
+    assert cached.fetched == [(0, 1000)]
 
 
 def test_what_was_read_again_stays(tmp_path: Path) -> None:
-    cached = Cached(tmp_path / "store", tmp_path / "cache", max_bytes=5200)
+    cached = Cached(tmp_path / "cache", max_bytes=5200)
     cached.read(0, 4000)
     for age, path in enumerate(cached.files):
         os.utime(path, (age, age))
     cached.again(5200)
     cached.read(0, 1000)
     cached.read(5000, 7000)
-    cached.counted.ranges.clear()
+    cached.fetched.clear()
     cached.read(0, 1000)
-    assert cached.counted.ranges == []
+    assert cached.fetched == []
 
 
 def test_a_cache_smaller_than_a_block_reads_through(tmp_path: Path) -> None:
-    cached = Cached(tmp_path / "store", tmp_path / "cache", max_bytes=500)
+    cached = Cached(tmp_path / "cache", max_bytes=500)
     assert cached.read() == CONTENT
     assert cached.files == []
 
 
 def test_threads_that_ask_for_the_same_block_wait_for_one_of_them(tmp_path: Path) -> None:
-    cached = Cached(tmp_path / "store", tmp_path / "cache", seconds=0.05)
+    cached = Cached(tmp_path / "cache", seconds=0.05)
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda _: cached.read(100, 900), range(8)))
     assert found == [CONTENT[100:900]] * 8
-    assert cached.counted.ranges == [(0, 1000)]
+    assert cached.fetched == [(0, 1000)]
 
 
 SHARED = """
 import sys
 from pathlib import Path
 from tests.storage.test_disk_cache import CONTENT, Cached
-cached = Cached(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), seconds=0.01)
+cached = Cached(Path(sys.argv[1]), int(sys.argv[2]), seconds=0.01)
 for _ in range(5):
     assert cached.read() == CONTENT
-print(len(cached.counted.ranges))
+print(cached.cache.counters.misses)
 """
 
 
 @pytest.mark.parametrize("max_bytes", [GIVEN, 4000])
 def test_processes_share_it(tmp_path: Path, max_bytes: int) -> None:
-    Cached(tmp_path / "store", tmp_path / "cache")
-    command = [sys.executable, "-c", SHARED, str(tmp_path / "store"), str(tmp_path / "cache"), str(max_bytes)]
+    command = [sys.executable, "-c", SHARED, str(tmp_path / "cache"), str(max_bytes)]
     ranks = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     fetched = sum(int(rank.communicate()[0]) for rank in ranks)
     assert all(rank.returncode == 0 for rank in ranks)
@@ -201,7 +185,7 @@ def test_a_full_disk_is_read_through_and_said_once(
 ) -> None:
     disk = small_disk("16k")
     (disk / "ballast").write_bytes(bytes(10_000))
-    cached = Cached(tmp_path / "store", disk / "cache")
+    cached = Cached(disk / "cache")
     for _ in range(3):
         assert cached.read() == CONTENT
     assert caplog.text.count("nothing more is cached in") == 1
@@ -213,7 +197,7 @@ def test_a_folder_that_cannot_be_written_is_read_through(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "cache").write_text("a file")
-    cached = Cached(tmp_path / "store", tmp_path / "cache")
+    cached = Cached(tmp_path / "cache")
     assert cached.read() == CONTENT
     assert caplog.text.count("nothing more is cached in") == 1
 
@@ -232,25 +216,16 @@ def test_leftovers_of_killed_writers_go(cached: Cached) -> None:
 
 
 def test_a_fetch_that_fails_leaves_nothing_and_blocks_nobody(cached: Cached) -> None:
-    def fail() -> memoryview:
+    def fail(start: int, stop: int) -> memoryview:
         raise ConnectionError("reset")
 
-    name = block_name("u", "e", 0)
     with pytest.raises(ConnectionError):
-        cached.cache.read(name, 0, 10, memoryview(bytearray(10)), fail)
-    view = memoryview(bytearray(10))
+        cached.cache.read("v1", [(0, 10)], 0, 10, memoryview(bytearray(10)), fail)
     done = threading.Event()
 
     def read() -> None:
-        cached.cache.read(name, 0, 10, view, lambda: memoryview(CONTENT))
+        cached.read(0, 10)
         done.set()
 
     threading.Thread(target=read, daemon=True).start()
     assert done.wait(10)
-    assert bytes(view) == CONTENT[:10]
-
-
-def test_without_an_etag_nothing_is_cached(cached: Cached) -> None:
-    assert bytes(cached.store.get_range("k", 0, 100)) == CONTENT[:100]
-    assert cached.store.get("k") == CONTENT
-    assert hashlib.sha256(cached.read()).digest() == hashlib.sha256(CONTENT).digest()

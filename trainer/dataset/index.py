@@ -7,43 +7,25 @@ NumPy's own format (no pickle): the table of chunks and the labels.
 import hashlib
 import io
 import json
-import logging
-import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.ranges import CHUNK
-from trainer.dataset.shard_check import checked_etag
+from trainer.dataset.shard_reader import Shard, ShardReader
 from trainer.errors import ConfigError, DataError
 from trainer.storage import OnRetry, open_store, split_url
-from trainer.storage.base import ObjectChanged, Store
-from trainer.storage.cached_store import CachedStore
+from trainer.storage.base import Store
 from trainer.storage.disk_cache import DiskCache
-
-log = logging.getLogger(__name__)
 
 MANIFEST = "dataset.json"
 VERSION = 1
 FORMAT = "cars-trainer dataset"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """The first bytes of an HDF5 file."""
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One HDF5 object. Its rows' names are `names_width` bytes each, UTF-8 padded with zero bytes, from
-    byte `names_offset` on."""
-
-    key: str
-    etag: str
-    size: int
-    sha256: str
-    rows: int
-    names_offset: int
-    names_width: int
 
 
 @dataclass(frozen=True)
@@ -63,47 +45,15 @@ class Split:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     store: Store
-    _etags: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
+    cache: DiskCache | None = None
 
     def read(self, number: int, start: int, stop: int, into: memoryview | None = None) -> memoryview:
-        """Bytes [start, stop) of object `number`, of just the object that was indexed, else DataError.
+        """Bytes [start, stop) of object `number`, of just the object that was indexed, else DataError."""
+        return self._shards.read(number, start, stop, into)
 
-        An object of another etag, as each copy has, is read whole once, and is the same if its checksum is.
-        """
-        shard = self.objects[number]
-        etag = self._etags.get(number, shard.etag)
-        try:
-            try:
-                return self.store.get_range(shard.key, start, stop, etag=etag, into=into)
-            except ObjectChanged:
-                etag = self._checked(number, etag)
-            return self.store.get_range(shard.key, start, stop, etag=etag, into=into)
-        except ObjectChanged as error:
-            raise DataError(
-                f"{self.store.url}/{shard.key} is not the object that was indexed: its etag differs",
-                "Restore it, or prepare the dataset again",
-            ) from error
-        except FileNotFoundError as error:
-            raise DataError(
-                f"{self.store.url}/{shard.key} is in the index and not in the store",
-                "Restore it, or prepare the dataset again",
-            ) from error
-
-    def _checked(self, number: int, seen: str) -> str:
-        """The etag that the object has now, if it is the one that was indexed."""
-        with self._lock:
-            if self._etags.get(number, seen) != seen:
-                return self._etags[number]
-            shard = self.objects[number]
-            if not self._etags:
-                log.warning(
-                    "%s/%s has another etag than in the index, as a copy has: each such object is read whole "
-                    "and compared with its checksum first. `trainer index %s` does that once for all",
-                    *(self.store.url, shard.key, self.store.url),
-                )
-            self._etags[number] = checked_etag(self.store, shard.key, shard.size, shard.sha256)
-            return self._etags[number]
+    @cached_property
+    def _shards(self) -> ShardReader:
+        return ShardReader(self.store, self.objects, self.chunks, self.cache)
 
     def names(self, rows: NDArray[np.int64]) -> list[str]:
         """The names of `rows`, int64 (n,); read from each shard at once, from the first to the last."""
@@ -156,13 +106,11 @@ def open_dataset(url: str, *, on_retry: OnRetry | None = None, cache: DiskCache 
     """
     store = open_store(url, on_retry=on_retry)
     manifest = _manifest(store)
-    if cache:
-        store = CachedStore(store, cache)
     try:
         height, width, channels = manifest["image_shape"]
         classes = tuple(manifest["classes"])
         splits = {
-            name: _split(store, name, values, height * width * channels, len(classes))
+            name: _split(store, name, values, height * width * channels, len(classes), cache)
             for name, values in manifest["splits"].items()
         }
         made = dict(manifest["made"])
@@ -286,7 +234,14 @@ def _is_hdf5(url: str) -> bool:
         return False
 
 
-def _split(store: Store, name: str, values: dict[str, Any], row_bytes: int, classes: int) -> Split:
+def _split(
+    store: Store,
+    name: str,
+    values: dict[str, Any],
+    row_bytes: int,
+    classes: int,
+    cache: DiskCache | None,
+) -> Split:
     chunks = _get_array(store, values["chunks"])
     labels = _get_array(store, values["labels"])
     objects = tuple(Shard(**shard) for shard in values["objects"])
@@ -300,6 +255,7 @@ def _split(store: Store, name: str, values: dict[str, Any], row_bytes: int, clas
         mean=tuple(values["mean"]),
         std=tuple(values["std"]),
         store=store,
+        cache=cache,
     )
     if len(labels) and (highest := int(labels.max())) >= classes:
         row = int(np.argmax(labels))

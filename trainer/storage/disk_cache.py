@@ -1,8 +1,6 @@
 """Blocks of objects on a local disk, shared by processes: a cache that may be lost or damaged at any time."""
 
-import errno
 import fcntl
-import hashlib
 import logging
 import os
 import secrets
@@ -10,12 +8,16 @@ import struct
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 log = logging.getLogger(__name__)
+
+Block = tuple[int, int]
+"""The first byte of a block in its object, and the one after its last."""
 
 _TRAILER = struct.Struct("<8sII")
 _MAGIC = b"trblock1"
@@ -48,7 +50,8 @@ class DiskCache:
     process reads it for the first time; what is damaged is read from its source again. Where nothing can be
     written, as on a full disk, blocks come from their source, and the log says so once.
 
-    Any number of threads and processes may share a folder; a block that several ask for is fetched once.
+    Any number of threads and processes may share a folder; a block that several ask for is fetched once,
+    where the file system has locks.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
@@ -63,40 +66,61 @@ class DiskCache:
         self._warned = False
 
     def read(
-        self, block: str, start: int, stop: int, into: memoryview, fetch: Callable[[], memoryview]
+        self,
+        version: str,
+        blocks: Sequence[Block],
+        start: int,
+        stop: int,
+        into: memoryview,
+        fetch: Callable[[int, int], memoryview],
     ) -> None:
-        """Bytes [start, stop) of a block into `into`; `fetch` gives the whole block where it is not here."""
-        if self._hit(block, start, stop, into):
-            return
-        with self._only_one(block):
-            if self._hit(block, start, stop, into):
-                return
-            content = fetch()
-            into[:] = content[start:stop]
-            with self._lock:
-                self.counters.misses += 1
-            self._write(block, content)
+        """Bytes [start, stop) of an object into `into`.
 
-    def _hit(self, block: str, start: int, stop: int, into: memoryview) -> bool:
-        path = self._path(block)
+        Args:
+            version: a name for the object's content, of letters and digits, at least two.
+            blocks: those that hold these bytes, ascending.
+            fetch: (start, stop) -> bytes of the object, for blocks that are not here. Those that follow each
+                other are fetched at once.
+        """
+        asked = _Asked(version, start, stop, into)
+        missing = [block for block in blocks if not self._hit(asked, block)]
+        if not missing:
+            return
+        with self._only_one({asked.name(block) for block in missing}):
+            missing = [block for block in missing if not self._hit(asked, block)]
+            with self._lock:
+                self.counters.misses += len(missing)
+            for run in _runs(missing):
+                first, last = run[0][0], run[-1][1]
+                content = fetch(first, last)
+                for block in run:
+                    part = content[block[0] - first : block[1] - first]
+                    begin, end = asked.within(block)
+                    asked.view(block)[:] = part[begin:end]
+                    self._write(asked.name(block), part)
+
+    def _hit(self, asked: "_Asked", block: Block) -> bool:
+        name = asked.name(block)
+        path = self._path(name)
+        begin, end = asked.within(block)
         try:
             with path.open("rb", buffering=0) as file:
-                if block not in self._known and not self._whole(file.fileno()):
+                if name not in self._known and not self._whole(file.fileno()):
                     self._drop(path)
                     return False
-                if os.preadv(file.fileno(), [into], start) != stop - start:
+                if os.preadv(file.fileno(), [asked.view(block)], begin) != end - begin:
                     self._drop(path)
                     return False
         except FileNotFoundError:
-            self._known.pop(block, None)
+            self._known.pop(name, None)
             return False
         except OSError:  # the disk fails
             self._drop(path)
             return False
-        self._touch(block, path)
+        self._touch(name, path)
         with self._lock:
             self.counters.hits += 1
-            self.counters.bytes_read += stop - start
+            self.counters.bytes_read += end - begin
         return True
 
     def _whole(self, file: int) -> bool:
@@ -203,26 +227,50 @@ class DiskCache:
         return self.folder / block[:2] / block
 
     @contextmanager
-    def _only_one(self, block: str) -> Iterator[None]:
-        """One thread of all processes at a time, for a block; where no lock can be had, each for itself."""
-        try:
-            folder = self.folder / "locks"
-            folder.mkdir(parents=True, exist_ok=True)
-            file = os.open(folder / f"{int(block[:8], 16) % _LOCKS:03d}", os.O_RDWR | os.O_CREAT, 0o666)
-        except OSError as error:
-            if error.errno not in (errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT):
-                log.debug("no lock in %s: %s", self.folder, error)
-            yield
-            return
-        try:
+    def _only_one(self, names: set[str]) -> Iterator[None]:
+        """One thread of all processes at a time, for each block; where no lock can be had, each for itself.
+
+        Always in the same order, so that two who want the same locks do not wait for each other.
+        """
+        folder = self.folder / "locks"
+        with ExitStack() as held:
             with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
+                folder.mkdir(parents=True, exist_ok=True)
+                for number in sorted({zlib.crc32(name.encode()) % _LOCKS for name in names}):
+                    file = os.open(folder / f"{number:03d}", os.O_RDWR | os.O_CREAT, 0o666)
+                    held.callback(os.close, file)
+                    fcntl.flock(file, fcntl.LOCK_EX)
             yield
-        finally:
-            os.close(file)
 
 
-def block_name(url: str, etag: str, number: int) -> str:
-    """The name of one block of one version of an object."""
-    digest = hashlib.sha256(f"{url}\0{etag}".encode()).hexdigest()[:32]
-    return f"{digest}-{number}"
+class _Asked(NamedTuple):
+    """Bytes [start, stop) of one version of an object, wanted in `into`."""
+
+    version: str
+    start: int
+    stop: int
+    into: memoryview
+
+    def name(self, block: Block) -> str:
+        return f"{self.version}-{block[0]}"
+
+    def within(self, block: Block) -> Block:
+        """Which bytes of the block are asked for."""
+        return max(0, self.start - block[0]), min(self.stop, block[1]) - block[0]
+
+    def view(self, block: Block) -> memoryview:
+        """Where they go."""
+        begin, end = self.within(block)
+        return self.into[block[0] + begin - self.start : block[0] + end - self.start]
+
+
+def _runs(blocks: Sequence[Block]) -> Iterator[list[Block]]:
+    """Blocks that follow each other."""
+    run: list[Block] = []
+    for block in blocks:
+        if run and block[0] != run[-1][1]:
+            yield run
+            run = []
+        run.append(block)
+    if run:
+        yield run

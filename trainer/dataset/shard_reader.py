@@ -1,0 +1,106 @@
+"""Bytes of shards: of just the objects that were indexed, through a cache where there is one."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.dataset.shard_check import checked_etag
+from trainer.errors import DataError
+from trainer.storage.base import ObjectChanged, Store
+from trainer.storage.disk_cache import Block, DiskCache
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One HDF5 object. Its rows' names are `names_width` bytes each, UTF-8 padded with zero bytes, from
+    byte `names_offset` on."""
+
+    key: str
+    etag: str
+    size: int
+    sha256: str
+    rows: int
+    names_offset: int
+    names_width: int
+
+
+class ShardReader:
+    """Reads bytes of `objects`, from any number of threads. The cache holds the chunks of `chunks`."""
+
+    def __init__(
+        self, store: Store, objects: Sequence[Shard], chunks: NDArray[np.void], cache: DiskCache | None
+    ) -> None:
+        self._store, self._objects, self._chunks, self._cache = store, objects, chunks, cache
+        self._etags: dict[int, str] = {}
+        self._blocks: dict[int, NDArray[np.int64]] = {}
+        self._lock = threading.Lock()
+
+    def read(self, number: int, start: int, stop: int, into: memoryview | None = None) -> memoryview:
+        """Bytes [start, stop) of object `number`; into `into` when given.
+
+        An object of another etag, as each copy has, is read whole once, and is the same if its checksum is.
+        Raises DataError for an object that is missing or another one.
+        """
+        if self._cache is None or not (blocks := self._blocks_of(number, start, stop)):
+            return self._fetch(number, start, stop, into)
+        view = memoryview(bytearray(stop - start)) if into is None else into
+        shard = self._objects[number]
+        self._cache.read(shard.sha256, blocks, start, stop, view, partial(self._fetch, number))
+        return view
+
+    def _blocks_of(self, number: int, start: int, stop: int) -> list[Block]:
+        """The chunks that hold these bytes; none where there are others between."""
+        with self._lock:
+            if number not in self._blocks:
+                own = self._chunks[self._chunks["object"] == number]
+                table = np.stack([own["offset"], own["offset"] + own["length"]], axis=1).astype(np.int64)
+                self._blocks[number] = table[np.argsort(table[:, 0])]
+            table = self._blocks[number]
+        first = int(np.searchsorted(table[:, 1], start, side="right"))
+        last = int(np.searchsorted(table[:, 0], stop, side="left"))
+        found = [(int(begin), int(end)) for begin, end in table[first:last]]
+        covered = found and found[0][0] <= start and found[-1][1] >= stop
+        return found if covered and all(a[1] == b[0] for a, b in pairwise(found)) else []
+
+    def _fetch(self, number: int, start: int, stop: int, into: memoryview | None = None) -> memoryview:
+        shard = self._objects[number]
+        etag = self._etags.get(number, shard.etag)
+        try:
+            try:
+                return self._store.get_range(shard.key, start, stop, etag=etag, into=into)
+            except ObjectChanged:
+                etag = self._checked(number, etag)
+            return self._store.get_range(shard.key, start, stop, etag=etag, into=into)
+        except ObjectChanged as error:
+            raise DataError(
+                f"{self._store.url}/{shard.key} is not the object that was indexed: its etag differs",
+                "Restore it, or prepare the dataset again",
+            ) from error
+        except FileNotFoundError as error:
+            raise DataError(
+                f"{self._store.url}/{shard.key} is in the index and not in the store",
+                "Restore it, or prepare the dataset again",
+            ) from error
+
+    def _checked(self, number: int, seen: str) -> str:
+        """The etag that the object has now, if it is the one that was indexed."""
+        with self._lock:
+            if self._etags.get(number, seen) != seen:
+                return self._etags[number]
+            shard = self._objects[number]
+            if not self._etags:
+                log.warning(
+                    "%s/%s has another etag than in the index, as a copy has: each such object is read whole "
+                    "and compared with its checksum first. `trainer index %s` does that once for all",
+                    *(self._store.url, shard.key, self._store.url),
+                )
+            self._etags[number] = checked_etag(self._store, shard.key, shard.size, shard.sha256)
+            return self._etags[number]
