@@ -14,6 +14,7 @@ from trainer.dataset.index import Dataset, open_dataset
 from trainer.dataset.order import Order, lanes_of
 from trainer.dataset.preparation.prepare import prepare
 from trainer.dataset.reader import Reader
+from trainer.dataset.reading.buffers import Buffers
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
 
 
@@ -143,14 +144,14 @@ def test_closing_ends_the_threads(dataset: Dataset) -> None:
 def test_memory_stays_within_the_budget(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     order = order_of(dataset, 20, 5, small=False, budget_bytes=12_000)
     reader = Reader(dataset, dataset.splits["train"], order, range(5), budget_bytes=12_000)
-    original = Reader._buffer
+    original = Buffers.take
     alive = most = 0
 
     def freed(size: int) -> None:
         nonlocal alive
         alive -= size
 
-    def counted(self: Reader, rows: int) -> np.ndarray:
+    def counted(self: Buffers, rows: int) -> np.ndarray:
         nonlocal alive, most
         array = original(self, rows)
         alive += array.nbytes
@@ -158,7 +159,7 @@ def test_memory_stays_within_the_budget(dataset: Dataset, monkeypatch: pytest.Mo
         weakref.finalize(array, freed, array.nbytes)
         return array
 
-    monkeypatch.setattr(Reader, "_buffer", counted)
+    monkeypatch.setattr(Buffers, "take", counted)
     for _ in reader.batches(0, 100):
         pass
     assert 6_000 <= most <= 12_000 + 2 * 20 * 60

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.ranges import CHUNK
-from trainer.dataset.shard_reader import Shard, ShardReader
+from trainer.dataset.reading.shard_reader import Shard, ShardReader
 from trainer.errors import ConfigError, DataError
 from trainer.storage import OnRetry, open_store, split_url
 from trainer.storage.base import Store

@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.fetching import Fetchers
 from trainer.dataset.index import Dataset, Split
 from trainer.dataset.order import BUDGET_BYTES, Order, Window
 from trainer.dataset.ranges import Range, byte_ranges
+from trainer.dataset.reading.buffers import Buffers
+from trainer.dataset.reading.fetching import Fetchers
 from trainer.errors import ConfigError
 
 Images = NDArray[np.uint8]
@@ -129,7 +130,7 @@ class Reader:
             self._stops.discard(stopped)
 
     def _from_kept(self, rows: range, size: int, stopped: threading.Event) -> Iterator[Batch]:
-        images = self._keep(rows, stopped) if rows else self._buffer(0)
+        images = self._keep(rows, stopped) if rows else Buffers(self._shape).take(0)
         for step, start in enumerate(range(0, len(rows), size)):
             taken = np.arange(rows.start + start, min(rows.start + start + size, rows.stop))
             yield self._batch(step, taken, images[start : start + size])
@@ -138,16 +139,19 @@ class Reader:
         self, order: Order, lanes: range, step: int, stop: int | None, stopped: threading.Event
     ) -> Iterator[Batch]:
         images = self._keep(range(self.split.rows), stopped)
+        buffers = Buffers(self._shape)
         while stop is None or step < stop:
             rows = order.rows(step, lanes)
-            yield self._batch(step, rows, images[rows])
+            taken = np.take(images, rows, axis=0, out=buffers.take(len(rows)), mode="clip")
+            yield self._batch(step, rows, taken)
+            del taken
             step += 1
 
     def _keep(self, rows: range, stopped: threading.Event) -> Images:
         """Fetch consecutive rows, unless they are there from the last time."""
         if self._kept is None or self._kept[0] != rows:
             self._kept = None
-            images = self._buffer(len(rows))
+            images = Buffers(self._shape).take(len(rows))
             with Fetchers(self._thread_count) as fetchers:
                 self._wait(self._fetch(fetchers, np.arange(rows.start, rows.stop), images), stopped)
             self._kept = (rows, images)
@@ -160,6 +164,7 @@ class Reader:
         following = next(upcoming, None)
         loading: deque[_Loading] = deque()
         current: dict[int, _Loading] = {}
+        buffers = Buffers(self._shape)
         held = 0
         count = order.lane_rows
         with Fetchers(self._thread_count) as fetchers:
@@ -174,7 +179,7 @@ class Reader:
                         and following.first_step < step + order.steps_per_epoch
                     )
                 ):
-                    images = self._buffer(len(following.rows))
+                    images = buffers.take(len(following.rows))
                     held += images.nbytes
                     loading.append(_Loading(following, images, self._fetch(fetchers, following.rows, images)))
                     following = next(upcoming, None)
@@ -183,13 +188,14 @@ class Reader:
                     self._wait(entry.futures, stopped)
                     current[entry.window.lane] = entry
                 rows = np.empty(len(lanes) * count, np.int64)
-                taken = self._buffer(len(rows))
+                taken = buffers.take(len(rows))
                 for place, lane in enumerate(lanes):
                     window, into = current[lane].window, slice(place * count, (place + 1) * count)
                     places = window.at(step, count)
                     rows[into] = window.rows[places]
                     np.take(current[lane].images, places, axis=0, out=taken[into], mode="clip")
                 yield self._batch(step, rows, taken)
+                del taken
                 step += 1
 
     def _in_sequence(self, rows: range, size: int, stopped: threading.Event) -> Iterator[Batch]:
@@ -197,6 +203,7 @@ class Reader:
         block = size * max(1, RANGE_BYTES // (size * self.split.row_bytes))
         ahead = max(2, self._budget // (block * self.split.row_bytes))
         starts = deque(range(rows.start, rows.stop, block))
+        buffers = Buffers(self._shape)
         loading: deque[tuple[Rows, Images, list[Future[None]]]] = deque()
         step = 0
         with Fetchers(self._thread_count) as fetchers:
@@ -204,7 +211,7 @@ class Reader:
                 while starts and len(loading) < ahead:
                     start = starts.popleft()
                     taken = np.arange(start, min(start + block, rows.stop))
-                    images = self._buffer(len(taken))
+                    images = buffers.take(len(taken))
                     loading.append((taken, images, self._fetch(fetchers, taken, images)))
                 taken, images, futures = loading.popleft()
                 self._wait(futures, stopped)
@@ -237,9 +244,6 @@ class Reader:
                 future.result()
         finally:
             self.counters.seconds_waited += time.perf_counter() - start
-
-    def _buffer(self, rows: int) -> Images:
-        return np.empty((rows, *self._shape), np.uint8)
 
     def _batch(self, step: int, rows: Rows, images: Images) -> Batch:
         return Batch(step, rows, images, self.split.labels[rows].astype(np.int32))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trainer.dataset.index import MANIFEST, open_dataset
-from trainer.dataset.shard_check import checked_etag
+from trainer.dataset.reading.shard_check import checked_etag
 from trainer.errors import ConfigError
 from trainer.storage.base import ObjectChanged
 

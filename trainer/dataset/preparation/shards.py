@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.index import Shard, Split, smallest_unsigned
+from trainer.dataset.index import Split, smallest_unsigned
 from trainer.dataset.ranges import CHUNK
+from trainer.dataset.reading.shard_reader import Shard
 from trainer.errors import DataError
 from trainer.storage.base import Store
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.shard_check import checked_etag
+from trainer.dataset.reading.shard_check import checked_etag
 from trainer.errors import DataError
 from trainer.storage.base import ObjectChanged, Store
 from trainer.storage.disk_cache import Block, DiskCache
