@@ -6,6 +6,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import typer
@@ -23,7 +24,6 @@ USAGE_ERROR: Any = typer.BadParameter.__base__
 
 def main() -> NoReturn:
     """The process of a command; see `run`."""
-    from trainer.distribution.environment import is_rank
     from trainer.observability.log import setup
 
     setup()
@@ -33,9 +33,9 @@ def main() -> NoReturn:
     code = run(sys.argv[1:])
     interrupts.leave()
     _close_output()
-    if is_rank():  # Horovod may hold up the interpreter's usual end
-        os._exit(code)
-    sys.exit(code)
+    # Not by the interpreter's usual end: there a signal kills with the system's own handler, and Horovod may
+    # hold it up.
+    os._exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -59,11 +59,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _close_output() -> None:
-    """What could not be written is told already; Python would tell it again, and exit with 120."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    """What could not be written is told already."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
 
 
 def _code(exit: SystemExit) -> int:
