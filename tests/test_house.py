@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     ("errors", "output"),
     ("explain", "interrupts", "urls"),
-    ("optimizers",),
+    ("optimizers", "applications"),
     ("config",),
     ("storage",),
     ("runs",),

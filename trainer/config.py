@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from trainer import optimizers
+from trainer.applications import APPLICATIONS
 from trainer.errors import ConfigError, shortened
 from trainer.explain import explain, quoted
 from trainer.urls import parse_url
@@ -128,8 +129,9 @@ class DataSection(Section):
     )
     standardize: Standardize = Field(
         "x/127.5-1",
-        description="applied alike in training, evaluation and prediction; `caffe` and `torch` as in "
-        "keras.applications, `feature_wise` by the mean and deviation of the training images",
+        description="applied alike in training, evaluation and prediction; `keras:NAME`: by default as that "
+        "one does; `caffe` and `torch` as in keras.applications, `feature_wise` by the mean and "
+        "deviation of the training images",
     )
     augment: AugmentSection = AugmentSection()
 
@@ -137,8 +139,13 @@ class DataSection(Section):
 class ModelSection(Section):
     """The network and its starting weights."""
 
-    name: str = Field(description="one of the networks of trainer/models")
-    options: dict[str, bool | int | float | str] = Field({}, description="the network's own options")
+    name: str = Field(
+        description="a network of trainer/models, `keras:NAME` for one of keras.applications, or "
+        "`package.module:function` for one of your own"
+    )
+    options: dict[str, bool | int | float | str | list[int]] = Field(
+        {}, description="the network's own options"
+    )
     weights: WeightsUrl = Field(
         "none", description="starting weights: none, imagenet, a run's folder or the URL of a file"
     )
@@ -266,6 +273,19 @@ class RunConfig(Section):
     train: TrainSection = TrainSection()
     run: RunSection
     metrics: MetricsSection = MetricsSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _standardize_as_the_network_expects(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        data, model = given.get("data"), given.get("model")
+        if not (isinstance(data, dict) and isinstance(model, dict)) or "standardize" in data:
+            return given
+        name = model.get("name")
+        if not isinstance(name, str) or name not in APPLICATIONS:
+            return given
+        return given | {"data": data | {"standardize": APPLICATIONS[name]}}
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "RunConfig":
