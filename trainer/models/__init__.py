@@ -16,14 +16,14 @@ from trainer.explain import plain, quoted
 from trainer.runs.document import RunDocument
 
 NETWORKS = {
-    "lab-cnn": "trainer.models.lab:build_cnn",
-    "food-cnn": "trainer.models.food:food_cnn",
-    "dcnn": "trainer.models.dcnn:dcnn",
-    "small-resnet": "trainer.models.dcnn:small_resnet",
-    "resnet50": "trainer.models.resnet:resnet50",
-    "resnet101": "trainer.models.resnet:resnet101",
-    "resnet152": "trainer.models.resnet:resnet152",
-    "resnet152-scale": "trainer.models.resnet:resnet152_scale",
+    "lab-cnn": "trainer.models.networks.lab:build_cnn",
+    "food-cnn": "trainer.models.networks.food:food_cnn",
+    "dcnn": "trainer.models.networks.dcnn:dcnn",
+    "small-resnet": "trainer.models.networks.dcnn:small_resnet",
+    "resnet50": "trainer.models.networks.resnet:resnet50",
+    "resnet101": "trainer.models.networks.resnet:resnet101",
+    "resnet152": "trainer.models.networks.resnet:resnet152",
+    "resnet152-scale": "trainer.models.networks.resnet:resnet152_scale",
 }
 _OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
@@ -53,9 +53,9 @@ def build(
     if name in NETWORKS:
         builder = _function(NETWORKS[name])
     elif name in APPLICATIONS:
-        builder = partial(_function("trainer.models.keras_applications:application"), name)
+        builder = partial(_function("trainer.models.networks.keras_applications:application"), name)
     else:
-        builder = _function("trainer.models.own:of")(name)
+        builder = _function("trainer.models.networks.own:of")(name)
     _check_options(name, builder, options or {})
     return builder(image_shape, classes, **(options or {}))
 

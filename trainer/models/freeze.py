@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 
 from trainer.errors import ConfigError
-from trainer.models.head import HEAD
+from trainer.models.networks.head import HEAD
 from trainer.models.starting_weights import leaves
 
 

@@ -11,7 +11,7 @@ import keras
 from trainer.applications import APPLICATIONS
 from trainer.errors import ConfigError
 from trainer.models.imagenet import imagenet_weights
-from trainer.models.keras_applications import load_imagenet
+from trainer.models.networks.keras_applications import load_imagenet
 from trainer.models.weights_reader import SavedLayer, layer_paths
 from trainer.models.weights_subprocess import read_layers_in_subprocess
 from trainer.runs import layout

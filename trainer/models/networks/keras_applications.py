@@ -7,7 +7,7 @@ from pydantic import Field
 
 from trainer.applications import PREFIX
 from trainer.errors import ConfigError
-from trainer.models.head import classify
+from trainer.models.networks.head import classify
 
 
 def application(

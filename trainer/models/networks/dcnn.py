@@ -6,7 +6,7 @@ import keras
 from keras import layers
 from pydantic import Field
 
-from trainer.models.head import classify
+from trainer.models.networks.head import classify
 
 
 def dcnn(image_shape: tuple[int, int, int], classes: int) -> keras.Model:

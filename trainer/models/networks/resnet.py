@@ -6,8 +6,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from trainer.models.head import classify
-from trainer.models.scale import Scale
+from trainer.models.networks.head import classify
+from trainer.models.networks.scale import Scale
 
 EPSILON = 1.1e-5
 """Of the batch norms of `resnet152-scale`, as its ImageNet weights were converted."""
