@@ -217,6 +217,23 @@ class TrainSection(Section):
     optimizer: OptimizerSection = OptimizerSection()
     early_stopping: EarlyStoppingSection | None = Field(None, description="none, or its options")
     reduce_lr_on_plateau: ReduceLROnPlateauSection | None = Field(None, description="none, or its options")
+    warmup_epochs: float = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="epochs, also parts of one, over which the learning rate rises from 0",
+    )
+    schedule: Literal["constant", "cosine", "inverse_time"] = Field(
+        "constant",
+        description="of the learning rate: cosine falls to 0 at the end, inverse_time by train.decay",
+    )
+    decay: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="of inverse_time: the rate is divided by 1 + decay * step, as in older Keras",
+    )
+    label_smoothing: float = Field(0, ge=0, lt=1, description="as of keras.losses.CategoricalCrossentropy")
     class_weight: Literal["none", "balanced"] = Field(
         "none", description="balanced: each class counts alike, however many rows it has"
     )
@@ -301,6 +318,16 @@ class RunConfig(Section):
             raise ValueError(
                 f"train.validation_freq: expected at most the {train.epochs} of train.epochs, "
                 f"received {train.validation_freq}"
+            )
+        if train.warmup_epochs >= train.epochs:
+            raise ValueError(
+                f"train.warmup_epochs: expected less than the {train.epochs} of train.epochs, "
+                f"received {train.warmup_epochs}"
+            )
+        if (train.schedule == "inverse_time") != (train.decay > 0):
+            raise ValueError(
+                f"train.decay: expected above 0 with train.schedule inverse_time and 0 with others, received "
+                f"{train.decay} with {train.schedule}"
             )
         if self.model.batch_norm == "grouped" and not train.micro_batch:
             raise ValueError("model.batch_norm: grouped needs train.micro_batch, the lanes of a group")

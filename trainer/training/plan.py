@@ -84,6 +84,11 @@ class Plan:
             "group": config.train.micro_batch if config.model.batch_norm == "grouped" else None,
             "optimizer": config.train.optimizer.model_dump(mode="json"),
             "class_weight": config.train.class_weight,
+            # None where there is none, as in runs of before there was any.
+            "schedule": config.train.schedule if config.train.schedule != "constant" else None,
+            "warmup_epochs": config.train.warmup_epochs or None,
+            "decay": config.train.decay or None,
+            "label_smoothing": config.train.label_smoothing or None,
             "mixed_precision": config.train.mixed_precision,
         }
 
