@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     ("errors", "output"),
     ("explain", "interrupts", "urls"),
-    ("optimizers", "local_file"),
+    ("optimizers", "applications", "local_file"),
     ("config",),
     ("storage",),
     ("runs",),

@@ -286,7 +286,9 @@ def recipes(
     from trainer.config import recipes as known
 
     if name is None:
-        typer.echo("\n".join(known()))
+        from trainer import pages
+
+        pages.recipes(known())
     elif name in known():
         typer.echo(known()[name], nl=False)
     else:

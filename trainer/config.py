@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from trainer import optimizers
+from trainer.applications import APPLICATIONS
 from trainer.errors import ConfigError, shortened
 from trainer.explain import explain, quoted
 from trainer.urls import parse_url
@@ -154,8 +155,9 @@ class DataSection(Section):
     )
     standardize: Standardize = Field(
         "x/127.5-1",
-        description="applied alike in training, evaluation and prediction; `caffe` and `torch` as in "
-        "keras.applications, `feature_wise` by the mean and deviation of the training images",
+        description="applied alike in training, evaluation and prediction; `keras:NAME`: by default as that "
+        "one does; `caffe` and `torch` as in keras.applications, `feature_wise` by the mean and "
+        "deviation of the training images",
     )
     augment: AugmentSection = AugmentSection()
     cache: CacheSection | None = Field(
@@ -166,8 +168,13 @@ class DataSection(Section):
 class ModelSection(Section):
     """The network and its starting weights."""
 
-    name: str = Field(description="one of the networks of trainer/models")
-    options: dict[str, bool | int | float | str] = Field({}, description="the network's own options")
+    name: str = Field(
+        description="a network of trainer/models, `keras:NAME` for one of keras.applications, or "
+        "`package.module:function` for one of your own"
+    )
+    options: dict[str, bool | int | float | str | list[int]] = Field(
+        {}, description="the network's own options"
+    )
     weights: WeightsUrl = Field(
         "none", description="starting weights: none, imagenet, a run's folder or the URL of a file"
     )
@@ -239,6 +246,23 @@ class TrainSection(Section):
     optimizer: OptimizerSection = OptimizerSection()
     early_stopping: EarlyStoppingSection | None = Field(None, description="none, or its options")
     reduce_lr_on_plateau: ReduceLROnPlateauSection | None = Field(None, description="none, or its options")
+    warmup_epochs: float = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="epochs, also parts of one, over which the learning rate rises from 0",
+    )
+    schedule: Literal["constant", "cosine", "inverse_time"] = Field(
+        "constant",
+        description="of the learning rate: cosine falls to 0 at the end, inverse_time by train.decay",
+    )
+    decay: float = Field(
+        0,
+        ge=0,
+        le=1,
+        description="of inverse_time: the rate is divided by 1 + decay * step, as in older Keras",
+    )
+    label_smoothing: float = Field(0, ge=0, lt=1, description="as of keras.losses.CategoricalCrossentropy")
     class_weight: Literal["none", "balanced"] = Field(
         "none", description="balanced: each class counts alike, however many rows it has"
     )
@@ -296,6 +320,19 @@ class RunConfig(Section):
     run: RunSection
     metrics: MetricsSection = MetricsSection()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _standardize_as_the_network_expects(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        data, model = given.get("data"), given.get("model")
+        if not (isinstance(data, dict) and isinstance(model, dict)) or "standardize" in data:
+            return given
+        name = model.get("name")
+        if not isinstance(name, str) or name not in APPLICATIONS:
+            return given
+        return given | {"data": data | {"standardize": APPLICATIONS[name]}}
+
     @model_validator(mode="after")
     def _is_consistent(self) -> "RunConfig":
         train = self.train
@@ -310,6 +347,16 @@ class RunConfig(Section):
             raise ValueError(
                 f"train.validation_freq: expected at most the {train.epochs} of train.epochs, "
                 f"received {train.validation_freq}"
+            )
+        if train.warmup_epochs >= train.epochs:
+            raise ValueError(
+                f"train.warmup_epochs: expected less than the {train.epochs} of train.epochs, "
+                f"received {train.warmup_epochs}"
+            )
+        if (train.schedule == "inverse_time") != (train.decay > 0):
+            raise ValueError(
+                f"train.decay: expected above 0 with train.schedule inverse_time and 0 with others, received "
+                f"{train.decay} with {train.schedule}"
             )
         if self.model.batch_norm == "grouped" and not train.micro_batch:
             raise ValueError("model.batch_norm: grouped needs train.micro_batch, the lanes of a group")

@@ -115,6 +115,21 @@ def inspected(found: Mapping[str, Any], *, every_class: bool) -> None:
         print(f"Suspicious: {sentence}")
 
 
+def recipes(known: Mapping[str, str]) -> None:
+    """The recipes, each with what the first two lines of its text say: what it is, and its source's figure."""
+    rows = []
+    for name in sorted(known, key=_by_number):
+        first, second = known[name].splitlines()[:2]
+        figure = second if second.startswith("#") else ""
+        rows.append((name, *(line.removeprefix("# ").rstrip(".") for line in (first, figure))))
+    print_table(("recipe", "what it is", "what it reached"), rows)
+
+
+def _by_number(name: str) -> tuple[str, int]:
+    stem = name.rstrip("0123456789")
+    return stem, int(name[len(stem) :] or 0)
+
+
 def planned(plan: "Checked") -> None:
     """What a run would do, as `trainer train --check` found out."""
     arguments = (f"{name} {value}" for name, value in plan.optimizer.items() if name != "name")

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.models.resnet import scaled_resnet
+from trainer.models.networks.resnet import scaled_resnet
 
 SIZE = 32
 

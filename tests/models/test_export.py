@@ -14,8 +14,8 @@ from keras import layers
 from tests.models.networks import images, small_resnet, used
 from trainer.errors import TrainerError
 from trainer.models.export import export, keras_file
-from trainer.models.lab import build_cnn
-from trainer.models.scale import Scale
+from trainer.models.networks.lab import build_cnn
+from trainer.models.networks.scale import Scale
 
 ELSEWHERE = """
 import sys

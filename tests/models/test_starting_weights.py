@@ -22,7 +22,7 @@ from tests.models.networks import legacy_file, legacy_layers, small_resnet, used
 from trainer.errors import ConfigError
 from trainer.models import imagenet
 from trainer.models.export import keras_file
-from trainer.models.lab import build_cnn
+from trainer.models.networks.lab import build_cnn
 from trainer.models.starting_weights import Report, load_starting_weights
 from trainer.models.weights_subprocess import read_layers_in_subprocess
 

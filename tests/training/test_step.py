@@ -26,7 +26,7 @@ def network(optimizer=None, **options):
     return model, optimizer
 
 
-def stepper(model, optimizer, parts=1, rows=BATCH, class_weights=None):
+def stepper(model, optimizer, parts=1, rows=BATCH, class_weights=None, **options):
     return TrainStep(
         model,
         optimizer,
@@ -37,6 +37,7 @@ def stepper(model, optimizer, parts=1, rows=BATCH, class_weights=None):
         first_lane=0,
         seed=1,
         class_weights=class_weights,
+        **options,
     )
 
 

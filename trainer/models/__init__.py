@@ -3,20 +3,42 @@
 import difflib
 import importlib
 import inspect
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from trainer.applications import APPLICATIONS, PREFIX
 from trainer.errors import ConfigError
 from trainer.explain import plain, quoted
 from trainer.runs.document import RunDocument
 
 NETWORKS = {
-    "lab-cnn": "trainer.models.lab:build_cnn",
-    "resnet50": "trainer.models.resnet:resnet50",
-    "resnet152-scale": "trainer.models.resnet:resnet152_scale",
+    "lab-cnn": "trainer.models.networks.lab:build_cnn",
+    "food-cnn": "trainer.models.networks.food:food_cnn",
+    "dcnn": "trainer.models.networks.dcnn:dcnn",
+    "small-resnet": "trainer.models.networks.dcnn:small_resnet",
+    "resnet50": "trainer.models.networks.resnet:resnet50",
+    "resnet101": "trainer.models.networks.resnet:resnet101",
+    "resnet152": "trainer.models.networks.resnet:resnet152",
+    "resnet152-scale": "trainer.models.networks.resnet:resnet152_scale",
 }
+_OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def check_name(name: str) -> None:
+    """Raises ConfigError for what names no network. A network of the user's own is looked for later."""
+    if name in NETWORKS or name in APPLICATIONS or (_OWN.fullmatch(name) and not name.startswith(PREFIX)):
+        return
+    near = difflib.get_close_matches(name, [*NETWORKS, *APPLICATIONS], n=1)
+    known = (
+        f"Known: {', '.join(NETWORKS)}, {PREFIX}NAME for one of keras.applications, package.module:function"
+    )
+    raise ConfigError(
+        f"model.name: there is no network {name!r}", f"Did you mean {near[0]!r}?" if near else known
+    )
 
 
 def build(
@@ -24,30 +46,41 @@ def build(
 ) -> Any:
     """A `keras.Model` from images (n, H, W, C) float32 to class probabilities (n, classes) float32.
 
-    Raises ConfigError for an unknown name or option, or a value that the option cannot have.
+    Raises ConfigError for an unknown name or option, for a value that the option cannot have, and for a
+    function of the user's own that gives something else.
     """
-    if name not in NETWORKS:
-        near = difflib.get_close_matches(name, NETWORKS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(NETWORKS)}"
-        raise ConfigError(f"model.name: there is no network {name!r}", hint)
-    module, _, function = NETWORKS[name].partition(":")
-    builder = getattr(importlib.import_module(module), function)
-    known = {
-        parameter.name: parameter.annotation
-        for parameter in inspect.signature(builder).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
-    for option, value in (options or {}).items():
+    check_name(name)
+    if name in NETWORKS:
+        builder = _function(NETWORKS[name])
+    elif name in APPLICATIONS:
+        builder = partial(_function("trainer.models.networks.keras_applications:application"), name)
+    else:
+        builder = _function("trainer.models.networks.own:of")(name)
+    _check_options(name, builder, options or {})
+    return builder(image_shape, classes, **(options or {}))
+
+
+def _function(place: str) -> Callable[..., Any]:
+    module, _, function = place.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
+
+
+def _check_options(name: str, builder: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    parameters = inspect.signature(builder).parameters.values()
+    known = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY}
+    for option, value in options.items():
         if option not in known:
             near = difflib.get_close_matches(option, known, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known) or 'none'}"
             raise ConfigError(f"model.options: {name} has no option {quoted(option)}", hint)
+        if known[option] is inspect.Parameter.empty:
+            continue
         try:
             TypeAdapter(known[option]).validate_python(value, strict=True)
         except ValidationError as error:
             said = plain(error.errors()[0]["msg"])
             raise ConfigError(f"model.options.{option}: {said}, received {quoted(value)}") from None
-    return builder(image_shape, classes, **(options or {}))
 
 
 def build_network(run: RunDocument) -> Any:

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from trainer.errors import TrainerError
-from trainer.models.scale import Scale
+from trainer.models.networks.scale import Scale
 from trainer.runs import layout
 
 Config = dict[str, Any]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import keras
 
 from trainer.errors import ConfigError
+from trainer.models.networks.head import HEAD
 from trainer.models.starting_weights import leaves
 
 
@@ -17,7 +18,7 @@ def freeze(model: keras.Model, how: str) -> tuple[str, ...]:
 
     Args:
         model: built.
-        how: `none`; `backbone`, all but the last layer with weights; `depth:N`, the first N of
+        how: `none`; `backbone`, all but the head; `depth:N`, the first N of
             `model.layers`; or a pattern over the layers' names, such as `conv1*` or `*[234][abc]*`.
 
     Raises:
@@ -48,7 +49,7 @@ def frozen_variables(model: keras.Model) -> set[int]:
 def _chosen(model: keras.Model, how: str) -> Sequence[keras.layers.Layer]:
     with_weights = leaves(model)
     if how == "backbone":
-        return with_weights[:-1]
+        return [layer for layer in with_weights[:-1] if layer.name != HEAD]
     if match := re.fullmatch(r"depth:(\d+)", how):
         depth = int(match[1])
         if depth > len(model.layers):

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 import keras
 
+from trainer.applications import APPLICATIONS
 from trainer.errors import ConfigError
 from trainer.models.imagenet import imagenet_weights
+from trainer.models.networks.keras_applications import load_imagenet
 from trainer.models.weights_reader import SavedLayer, layer_paths
 from trainer.models.weights_subprocess import read_layers_in_subprocess
 from trainer.runs import layout
@@ -77,6 +79,8 @@ def load_starting_weights(
         ConfigError: nothing there, not a whole file of weights, or not one layer of it fits.
         PermissionError, TimeoutError: of the store.
     """
+    if source == IMAGENET and model.name in APPLICATIONS:
+        return _of_keras(model)
     if source == IMAGENET:
         source, data = imagenet_weights(model.name)
     else:
@@ -98,6 +102,12 @@ def load_starting_weights(
             "Name weights of this network, or none",
         )
     return report
+
+
+def _of_keras(model: keras.Model) -> Report:
+    source, loaded = load_imagenet(model)
+    head = [layer.name for layer in leaves(model) if layer.name not in loaded]
+    return Report(source, loaded, missing=dict.fromkeys(head, "its head"))
 
 
 def leaves(model: keras.Model) -> list[keras.layers.Layer]:

@@ -69,7 +69,7 @@ class Loop:
     ) -> None:
         self.plan, self.distribution, self.data = plan, distribution, data
         self.model, self.step = model, step
-        self.evaluation_step = EvaluationStep(model)
+        self.evaluation_step = EvaluationStep(model, plan.config.train.label_smoothing)
         self.callbacks = list(callbacks)
         settle_modes(self.callbacks)
         self.progress_log, self.progress, self.save, self.stop = progress_log, progress, save, stop
@@ -195,7 +195,7 @@ class Loop:
             if validation:
                 logs |= validation.means("val_")
             self.keras_callbacks.on_test_end(logs)
-        logs["learning_rate"] = float(self.step.optimizer.learning_rate)
+        logs["learning_rate"] = self.step.rate()
         check_metrics(logs, progress.epochs_closed)
         progress.history.append(dict(logs))
         progress.sums = Sums()

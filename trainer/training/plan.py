@@ -8,7 +8,7 @@ from trainer.config import RunConfig
 from trainer.dataset.index import Dataset, Split, open_dataset
 from trainer.dataset.order import Order, default_lanes, lanes_of
 from trainer.errors import ConfigError, DataError
-from trainer.models import NETWORKS
+from trainer.models import check_name
 from trainer.runs.document import RunDocument
 from trainer.storage import OnRetry
 from trainer.storage.disk_cache import DiskCache
@@ -87,6 +87,11 @@ class Plan:
             "group": config.train.micro_batch if config.model.batch_norm == "grouped" else None,
             "optimizer": config.train.optimizer.model_dump(mode="json"),
             "class_weight": config.train.class_weight,
+            # None where there is none, as in runs of before there was any.
+            "schedule": config.train.schedule if config.train.schedule != "constant" else None,
+            "warmup_epochs": config.train.warmup_epochs or None,
+            "decay": config.train.decay or None,
+            "label_smoothing": config.train.label_smoothing or None,
             "mixed_precision": config.train.mixed_precision,
         }
 
@@ -96,10 +101,7 @@ def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None)
 
     `on_retry` is called with the cause of each retried request. Raises ConfigError, DataError.
     """
-    if config.model.name not in NETWORKS:
-        raise ConfigError(
-            f"model.name: there is no network {config.model.name!r}", f"Known: {', '.join(NETWORKS)}"
-        )
+    check_name(config.model.name)
     batch_size = config.train.batch_size
     lanes = config.train.lanes or default_lanes(batch_size)
     _check_ranks(config, lanes, ranks)

@@ -34,6 +34,7 @@ from trainer.training.loop import Loop, Outcome, StopVoted
 from trainer.training.plan import Plan
 from trainer.training.results.publish import Publisher
 from trainer.training.saver import saver
+from trainer.training.schedule import Schedule
 from trainer.training.setup.build import build, setup_tensorflow
 from trainer.training.state import Progress, assign, capture
 from trainer.training.step import TrainStep, balanced_class_weights
@@ -140,6 +141,8 @@ def make_step(
         first_lane=data.lanes.start,
         seed=plan.config.train.seed,
         class_weights=_class_weights(plan),
+        label_smoothing=plan.config.train.label_smoothing,
+        schedule=Schedule(plan.config.train, plan.steps_per_epoch),
     )
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from trainer.distribution import Distribution
 from trainer.models.freeze import frozen_variables
+from trainer.training.schedule import Schedule
 
 TOP = 5
 
@@ -56,8 +57,11 @@ class Result:
     finite: bool
 
 
-def _row_losses(labels: tf.Tensor, probabilities: tf.Tensor) -> tf.Tensor:
-    return keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+def _row_losses(labels: tf.Tensor, probabilities: tf.Tensor, smoothing: float) -> tf.Tensor:
+    if not smoothing:
+        return keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+    expected = tf.one_hot(labels, probabilities.shape[-1])
+    return keras.losses.categorical_crossentropy(expected, probabilities, label_smoothing=smoothing)
 
 
 def _metric_sums(
@@ -83,6 +87,8 @@ class TrainStep:
         first_lane: the first lane of this rank.
         seed: of the run.
         class_weights: (classes,) float32, or None.
+        label_smoothing: 0 to below 1.
+        schedule: of the learning rate; None for a constant one.
     """
 
     def __init__(
@@ -97,6 +103,8 @@ class TrainStep:
         first_lane: int,
         seed: int,
         class_weights: NDArray[np.float32] | None = None,
+        label_smoothing: float = 0.0,
+        schedule: Schedule | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -107,6 +115,8 @@ class TrainStep:
         self.first_lane = first_lane
         self.seed = seed
         self._scales_loss = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        self.label_smoothing = label_smoothing
+        self.schedule = None if schedule is None or schedule.constant else schedule
         self.class_weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
         seeds = {id(v) for v in seed_variables(model)}
         self._seeded = [id(v) in seeds for v in model.non_trainable_variables]
@@ -176,7 +186,7 @@ class TrainStep:
             probabilities, after, penalties = model.stateless_call(
                 trainable, before, images, training=True, return_losses=True
             )
-            losses = _row_losses(labels, probabilities)
+            losses = _row_losses(labels, probabilities, self.label_smoothing)
             if self.class_weights is not None:
                 losses *= tf.gather(self.class_weights, labels)
             loss = tf.reduce_sum(losses * weights) / self.batch_size
@@ -213,11 +223,26 @@ class TrainStep:
                 return tf.concat([result, [tf.cast(finite, tf.float32)]], 0)
 
     def _assign(self, gradients: Sequence[tf.Tensor], changes: Sequence[tf.Tensor]) -> tf.Tensor:
-        self.optimizer.apply(gradients, self.model.trainable_variables)
+        self._apply(gradients)
         for i, change in zip(self._statistics, changes, strict=True):
             variable = self.model.non_trainable_variables[i]
             variable.assign(variable.value + tf.cast(change, variable.dtype))
         return tf.constant(True)
+
+    def _apply(self, gradients: Sequence[tf.Tensor]) -> None:
+        if self.schedule is None:
+            self.optimizer.apply(gradients, self.model.trainable_variables)
+            return
+        rate = self.optimizer.learning_rate
+        given = tf.identity(rate.value)
+        rate.assign(given * self.schedule(self.optimizer.iterations.value))
+        self.optimizer.apply(gradients, self.model.trainable_variables)
+        rate.assign(given)  # what callbacks see and change
+
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        given = float(self.optimizer.learning_rate)
+        return given * float(self.schedule(self.optimizer.iterations.value)) if self.schedule else given
 
     def _non_trainable(self, seeds: tf.Tensor) -> list[tf.Tensor]:
         values, used = [], 0
@@ -239,7 +264,8 @@ def seed_variables(model: keras.Model) -> list[keras.Variable]:
 class EvaluationStep:
     """`step(images, labels, weights)` -> Sums over this rank's rows that have weight 1."""
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, label_smoothing: float = 0.0) -> None:
+        self._smoothing = label_smoothing
         self._sums = tf.function(
             lambda images, labels, weights: self._evaluate(model, images, labels, weights),
             jit_compile=False,
@@ -249,10 +275,12 @@ class EvaluationStep:
     def __call__(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> Sums:
         return Sums(*(float(v) for v in self._sums(images, labels, weights).numpy()))
 
-    @staticmethod
-    def _evaluate(model: keras.Model, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    def _evaluate(
+        self, model: keras.Model, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+    ) -> tf.Tensor:
         probabilities = model(images, training=False)
-        return _metric_sums(labels, probabilities, _row_losses(labels, probabilities), weights)
+        losses = _row_losses(labels, probabilities, self._smoothing)
+        return _metric_sums(labels, probabilities, losses, weights)
 
 
 def balanced_class_weights(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:

@@ -1,11 +1,13 @@
 """Residual networks (He et al., "Deep Residual Learning for Image Recognition", 2015, arXiv:1512.03385)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import layers
 
-from trainer.models.scale import Scale
+from trainer.models.networks.head import classify
+from trainer.models.networks.scale import Scale
 
 EPSILON = 1.1e-5
 """Of the batch norms of `resnet152-scale`, as its ImageNet weights were converted."""
@@ -13,11 +15,24 @@ EPSILON = 1.1e-5
 
 def resnet50(image_shape: tuple[int, int, int], classes: int) -> keras.Model:
     """Keras's ResNet-50 with random weights and a head of `classes` nodes."""
-    body = keras.applications.ResNet50(
-        include_top=False, weights=None, input_shape=image_shape, pooling="avg"
-    )
-    probabilities = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="predictions")
-    return keras.Model(body.input, probabilities(body.output), name="resnet50")
+    return _of_keras(keras.applications.ResNet50, image_shape, classes, "resnet50")
+
+
+def resnet101(image_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """Keras's ResNet-101 with random weights and a head of `classes` nodes."""
+    return _of_keras(keras.applications.ResNet101, image_shape, classes, "resnet101")
+
+
+def resnet152(image_shape: tuple[int, int, int], classes: int) -> keras.Model:
+    """Keras's ResNet-152 with random weights and a head of `classes` nodes."""
+    return _of_keras(keras.applications.ResNet152, image_shape, classes, "resnet152")
+
+
+def _of_keras(
+    network: Callable[..., keras.Model], image_shape: tuple[int, int, int], classes: int, name: str
+) -> keras.Model:
+    body = network(include_top=False, weights=None, input_shape=image_shape, pooling="avg")
+    return keras.Model(body.input, classify(body.output, classes), name=name)
 
 
 def resnet152_scale(image_shape: tuple[int, int, int], classes: int) -> keras.Model:

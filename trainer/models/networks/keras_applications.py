@@ -1,0 +1,67 @@
+"""The networks of keras.applications, by name, with a head of one's own classes."""
+
+from typing import Annotated
+
+import keras
+from pydantic import Field
+
+from trainer.applications import PREFIX
+from trainer.errors import ConfigError
+from trainer.models.networks.head import classify
+
+
+def application(
+    name: str,
+    image_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    n_nodes: Annotated[int, Field(ge=0, le=2**20)] = 0,
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+) -> keras.Model:
+    """The network `keras:NAME` with random weights, averaged over its last map, and a head.
+
+    Args:
+        name: as in `trainer.applications`.
+        image_shape: (H, W, C) of the images.
+        classes: nodes of the softmax at the end.
+        n_nodes: nodes of a dense layer before it; 0 for none. The food document's transfer head has 1024.
+        dropout: before the softmax.
+
+    Raises:
+        ConfigError: the network does not take images of this size.
+    """
+    body = _body(name, image_shape, weights=None)
+    return keras.Model(body.input, classify(body.output, classes, n_nodes, dropout), name=name)
+
+
+def load_imagenet(model: keras.Model) -> tuple[str, tuple[str, ...]]:
+    """Puts Keras's ImageNet weights into the layers below the head of an `application`; Keras downloads them
+    into its cache. Returns where they are from, and the names of the layers.
+
+    Raises ConfigError where they are neither in the cache nor can be downloaded.
+    """
+    try:
+        body = _body(model.name, tuple(model.input_shape[1:]), weights="imagenet")
+    except ConfigError:
+        raise
+    except Exception as error:  # Keras raises plain Exception where the network fails
+        reason = " ".join(str(error).split())
+        raise ConfigError(
+            f"model.weights: the ImageNet weights of {model.name} cannot be had: {reason}",
+            "Put the file into ~/.keras/models (KERAS_HOME/models), or name its URL in model.weights",
+        ) from None
+    loaded = []
+    for own, pretrained in zip(model.layers, body.layers, strict=False):
+        if pretrained.weights:
+            own.set_weights(pretrained.get_weights())
+            loaded.append(own.name)
+    return f"keras.applications.{model.name.removeprefix(PREFIX)}", tuple(loaded)
+
+
+def _body(name: str, image_shape: tuple[int, ...], weights: str | None) -> keras.Model:
+    builder = getattr(keras.applications, name.removeprefix(PREFIX))
+    try:
+        return builder(include_top=False, weights=weights, input_shape=image_shape, pooling="avg")
+    except ValueError as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"model.name: {name} does not take images of {image_shape}: {reason}") from None
