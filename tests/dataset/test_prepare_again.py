@@ -2,9 +2,11 @@
 
 import errno
 import json
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ import pytest
 
 from tests.dataset.conftest import make_folders
 from tests.dataset.killed_starts import OPTIONS, named, whole
+from tests.interrupted import send, start, temporary_files
 from trainer.dataset.preparation import prepare as module
 from trainer.dataset.preparation.prepare import PreparedDataset, prepare
+from trainer.dataset.preparation.writing import Writer
 from trainer.errors import ConfigError, DataError
 from trainer.storage import open_store
 from trainer.storage.base import Store
@@ -142,13 +146,15 @@ def test_garbage_and_foreign_objects_are_no_finished_shards(
 def test_two_starts_at_once_one_wins_whole_and_the_other_is_told(
     folders: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both have written everything when the first of them commits."""
-    together = threading.Barrier(2)
+    """Both have written everything when the first of them commits; one after the other, since moto's
+    conditional writes are none between two threads."""
+    together, in_turn = threading.Barrier(2), threading.Lock()
     original = module._commit
 
     def both_first(*arguments: Any) -> str:
         together.wait(30)
-        return original(*arguments)
+        with in_turn:
+            return original(*arguments)
 
     monkeypatch.setattr(module, "_commit", both_first)
     ends: dict[int, Any] = {}
@@ -160,8 +166,10 @@ def test_two_starts_at_once_one_wins_whole_and_the_other_is_told(
             ends[seed] = error
 
     threads = [threading.Thread(target=one, args=(seed,)) for seed in (1, 2)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     (identity,) = [end for end in ends.values() if isinstance(end, str)]
     (error,) = [end for end in ends.values() if isinstance(end, ConfigError)]
     assert "another dataset was prepared here meanwhile" in str(error)
@@ -242,10 +250,9 @@ def test_a_start_that_fails_leaves_the_shards_that_another_has_taken(
         return commit(*arguments)
 
     writers: list[Any] = []
-    kind = module.Writer
 
     def kept(*arguments: Any, **options: Any) -> Any:
-        writers.append(kind(*arguments, **options))
+        writers.append(Writer(*arguments, **options))
         return writers[-1]
 
     monkeypatch.setattr(module, "Writer", kept)
@@ -253,4 +260,21 @@ def test_a_start_that_fails_leaves_the_shards_that_another_has_taken(
     with pytest.raises(AssertionError, match="comes first"):
         prepared(folders, url)
     assert first
+    assert whole(url)
+
+
+def test_asked_to_stop_it_says_that_it_goes_on_and_so_it_does(tmp_path: Path) -> None:
+    """Shards of 16 images of 256x256."""
+    folders, url = make_folders(tmp_path / "images", {"cat": 200, "dog": 200}), str(tmp_path / "made")
+    command = ["prepare", str(folders), url, "--image-size", "256", "--shard-size", "1MiB", "--json"]
+    process = start(*command, TMPDIR=str(tmp_path))
+    while process.poll() is None and not list((tmp_path / "made").glob("preparing/*/*.npz")):
+        time.sleep(0.001)
+    code, output, errors = send(process, signal.SIGTERM)
+    assert (code, output) == (75, "")
+    assert errors == "trainer: error: interrupted. Start it again and it goes on\n"
+    assert not temporary_files(tmp_path)
+    again = start(*command)
+    assert json.loads(again.communicate()[0])["resumed"] >= 16
+    assert named(url)
     assert whole(url)

@@ -47,7 +47,7 @@ class Decoder:
     """Reads and decodes images of one source. Pillow decodes without Python's lock."""
 
     def __init__(self, store: Store, size: tuple[int, int] | None, resize: Resize, cores: int) -> None:
-        self._store, self._size, self._resize, self._cores = store, size, resize, max(1, cores)
+        self._store, self.size, self._resize, self._cores = store, size, resize, max(1, cores)
         self._local = store.url.startswith("file:")
 
     def decode(self, items: Iterable[Item]) -> Iterator[Decoded]:
@@ -57,7 +57,7 @@ class Decoder:
         store that refuses one object may refuse all for the same reason.
         """
         items = iter(items)
-        row_bytes = self._size[0] * self._size[1] * 3 if self._size else 0
+        row_bytes = self.size[0] * self.size[1] * 3 if self.size else 0
         while not row_bytes and (first := next(items, None)):  # it tells how large the others are
             found = self._decode(first, self._read(first), None)
             row_bytes = 0 if found.image is None else found.image.nbytes
@@ -114,7 +114,7 @@ class Decoder:
         if isinstance(encoded, str):
             return Decoded(item, None, problem=encoded)
         try:
-            opened = EncodedImage(encoded, self._size, item.key, self._resize)
+            opened = EncodedImage(encoded, self.size, item.key, self._resize)
             with (budget or _Budget(0)).taking(opened.decoding_bytes):
                 image = opened.decoded()
                 del opened

@@ -58,7 +58,7 @@ class Writer:
         self._own: list[str] = []
         self._records: dict[str, tuple[str, str]] = {}
         self.start, self.began = unfinished.new_id(), time.time()
-        self.shape: Shape = (0, 0, 0)
+        self.shape: Shape = (*decoder.size, 3) if decoder.size else (0, 0, 0)
         self.resumed = 0
         self._store, self._plan, self._decoder, self._bad = store, plan, decoder, bad
         self._label_type = smallest_unsigned(classes)
@@ -130,6 +130,8 @@ class Writer:
         rows: _Gathered | None = None
         problems: list[str] = []
         since = start
+        if self.shape[0] and start < len(items):  # told before any image is touched
+            self._check_room(min(self._rows_of_shard(), len(items) - start) * int(np.prod(self.shape)))
         for place, decoded in enumerate(self._decoder.decode(items[start:]), start):
             self._done(1)
             if decoded.problem:
@@ -144,6 +146,7 @@ class Writer:
             if rows is None:
                 if len(turns) < 2:
                     most = min(self._rows_of_shard(), len(items) - since)
+                    self._check_room(most * int(np.prod(self.shape)))
                     turns.append(_Gathered(most, self.shape, self._label_type))
                 else:
                     turns.reverse()
@@ -205,7 +208,6 @@ class Writer:
         height, width, channels = shape
         if not self._first:
             self.shape, self._first = (height, width, channels), key
-            self._check_room()
         if self.shape != shape:
             raise DataError(
                 f"{key} is {width}x{height} pixels and {self._first} is {self.shape[1]}x{self.shape[0]}; "
@@ -213,9 +215,8 @@ class Writer:
                 "Give the size with --image-size",
             )
 
-    def _check_room(self) -> None:
-        """Before the first shard is gathered: that two fit into memory, and one into the temporary folder."""
-        shard = self._rows_of_shard() * int(np.prod(self.shape))
+    def _check_room(self, shard: int) -> None:
+        """That two shards of so many bytes fit into memory, and one into the temporary folder."""
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         disk = shutil.disk_usage(self._folder)
         for there, where, needed in (
