@@ -4,7 +4,6 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.dataset.conftest import make_folders
@@ -81,13 +80,3 @@ def test_what_is_decoded_at_once_is_bounded_and_what_is_larger_is_decoded_alone(
         thread.join(30)
     assert len(most) == 100
     assert max(most) == 25
-
-
-def test_histograms_count_every_pixel(tmp_path: Path) -> None:
-    make_folders(tmp_path, {"a": 1}, size=(9, 7))
-    (decoded,) = Decoder(FileStore(tmp_path), None, "squash", 1).decode([Item("a/0000.png", 0)])
-    assert decoded.image is not None
-    counts = np.array(decoded.histogram).reshape(3, 256)
-    for channel in range(3):
-        expected = np.bincount(decoded.image[..., channel].ravel(), minlength=256)
-        np.testing.assert_array_equal(counts[channel], expected)

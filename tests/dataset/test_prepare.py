@@ -17,7 +17,7 @@ from trainer.dataset import index
 from trainer.dataset.index import open_dataset
 from trainer.dataset.inspect import inspect
 from trainer.dataset.preparation.prepare import prepare
-from trainer.dataset.preparation.shards import chunk_rows
+from trainer.dataset.preparation.shards import Pixels, chunk_rows
 from trainer.dataset.reader import Reader
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
 from trainer.storage import open_store
@@ -260,6 +260,17 @@ def test_progress_is_told_and_no_thread_is_left(folders: Path, tmp_path: Path) -
     prepare(str(folders), str(tmp_path / "made"), progress=lambda done, total: told.append((done, total)))
     assert told == [(number, 80) for number in range(1, 81)]
     assert threading.active_count() == before
+
+
+def test_pixels_are_counted_exactly() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (700, 30, 40, 3), np.uint8)
+    counts = Pixels.of(images).counts
+    for channel in range(3):
+        expected = np.bincount(images[..., channel].ravel(), minlength=256)
+        np.testing.assert_array_equal(counts[channel], expected)
+    mean, std = Pixels.of(images).moments()
+    np.testing.assert_allclose(mean, images.mean((0, 1, 2)))
+    np.testing.assert_allclose(std, images.std((0, 1, 2)))
 
 
 def test_chunks_are_whole_images_of_one_to_four_megabytes() -> None:

@@ -55,29 +55,27 @@ class EncodedImage:
                     f"{name}: {width}x{height} is more than the limit of {MAX_PIXELS} pixels",
                     "Make it smaller",
                 )
+            self._orientation = self._image.getexif().get(_ORIENTATION, 1)
             self._draft()
             width, height = self._image.size
-            copies = 2 if self._image.getexif().get(_ORIENTATION, 1) != 1 else 1
+            copies = 1 if self._orientation == 1 else 2
             bands = _BANDS.get(self._image.mode, 3)
             self.decoding_bytes = width * height * (bands * copies + (3 if self._image.mode != "RGB" else 0))
 
     def decode(self) -> NDArray[np.uint8]:
         """RGB, uint8 (height, width, 3); see `decode_image`."""
-        return np.asarray(self.decoded())
-
-    def decoded(self) -> Image.Image:
-        """The same, as Pillow's image."""
         with _explained(self._name):
             self._image.load()
-            ImageOps.exif_transpose(self._image, in_place=True)
+            if self._orientation != 1:
+                ImageOps.exif_transpose(self._image, in_place=True)
             image = _eight_bit(self._image, self._name)
-            return image if self._size is None else _resized(image, self._size, self._resize)
+            return np.asarray(image if self._size is None else _resized(image, self._size, self._resize))
 
     def _draft(self) -> None:
         if self._size is None or self._image.format not in ("JPEG", "MPO"):
             return
         size = self._image.size
-        if self._image.getexif().get(_ORIENTATION) in _TURNED:
+        if self._orientation in _TURNED:
             size = (size[1], size[0])
         wanted = [DRAFT * side for side in _scaled(size, self._size, self._resize)]
         if size != self._image.size:

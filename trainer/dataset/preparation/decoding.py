@@ -33,12 +33,10 @@ _OF_ONE_FILE = {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image: its pixels, how often each value comes in each channel, and the SHA-256 of its file; or
-    the problem with it."""
+    """An image: its pixels and the SHA-256 of its file; or the problem with it."""
 
     item: Item
     image: NDArray[np.uint8] | None
-    histogram: Sequence[int] = ()
     digest: bytes = NO_DIGEST
     problem: str = ""
 
@@ -116,11 +114,11 @@ class Decoder:
         try:
             opened = EncodedImage(encoded, self.size, item.key, self._resize)
             with (budget or _Budget(0)).taking(opened.decoding_bytes):
-                image = opened.decoded()
+                image = opened.decode()
                 del opened
         except DataError as error:
             return Decoded(item, None, problem=error.problem)
-        return Decoded(item, np.asarray(image), image.histogram(), hashlib.sha256(encoded).digest())
+        return Decoded(item, image, hashlib.sha256(encoded).digest())
 
 
 class _Ahead:

@@ -195,7 +195,7 @@ class Writer:
             tuple(gathered.problems),
             chunks,
             gathered.labels[:count].copy(),
-            gathered.counts.copy(),
+            Pixels.of(gathered.rows.images).counts,
             gathered.digests,
         )
         record = unfinished.record_key(self._plan, split, number, self.start)
@@ -245,7 +245,6 @@ class _Gathered:
 
     def clear(self) -> None:
         self.names: list[str] = []
-        self.counts = np.zeros((3, 256), np.int64)
         self.start, self.digests, self.problems = 0, np.zeros((0, 32), np.uint8), list[str]()
 
     def add(self, image: NDArray[np.uint8], decoded: Decoded) -> None:
@@ -253,7 +252,6 @@ class _Gathered:
         self._images[place] = image
         self.labels[place] = decoded.item.label
         self.names.append(decoded.item.key)
-        self.counts += np.array(decoded.histogram, np.int64).reshape(3, 256)
 
     @property
     def full(self) -> bool:
