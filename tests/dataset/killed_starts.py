@@ -98,10 +98,7 @@ def main(images: str, url: str, *moments: str) -> None:
         overwrite = in_a_process(whole, url) is not None
         killed = in_a_process(start, images, url, overwrite, moment) == "killed"
         between = in_a_process(whole, url)
-        if between is None or overwrite:
-            done = in_a_process(start, images, url, overwrite, None)
-        else:
-            done = {"identity": between, "resumed": 0}
+        done = in_a_process(start, images, url, overwrite, None)
         print(
             json.dumps(
                 {

@@ -134,7 +134,7 @@ def test_copies_are_told_and_never_lie_in_two_splits(tmp_path: Path) -> None:
     assert made.rows == {"train": 14, "test": 12}
     dataset = open_dataset(str(tmp_path / "made"))
     assert "test/b/copy.png" not in dataset.splits["test"].names(np.arange(12))
-    assert dataset.made["duplicates"]["left_out"] == 1
+    assert dataset.made["duplicates"]["left_out_images"] == 1
 
 
 def test_a_split_of_copies_alone_is_an_error(tmp_path: Path) -> None:

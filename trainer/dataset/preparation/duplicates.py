@@ -50,9 +50,10 @@ class Duplicates:
         """The counts, and up to `most` lines of each kind."""
         return {
             "within_classes": self.within_classes,
-            "over_classes": len(self.over_classes),
-            "left_out": len(self.left_out),
-            "named": [*self.over_classes[:most], *self.left_out[:most]],
+            "over_classes": list(self.over_classes[:most]),
+            "over_classes_images": len(self.over_classes),
+            "left_out": list(self.left_out[:most]),
+            "left_out_images": len(self.left_out),
         }
 
 

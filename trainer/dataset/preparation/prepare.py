@@ -96,7 +96,6 @@ def prepare(
             "Choose a place beside them",
         )
     splits = divide(found, validation, test, seed)
-    before = _look(store, overwrite)
     options = {
         "image_size": image_size,
         "resize": resize,
@@ -105,11 +104,15 @@ def prepare(
         "test": test,
     }
     writing = {"classes": found.classes, "shard_bytes": shard_bytes, "rows_of_chunk": rows_of_chunk}
+    plan = unfinished.fingerprint(found.store, splits, options | writing)
+    before = _look(store)
+    if before.etag and not overwrite:
+        return _finished(store, plan)
     total = sum(map(len, splits.values()))
     bad = BadImages(found.store.url, total, on_bad, max_bad)
     writer = Writer(
         store,
-        unfinished.fingerprint(found.store, splits, options | writing),
+        plan,
         Decoder(found.store, image_size, resize, workers),
         bad,
         classes=len(found.classes),
@@ -132,6 +135,7 @@ def prepare(
             made = {
                 "source": found.store.url,
                 "trainer": __version__,
+                "plan": plan,
                 **options,
                 "skipped": bad.problems[:LISTED],
                 "skipped_images": len(bad.problems),
@@ -215,25 +219,53 @@ def _check_classes(source: Source, train: index.Split) -> None:
 
 @dataclass(frozen=True)
 class _Before:
-    """The dataset that is there before: its etag and the keys that it names."""
+    """The dataset that is there before: its etag, and the keys that it names."""
 
     etag: str | None
     keys: tuple[str, ...]
 
 
-def _look(store: Store, overwrite: bool) -> _Before:
-    """Before any work is done: nothing may be where the dataset goes, unless it is to be replaced."""
+def _look(store: Store) -> _Before:
     try:
         etag = store.stat(index.MANIFEST).etag
         manifest = store.get(index.MANIFEST)
     except FileNotFoundError:
         _check_place(store)
         return _Before(None, ())
-    if not overwrite:
-        raise ConfigError(
-            f"{store.url}: there is a dataset already", "Choose another URL, or give --overwrite"
-        )
     return _Before(etag, tuple(index.keys_in(manifest)))
+
+
+def _finished(store: Store, plan: str) -> PreparedDataset:
+    """The dataset that is there, if it was made of the same images with the same options, as by a start that
+    was interrupted behind its commit. Raises ConfigError for another one."""
+    problem = f"{store.url}: there is a dataset already"
+    try:
+        dataset = index.open_dataset(store.url)
+    except DataError as error:
+        raise ConfigError(
+            f"{problem} ({error.problem})", "Choose another URL, or give --overwrite"
+        ) from error
+    if dataset.made.get("plan") != plan:
+        raise ConfigError(problem, "Choose another URL, or give --overwrite")
+    unfinished.delete(store, [info.key for info in store.list(unfinished.record_folder(plan))])
+    log.info("%s is finished already", store.url)
+    objects = [shard for split in dataset.splits.values() for shard in split.objects]
+    copies = dataset.made["duplicates"]
+    return PreparedDataset(
+        url=store.url,
+        classes=dataset.classes,
+        image_shape=dataset.image_shape,
+        rows={name: split.rows for name, split in dataset.splits.items()},
+        objects=len(objects),
+        size=sum(shard.size for shard in objects),
+        identity=dataset.identity,
+        skipped=tuple(dataset.made["skipped"]),
+        ignored=dataset.made["ignored"],
+        duplicates=Duplicates(
+            copies["within_classes"], tuple(copies["over_classes"]), tuple(copies["left_out"])
+        ),
+        resumed=sum(split.rows for split in dataset.splits.values()),
+    )
 
 
 def _check_place(store: Store) -> None:

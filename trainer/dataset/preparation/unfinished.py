@@ -87,9 +87,14 @@ def fingerprint(source: Store, splits: Mapping[str, Sequence[Item]], options: Ma
     return digest.hexdigest()
 
 
+def record_folder(plan: str) -> str:
+    """Where the records of a plan's shards are."""
+    return f"{RECORDS}{plan[:16]}/"
+
+
 def record_key(plan: str, split: str, number: int, start: str) -> str:
     """Where the record of a shard is."""
-    return f"{RECORDS}{plan[:16]}/{split}-{number:05d}-{start}.npz"
+    return f"{record_folder(plan)}{split}-{number:05d}-{start}.npz"
 
 
 def record(plan: str, start: str, finished: Finished) -> bytes:
@@ -117,7 +122,7 @@ def record(plan: str, start: str, finished: Finished) -> bytes:
 
 def take(store: Store, plan: str, split: str, start: str) -> list[Finished]:
     """The shards of a split that are whole, from its first item on without a gap: for this start now."""
-    records = list(store.list(f"{RECORDS}{plan[:16]}/{split}-"))
+    records = list(store.list(f"{record_folder(plan)}{split}-"))
     if not records:
         return []
     there = {info.key: (info.etag, info.size) for info in store.list(f"{split}/")}

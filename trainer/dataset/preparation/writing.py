@@ -169,8 +169,11 @@ class Writer:
 
     def _job_done(self) -> list[Finished]:
         """The shard that was on its way, once it is there."""
-        job, self._job = self._job, None
-        return [job.result()] if job else []
+        if self._job is None:
+            return []
+        finished = self._job.result()  # a signal may end this wait: then the job is still known
+        self._job = None
+        return [finished]
 
     def _finish(self, split: str, number: int, gathered: "_Gathered") -> Finished:
         path = self._folder / "shard"
