@@ -62,11 +62,11 @@ def refused(*arguments: str, code: int = 64, **environment: str) -> str:
 @pytest.fixture
 def folders(tmp_path: Path) -> Path:
     """Three classes of four 8x8 images."""
-    for label in ("cat", "cow", "dog"):
+    for colour, label in enumerate(("cat", "cow", "dog")):
         for number in range(4):
             path = tmp_path / "images" / label / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new("RGB", (8, 8), (number * 50, 0, 0)).save(path)
+            Image.new("RGB", (8, 8), (number * 50, colour, 0)).save(path)
     return tmp_path / "images"
 
 

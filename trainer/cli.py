@@ -9,6 +9,7 @@ import typer
 
 from trainer import __version__, interrupts
 from trainer.errors import EXIT_INVALID, ConfigError
+from trainer.output.units import parse_size
 
 app = typer.Typer(
     name="trainer",
@@ -31,7 +32,11 @@ Namespace = Annotated[
     str | None, typer.Option("--namespace", "-n", help="Default: the namespace of the current context.")
 ]
 OnBad = Literal["fail", "skip"]
+Resize = Literal["squash", "crop", "pad"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+MAX_SIDE = 8192
+MIN_SHARD, MAX_SHARD = 1 << 20, 16 << 30
 
 DATA, RUNS, CLUSTER = "Datasets and predictions", "Runs", "Releases on Kubernetes"
 
@@ -47,6 +52,35 @@ def _finite(value: float | None) -> float | None:
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"expected a finite number, received {value}")
     return value
+
+
+def _sides(text: str) -> tuple[int, int]:
+    """(height, width) of "224" or "224x320"; a ValueError otherwise."""
+    sides = [int(side) if side.isdecimal() and len(side) < 6 else 0 for side in text.split("x")]
+    if not 1 <= len(sides) <= 2 or not all(1 <= side <= MAX_SIDE for side in sides):
+        raise ValueError
+    return sides[0], sides[-1]
+
+
+def _image_size(text: str | None) -> str | None:
+    try:
+        if text is not None:
+            _sides(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"expected a side from 1 to {MAX_SIDE} pixels, or HEIGHTxWIDTH, received {text!r}"
+        ) from None
+    return text
+
+
+def _shard_size(text: str) -> str:
+    try:
+        wanted = parse_size(text)
+    except ValueError:
+        wanted = 0
+    if not MIN_SHARD <= wanted <= MAX_SHARD:
+        raise typer.BadParameter(f"expected a size from 1MiB to 16GiB, received {text!r}")
+    return text
 
 
 @app.callback()
@@ -66,13 +100,20 @@ def prepare(
     ],
     url: Annotated[str, typer.Argument(help="Where the dataset goes: s3://bucket/prefix or a folder.")],
     image_size: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            min=1,
-            max=8192,
-            help="Resize images to this height and width, in pixels. Default: as they are.",
+            metavar="N|HxW",
+            callback=_image_size,
+            help="Give images this height and width, in pixels: 224, or 224x320. Default: as they are.",
         ),
     ] = None,
+    resize: Annotated[
+        Resize,
+        typer.Option(
+            help="How: stretch them; scale the short side and cut the centre out; or scale the long side and "
+            "add black borders."
+        ),
+    ] = "squash",
     validation: Annotated[
         float | None,
         typer.Option(
@@ -91,30 +132,48 @@ def prepare(
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, help="Seed of the split and of the order of rows.")
     ] = 0,
-    on_bad: Annotated[OnBad, typer.Option(help="What to do with a damaged image.")] = "fail",
+    on_bad: Annotated[
+        OnBad, typer.Option(help="What to do with images that are damaged or cannot be read.")
+    ] = "fail",
+    max_bad: Annotated[
+        float,
+        typer.Option(min=0, max=1, callback=_finite, help="Share of bad images above which skip fails too."),
+    ] = 0.1,
+    shard_size: Annotated[
+        str, typer.Option(callback=_shard_size, help="Size of a shard, such as 64MiB.")
+    ] = "64MiB",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing dataset.")] = False,
     json: Json = False,
 ) -> None:
-    """Write images as HDF5 shards into object storage."""
+    """Write images as HDF5 shards into object storage, or continue where an interrupted start ended."""
     from trainer import pages
+    from trainer.dataset.preparation.bad import BadImagesError
     from trainer.dataset.preparation.prepare import prepare as run
     from trainer.observability.log import say
     from trainer.observability.process import available_cores
     from trainer.output.progress import progress
 
-    with progress(say, "images prepared") as report, interrupts.unwinding():
-        made = run(
-            source,
-            url,
-            image_size=(image_size, image_size) if image_size else None,
-            validation=validation,
-            test=test,
-            seed=seed,
-            on_bad=on_bad,
-            overwrite=overwrite,
-            workers=available_cores(),
-            progress=report,
-        )
+    try:
+        with progress(say, "images prepared") as report, interrupts.unwinding():
+            made = run(
+                source,
+                url,
+                image_size=_sides(image_size) if image_size else None,
+                resize=resize,
+                validation=validation,
+                test=test,
+                seed=seed,
+                on_bad=on_bad,
+                max_bad=max_bad,
+                shard_bytes=parse_size(shard_size),
+                overwrite=overwrite,
+                workers=available_cores(),
+                progress=report,
+            )
+    except BadImagesError as error:
+        if json:
+            _print_json({"bad": error.problems})
+        raise
     if json:
         _print_json(made)
     else:

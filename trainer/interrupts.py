@@ -11,7 +11,7 @@ alone would not do: raised while Python imports, in a destructor or in native co
 import _signal as signal  # type: ignore[import-not-found]
 import os
 
-RESUMABLE = ("train", "supervise", "predict")
+RESUMABLE = ("prepare", "train", "supervise", "predict")
 """Commands whose work goes on when they are started again: they exit 75, as the charts' Jobs expect."""
 EXIT_RESUMABLE = 75
 CLEANUP_SECONDS = 8.0

@@ -31,10 +31,19 @@ def prepared(made: "PreparedDataset") -> None:
         ("shards", f"{made.objects:,}, {size(made.size)}"),
         ("SHA-256", made.identity),
     ]
+    if made.resumed:
+        facts.append(("continued", f"{made.resumed:,} images were in shards of an interrupted start"))
     if made.skipped:
-        facts.append(("skipped", _some(made.skipped, "damaged images")))
+        facts.append(("skipped", _some(made.skipped, "bad images")))
     if made.ignored:
         facts.append(("ignored", f"{made.ignored:,} files that are no images"))
+    copies = made.duplicates
+    if copies.within_classes:
+        facts.append(("copies", f"{copies.within_classes:,} images are copies within their class"))
+    if copies.over_classes:
+        facts.append(("warning", _some(copies.over_classes, "images are copies of images of another class")))
+    if copies.left_out:
+        facts.append(("left out", _some(copies.left_out, "copies of images of another split")))
     print_facts(facts)
 
 
@@ -66,7 +75,11 @@ def inspected(found: Mapping[str, Any], *, every_class: bool) -> None:
             ("image", shape(found["image_shape"])),
             ("classes", f"{len(classes):,}"),
             *((name, _text(made[name])) for name in ("source", "seed") if made.get(name) is not None),
-            *([("skipped", _some(made["skipped"], "damaged images"))] if made.get("skipped") else []),
+            *(
+                [("skipped", _some(made["skipped"], "bad images", made.get("skipped_images")))]
+                if made.get("skipped")
+                else []
+            ),
         ]
     )
     print()
@@ -116,7 +129,7 @@ def inspected(found: Mapping[str, Any], *, every_class: bool) -> None:
 
 
 def recipes(known: Mapping[str, str]) -> None:
-    """The recipes, each with what the first two lines of its text say: what it is, and its source's figure."""
+    """The recipes, each with what the first two lines of its text say: what it is, and what it reached."""
     rows = []
     for name in sorted(known, key=_by_number):
         first, second = known[name].splitlines()[:2]
@@ -223,9 +236,9 @@ def _classes(names: Sequence[str]) -> str:
     return f"{len(names):,}: {shown}" + (f" and {more:,} more" if more > 0 else "")
 
 
-def _some(names: Sequence[str], what: str) -> str:
+def _some(names: Sequence[str], what: str, count: int | None = None) -> str:
     shown = "; ".join(names[:FEW_NAMES])
-    return f"{len(names):,} {what}: {shown}" + (" …" if len(names) > FEW_NAMES else "")
+    return f"{count or len(names):,} {what}: {shown}" + (" …" if len(names) > FEW_NAMES else "")
 
 
 def _text(value: Any) -> str:

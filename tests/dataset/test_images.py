@@ -31,12 +31,67 @@ def test_other_formats_decode(kind: str) -> None:
     assert decode_image(encoded(Image.fromarray(PIXELS), kind)).shape == (6, 9, 3)
 
 
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "CMYK", "I;16"])
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "CMYK"])
 def test_every_mode_becomes_rgb_as_keras_loads_it(mode: str) -> None:
-    source = Image.fromarray(PIXELS[..., 0]) if mode == "I;16" else Image.fromarray(PIXELS)
-    data = encoded(source.convert(mode), "JPEG" if mode == "CMYK" else "PNG")
+    data = encoded(Image.fromarray(PIXELS).convert(mode), "JPEG" if mode == "CMYK" else "PNG")
     expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     np.testing.assert_array_equal(decode_image(data), expected)
+
+
+def test_16_bits_become_8_by_the_high_byte() -> None:
+    grey = np.arange(54, dtype=np.uint16).reshape(6, 9) * 1200
+    for kind in ("PNG", "TIFF") if "TIFF" in images.FORMATS else ("PNG",):
+        decoded = decode_image(encoded(Image.fromarray(grey), kind))
+        np.testing.assert_array_equal(decoded, np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, 2))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [(np.float32, "32-bit floats"), (np.int32, "32-bit integers")], ids=["F", "I"]
+)
+def test_what_does_not_become_8_bits_is_refused_by_name(
+    dtype: type, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "FORMATS", ("TIFF",))
+    data = encoded(Image.fromarray(PIXELS[..., 0].astype(dtype)), "TIFF")
+    with pytest.raises(DataError, match=f"a.tif: its pixels are {kind}; expected 8 or 16 bits a channel"):
+        decode_image(data, name="a.tif")
+
+
+WIDE = Image.fromarray(np.repeat(np.repeat([[10, 90, 170, 250]], 2, 0)[..., None], 3, 2).astype(np.uint8))
+"""4x2 pixels: columns of four greys."""
+
+
+@pytest.mark.parametrize(
+    ("resize", "expected"),
+    [
+        ("squash", [[67, 193]] * 2),
+        ("crop", [[90, 170]] * 2),
+        ("pad", [[0] * 4, [10, 90, 170, 250], [10, 90, 170, 250], [0] * 4]),
+    ],
+)
+def test_three_ways_to_another_shape(resize: images.Resize, expected: list[list[int]]) -> None:
+    size = (len(expected), len(expected))
+    wide = decode_image(encoded(WIDE), size, resize=resize)
+    tall = decode_image(encoded(WIDE.transpose(Image.Transpose.ROTATE_270)), size, resize=resize)
+    np.testing.assert_array_equal(wide[..., 0], expected)
+    np.testing.assert_array_equal(tall[..., 0], np.rot90(np.array(expected), -1))
+
+
+@pytest.mark.parametrize("turn", [1, 6])
+@pytest.mark.parametrize("resize", ["squash", "crop", "pad"])
+def test_a_large_jpeg_is_decoded_smaller_and_looks_the_same(resize: images.Resize, turn: int) -> None:
+    x, y = np.meshgrid(np.linspace(0, 9, 640), np.linspace(0, 9, 480))
+    smooth = np.stack([np.sin(x + y), np.cos(x), np.sin(x * y / 3)], -1) * 120 + 128
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    data = encoded(Image.fromarray(smooth.astype(np.uint8)), "JPEG", quality=95, exif=exif)
+    small = images.EncodedImage(data, (64, 48), resize=resize)
+    whole = Image.open(io.BytesIO(data))
+    whole.load()
+    again = encoded(whole, "PNG", exif=exif)
+    assert small.decoding_bytes <= images.EncodedImage(again, (64, 48), resize=resize).decoding_bytes / 4
+    expected = decode_image(again, (64, 48), resize=resize).astype(float)
+    assert np.abs(small.decode() - expected).mean() < 1.5
 
 
 def test_turned_as_its_exif_says() -> None:

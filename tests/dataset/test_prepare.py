@@ -1,5 +1,7 @@
 """Images in, the same images out, in any store; and nothing half-written is a dataset."""
 
+import json
+import re
 import threading
 from collections import Counter
 from pathlib import Path
@@ -15,7 +17,7 @@ from trainer.dataset import index
 from trainer.dataset.index import open_dataset
 from trainer.dataset.inspection.describe import inspect
 from trainer.dataset.preparation.prepare import prepare
-from trainer.dataset.preparation.shards import chunk_rows
+from trainer.dataset.preparation.shards import Pixels, chunk_rows
 from trainer.dataset.reader import Reader
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
 from trainer.storage import open_store
@@ -68,18 +70,19 @@ def test_from_a_bucket_as_from_a_disk(folders: Path, s3: str, tmp_path: Path) ->
 
 def test_the_files_are_plain_hdf5(folders: Path, tmp_path: Path) -> None:
     prepare(str(folders), str(tmp_path / "made"), validation=0, shard_bytes=60 * 32, rows_of_chunk=8)
-    assert sorted(path.name for path in (tmp_path / "made/train").iterdir()) == [
-        "00000.h5",
-        "00001.h5",
-        "00002.h5",
-    ]
-    with h5py.File(tmp_path / "made/train/00000.h5") as file:
+    paths = sorted((tmp_path / "made/train").iterdir())
+    assert [path.name[:6] for path in paths] == ["00000-", "00001-", "00002-"]
+    with h5py.File(paths[0]) as file:
         assert h5py.h5o.get_info(file.id).mtime == 0, "the same images must make the same bytes at any time"
         assert file["images"].shape == (32, 5, 4, 3)
         assert file["images"].dtype == np.uint8
         assert file["images"].chunks == (8, 5, 4, 3)
         assert file["images"].compression is None
         assert file["labels"].shape == file["names"].shape == (32,)
+        assert file.attrs["classes"].tolist() == [b"cat", b"dog", b"owl"]
+        assert (file.attrs["format"], file.attrs["version"]) == (b"cars-trainer dataset", b"1")
+        assert file.attrs["split"] == b"train"
+        assert json.loads(file.attrs["options"])["seed"] == 0
         name = file["names"][3].decode()
         np.testing.assert_array_equal(file["images"][3], np.asarray(Image.open(folders / name)))
 
@@ -138,15 +141,14 @@ def test_damaged_images_are_skipped_and_named_where_asked(folders: Path, tmp_pat
     summary = prepare(str(folders), str(tmp_path / "made"), on_bad="skip")
     assert sum(summary.rows.values()) == 78
     assert summary.ignored == 1
-    assert sorted(line.split(":")[1].rsplit("/", 2)[1:] for line in summary.skipped) == [
-        ["dog", "0003.png"],
-        ["owl", "0001.png"],
-    ]
-    assert inspect(str(tmp_path / "made"))["made"]["skipped"] == list(summary.skipped)
+    assert sorted(line.split(":")[0] for line in summary.skipped) == ["dog/0003.png", "owl/0001.png"]
+    made = inspect(str(tmp_path / "made"))["made"]
+    assert made["skipped"] == list(summary.skipped)
+    assert made["skipped_images"] == 2
     for path in (folders / "owl").glob("*.png"):
         path.write_bytes(b"no")
     with pytest.raises(DataError, match=r"No readable image is left to train the class 'owl' on"):
-        prepare(str(folders), str(tmp_path / "other"), on_bad="skip", validation=0)
+        prepare(str(folders), str(tmp_path / "other"), on_bad="skip", max_bad=1, validation=0)
 
 
 def test_a_dataset_is_replaced_only_when_asked(folders: Path, store_url: str) -> None:
@@ -158,7 +160,8 @@ def test_a_dataset_is_replaced_only_when_asked(folders: Path, store_url: str) ->
     assert open_dataset(store_url).identity == first.identity
     second = prepare(str(folders), store_url, seed=9, overwrite=True)
     assert open_dataset(store_url).identity == second.identity != first.identity
-    assert {info.key for info in open_store(store_url).list()} == {
+    keys = [re.sub(r"-[0-9a-f]{12}", "", info.key) for info in open_store(store_url).list()]
+    assert keys == [
         "dataset.json",
         "index/train.chunks.npy",
         "index/train.labels.npy",
@@ -166,7 +169,7 @@ def test_a_dataset_is_replaced_only_when_asked(folders: Path, store_url: str) ->
         "index/validation.labels.npy",
         "train/00000.h5",
         "validation/00000.h5",
-    }
+    ]
 
 
 def test_what_is_wrong_from_the_start_does_not_cost_the_dataset_that_is_there(
@@ -188,12 +191,12 @@ def test_a_store_that_fails_in_the_middle_leaves_nothing(
     original = FileStore.put_file
 
     def full(self: FileStore, key: str, path: Path) -> str:
-        if key.endswith("00002.h5"):
-            raise OSError(f"{self.url}/{key}: No space left on device")
+        if key.startswith("train/00002-"):
+            raise OSError(f"{self.url}/{key}: cannot be written: File too large")
         return original(self, key, path)
 
     monkeypatch.setattr(FileStore, "put_file", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="File too large"):
         prepare(str(folders), str(tmp_path / "made"), shard_bytes=600, rows_of_chunk=2)
     assert not list(open_store(str(tmp_path / "made")).list())
 
@@ -220,9 +223,9 @@ def test_of_two_at_once_one_is_told(folders: Path, tmp_path: Path, monkeypatch: 
     url = str(tmp_path / "made")
     original = index.write_manifest
 
-    def late(*arguments: Any) -> str:
+    def late(*arguments: Any, **options: Any) -> str:
         open_store(url).put("dataset.json", b"{}")
-        return original(*arguments)
+        return original(*arguments, **options)
 
     monkeypatch.setattr(index, "write_manifest", late)
     with pytest.raises(ConfigError, match=r"another dataset was prepared here meanwhile"):
@@ -257,6 +260,17 @@ def test_progress_is_told_and_no_thread_is_left(folders: Path, tmp_path: Path) -
     prepare(str(folders), str(tmp_path / "made"), progress=lambda done, total: told.append((done, total)))
     assert told == [(number, 80) for number in range(1, 81)]
     assert threading.active_count() == before
+
+
+def test_pixels_are_counted_exactly() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (700, 30, 40, 3), np.uint8)
+    counts = Pixels.of(images).counts
+    for channel in range(3):
+        expected = np.bincount(images[..., channel].ravel(), minlength=256)
+        np.testing.assert_array_equal(counts[channel], expected)
+    mean, std = Pixels.of(images).moments()
+    np.testing.assert_allclose(mean, images.mean((0, 1, 2)))
+    np.testing.assert_allclose(std, images.std((0, 1, 2)))
 
 
 def test_chunks_are_whole_images_of_one_to_four_megabytes() -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -127,3 +128,14 @@ def test_an_etag_on_fuse_is_the_same_after_a_mount_that_gave_out_other_inodes(
         assert store.stat("k").etag == on_fuse != before
     finally:
         file._is_fuse.cache_clear()
+
+
+def test_a_disk_that_fills_up_within_a_file_is_an_error(
+    small_disk: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """The system then writes a part, and says nothing."""
+    (tmp_path / "large").write_bytes(bytes(60_000))
+    store = open_store(str(small_disk("16k")))
+    with pytest.raises(OSError, match="large: cannot be written: No space left on device"):
+        store.put_file("large", tmp_path / "large")
+    assert not list(store.list())

@@ -1,6 +1,9 @@
 """One image's bytes -> pixels, with limits checked before anything is decoded."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,30 +16,134 @@ MAX_PIXELS = 64_000_000
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 
+Resize = Literal["squash", "crop", "pad"]
+"""How an image gets another shape: stretched; scaled by its short side and cut to its centre; or scaled by
+its long side, with black borders."""
+
+DRAFT = 2
+"""A JPEG is decoded at 1/2, 1/4 or 1/8 where that is still so many times what it is resized to."""
+
+_EIGHT_BIT = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
+_BANDS = {"CMYK": 4, "RGBA": 4, "RGBX": 4, "LA": 2, "I;16": 2}
+_TURNED = {5, 6, 7, 8}
+_ORIENTATION = 0x0112
+
+
+class EncodedImage:
+    """One image (of an animation the first) of which the header is read: `decode` gives its pixels.
+
+    `decoding_bytes` is about the memory that this takes. All of it raises DataError that names `name` for
+    what is empty, no image, truncated, above `MAX_PIXELS`, or has pixels that do not become 8 bits.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        size: tuple[int, int] | None = None,
+        name: str = "the image",
+        resize: Resize = "squash",
+    ) -> None:
+        self._name, self._resize = name, resize
+        self._size = (size[1], size[0]) if size else None
+        if not data:
+            raise DataError(f"{name}: the file is empty", "Replace or remove it")
+        with _explained(name):
+            self._image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+            width, height = self._image.size
+            if width * height > MAX_PIXELS:
+                raise DataError(
+                    f"{name}: {width}x{height} is more than the limit of {MAX_PIXELS} pixels",
+                    "Make it smaller",
+                )
+            self._orientation = self._image.getexif().get(_ORIENTATION, 1)
+            self._draft()
+            width, height = self._image.size
+            copies = 1 if self._orientation == 1 else 2
+            bands = _BANDS.get(self._image.mode, 3)
+            self.decoding_bytes = width * height * (bands * copies + (3 if self._image.mode != "RGB" else 0))
+
+    def decode(self) -> NDArray[np.uint8]:
+        """RGB, uint8 (height, width, 3); see `decode_image`."""
+        with _explained(self._name):
+            self._image.load()
+            if self._orientation != 1:
+                ImageOps.exif_transpose(self._image, in_place=True)
+            image = _eight_bit(self._image, self._name)
+            return np.asarray(image if self._size is None else _resized(image, self._size, self._resize))
+
+    def _draft(self) -> None:
+        if self._size is None or self._image.format not in ("JPEG", "MPO"):
+            return
+        size = self._image.size
+        if self._orientation in _TURNED:
+            size = (size[1], size[0])
+        wanted = [DRAFT * side for side in _scaled(size, self._size, self._resize)]
+        if size != self._image.size:
+            wanted.reverse()
+        self._image.draft(None, (wanted[0], wanted[1]))
+
 
 def decode_image(
-    data: bytes, size: tuple[int, int] | None = None, name: str = "the image"
+    data: bytes,
+    size: tuple[int, int] | None = None,
+    name: str = "the image",
+    resize: Resize = "squash",
 ) -> NDArray[np.uint8]:
     """Decode one image (of an animation the first) -> RGB, uint8 (height, width, 3).
 
-    Turned as its EXIF orientation says, converted as Keras's `load_img` does (`convert("RGB")`: an alpha
-    channel is dropped), and resized bilinearly to `size`, (height, width), if given.
-    Raises DataError that names `name` for what is empty, no image, truncated, or above `MAX_PIXELS`.
+    Turned as its EXIF orientation says; converted as Keras's `load_img` does (`convert("RGB")`: an alpha
+    channel is dropped), but that of 16-bit grey the high byte is taken, as Pillow does for 16-bit RGB; and
+    resized bilinearly to `size`, (height, width), if given. A JPEG of more than `DRAFT` times that size is
+    decoded at 1/2, 1/4 or 1/8 first.
+    Raises DataError that names `name` for what is empty, no image, truncated, above `MAX_PIXELS`, or has
+    pixels that do not become 8 bits.
     """
-    if not data:
-        raise DataError(f"{name}: the file is empty", "Replace or remove it")
+    return EncodedImage(data, size, name, resize).decode()
+
+
+def _eight_bit(image: Image.Image, name: str) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.mode not in _EIGHT_BIT:
+        kind = {"I": "32-bit integers", "F": "32-bit floats"}.get(image.mode, f"of the mode {image.mode}")
+        raise DataError(
+            f"{name}: its pixels are {kind}; expected 8 or 16 bits a channel", "Convert it, or remove it"
+        )
+    return image.convert("RGB")
+
+
+def _scaled(size: tuple[int, int], wanted: tuple[int, int], resize: Resize) -> tuple[int, int]:
+    """(width, height) to which the whole of an image of `size` is scaled to become `wanted`."""
+    if resize == "squash":
+        return wanted
+    factors = (wanted[0] / size[0], wanted[1] / size[1])
+    factor = max(factors) if resize == "crop" else min(factors)
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _resized(image: Image.Image, wanted: tuple[int, int], resize: Resize) -> Image.Image:
+    if image.size == wanted:
+        return image
+    if resize == "pad":
+        inner = image.resize(_scaled(image.size, wanted, resize), Image.Resampling.BILINEAR)
+        image = Image.new("RGB", wanted)
+        image.paste(inner, ((wanted[0] - inner.width) // 2, (wanted[1] - inner.height) // 2))
+        return image
+    box = None
+    if resize == "crop":
+        width, height = image.size
+        used = min(width, height * wanted[0] / wanted[1]), min(height, width * wanted[1] / wanted[0])
+        left, top = (width - used[0]) / 2, (height - used[1]) / 2
+        box = (left, top, left + used[0], top + used[1])
+    return image.resize(wanted, Image.Resampling.BILINEAR, box=box)
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Pillow's errors as DataError."""
     try:
-        opened = Image.open(io.BytesIO(data), formats=FORMATS)
-        width, height = opened.size
-        if width * height > MAX_PIXELS:
-            raise DataError(
-                f"{name}: {width}x{height} is more than the limit of {MAX_PIXELS} pixels", "Make it smaller"
-            )
-        image = ImageOps.exif_transpose(opened).convert("RGB")
-        if size is not None and image.size != (size[1], size[0]):
-            image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        return np.asarray(image)
-    except DataError:
+        yield
+    except (DataError, MemoryError):
         raise
     except UnidentifiedImageError:
         raise DataError(

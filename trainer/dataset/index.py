@@ -7,6 +7,8 @@ NumPy's own format (no pickle): the table of chunks and the labels.
 import hashlib
 import io
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -18,10 +20,11 @@ from trainer.dataset.ranges import CHUNK
 from trainer.dataset.reading.shard_reader import Shard, ShardReader
 from trainer.errors import ConfigError, DataError
 from trainer.storage import OnRetry, open_store, split_url
-from trainer.storage.base import Store
+from trainer.storage.base import ObjectChanged, Store
 from trainer.storage.disk_cache import DiskCache
 
 MANIFEST = "dataset.json"
+ARRAYS = "index/"
 VERSION = 1
 FORMAT = "cars-trainer dataset"
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -131,27 +134,32 @@ def open_dataset(url: str, *, on_retry: OnRetry | None = None, cache: DiskCache 
     )
 
 
-def array_keys(name: str) -> tuple[str, str]:
-    """Where a split's table of chunks and its labels are."""
-    return f"index/{name}.chunks.npy", f"index/{name}.labels.npy"
+def array_keys(name: str, start: str = "") -> tuple[str, str]:
+    """Where a split's table of chunks and its labels are; `start` names who wrote them."""
+    stem = f"{ARRAYS}{name}-{start}" if start else f"{ARRAYS}{name}"
+    return f"{stem}.chunks.npy", f"{stem}.labels.npy"
 
 
 def keys_in(manifest: bytes) -> list[str]:
     """Every object that a manifest names, as far as it can be read."""
     try:
-        splits = json.loads(manifest)["splits"].values()
-        return [
-            entry["key"]
-            for split in splits
-            for entry in (*split["objects"], split["chunks"], split["labels"])
-        ]
+        return keys_of(json.loads(manifest)["splits"])
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
 
 
-def write_split(store: Store, split: Split) -> dict[str, Any]:
+def keys_of(splits: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Every object that a manifest's splits name."""
+    return [
+        entry["key"]
+        for split in splits.values()
+        for entry in (*split["objects"], split["chunks"], split["labels"])
+    ]
+
+
+def write_split(store: Store, split: Split, start: str = "") -> dict[str, Any]:
     """Put a split's two arrays; returns its part of the manifest."""
-    chunks, labels = array_keys(split.name)
+    chunks, labels = array_keys(split.name, start)
     return {
         "rows": split.rows,
         "rows_per_class": np.bincount(split.labels).tolist(),
@@ -169,10 +177,13 @@ def write_manifest(
     image_shape: tuple[int, int, int],
     splits: dict[str, dict[str, Any]],
     made: dict[str, Any],
+    *,
+    if_match: str | None = None,
 ) -> str:
     """Commit a dataset: until this is put it is not there. Returns its identity.
 
-    Raises FileExistsError where there is one."""
+    With `if_match` it replaces the one whose manifest has that etag. Raises FileExistsError where there is
+    one, ObjectChanged where that one is not there any more."""
     manifest = {
         "format": FORMAT,
         "version": VERSION,
@@ -182,7 +193,15 @@ def write_manifest(
         "splits": splits,
         "made": made,
     }
-    store.put(MANIFEST, json.dumps(manifest, indent=1).encode(), if_absent=True)
+    data = json.dumps(manifest, indent=1).encode()
+    try:
+        store.put(MANIFEST, data, if_absent=if_match is None, if_match=if_match)
+    except (FileExistsError, ObjectChanged):
+        # Its keys name their writer: if it is there, only the answer to an earlier try was lost.
+        with suppress(FileNotFoundError):
+            if store.get(MANIFEST) == data:
+                return _identity(manifest)
+        raise
     return _identity(manifest)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from trainer.output.units import span
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn
@@ -28,30 +30,71 @@ def print_line(text: str) -> None:
 
 @contextmanager
 def progress(
-    say: Callable[[str], None], what: str, every: float = 5.0
+    say: Callable[[str], None], what: str, every: float = 10.0
 ) -> Iterator[Callable[[int, int], None]]:
-    """A function of (done, total): a bar on a terminal; else `say` gets a line, at most every few seconds."""
+    """A function of (done, total): a bar on a terminal; else `say` gets a line, at most every few seconds.
+    Both show the rate, and the time that is left at that rate."""
     from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-    end = (MofNCompleteColumn(), TextColumn("{task.fields[what]}"), TimeRemainingColumn())
+    end = (
+        *(MofNCompleteColumn(), TextColumn("{task.fields[what]}"), TextColumn("{task.fields[rate]}")),
+        TimeRemainingColumn(),
+    )
     with _bar("", end) as bar:
         if bar is None:
             yield _lines(say, what, every)
             return
-        task = bar.add_task("", what=what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task("", what=what, total=None, rate="")
+        pace, updated = Pace(), 0.0
+
+        def report(done: int, total: int) -> None:
+            nonlocal updated
+            now = time.monotonic()
+            pace.add(done, now)
+            if now - updated >= UPDATE_SECONDS or done == total:
+                updated = now
+                bar.update(task, completed=done, total=total, rate=pace.rate)
+
+        yield report
 
 
 def _lines(say: Callable[[str], None], what: str, every: float) -> Callable[[int, int], None]:
     said = time.monotonic()
+    pace = Pace()
 
     def report(done: int, total: int) -> None:
         nonlocal said
-        if time.monotonic() - said >= every:
-            said = time.monotonic()
-            say(f"{what}: {done:,} of {total:,}")
+        now = time.monotonic()
+        pace.add(done, now)
+        if now - said >= every:
+            said = now
+            say(", ".join(filter(None, (f"{what}: {done:,} of {total:,}", pace.rate, pace.left(total)))))
 
     return report
+
+
+class Pace:
+    """How fast something goes, from the first thing that is told: what was done before does not count."""
+
+    def __init__(self) -> None:
+        self._first: tuple[int, float] | None = None
+        self._done, self._per_second = 0, 0.0
+
+    def add(self, done: int, now: float) -> None:
+        """So many are done at this time, in seconds."""
+        first, began = self._first = self._first or (done, now)
+        self._done = done
+        self._per_second = (done - first) / (now - began) if now > began else 0.0
+
+    @property
+    def rate(self) -> str:
+        """12.3/s, or nothing while it is not known."""
+        digits = 0 if self._per_second >= 100 else 1
+        return f"{self._per_second:,.{digits}f}/s" if self._per_second else ""
+
+    def left(self, total: int) -> str:
+        """42 s left, or nothing."""
+        return f"{span((total - self._done) / self._per_second)} left" if self._per_second else ""
 
 
 class EpochBar:

@@ -1,5 +1,6 @@
 """Numbers as a person reads them."""
 
+import re
 from collections.abc import Sequence
 
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -11,6 +12,18 @@ def size(count: float) -> str:
     while count >= 1024 and power < len(_SIZES) - 1:
         count, power = count / 1024, power + 1
     return f"{count:.1f} {_SIZES[power]}" if power and count < 100 else f"{count:.0f} {_SIZES[power]}"
+
+
+def parse_size(text: str) -> int:
+    """Bytes of 512, 64MiB or 1.5 GiB; a ValueError for anything else.
+
+    >>> parse_size("64MiB")
+    67108864
+    """
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]iB|B)?", text, re.ASCII)
+    if not found:
+        raise ValueError(f"Expected bytes such as 64MiB, received {text!r}")
+    return int(float(found[1]) * 1024 ** _SIZES.index(found[2] or "B"))
 
 
 def shape(sides: Sequence[int]) -> str:

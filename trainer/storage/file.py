@@ -61,18 +61,13 @@ class FileStore:
         return view
 
     def put(self, key: str, data: Buffer, *, if_absent: bool = False, if_match: str | None = None) -> str:
-        def write(file: BinaryIO) -> None:
-            view = memoryview(data).cast("B")
-            while len(view):
-                view = view[file.write(view) :]
-
-        return self._write(key, write, if_absent, if_match)
+        return self._write(key, lambda file: _write_all(file, data), if_absent, if_match)
 
     def put_file(self, key: str, path: Path) -> str:
         def write(file: BinaryIO) -> None:
             with path.open("rb", buffering=0) as source:
                 while block := source.read(_COPY_BYTES):
-                    file.write(block)
+                    _write_all(file, block)
 
         return self._write(key, write)
 
@@ -231,6 +226,13 @@ def _create(path: Path) -> BinaryIO:
         except FileNotFoundError:
             pass
     raise OSError(errno.ENOENT, f"{path.parent} cannot be made, or is removed as often as it is made")
+
+
+def _write_all(file: BinaryIO, data: Buffer) -> None:
+    """A raw file takes only a part where the disk is nearly full; the next write says so."""
+    view = memoryview(data).cast("B")
+    while len(view):
+        view = view[file.write(view) :]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -52,9 +52,9 @@ def survey(dataset: Dataset, progress: ProgressCallback | None = None) -> list[S
     for split in dataset.splits.values():
         digests = np.empty((split.rows, _DIGEST), np.uint8)
         constant = np.empty(split.rows, np.bool_)
-        pixels = Pixels()
+        pixels = Pixels(np.zeros((3, 256), np.int64))
         for batch in Reader(dataset, split, budget_bytes=_BUDGET).batches_of(range(split.rows), _BATCH):
-            pixels.add(batch.images)
+            pixels.counts[:] += Pixels.of(batch.images).counts
             flat = batch.images.reshape(len(batch.rows), -1, dataset.image_shape[2])
             constant[batch.rows] = (flat == flat[:, :1]).all(axis=(1, 2))
             for row, image in zip(batch.rows.tolist(), batch.images, strict=True):

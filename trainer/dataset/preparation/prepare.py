@@ -1,34 +1,45 @@
 """Images in folders -> a dataset: shards, then their index, and last the file that makes it one."""
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+import json
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from trainer import interrupts
+from trainer import __version__, interrupts
 from trainer.dataset import index
-from trainer.dataset.images import decode_image
-from trainer.dataset.preparation import shards
+from trainer.dataset.images import Resize
+from trainer.dataset.preparation import unfinished
+from trainer.dataset.preparation.bad import BadImages, OnBad
+from trainer.dataset.preparation.decoding import Decoder
+from trainer.dataset.preparation.duplicates import Duplicates, Seen, find_duplicates
 from trainer.dataset.preparation.labels import Item, Source, class_folders
-from trainer.dataset.preparation.shards import Example, Images
 from trainer.dataset.preparation.splits import shuffled, stratified
-from trainer.errors import ConfigError, DataError
-from trainer.storage import no_folders_left, open_store
-from trainer.storage.base import Store
+from trainer.dataset.preparation.writing import Writer
+from trainer.errors import EXIT_INVALID, ConfigError, DataError, TrainerError, explain_os_error
+from trainer.storage import no_folders_left, open_store, remove_leftovers
+from trainer.storage.base import ObjectChanged, Store
 
-OnBad = Literal["fail", "skip"]
 ProgressCallback = Callable[[int, int], None]
 """Called with the images done and the images in all."""
+
+MAX_BAD = 0.1
+SHARD_BYTES = 64 << 20
+LISTED = 1000
+"""So many skipped images and duplicates are named in dataset.json."""
+
+_MEANWHILE = "{}: another dataset was prepared here meanwhile"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """What was written: rows of each split, the images that were skipped (name and reason), and files that
-    were no images."""
+    """What was written: rows of each split, the images that were skipped (name and reason), copies of
+    images, files that were no images, and how many images an interrupted start had finished."""
 
     url: str
     classes: tuple[str, ...]
@@ -39,6 +50,8 @@ class PreparedDataset:
     identity: str
     skipped: tuple[str, ...]
     ignored: int
+    duplicates: Duplicates
+    resumed: int
 
 
 def prepare(
@@ -46,26 +59,34 @@ def prepare(
     url: str,
     *,
     image_size: tuple[int, int] | None = None,
+    resize: Resize = "squash",
     validation: float | None = None,
     test: float | None = None,
     seed: int = 0,
     on_bad: OnBad = "fail",
+    max_bad: float = MAX_BAD,
     workers: int = 2,
-    shard_bytes: int = 64 << 20,
+    shard_bytes: int = SHARD_BYTES,
     rows_of_chunk: int | None = None,
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
 ) -> PreparedDataset:
     """Make a dataset at `url` of the class folders at `source` (a folder, or an object URL).
 
-    Images are decoded to RGB, and resized to `image_size`, (height, width), if given; else they must all
-    be of one size. `validation` and `test` are shares of the images; by default the source's own folders,
-    else a quarter to validate and none to test. Rows to train on are written in random order by `seed`,
-    which also makes the split. `on_bad`: a damaged image is an error, or is skipped and reported.
-    One shard is in memory at a time.
+    Images are decoded to RGB in `workers` threads, and given `image_size`, (height, width), as `resize`
+    says; without a size they must all be of one. `validation` and `test` are shares of the images; by
+    default the source's own folders, else a quarter to validate and none to test. Rows to train on are
+    written in random order by `seed`, which also makes the split. An image whose file has the same content
+    as one of another split is kept in the first of train, validation and test alone. `on_bad`: bad images
+    are an error that names them all, or are skipped and reported, up to `max_bad` of all images.
+    Two shards are in memory at a time.
 
-    Raises ConfigError where there is a dataset already, DataError for invalid images.
-    Whatever is raised, no dataset is there, and what was uploaded is deleted again.
+    A dataset that is there is replaced by `overwrite` only, and stays whole until the new one is committed.
+    An interrupted start leaves its finished shards: started again with the same images and options it goes
+    on behind them, and the result is the same; a start that commits deletes what others left.
+
+    Raises ConfigError where there is a dataset already, DataError for invalid images: then what this start
+    has uploaded is deleted again.
     """
     store = open_store(url)
     found = class_folders(source)
@@ -75,58 +96,75 @@ def prepare(
             "Choose a place beside them",
         )
     splits = divide(found, validation, test, seed)
-    _make_room(store, overwrite)
+    options = {
+        "image_size": image_size,
+        "resize": resize,
+        "seed": seed,
+        "validation": validation,
+        "test": test,
+    }
+    writing = {"classes": found.classes, "shard_bytes": shard_bytes, "rows_of_chunk": rows_of_chunk}
+    plan = unfinished.fingerprint(found.store, splits, options | writing)
+    before = _look(store)
+    if before.etag and not overwrite:
+        return _finished(store, plan)
     total = sum(map(len, splits.values()))
-    decoder = _Decoder(found, image_size, on_bad, max(1, workers), total, progress)
-    uploaded: list[str] = []
-    written: dict[str, index.Split] = {}
-    committing = False
+    bad = BadImages(found.store.url, total, on_bad, max_bad)
+    writer = Writer(
+        store,
+        plan,
+        Decoder(found.store, image_size, resize, workers),
+        bad,
+        classes=len(found.classes),
+        shard_bytes=shard_bytes,
+        rows_of_chunk=rows_of_chunk,
+        attributes={
+            "format": index.FORMAT,
+            "version": str(index.VERSION),
+            "classes": found.classes,
+            "options": json.dumps(options),
+        },
+        done=_counting(progress, total),
+    )
     with no_folders_left(store):
+        committing = False
         try:
-            for name, items in splits.items():
-                written[name] = shards.write_split(
-                    store,
-                    name,
-                    decoder.examples(items),
-                    classes=len(found.classes),
-                    shard_bytes=shard_bytes,
-                    rows_of_chunk=rows_of_chunk,
-                    uploaded=uploaded,
-                )
+            with writer.working():
+                written, duplicates = _write(writer, splits, bad)
             _check_classes(found, written["train"])
-            parts = {}
-            for name, split in written.items():
-                uploaded += index.array_keys(name)
-                parts[name] = index.write_split(store, split)
             made = {
                 "source": found.store.url,
-                "seed": seed,
-                "validation": validation,
-                "test": test,
-                "image_size": image_size,
-                "skipped": decoder.skipped,
+                "trainer": __version__,
+                "plan": plan,
+                **options,
+                "skipped": bad.problems[:LISTED],
+                "skipped_images": len(bad.problems),
+                "duplicates": duplicates.summary(LISTED),
                 "ignored": found.ignored,
             }
+            parts = {name: writer.put_index(split) for name, split in written.items()}
+            _check_whole(store, written)
             with interrupts.deferred():
                 committing = True  # from here on it may be there, also where an error says that it is not
-                identity = _commit(store, found.classes, decoder.shape, parts, made)
-        except BaseException:
-            if not committing:
-                for key in uploaded:
-                    with suppress(Exception):
-                        store.delete(key)
+                identity = _commit(store, before.etag, found.classes, writer.shape, parts, made)
+        except BaseException as error:
+            if not committing or isinstance(error, ConfigError):
+                writer.undo(finished=not _goes_on(error))
             raise
+        _clean(store, before, writer, parts)
     objects = [shard for split in written.values() for shard in split.objects]
     return PreparedDataset(
         url=store.url,
         classes=found.classes,
-        image_shape=decoder.shape,
+        image_shape=writer.shape,
         rows={name: split.rows for name, split in written.items()},
         objects=len(objects),
         size=sum(shard.size for shard in objects),
         identity=identity,
-        skipped=tuple(decoder.skipped),
+        skipped=tuple(bad.problems),
         ignored=found.ignored,
+        duplicates=duplicates,
+        resumed=writer.resumed,
     )
 
 
@@ -169,93 +207,6 @@ def divide(source: Source, validation: float | None, test: float | None, seed: i
     return {"train": shuffled(items, seed)} | {name: splits[name] for name in order if name in splits}
 
 
-class _Decoder:
-    """Reads and decodes images in threads (Pillow decodes without Python's lock), in order.
-
-    `shape` is (height, width, 3) once the first was decoded.
-    """
-
-    def __init__(
-        self,
-        source: Source,
-        size: tuple[int, int] | None,
-        on_bad: OnBad,
-        workers: int,
-        total: int,
-        progress: ProgressCallback | None,
-    ) -> None:
-        self.shape: tuple[int, int, int] = (*size, 3) if size else (0, 0, 0)
-        self.skipped: list[str] = []
-        self._source = source
-        self._size = size
-        self._on_bad = on_bad
-        self._workers = workers
-        self._total = total
-        self._progress = progress
-        self._done = 0
-        self._first = ""
-
-    def examples(self, items: Sequence[Item]) -> Iterator[Example]:
-        """The images of `items` in their order, a few read ahead.
-
-        Raises DataError for a damaged one, unless those are skipped, and for one of another size.
-        """
-        pending: deque[tuple[Item, Future[Images]]] = deque()
-        pool = ThreadPoolExecutor(self._workers)
-        try:
-            for item in items:
-                pending.append((item, pool.submit(self._read, item.key)))
-                if len(pending) >= 4 * self._workers:
-                    yield from self._finish(*pending.popleft())
-            while pending:
-                yield from self._finish(*pending.popleft())
-        finally:  # after an error nobody waits for a store that may not answer
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _read(self, key: str) -> Images:
-        return decode_image(self._source.store.get(key), self._size, name=f"{self._source.store.url}/{key}")
-
-    def _finish(self, item: Item, future: Future[Images]) -> Iterator[Example]:
-        try:
-            image = future.result()
-        except DataError as error:
-            if self._on_bad == "fail":
-                raise
-            self.skipped.append(error.problem)
-        else:
-            self._check_size(item.key, image)
-            yield Example(image, item.label, item.key)
-        self._done += 1
-        if self._progress:
-            self._progress(self._done, self._total)
-
-    def _check_size(self, key: str, image: Images) -> None:
-        height, width, _ = image.shape
-        if not self.shape[0]:
-            self.shape, self._first = (height, width, 3), key
-        if self.shape != (height, width, 3):
-            raise DataError(
-                f"{self._source.store.url}/{key} is {width}x{height} pixels and {self._first} is "
-                f"{self.shape[1]}x{self.shape[0]}; without a size to resize to, all must be of one size",
-                "Give the size with --image-size",
-            )
-
-
-def _commit(
-    store: Store,
-    classes: tuple[str, ...],
-    shape: tuple[int, int, int],
-    splits: dict[str, dict[str, Any]],
-    made: dict[str, Any],
-) -> str:
-    try:
-        return index.write_manifest(store, classes, shape, splits, made)
-    except FileExistsError:
-        raise ConfigError(
-            f"{store.url}: another dataset was prepared here meanwhile", "Choose another URL"
-        ) from None
-
-
 def _check_classes(source: Source, train: index.Split) -> None:
     counts = np.bincount(train.labels, minlength=len(source.classes))
     if not counts.all():
@@ -266,20 +217,55 @@ def _check_classes(source: Source, train: index.Split) -> None:
         )
 
 
-def _make_room(store: Store, overwrite: bool) -> None:
-    """Nothing may be where the dataset goes; when overwriting, its first file goes first."""
+@dataclass(frozen=True)
+class _Before:
+    """The dataset that is there before: its etag, and the keys that it names."""
+
+    etag: str | None
+    keys: tuple[str, ...]
+
+
+def _look(store: Store) -> _Before:
     try:
+        etag = store.stat(index.MANIFEST).etag
         manifest = store.get(index.MANIFEST)
     except FileNotFoundError:
         _check_place(store)
-        return
-    if not overwrite:
+        return _Before(None, ())
+    return _Before(etag, tuple(index.keys_in(manifest)))
+
+
+def _finished(store: Store, plan: str) -> PreparedDataset:
+    """The dataset that is there, if it was made of the same images with the same options, as by a start that
+    was interrupted behind its commit. Raises ConfigError for another one."""
+    problem = f"{store.url}: there is a dataset already"
+    try:
+        dataset = index.open_dataset(store.url)
+    except DataError as error:
         raise ConfigError(
-            f"{store.url}: there is a dataset already", "Choose another URL, or give --overwrite"
-        )
-    store.delete(index.MANIFEST)
-    for key in index.keys_in(manifest):
-        store.delete(key)
+            f"{problem} ({error.problem})", "Choose another URL, or give --overwrite"
+        ) from error
+    if dataset.made.get("plan") != plan:
+        raise ConfigError(problem, "Choose another URL, or give --overwrite")
+    unfinished.delete(store, [info.key for info in store.list(unfinished.record_folder(plan))])
+    log.info("%s is finished already", store.url)
+    objects = [shard for split in dataset.splits.values() for shard in split.objects]
+    copies = dataset.made["duplicates"]
+    return PreparedDataset(
+        url=store.url,
+        classes=dataset.classes,
+        image_shape=dataset.image_shape,
+        rows={name: split.rows for name, split in dataset.splits.items()},
+        objects=len(objects),
+        size=sum(shard.size for shard in objects),
+        identity=dataset.identity,
+        skipped=tuple(dataset.made["skipped"]),
+        ignored=dataset.made["ignored"],
+        duplicates=Duplicates(
+            copies["within_classes"], tuple(copies["over_classes"]), tuple(copies["left_out"])
+        ),
+        resumed=sum(split.rows for split in dataset.splits.values()),
+    )
 
 
 def _check_place(store: Store) -> None:
@@ -288,3 +274,83 @@ def _check_place(store: Store) -> None:
         next(iter(store.list()), None)
     except FileNotFoundError as error:
         raise ConfigError(str(error), "Create the bucket, or correct the URL") from error
+
+
+def _counting(progress: ProgressCallback | None, total: int) -> Callable[[int], None]:
+    done = 0
+
+    def more(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress and count:
+            progress(done, total)
+
+    return more
+
+
+def _write(
+    writer: Writer, splits: dict[str, list[Item]], bad: BadImages
+) -> tuple[dict[str, index.Split], Duplicates]:
+    seen = Seen()
+    written: dict[str, index.Split | None] = {}
+    contents: dict[str, tuple[list[Item], NDArray[np.uint8]]] = {}
+    for name, items in splits.items():
+        written[name], digests = writer.write(name, items, seen)
+        contents[name] = (items, digests)
+        seen.add(digests)
+    bad.check()
+    whole: dict[str, index.Split] = {}
+    for name, split in written.items():
+        if split is None:
+            raise DataError(
+                f"No image is left for the {name} split: those that are no copies of images in another split "
+                "are damaged",
+                "Replace the images, or choose other shares",
+            )
+        whole[name] = split
+    return whole, find_duplicates(contents)
+
+
+def _check_whole(store: Store, written: Mapping[str, index.Split]) -> None:
+    """That nobody who has committed meanwhile has deleted a shard."""
+    for name, split in written.items():
+        there = {info.key: info.etag for info in store.list(f"{name}/")}
+        if any(there.get(shard.key) != shard.etag for shard in split.objects):
+            raise ConfigError(_MEANWHILE.format(store.url), "Choose another URL")
+
+
+def _commit(
+    store: Store,
+    before: str | None,
+    classes: tuple[str, ...],
+    shape: tuple[int, int, int],
+    splits: dict[str, dict[str, Any]],
+    made: dict[str, Any],
+) -> str:
+    try:
+        return index.write_manifest(store, classes, shape, splits, made, if_match=before)
+    except (FileExistsError, ObjectChanged):
+        raise ConfigError(_MEANWHILE.format(store.url), "Choose another URL") from None
+
+
+def _clean(store: Store, before: _Before, writer: Writer, parts: Mapping[str, dict[str, Any]]) -> None:
+    """Deletes what the new dataset does not name: of the one before, and of starts that did not finish."""
+    named = index.keys_of(parts)
+    try:
+        old = [*(key for key in before.keys if key not in named), *unfinished.left_over(store, named)]
+        failed = unfinished.delete(store, list(dict.fromkeys(old)))
+    except OSError as error:
+        log.warning("%s: what was there before could not be deleted (%s)", store.url, error)
+    else:
+        if failed:
+            log.warning("%s: %d objects that were there before could not be deleted", store.url, failed)
+    remove_leftovers(store, writer.began)
+
+
+def _goes_on(error: BaseException) -> bool:
+    """Whether a start with the same images and options can use the shards that are there."""
+    if isinstance(error, TrainerError):
+        return error.exit_code != EXIT_INVALID
+    if isinstance(error, OSError):
+        return explain_os_error(error).exit_code != EXIT_INVALID
+    return isinstance(error, KeyboardInterrupt | MemoryError)
