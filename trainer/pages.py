@@ -25,6 +25,7 @@ def prepared(made: "PreparedDataset") -> None:
     """What `trainer prepare` wrote."""
     facts = [
         ("dataset", made.url),
+        ("labels", made.labels),
         ("classes", _classes(made.classes)),
         ("image", shape(made.image_shape)),
         *((name, f"{rows:,} images") for name, rows in made.rows.items()),
@@ -34,7 +35,17 @@ def prepared(made: "PreparedDataset") -> None:
     if made.skipped:
         facts.append(("skipped", _some(made.skipped, "damaged images")))
     if made.ignored:
-        facts.append(("ignored", f"{made.ignored:,} files that are no images"))
+        facts.append(
+            (
+                "ignored",
+                _first(made.ignored, made.ignored_names, "files that are no images, or have no label"),
+            )
+        )
+    if made.missing:
+        facts.append(
+            ("missing", _first(made.missing, made.missing_names, "images that are labelled and not there"))
+        )
+    facts += [("warning", warning) for warning in made.warnings]
     print_facts(facts)
 
 
@@ -189,8 +200,11 @@ def _classes(names: Sequence[str]) -> str:
 
 
 def _some(names: Sequence[str], what: str) -> str:
-    shown = "; ".join(names[:FEW_NAMES])
-    return f"{len(names):,} {what}: {shown}" + (" …" if len(names) > FEW_NAMES else "")
+    return _first(len(names), names[:FEW_NAMES], what)
+
+
+def _first(count: int, names: Sequence[str], what: str) -> str:
+    return f"{count:,} {what}: {'; '.join(names)}" + (" …" if count > len(names) else "")
 
 
 def _text(value: Any) -> str:

@@ -13,9 +13,9 @@ from trainer import interrupts
 from trainer.dataset import index
 from trainer.dataset.images import decode_image
 from trainer.dataset.preparation import shards
-from trainer.dataset.preparation.labels import Item, Source, class_folders
+from trainer.dataset.preparation.labels import Item, Source, find
 from trainer.dataset.preparation.shards import Example, Images
-from trainer.dataset.preparation.splits import shuffled, stratified
+from trainer.dataset.preparation.splits import divide
 from trainer.errors import ConfigError, DataError
 from trainer.storage import no_folders_left, open_store
 from trainer.storage.base import Store
@@ -27,8 +27,10 @@ ProgressCallback = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """What was written: rows of each split, the images that were skipped (name and reason), and files that
-    were no images."""
+    """What was written: rows of each split, the images that were skipped (name and reason), the files that
+    were no images and the images that were not there: how many, and the first few names.
+
+    `labels` is the convention that was followed, `warnings` are sentences for a person."""
 
     url: str
     classes: tuple[str, ...]
@@ -39,15 +41,23 @@ class PreparedDataset:
     identity: str
     skipped: tuple[str, ...]
     ignored: int
+    labels: str
+    ignored_names: tuple[str, ...]
+    missing: int
+    missing_names: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def prepare(
     source: str,
     url: str,
     *,
+    labels: str | None = None,
+    crop: bool = False,
     image_size: tuple[int, int] | None = None,
     validation: float | None = None,
     test: float | None = None,
+    max_per_class: int | None = None,
     seed: int = 0,
     on_bad: OnBad = "fail",
     workers: int = 2,
@@ -56,11 +66,13 @@ def prepare(
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
 ) -> PreparedDataset:
-    """Make a dataset at `url` of the class folders at `source` (a folder, or an object URL).
+    """Make a dataset at `url` of the labelled images at `source` (a folder, or an object URL).
 
+    `labels` names the convention or a label list, `crop` cuts each image to its box: see `labels.find`.
     Images are decoded to RGB, and resized to `image_size`, (height, width), if given; else they must all
     be of one size. `validation` and `test` are shares of the images; by default the source's own folders,
-    else a quarter to validate and none to test. Rows to train on are written in random order by `seed`,
+    else a quarter to validate and none to test. Of what is split so, `max_per_class` images of a class are
+    taken. Rows to train on are written in random order by `seed`,
     which also makes the split. `on_bad`: a damaged image is an error, or is skipped and reported.
     One shard is in memory at a time.
 
@@ -68,13 +80,13 @@ def prepare(
     Whatever is raised, no dataset is there, and what was uploaded is deleted again.
     """
     store = open_store(url)
-    found = class_folders(source)
+    found = find(source, labels, crop=crop)
     if f"{store.url}/".startswith(f"{found.store.url}/"):
         raise ConfigError(
             f"{store.url} is inside the images at {found.store.url}, where it would be taken for a class",
             "Choose a place beside them",
         )
-    splits = divide(found, validation, test, seed)
+    splits = divide(found, validation, test, seed, max_per_class)
     _make_room(store, overwrite)
     total = sum(map(len, splits.values()))
     decoder = _Decoder(found, image_size, on_bad, max(1, workers), total, progress)
@@ -104,8 +116,12 @@ def prepare(
                 "validation": validation,
                 "test": test,
                 "image_size": image_size,
+                "labels": found.labels,
+                "crop": crop,
+                "max_per_class": max_per_class,
                 "skipped": decoder.skipped,
-                "ignored": found.ignored,
+                "ignored": found.ignored.count,
+                "missing": found.missing.count,
             }
             with interrupts.deferred():
                 committing = True  # from here on it may be there, also where an error says that it is not
@@ -126,47 +142,13 @@ def prepare(
         size=sum(shard.size for shard in objects),
         identity=identity,
         skipped=tuple(decoder.skipped),
-        ignored=found.ignored,
+        ignored=found.ignored.count,
+        labels=found.labels,
+        ignored_names=found.ignored.first,
+        missing=found.missing.count,
+        missing_names=found.missing.first,
+        warnings=found.warnings,
     )
-
-
-def divide(source: Source, validation: float | None, test: float | None, seed: int) -> dict[str, list[Item]]:
-    """The images of each split: train in random order, the others by class and name.
-
-    Shares are of the images that are not in folders for validation or test, stratified by class.
-    Raises ConfigError for a share that is none, or that is given beside a folder, DataError where the
-    images are too few for it.
-    """
-    items = list(source.splits["train"])
-    everything = len(items)
-    given = {"test": test or 0.0, "validation": 0.25 if validation is None else validation}
-    for name, share in (("validation", validation), ("test", test)):
-        if share is not None and name in source.splits:
-            raise ConfigError(
-                f"--{name}: the source has images for {name} in a folder of their own, received {share} too",
-                f"Leave out --{name}, or remove the folder",
-            )
-    if not (min(given.values()) >= 0 and sum(given.values()) < 1):  # so that NaN is none either
-        raise ConfigError(
-            f"--validation, --test: expected shares from 0 to below 1 in all, received {given['validation']} "
-            f"and {given['test']}"
-        )
-    splits: dict[str, list[Item]] = {}
-    for name, share in given.items():
-        if name in source.splits:
-            splits[name] = list(source.splits[name])
-        elif share:
-            labels = np.array([item.label for item in items])
-            chosen = stratified(labels, share * everything / len(items), seed)
-            if not chosen.any():
-                raise DataError(
-                    f"--{name}: {share} of {everything} images leaves none (each class keeps one)",
-                    f"Add images, or set --{name} 0",
-                )
-            splits[name] = [item for item, taken in zip(items, chosen, strict=True) if taken]
-            items = [item for item, taken in zip(items, chosen, strict=True) if not taken]
-    order = ("validation", "test")
-    return {"train": shuffled(items, seed)} | {name: splits[name] for name in order if name in splits}
 
 
 class _Decoder:
@@ -204,7 +186,7 @@ class _Decoder:
         pool = ThreadPoolExecutor(self._workers)
         try:
             for item in items:
-                pending.append((item, pool.submit(self._read, item.key)))
+                pending.append((item, pool.submit(self._read, item)))
                 if len(pending) >= 4 * self._workers:
                     yield from self._finish(*pending.popleft())
             while pending:
@@ -212,8 +194,9 @@ class _Decoder:
         finally:  # after an error nobody waits for a store that may not answer
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, key: str) -> Images:
-        return decode_image(self._source.store.get(key), self._size, name=f"{self._source.store.url}/{key}")
+    def _read(self, item: Item) -> Images:
+        name = f"{self._source.store.url}/{item.key}"
+        return decode_image(self._source.load(item), self._size, name, item.crop)
 
     def _finish(self, item: Item, future: Future[Images]) -> Iterator[Example]:
         try:
