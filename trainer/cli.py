@@ -96,9 +96,21 @@ def _options(
 @app.command(rich_help_panel=DATA)
 def prepare(
     source: Annotated[
-        str, typer.Argument(help="Images: SOURCE/CLASS/*.jpg, or SOURCE/{train,test}/CLASS/*.jpg.")
+        str,
+        typer.Argument(help="Images: SOURCE/CLASS/*.jpg, SOURCE/{train,test}/CLASS/*.jpg, or see --labels."),
     ],
     url: Annotated[str, typer.Argument(help="Where the dataset goes: s3://bucket/prefix or a folder.")],
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND|FILE",
+            help="folders, list, prefix, suffix, stanford-cars, uecfood, cifar10 (docs/datasets.md), or the "
+            "file of a label list. Default: what fits.",
+        ),
+    ] = None,
+    crop: Annotated[
+        bool, typer.Option("--crop", help="Cut each image to its box (stanford-cars, uecfood).")
+    ] = False,
     image_size: Annotated[
         str | None,
         typer.Option(
@@ -127,6 +139,12 @@ def prepare(
             max=1,
             callback=_finite,
             help="Share of the images for testing, if SOURCE has no test folder. Default: none.",
+        ),
+    ] = None,
+    max_per_class: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Take so many images of each class, before they are split. Default: all of them."
         ),
     ] = None,
     seed: Annotated[
@@ -158,10 +176,13 @@ def prepare(
             made = run(
                 source,
                 url,
+                labels=labels,
+                crop=crop,
                 image_size=_sides(image_size) if image_size else None,
                 resize=resize,
                 validation=validation,
                 test=test,
+                max_per_class=max_per_class,
                 seed=seed,
                 on_bad=on_bad,
                 max_bad=max_bad,

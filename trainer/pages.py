@@ -25,6 +25,7 @@ def prepared(made: "PreparedDataset") -> None:
     """What `trainer prepare` wrote."""
     facts = [
         ("dataset", made.url),
+        ("labels", made.labels),
         ("classes", _classes(made.classes)),
         ("image", shape(made.image_shape)),
         *((name, f"{rows:,} images") for name, rows in made.rows.items()),
@@ -36,7 +37,16 @@ def prepared(made: "PreparedDataset") -> None:
     if made.skipped:
         facts.append(("skipped", _some(made.skipped, "bad images")))
     if made.ignored:
-        facts.append(("ignored", f"{made.ignored:,} files that are no images"))
+        facts.append(
+            (
+                "ignored",
+                _first(made.ignored, made.ignored_names, "files that are no images, or have no label"),
+            )
+        )
+    if made.missing:
+        facts.append(
+            ("missing", _first(made.missing, made.missing_names, "images that are labelled and not there"))
+        )
     copies = made.duplicates
     if copies.within_classes:
         facts.append(("copies", f"{copies.within_classes:,} images are copies within their class"))
@@ -44,6 +54,7 @@ def prepared(made: "PreparedDataset") -> None:
         facts.append(("warning", _some(copies.over_classes, "images are copies of images of another class")))
     if copies.left_out:
         facts.append(("left out", _some(copies.left_out, "copies of images of another split")))
+    facts += [("warning", warning) for warning in made.warnings]
     print_facts(facts)
 
 
@@ -237,8 +248,11 @@ def _classes(names: Sequence[str]) -> str:
 
 
 def _some(names: Sequence[str], what: str, count: int | None = None) -> str:
-    shown = "; ".join(names[:FEW_NAMES])
-    return f"{count or len(names):,} {what}: {shown}" + (" …" if len(names) > FEW_NAMES else "")
+    return _first(count or len(names), names[:FEW_NAMES], what)
+
+
+def _first(count: int, names: Sequence[str], what: str) -> str:
+    return f"{count:,} {what}: {'; '.join(names)}" + (" …" if count > len(names) else "")
 
 
 def _text(value: Any) -> str:

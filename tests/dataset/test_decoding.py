@@ -9,7 +9,7 @@ import pytest
 from tests.dataset.conftest import make_folders
 from trainer.dataset.preparation import decoding
 from trainer.dataset.preparation.decoding import Decoder, _Budget
-from trainer.dataset.preparation.labels import Item
+from trainer.dataset.preparation.labels import Item, Source
 from trainer.storage.file import FileStore
 
 
@@ -32,7 +32,9 @@ def test_what_is_read_ahead_is_bounded_by_bytes(
     monkeypatch.setattr(decoding, "HELD_BYTES", 1_000_000)
     store = CountingStore(tmp_path)
     items = [Item(f"a/{number:04d}.png", number) for number in range(60)]
-    for taken, decoded in enumerate(Decoder(store, size, "squash", 2).decode(items), 1):
+    for taken, decoded in enumerate(
+        Decoder(Source(store, (), {}, "folders"), size, "squash", 2).decode(items), 1
+    ):
         assert decoded.item.label == taken - 1
         if taken in (5, 20):
             time.sleep(0.1)
@@ -45,7 +47,7 @@ def test_threads_end_when_the_images_are_not_wanted_any_more(
     make_folders(tmp_path, {"a": 40}, size=(100, 100))
     monkeypatch.setattr(decoding, "HELD_BYTES", 1)
     before = threading.active_count()
-    images = Decoder(FileStore(tmp_path), None, "squash", 2).decode(
+    images = Decoder(Source(FileStore(tmp_path), (), {}, "folders"), None, "squash", 2).decode(
         [Item(f"a/{number:04d}.png", 0) for number in range(40)]
     )
     next(images)

@@ -18,7 +18,7 @@ from tests.dataset.conftest import make_folders
 from trainer.dataset.index import open_dataset
 from trainer.dataset.preparation.decoding import Decoder
 from trainer.dataset.preparation.duplicates import Seen, find_duplicates
-from trainer.dataset.preparation.labels import Item
+from trainer.dataset.preparation.labels import Item, Source
 from trainer.dataset.preparation.prepare import prepare
 from trainer.errors import ConfigError, DataError
 from trainer.storage import open_store
@@ -113,7 +113,8 @@ def test_a_store_that_refuses_is_no_bad_image(s3: str, monkeypatch: pytest.Monke
     """Else an access key that expires would leave out all images from then on."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    decoder = Decoder(open_store(s3), (8, 8), "squash", 2)
+    source = Source(open_store(s3), ("cat",), {}, "folders")
+    decoder = Decoder(source, (8, 8), "squash", 2)
     with pytest.raises(PermissionError):
         list(decoder.decode([Item("cat/0001.png", 0)]))
 

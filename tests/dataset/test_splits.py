@@ -4,7 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.dataset.preparation.splits import shuffled, stratified
+from trainer.dataset.preparation.labels import Item, Source
+from trainer.dataset.preparation.splits import divide, shuffled, stratified
+from trainer.storage import open_store
 
 
 @settings(max_examples=100, deadline=None)
@@ -28,3 +30,18 @@ def test_the_seed_decides() -> None:
     assert (first != other).any()
     assert shuffled(list(range(50)), 1) == shuffled(list(range(50)), 1) != shuffled(list(range(50)), 2)
     assert sorted(shuffled(list(range(50)), 1)) == list(range(50))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.integers(3, 30), min_size=2, max_size=6),
+    st.integers(0, 2**31 - 1),
+    st.sampled_from([None, 2, 5, 100]),
+)
+def test_no_image_is_in_two_splits_and_none_is_lost(counts: list[int], seed: int, most: int | None) -> None:
+    items = tuple(Item(f"{c}/{n}", c) for c, count in enumerate(counts) for n in range(count))
+    source = Source(open_store("/nowhere"), tuple(map(str, range(len(counts)))), {"train": items}, "folders")
+    splits = divide(source, 0.2, 0.1 if sum(min(c, most or c) for c in counts) > 9 else 0, seed, most)
+    keys = [item.key for part in splits.values() for item in part]
+    assert len(keys) == len(set(keys)) == sum(min(count, most or count) for count in counts)
+    assert splits == divide(source, 0.2, 0.1 if "test" in splits else 0, seed, most)

@@ -13,12 +13,14 @@ from trainer.errors import DataError
 
 MAX_PIXELS = 64_000_000
 """More than any camera's photograph; decoded, 192 MB."""
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
 Resize = Literal["squash", "crop", "pad"]
 """How an image gets another shape: stretched; scaled by its short side and cut to its centre; or scaled by
 its long side, with black borders."""
+
+Box = tuple[int, int, int, int]
 
 DRAFT = 2
 """A JPEG is decoded at 1/2, 1/4 or 1/8 where that is still so many times what it is resized to."""
@@ -32,29 +34,38 @@ _ORIENTATION = 0x0112
 class EncodedImage:
     """One image (of an animation the first) of which the header is read: `decode` gives its pixels.
 
+    `data` is a file's bytes, or its pixels. `crop` is (left, top, right, bottom) of the stored pixels.
+
     `decoding_bytes` is about the memory that this takes. All of it raises DataError that names `name` for
     what is empty, no image, truncated, above `MAX_PIXELS`, or has pixels that do not become 8 bits.
     """
 
     def __init__(
         self,
-        data: bytes,
+        data: bytes | NDArray[np.uint8],
         size: tuple[int, int] | None = None,
         name: str = "the image",
         resize: Resize = "squash",
+        crop: Box | None = None,
     ) -> None:
-        self._name, self._resize = name, resize
+        self._name, self._resize, self._crop = name, resize, crop
         self._size = (size[1], size[0]) if size else None
-        if not data:
+        if not len(data):
             raise DataError(f"{name}: the file is empty", "Replace or remove it")
         with _explained(name):
-            self._image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+            self._image: Image.Image = (
+                Image.open(io.BytesIO(data), formats=FORMATS)
+                if isinstance(data, bytes)
+                else Image.fromarray(data)
+            )
             width, height = self._image.size
             if width * height > MAX_PIXELS:
                 raise DataError(
                     f"{name}: {width}x{height} is more than the limit of {MAX_PIXELS} pixels",
                     "Make it smaller",
                 )
+            if crop:
+                self._crop = _inside(crop, width, height, name)
             self._orientation = self._image.getexif().get(_ORIENTATION, 1)
             self._draft()
             width, height = self._image.size
@@ -66,13 +77,15 @@ class EncodedImage:
         """RGB, uint8 (height, width, 3); see `decode_image`."""
         with _explained(self._name):
             self._image.load()
+            if self._crop:
+                self._image = self._image.crop(self._crop)
             if self._orientation != 1:
                 ImageOps.exif_transpose(self._image, in_place=True)
             image = _eight_bit(self._image, self._name)
             return np.asarray(image if self._size is None else _resized(image, self._size, self._resize))
 
     def _draft(self) -> None:
-        if self._size is None or self._image.format not in ("JPEG", "MPO"):
+        if self._size is None or self._crop or self._image.format not in ("JPEG", "MPO"):
             return
         size = self._image.size
         if self._orientation in _TURNED:
@@ -84,21 +97,22 @@ class EncodedImage:
 
 
 def decode_image(
-    data: bytes,
+    data: bytes | NDArray[np.uint8],
     size: tuple[int, int] | None = None,
     name: str = "the image",
     resize: Resize = "squash",
+    crop: Box | None = None,
 ) -> NDArray[np.uint8]:
-    """Decode one image (of an animation the first) -> RGB, uint8 (height, width, 3).
+    """Decode one image (of an animation the first), or take its pixels -> RGB, uint8 (height, width, 3).
 
-    Turned as its EXIF orientation says; converted as Keras's `load_img` does (`convert("RGB")`: an alpha
-    channel is dropped), but that of 16-bit grey the high byte is taken, as Pillow does for 16-bit RGB; and
-    resized bilinearly to `size`, (height, width), if given. A JPEG of more than `DRAFT` times that size is
-    decoded at 1/2, 1/4 or 1/8 first.
+    Cut to `crop`, (left, top, right, bottom) of the stored pixels; turned as its EXIF orientation says;
+    converted as Keras's `load_img` does (`convert("RGB")`: an alpha channel is dropped), but that of 16-bit
+    grey the high byte is taken, as Pillow does for 16-bit RGB; and resized bilinearly to `size`, (height,
+    width), if given. A JPEG of more than `DRAFT` times that size is decoded at 1/2, 1/4 or 1/8 first.
     Raises DataError that names `name` for what is empty, no image, truncated, above `MAX_PIXELS`, or has
     pixels that do not become 8 bits.
     """
-    return EncodedImage(data, size, name, resize).decode()
+    return EncodedImage(data, size, name, resize, crop).decode()
 
 
 def _eight_bit(image: Image.Image, name: str) -> Image.Image:
@@ -155,3 +169,17 @@ def _explained(name: str) -> Iterator[None]:
         # Damaged files make Pillow's decoders raise errors of many kinds, SyntaxError among them.
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{name}: a damaged image ({reason})", "Replace or remove it") from error
+
+
+def _inside(box: tuple[int, int, int, int], width: int, height: int, name: str) -> tuple[int, int, int, int]:
+    """The part of a box that lies in the image. Raises DataError where much of it does not: then the box
+    belongs to another image, or this one was cropped before."""
+    left, top, right, bottom = box
+    inner = (max(0, left), max(0, top), min(width, right), min(height, bottom))
+    area = max(0, inner[2] - inner[0]) * max(0, inner[3] - inner[1])
+    if not area or area < 0.9 * (right - left) * (bottom - top):
+        raise DataError(
+            f"{name}: the box {box} does not lie in the image of {width}x{height} pixels",
+            "Leave out --crop if the images are cropped already",
+        )
+    return inner

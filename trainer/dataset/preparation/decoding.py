@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.images import EncodedImage, Resize
-from trainer.dataset.preparation.labels import Item
+from trainer.dataset.preparation.labels import Item, Source
 from trainer.errors import DataError
-from trainer.storage.base import Store
+
+Loaded = bytes | NDArray[np.uint8]
 
 READERS = 8
 """Threads that wait for the store; those that decode are as many as there are cores."""
@@ -44,9 +45,9 @@ class Decoded:
 class Decoder:
     """Reads and decodes images of one source. Pillow decodes without Python's lock."""
 
-    def __init__(self, store: Store, size: tuple[int, int] | None, resize: Resize, cores: int) -> None:
-        self._store, self.size, self._resize, self._cores = store, size, resize, max(1, cores)
-        self._local = store.url.startswith("file:")
+    def __init__(self, source: Source, size: tuple[int, int] | None, resize: Resize, cores: int) -> None:
+        self._source, self.size, self._resize, self._cores = source, size, resize, max(1, cores)
+        self._local = source.store.url.startswith("file:")
 
     def decode(self, items: Iterable[Item]) -> Iterator[Decoded]:
         """The images of `items` in their order, also those with a problem.
@@ -71,15 +72,15 @@ class Decoder:
         def read(number: int, group: Sequence[Item]) -> "Future[list[Decoded]]":
             ahead.wait(number)
             data = [self._read(item) for item in group]
-            ahead.read([len(part) for part in data])
+            ahead.read([_size(part) for part in data])
             return decoders.submit(decode, group, data)
 
-        def decode(group: Sequence[Item], data: list[bytes | str]) -> list[Decoded]:
+        def decode(group: Sequence[Item], data: list[Loaded | str]) -> list[Decoded]:
             found = []
             for item in group:
                 encoded = data.pop(0)
                 found.append(self._decode(item, encoded, decoding))
-                ahead.decoded(len(encoded), found[-1])
+                ahead.decoded(_size(encoded), found[-1])
             return found
 
         number = 0
@@ -96,10 +97,10 @@ class Decoder:
             readers.shutdown(wait=False, cancel_futures=True)
             decoders.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, item: Item) -> bytes | str:
-        """The file's bytes, or what is wrong with it."""
+    def _read(self, item: Item) -> Loaded | str:
+        """The file's bytes or its pixels, or what is wrong with it."""
         try:
-            return self._store.get(item.key)
+            return self._source.load(item)
         except FileNotFoundError:
             return f"{item.key}: the file is gone, or a broken link"
         except OSError as error:
@@ -108,17 +109,25 @@ class Decoder:
                 raise
             return f"{item.key}: cannot be read ({cause.strerror})"
 
-    def _decode(self, item: Item, encoded: bytes | str, budget: "_Budget | None") -> Decoded:
+    def _decode(self, item: Item, encoded: Loaded | str, budget: "_Budget | None") -> Decoded:
         if isinstance(encoded, str):
             return Decoded(item, None, problem=encoded)
         try:
-            opened = EncodedImage(encoded, self.size, item.key, self._resize)
+            opened = EncodedImage(encoded, self.size, item.key, self._resize, item.crop)
             with (budget or _Budget(0)).taking(opened.decoding_bytes):
                 image = opened.decode()
                 del opened
         except DataError as error:
             return Decoded(item, None, problem=error.problem)
-        return Decoded(item, image, hashlib.sha256(encoded).digest())
+        return Decoded(item, image, _digest(encoded))
+
+
+def _size(loaded: Loaded | str) -> int:
+    return loaded.nbytes if isinstance(loaded, np.ndarray) else len(loaded)
+
+
+def _digest(loaded: Loaded) -> bytes:
+    return hashlib.sha256(loaded if isinstance(loaded, bytes) else loaded.tobytes()).digest()
 
 
 class _Ahead:

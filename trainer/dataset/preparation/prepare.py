@@ -16,8 +16,8 @@ from trainer.dataset.preparation import unfinished
 from trainer.dataset.preparation.bad import BadImages, OnBad
 from trainer.dataset.preparation.decoding import Decoder
 from trainer.dataset.preparation.duplicates import Duplicates, Seen, find_duplicates
-from trainer.dataset.preparation.labels import Item, Source, class_folders
-from trainer.dataset.preparation.splits import shuffled, stratified
+from trainer.dataset.preparation.labels import Item, Source, find
+from trainer.dataset.preparation.splits import divide
 from trainer.dataset.preparation.writing import Writer
 from trainer.errors import EXIT_INVALID, ConfigError, DataError, TrainerError, explain_os_error
 from trainer.storage import no_folders_left, open_store, remove_leftovers
@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class PreparedDataset:
     """What was written: rows of each split, the images that were skipped (name and reason), copies of
-    images, files that were no images, and how many images an interrupted start had finished."""
+    images, files that were no images, images that were not there, and how many images an interrupted start
+    had finished. `labels` is the convention that was followed, `warnings` are sentences for a person."""
 
     url: str
     classes: tuple[str, ...]
@@ -52,16 +53,24 @@ class PreparedDataset:
     ignored: int
     duplicates: Duplicates
     resumed: int
+    labels: str = ""
+    ignored_names: tuple[str, ...] = ()
+    missing: int = 0
+    missing_names: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def prepare(
     source: str,
     url: str,
     *,
+    labels: str | None = None,
+    crop: bool = False,
     image_size: tuple[int, int] | None = None,
     resize: Resize = "squash",
     validation: float | None = None,
     test: float | None = None,
+    max_per_class: int | None = None,
     seed: int = 0,
     on_bad: OnBad = "fail",
     max_bad: float = MAX_BAD,
@@ -71,14 +80,16 @@ def prepare(
     overwrite: bool = False,
     progress: ProgressCallback | None = None,
 ) -> PreparedDataset:
-    """Make a dataset at `url` of the class folders at `source` (a folder, or an object URL).
+    """Make a dataset at `url` of the labelled images at `source` (a folder, or an object URL).
 
+    `labels` names the convention or a label list, `crop` cuts each image to its box: see `labels.find`.
     Images are decoded to RGB in `workers` threads, and given `image_size`, (height, width), as `resize`
     says; without a size they must all be of one. `validation` and `test` are shares of the images; by
-    default the source's own folders, else a quarter to validate and none to test. Rows to train on are
-    written in random order by `seed`, which also makes the split. An image whose file has the same content
-    as one of another split is kept in the first of train, validation and test alone. `on_bad`: bad images
-    are an error that names them all, or are skipped and reported, up to `max_bad` of all images.
+    default the source's own folders, else a quarter to validate and none to test; of what is split so,
+    `max_per_class` images of a class are taken. Rows to train on are written in random order by `seed`,
+    which also makes the split. An image whose file has the same content as one of another split is kept in
+    the first of train, validation and test alone. `on_bad`: bad images are an error that names them all, or
+    are skipped and reported, up to `max_bad` of all images.
     Two shards are in memory at a time.
 
     A dataset that is there is replaced by `overwrite` only, and stays whole until the new one is committed.
@@ -89,19 +100,22 @@ def prepare(
     has uploaded is deleted again.
     """
     store = open_store(url)
-    found = class_folders(source)
+    found = find(source, labels, crop=crop)
     if f"{store.url}/".startswith(f"{found.store.url}/"):
         raise ConfigError(
             f"{store.url} is inside the images at {found.store.url}, where it would be taken for a class",
             "Choose a place beside them",
         )
-    splits = divide(found, validation, test, seed)
+    splits = divide(found, validation, test, seed, max_per_class)
     options = {
         "image_size": image_size,
         "resize": resize,
         "seed": seed,
         "validation": validation,
         "test": test,
+        "labels": found.labels,
+        "crop": crop,
+        "max_per_class": max_per_class,
     }
     writing = {"classes": found.classes, "shard_bytes": shard_bytes, "rows_of_chunk": rows_of_chunk}
     plan = unfinished.fingerprint(found.store, splits, options | writing)
@@ -113,7 +127,7 @@ def prepare(
     writer = Writer(
         store,
         plan,
-        Decoder(found.store, image_size, resize, workers),
+        Decoder(found, image_size, resize, workers),
         bad,
         classes=len(found.classes),
         shard_bytes=shard_bytes,
@@ -140,7 +154,8 @@ def prepare(
                 "skipped": bad.problems[:LISTED],
                 "skipped_images": len(bad.problems),
                 "duplicates": duplicates.summary(LISTED),
-                "ignored": found.ignored,
+                "ignored": found.ignored.count,
+                "missing": found.missing.count,
             }
             parts = {name: writer.put_index(split) for name, split in written.items()}
             _check_whole(store, written)
@@ -162,49 +177,15 @@ def prepare(
         size=sum(shard.size for shard in objects),
         identity=identity,
         skipped=tuple(bad.problems),
-        ignored=found.ignored,
+        ignored=found.ignored.count,
         duplicates=duplicates,
         resumed=writer.resumed,
+        labels=found.labels,
+        ignored_names=found.ignored.first,
+        missing=found.missing.count,
+        missing_names=found.missing.first,
+        warnings=found.warnings,
     )
-
-
-def divide(source: Source, validation: float | None, test: float | None, seed: int) -> dict[str, list[Item]]:
-    """The images of each split: train in random order, the others by class and name.
-
-    Shares are of the images that are not in folders for validation or test, stratified by class.
-    Raises ConfigError for a share that is none, or that is given beside a folder, DataError where the
-    images are too few for it.
-    """
-    items = list(source.splits["train"])
-    everything = len(items)
-    given = {"test": test or 0.0, "validation": 0.25 if validation is None else validation}
-    for name, share in (("validation", validation), ("test", test)):
-        if share is not None and name in source.splits:
-            raise ConfigError(
-                f"--{name}: the source has images for {name} in a folder of their own, received {share} too",
-                f"Leave out --{name}, or remove the folder",
-            )
-    if not (min(given.values()) >= 0 and sum(given.values()) < 1):  # so that NaN is none either
-        raise ConfigError(
-            f"--validation, --test: expected shares from 0 to below 1 in all, received {given['validation']} "
-            f"and {given['test']}"
-        )
-    splits: dict[str, list[Item]] = {}
-    for name, share in given.items():
-        if name in source.splits:
-            splits[name] = list(source.splits[name])
-        elif share:
-            labels = np.array([item.label for item in items])
-            chosen = stratified(labels, share * everything / len(items), seed)
-            if not chosen.any():
-                raise DataError(
-                    f"--{name}: {share} of {everything} images leaves none (each class keeps one)",
-                    f"Add images, or set --{name} 0",
-                )
-            splits[name] = [item for item, taken in zip(items, chosen, strict=True) if taken]
-            items = [item for item, taken in zip(items, chosen, strict=True) if not taken]
-    order = ("validation", "test")
-    return {"train": shuffled(items, seed)} | {name: splits[name] for name in order if name in splits}
 
 
 def _check_classes(source: Source, train: index.Split) -> None:

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.counter_rng import permutation
+from trainer.dataset.preparation.labels import Item, Source
+from trainer.errors import ConfigError, DataError
 
 T = TypeVar("T")
 
-_STRATIFIED, _SHUFFLED = 11, 12
+_STRATIFIED, _SHUFFLED, _LIMITED = 11, 12, 13
 
 
 def stratified(labels: NDArray[np.integer], share: float, seed: int) -> NDArray[np.bool_]:
@@ -37,3 +39,61 @@ def stratified(labels: NDArray[np.integer], share: float, seed: int) -> NDArray[
 def shuffled(items: list[T], seed: int) -> list[T]:
     """The items in random order."""
     return [items[place] for place in permutation(len(items), _SHUFFLED, seed).tolist()]
+
+
+def limited(items: list[Item], most: int, seed: int) -> list[Item]:
+    """Of each class `most` images at random, in the order in which they were."""
+    labels = np.array([item.label for item in items])
+    chosen = np.zeros(len(items), np.bool_)
+    for label in np.unique(labels).tolist():
+        rows = np.flatnonzero(labels == label)
+        chosen[rows[permutation(len(rows), _LIMITED, seed, label)[:most]]] = True
+    return [item for item, taken in zip(items, chosen, strict=True) if taken]
+
+
+def divide(
+    source: Source,
+    validation: float | None,
+    test: float | None,
+    seed: int,
+    max_per_class: int | None = None,
+) -> dict[str, list[Item]]:
+    """The images of each split: train in random order, the others by class and name.
+
+    Shares are of the images that are not in folders for validation or test, stratified by class. Of those
+    `max_per_class` of each class are taken before, by the seed.
+    Raises ConfigError for a share that is none, or that is given beside a folder, DataError where the
+    images are too few for it.
+    """
+    items = list(source.splits["train"])
+    if max_per_class:
+        items = limited(items, max_per_class, seed)
+    everything = len(items)
+    given = {"test": test or 0.0, "validation": 0.25 if validation is None else validation}
+    for name, share in (("validation", validation), ("test", test)):
+        if share is not None and name in source.splits:
+            raise ConfigError(
+                f"--{name}: the source has images for {name} in a folder of their own, received {share} too",
+                f"Leave out --{name}, or remove the folder",
+            )
+    if not (min(given.values()) >= 0 and sum(given.values()) < 1):  # so that NaN is none either
+        raise ConfigError(
+            f"--validation, --test: expected shares from 0 to below 1 in all, received {given['validation']} "
+            f"and {given['test']}"
+        )
+    splits: dict[str, list[Item]] = {}
+    for name, share in given.items():
+        if name in source.splits:
+            splits[name] = list(source.splits[name])
+        elif share:
+            labels = np.array([item.label for item in items])
+            chosen = stratified(labels, share * everything / len(items), seed)
+            if not chosen.any():
+                raise DataError(
+                    f"--{name}: {share} of {everything} images leaves none (each class keeps one)",
+                    f"Add images, or set --{name} 0",
+                )
+            splits[name] = [item for item, taken in zip(items, chosen, strict=True) if taken]
+            items = [item for item, taken in zip(items, chosen, strict=True) if not taken]
+    order = ("validation", "test")
+    return {"train": shuffled(items, seed)} | {name: splits[name] for name in order if name in splits}
