@@ -7,6 +7,7 @@ NumPy's own format (no pickle): the table of chunks and the labels.
 import hashlib
 import io
 import json
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.ranges import CHUNK
+from trainer.dataset.reading.layout import PLAIN, Layout
 from trainer.dataset.reading.shard_reader import Shard, ShardReader
 from trainer.errors import ConfigError, DataError
 from trainer.storage import OnRetry, open_store, split_url
@@ -25,7 +27,9 @@ from trainer.storage.disk_cache import DiskCache
 
 MANIFEST = "dataset.json"
 ARRAYS = "index/"
-VERSION = 1
+VERSION = 2
+"""2: rows that are stored in another way than ours, in objects elsewhere. Others are written as 1."""
+_FIRST = 1
 FORMAT = "cars-trainer dataset"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """The first bytes of an HDF5 file."""
@@ -49,6 +53,7 @@ class Split:
     std: tuple[float, ...]
     store: Store
     cache: DiskCache | None = None
+    layout: Layout = PLAIN
 
     def read(self, number: int, start: int, stop: int, into: memoryview | None = None) -> memoryview:
         """Bytes [start, stop) of object `number`, of just the object that was indexed, else DataError."""
@@ -70,6 +75,10 @@ class Split:
             places = np.flatnonzero(shards == number)
             local = rows[places] - firsts[number]
             first, last = int(local.min()), int(local.max())
+            if not shard.names_width:
+                for place, row in zip(places.tolist(), local.tolist(), strict=True):
+                    names[place] = f"{shard.key}:{row}"
+                continue
             start = shard.names_offset + first * shard.names_width
             stop = shard.names_offset + (last + 1) * shard.names_width
             data = bytes(self.read(number, start, stop))
@@ -113,7 +122,7 @@ def open_dataset(url: str, *, on_retry: OnRetry | None = None, cache: DiskCache 
         height, width, channels = manifest["image_shape"]
         classes = tuple(manifest["classes"])
         splits = {
-            name: _split(store, name, values, height * width * channels, len(classes), cache)
+            name: _split(store, name, values, (height, width, channels), len(classes), cache)
             for name, values in manifest["splits"].items()
         }
         made = dict(manifest["made"])
@@ -168,6 +177,7 @@ def write_split(store: Store, split: Split, start: str = "") -> dict[str, Any]:
         "objects": [asdict(shard) for shard in split.objects],
         "chunks": _put_array(store, chunks, split.chunks),
         "labels": _put_array(store, labels, split.labels),
+        **({} if split.layout.plain else {"layout": asdict(split.layout)}),
     }
 
 
@@ -186,7 +196,7 @@ def write_manifest(
     one, ObjectChanged where that one is not there any more."""
     manifest = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": VERSION if any(map(_is_foreign, splits.values())) else _FIRST,
         "classes": list(classes),
         "image_shape": list(image_shape),
         "encoding": "raw",
@@ -203,6 +213,10 @@ def write_manifest(
                 return _identity(manifest)
         raise
     return _identity(manifest)
+
+
+def _is_foreign(split: Mapping[str, Any]) -> bool:
+    return "layout" in split or any("://" in entry["key"] for entry in split["objects"])
 
 
 def smallest_unsigned(classes: int) -> np.dtype[np.unsignedinteger]:
@@ -257,7 +271,7 @@ def _split(
     store: Store,
     name: str,
     values: dict[str, Any],
-    row_bytes: int,
+    shape: tuple[int, int, int],
     classes: int,
     cache: DiskCache | None,
 ) -> Split:
@@ -270,11 +284,12 @@ def _split(
         labels=labels,
         chunks=chunks,
         objects=objects,
-        row_bytes=row_bytes,
+        row_bytes=math.prod(shape),
         mean=tuple(values["mean"]),
         std=tuple(values["std"]),
         store=store,
         cache=cache,
+        layout=_layout(values.get("layout")),
     )
     if len(labels) and (highest := int(labels.max())) >= classes:
         row = int(np.argmax(labels))
@@ -283,14 +298,19 @@ def _split(
             f"is {classes - 1}",
             "Correct the labels and prepare the dataset again",
         )
-    if not _fits(split):
+    if not _fits(split, shape):
         raise ValueError(f"the index of {name} does not fit its shards")
     return split
 
 
-def _fits(split: Split) -> bool:
+def _layout(values: Mapping[str, Any] | None) -> Layout:
+    return PLAIN if values is None else Layout(**{**values, "filters": tuple(values["filters"])})
+
+
+def _fits(split: Split, shape: tuple[int, int, int]) -> bool:
     """Whether the chunks hold each row once, within their objects."""
-    chunks = split.chunks
+    chunks, layout = split.chunks, split.layout
+    row_bytes = 0 if layout.filters else layout.row_bytes(shape)
     if chunks.dtype != CHUNK or split.labels.shape != (split.rows,) or not len(chunks):
         return False
     counts = chunks["rows"].astype(np.int64)
@@ -299,7 +319,7 @@ def _fits(split: Split) -> bool:
         counts.sum() == split.rows
         and (chunks["first"] == (np.cumsum(counts) - counts).astype(np.uint64)).all()
         and (chunks["object"] < len(sizes)).all()
-        and (counts * split.row_bytes <= chunks["length"]).all()
+        and (counts * row_bytes <= chunks["length"]).all()
         and (chunks["offset"] + chunks["length"] <= sizes[chunks["object"]]).all()
     )
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trainer.dataset.reading.shard_check import checked_etag
 from trainer.errors import DataError
+from trainer.storage import join, open_store, split_url
 from trainer.storage.base import ObjectChanged, Store
 from trainer.storage.disk_cache import Block, DiskCache
 
@@ -20,8 +21,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Shard:
-    """One HDF5 object. Its rows' names are `names_width` bytes each, UTF-8 padded with zero bytes, from
-    byte `names_offset` on."""
+    """One HDF5 object; `key` may be a URL of its own. Its rows' names are `names_width` bytes each, UTF-8 padded with zero bytes, from
+    byte `names_offset` on; none where that is 0."""
 
     key: str
     etag: str
@@ -41,6 +42,7 @@ class ShardReader:
         self._store, self._objects, self._chunks, self._cache = store, objects, chunks, cache
         self._etags: dict[int, str] = {}
         self._blocks: dict[int, NDArray[np.int64]] = {}
+        self._stores: dict[str, Store] = {}
         self._lock = threading.Lock()
 
     def read(self, number: int, start: int, stop: int, into: memoryview | None = None) -> memoryview:
@@ -72,23 +74,32 @@ class ShardReader:
 
     def _fetch(self, number: int, start: int, stop: int, into: memoryview | None = None) -> memoryview:
         shard = self._objects[number]
+        store, key = self._place(shard)
         etag = self._etags.get(number, shard.etag)
         try:
             try:
-                return self._store.get_range(shard.key, start, stop, etag=etag, into=into)
+                return store.get_range(key, start, stop, etag=etag, into=into)
             except ObjectChanged:
                 etag = self._checked(number, etag)
-            return self._store.get_range(shard.key, start, stop, etag=etag, into=into)
+            return store.get_range(key, start, stop, etag=etag, into=into)
         except ObjectChanged as error:
             raise DataError(
-                f"{self._store.url}/{shard.key} is not the object that was indexed: its etag differs",
+                f"{join(store.url, key)} is not the object that was indexed: its etag differs",
                 "Restore it, or prepare the dataset again",
             ) from error
         except FileNotFoundError as error:
             raise DataError(
-                f"{self._store.url}/{shard.key} is in the index and not in the store",
+                f"{join(store.url, key)} is in the index and not in the store",
                 "Restore it, or prepare the dataset again",
             ) from error
+
+    def _place(self, shard: Shard) -> tuple[Store, str]:
+        if "://" not in shard.key:
+            return self._store, shard.key
+        folder, key = split_url(shard.key)
+        if folder not in self._stores:
+            self._stores[folder] = open_store(folder)
+        return self._stores[folder], key
 
     def _checked(self, number: int, seen: str) -> str:
         """The etag that the object has now, if it is the one that was indexed."""
@@ -102,5 +113,5 @@ class ShardReader:
                     "and compared with its checksum first. `trainer index %s` does that once for all",
                     *(self._store.url, shard.key, self._store.url),
                 )
-            self._etags[number] = checked_etag(self._store, shard.key, shard.size, shard.sha256)
+            self._etags[number] = checked_etag(*self._place(shard), shard.size, shard.sha256)
             return self._etags[number]
