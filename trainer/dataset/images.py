@@ -26,7 +26,8 @@ DRAFT = 2
 """A JPEG is decoded at 1/2, 1/4 or 1/8 where that is still so many times what it is resized to."""
 
 _EIGHT_BIT = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
-_BANDS = {"CMYK": 4, "RGBA": 4, "RGBX": 4, "LA": 2, "I;16": 2}
+_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}
+"""Of a pixel as Pillow holds it; else 4, also of RGB."""
 _TURNED = {5, 6, 7, 8}
 _ORIENTATION = 0x0112
 
@@ -67,11 +68,12 @@ class EncodedImage:
             if crop:
                 self._crop = _inside(crop, width, height, name)
             self._orientation = self._image.getexif().get(_ORIENTATION, 1)
+            coefficients = 6 * width * height if self._image.info.get("progressive") else 0
             self._draft()
             width, height = self._image.size
             copies = 1 if self._orientation == 1 else 2
-            bands = _BANDS.get(self._image.mode, 3)
-            self.decoding_bytes = width * height * (bands * copies + (3 if self._image.mode != "RGB" else 0))
+            pixel = copies * _BYTES.get(self._image.mode, 4) + (4 if self._image.mode != "RGB" else 0)
+            self.decoding_bytes = width * height * pixel + coefficients
 
     def decode(self) -> NDArray[np.uint8]:
         """RGB, uint8 (height, width, 3); see `decode_image`."""
@@ -123,7 +125,7 @@ def _eight_bit(image: Image.Image, name: str) -> Image.Image:
         raise DataError(
             f"{name}: its pixels are {kind}; expected 8 or 16 bits a channel", "Convert it, or remove it"
         )
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # of RGB it would be a copy
 
 
 def _scaled(size: tuple[int, int], wanted: tuple[int, int], resize: Resize) -> tuple[int, int]:

@@ -61,7 +61,8 @@ def check(config: RunConfig, ranks: int) -> Checked:
     errors.
     """
     devices.check_ranks(ranks, devices.gpus(os.environ))
-    plan = make_plan(config, ranks)
+    without_cache = config.data.model_copy(update={"cache": None})
+    plan = make_plan(config.model_copy(update={"data": without_cache}), ranks)
     store = open_store(config.run.url)
     check_identity(store, plan.identity)
     state = _state(store, plan)
