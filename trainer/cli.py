@@ -73,6 +73,25 @@ def _image_size(text: str | None) -> str | None:
     return text
 
 
+def _lengths(text: str) -> tuple[int, int, int]:
+    """(height, width, channels) of "64x64x3"; a ValueError otherwise."""
+    sides, _, channels = text.rpartition("x")
+    if sides.count("x") != 1 or channels not in ("1", "3"):
+        raise ValueError
+    return *_sides(sides), int(channels)
+
+
+def _image_shape(text: str | None) -> str | None:
+    try:
+        if text is not None:
+            _lengths(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"expected HEIGHTxWIDTHxCHANNELS, such as 64x64x3, received {text!r}"
+        ) from None
+    return text
+
+
 def _shard_size(text: str) -> str:
     try:
         wanted = parse_size(text)
@@ -203,18 +222,69 @@ def prepare(
 
 
 @app.command(rich_help_panel=DATA)
-def index(url: Annotated[str, typer.Argument(help="A dataset's URL.")], json: Json = False) -> None:
-    """Index a dataset again that was copied: its shards are read and compared with their checksums."""
+def index(
+    url: Annotated[
+        str,
+        typer.Argument(help="An HDF5 file, a prefix with several, an index, or a dataset that was copied."),
+    ],
+    target: Annotated[
+        str | None,
+        typer.Argument(help="Where the index goes. Default: NAME.index beside a file, or the prefix."),
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The HDF5 dataset of the images. Default: the usual names."),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(metavar="[FILE:]NAME", help="That of their labels, which may be in another file."),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="That of the names of the classes. Default: the usual ones, or none."
+        ),
+    ] = None,
+    image_shape: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HxWxC", callback=_image_shape, help="The shape of an image, if a row is one long vector."
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Index HDF5 files to train from them where they lie, or a dataset that was copied.
+
+    Each byte is read once: for checksums, the range of the values, their mean and deviation. What a file must
+    be like: docs/hdf5.md.
+    """
+    from trainer import pages
+    from trainer.dataset.foreign.index_hdf5 import index_hdf5, is_prepared
+    from trainer.dataset.foreign.parts import Names
     from trainer.dataset.reindex import reindex
     from trainer.observability.log import say
     from trainer.output.progress import progress
 
-    with progress(say, "shards read") as report, interrupts.unwinding():
-        made = reindex(url, progress=report)
+    named = Names(images, labels, classes, _lengths(image_shape) if image_shape else None)
+    if is_prepared(url):
+        if target or named != Names():
+            raise ConfigError(
+                f"{url}: a dataset of `trainer prepare` is indexed in its place", "Give its URL alone"
+            )
+        with progress(say, "shards read") as report, interrupts.unwinding():
+            copied = reindex(url, progress=report)
+        if json:
+            _print_json(copied)
+        else:
+            pages.reindexed(copied)
+        return
+    with progress(say, "MiB read") as report, interrupts.unwinding():
+        made = index_hdf5(url, target, named, progress=report)
     if json:
         _print_json(made)
     else:
-        typer.echo(f"{made.url}: all {made.objects:,} shards are whole; {made.changed:,} had another etag")
+        pages.indexed(made)
+        _say_next(pages.after_prepare(made))
 
 
 @app.command(rich_help_panel=DATA)

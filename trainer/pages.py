@@ -10,7 +10,9 @@ from trainer.output.units import shape, size, span
 
 if TYPE_CHECKING:
     from trainer.checkpoints.verify import CheckpointReport
+    from trainer.dataset.foreign.index_hdf5 import Indexed
     from trainer.dataset.preparation.prepare import PreparedDataset
+    from trainer.dataset.reindex import Reindexed
     from trainer.doctor import Finding
     from trainer.runs.listing import ListedRun
     from trainer.runs.removal import Removable
@@ -58,7 +60,27 @@ def prepared(made: "PreparedDataset") -> None:
     print_facts(facts)
 
 
-def after_prepare(made: "PreparedDataset") -> str:
+def indexed(made: "Indexed") -> None:
+    """What `trainer index` found in HDF5 files."""
+    print_facts(
+        [
+            ("dataset", made.url),
+            ("files", _first(len(made.files), made.files, "that stay where they are")),
+            ("classes", _classes(made.classes)),
+            ("image", shape(made.image_shape)),
+            *((name, f"{rows:,} images") for name, rows in made.rows.items()),
+            *(("assumed", text) for text in made.assumed),
+            ("SHA-256", made.identity),
+        ]
+    )
+
+
+def reindexed(made: "Reindexed") -> None:
+    """What `trainer index` found of a dataset that was copied."""
+    print(f"{made.url}: all {made.objects:,} shards are whole; {made.changed:,} had another etag")
+
+
+def after_prepare(made: "PreparedDataset | Indexed") -> str:
     """The command that may come next."""
     recipe = "resnet50" if min(made.image_shape[:2]) >= 64 else "lab-1"
     urls = f"--set data.url={_word(made.url)} --set run.url={_word(made.url + '-run')}"

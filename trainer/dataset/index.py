@@ -10,15 +10,14 @@ import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.ranges import CHUNK
-from trainer.dataset.reading.layout import PLAIN, Layout
+from trainer.dataset.ranges import CHUNK, NO_PIECES, PIECE
 from trainer.dataset.reading.shard_reader import Shard, ShardReader
 from trainer.errors import ConfigError, DataError
 from trainer.storage import OnRetry, open_store, split_url
@@ -30,6 +29,7 @@ ARRAYS = "index/"
 VERSION = 2
 """2: rows that are stored in another way than ours, in objects elsewhere. Others are written as 1."""
 _FIRST = 1
+_ARRAYS = ("chunks", "labels", "pieces")
 FORMAT = "cars-trainer dataset"
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """The first bytes of an HDF5 file."""
@@ -40,7 +40,8 @@ class Split:
     """The rows of one split.
 
     `labels` (rows,) of the smallest unsigned dtype; `chunks` (chunks,) of dtype `ranges.CHUNK`, by row;
-    `row_bytes` of one image; `mean` and `std` of its pixels for each channel, in 0..255.
+    `pieces` of dtype `ranges.PIECE`, by chunk, of those that have some; `row_bytes` of one image; `mean` and
+    `std` of its pixels for each channel, in 0..255.
     """
 
     name: str
@@ -53,7 +54,12 @@ class Split:
     std: tuple[float, ...]
     store: Store
     cache: DiskCache | None = None
-    layout: Layout = PLAIN
+    pieces: NDArray[np.void] = field(default_factory=NO_PIECES.copy)
+
+    @property
+    def plain(self) -> bool:
+        """Whether its bytes are those of images, row after row, in each of its objects."""
+        return all(shard.layout.plain for shard in self.objects)
 
     def read(self, number: int, start: int, stop: int, into: memoryview | None = None) -> memoryview:
         """Bytes [start, stop) of object `number`, of just the object that was indexed, else DataError."""
@@ -62,6 +68,16 @@ class Split:
     @cached_property
     def _shards(self) -> ShardReader:
         return ShardReader(self.store, self.objects, self.chunks, self.cache)
+
+    def decode(self, chunk: int, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+        """Every image of a chunk, uint8 (n, H, W, C) of `shape`. Raises DataError for a damaged one."""
+        number, offset, length, start, rows = self.chunks[chunk].item()
+        first, last = np.searchsorted(self.pieces["chunk"], [chunk, chunk + 1]).tolist()
+        pieces = [(start, start + size) for _, start, size in self.pieces[first:last].tolist()]
+        shard = self.objects[number]
+        data = self.read(number, offset, offset + length)
+        images: NDArray[np.uint8] = shard.layout.decode(data, pieces, start, rows, shape, shard.key)
+        return images
 
     def names(self, rows: NDArray[np.int64]) -> list[str]:
         """The names of `rows`, int64 (n,); read from each shard at once, from the first to the last."""
@@ -143,10 +159,10 @@ def open_dataset(url: str, *, on_retry: OnRetry | None = None, cache: DiskCache 
     )
 
 
-def array_keys(name: str, start: str = "") -> tuple[str, str]:
-    """Where a split's table of chunks and its labels are; `start` names who wrote them."""
+def array_keys(name: str, start: str = "") -> tuple[str, str, str]:
+    """Where a split's chunks, labels and pieces are; `start` names who wrote them."""
     stem = f"{ARRAYS}{name}-{start}" if start else f"{ARRAYS}{name}"
-    return f"{stem}.chunks.npy", f"{stem}.labels.npy"
+    return f"{stem}.chunks.npy", f"{stem}.labels.npy", f"{stem}.pieces.npy"
 
 
 def keys_in(manifest: bytes) -> list[str]:
@@ -162,22 +178,23 @@ def keys_of(splits: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [
         entry["key"]
         for split in splits.values()
-        for entry in (*split["objects"], split["chunks"], split["labels"])
+        for entry in (*split["objects"], *(split[name] for name in _ARRAYS if name in split))
+        if "://" not in entry["key"]
     ]
 
 
 def write_split(store: Store, split: Split, start: str = "") -> dict[str, Any]:
-    """Put a split's two arrays; returns its part of the manifest."""
-    chunks, labels = array_keys(split.name, start)
+    """Put a split's arrays; returns its part of the manifest."""
+    chunks, labels, pieces = array_keys(split.name, start)
     return {
         "rows": split.rows,
         "rows_per_class": np.bincount(split.labels).tolist(),
         "mean": list(split.mean),
         "std": list(split.std),
-        "objects": [asdict(shard) for shard in split.objects],
+        "objects": [shard.document() for shard in split.objects],
         "chunks": _put_array(store, chunks, split.chunks),
         "labels": _put_array(store, labels, split.labels),
-        **({} if split.layout.plain else {"layout": asdict(split.layout)}),
+        **({"pieces": _put_array(store, pieces, split.pieces)} if len(split.pieces) else {}),
     }
 
 
@@ -216,7 +233,7 @@ def write_manifest(
 
 
 def _is_foreign(split: Mapping[str, Any]) -> bool:
-    return "layout" in split or any("://" in entry["key"] for entry in split["objects"])
+    return any(Shard.of(entry).foreign for entry in split["objects"])
 
 
 def smallest_unsigned(classes: int) -> np.dtype[np.unsignedinteger]:
@@ -230,8 +247,9 @@ def _manifest(store: Store) -> dict[str, Any]:
     except FileNotFoundError as error:
         if _is_hdf5(store.url):
             raise DataError(
-                f"{store.url} is an HDF5 file; expected a dataset, the prefix that `trainer prepare` filled",
-                "Make one from the images: trainer prepare IMAGES URL",
+                f"{store.url} is an HDF5 file; expected a dataset, the prefix that `trainer prepare` or "
+                "`trainer index` filled",
+                f"Index it where it lies: trainer index {store.url}",
             ) from error
         raise DataError(
             f"There is no dataset at {store.url} ({error})", f"Make one: trainer prepare IMAGES {store.url}"
@@ -277,7 +295,7 @@ def _split(
 ) -> Split:
     chunks = _get_array(store, values["chunks"])
     labels = _get_array(store, values["labels"])
-    objects = tuple(Shard(**shard) for shard in values["objects"])
+    objects = tuple(Shard.of(shard) for shard in values["objects"])
     split = Split(
         name=name,
         rows=int(values["rows"]),
@@ -289,7 +307,7 @@ def _split(
         std=tuple(values["std"]),
         store=store,
         cache=cache,
-        layout=_layout(values.get("layout")),
+        pieces=_get_array(store, values["pieces"]) if "pieces" in values else NO_PIECES,
     )
     if len(labels) and (highest := int(labels.max())) >= classes:
         row = int(np.argmax(labels))
@@ -303,24 +321,22 @@ def _split(
     return split
 
 
-def _layout(values: Mapping[str, Any] | None) -> Layout:
-    return PLAIN if values is None else Layout(**{**values, "filters": tuple(values["filters"])})
-
-
 def _fits(split: Split, shape: tuple[int, int, int]) -> bool:
     """Whether the chunks hold each row once, within their objects."""
-    chunks, layout = split.chunks, split.layout
-    row_bytes = 0 if layout.filters else layout.row_bytes(shape)
+    chunks = split.chunks
     if chunks.dtype != CHUNK or split.labels.shape != (split.rows,) or not len(chunks):
         return False
     counts = chunks["rows"].astype(np.int64)
     sizes = np.array([shard.size for shard in split.objects], np.uint64)
+    least = np.array([shard.layout.least_bytes(shape) for shard in split.objects], np.int64)
     return bool(
         counts.sum() == split.rows
         and (chunks["first"] == (np.cumsum(counts) - counts).astype(np.uint64)).all()
         and (chunks["object"] < len(sizes)).all()
-        and (counts * row_bytes <= chunks["length"]).all()
+        and (counts * least[chunks["object"]] <= chunks["length"]).all()
         and (chunks["offset"] + chunks["length"] <= sizes[chunks["object"]]).all()
+        and split.pieces.dtype == PIECE
+        and (np.diff(split.pieces["chunk"].astype(np.int64)) >= 0).all()
     )
 
 
@@ -357,6 +373,8 @@ def _identity(manifest: dict[str, Any]) -> str:
         "splits": {
             name: [values["chunks"]["sha256"], values["labels"]["sha256"]]
             + [shard["sha256"] for shard in values["objects"]]
+            + [shard["layout"] for shard in values["objects"] if "layout" in shard]
+            + ([values["pieces"]["sha256"]] if "pieces" in values else [])
             for name, values in sorted(manifest["splits"].items())
         },
     }

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 CHUNK = np.dtype([("object", "<u4"), ("offset", "<u8"), ("length", "<u4"), ("first", "<u8"), ("rows", "<u4")])
 """One chunk of whole images: the number of its object, its bytes there, its first row and its rows."""
+PIECE = np.dtype([("chunk", "<u4"), ("offset", "<u4"), ("length", "<u4")])
+"""A part of a chunk: the number of the chunk, and its bytes within the chunk's."""
+NO_PIECES: NDArray[np.void] = np.zeros(0, PIECE)
 
 
 class Range(NamedTuple):

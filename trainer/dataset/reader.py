@@ -221,31 +221,29 @@ class Reader:
 
     def _fetch(self, fetchers: Fetchers, rows: Rows, images: Images) -> list[Future[None]]:
         """Begin to fetch `rows` into `images`, (n, H, W, C)."""
-        if not self.split.layout.plain:
+        if not self.split.plain:
             return self._fetch_chunks(fetchers, rows, images)
         buffer = images.data.cast("B")
         ranges = byte_ranges(self.split.chunks, self.split.row_bytes, rows, RANGE_BYTES)
         return [fetchers.submit(partial(self._read, buffer, part)) for part in ranges]
 
     def _fetch_chunks(self, fetchers: Fetchers, rows: Rows, images: Images) -> list[Future[None]]:
-        """Whole chunks, which are decoded in the threads that fetch them."""
+        """Whole chunks, which are decoded by the threads that fetch them."""
         numbers = np.searchsorted(self.split.chunks["first"], rows, side="right") - 1
+        places = np.argsort(numbers, kind="stable")
+        ends = np.flatnonzero(np.diff(numbers[places])) + 1
         return [
-            fetchers.submit(
-                partial(self._decode, int(number), rows, images, np.flatnonzero(numbers == number))
-            )
-            for number in np.unique(numbers)
+            fetchers.submit(partial(self._decode, int(numbers[own[0]]), rows, images, own))
+            for own in np.split(places, ends)
+            if len(own)
         ]
 
     def _decode(self, number: int, rows: Rows, images: Images, places: Rows) -> None:
+        decoded = self.split.decode(number, self._shape)
         chunk = self.split.chunks[number]
-        source, start, length = int(chunk["object"]), int(chunk["offset"]), int(chunk["length"])
-        data = self.split.read(source, start, start + length)
-        where = f"{self.split.name}, rows from {int(chunk['first'])} on"
-        decoded = self.split.layout.decode(data, int(chunk["rows"]), self._shape, where)
         images[places] = decoded[rows[places] - int(chunk["first"])]
         with self._lock:
-            self.counters.bytes_read += length
+            self.counters.bytes_read += int(chunk["length"])
             self.counters.ranges_read += 1
 
     def _read(self, buffer: memoryview, part: Range) -> None:

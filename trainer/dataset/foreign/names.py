@@ -1,9 +1,14 @@
 """Which datasets of a file are images, labels and class names: pure, by the names in use."""
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-_SPLITS = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+_SPLITS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
 _IMAGES = ("images", "image", "x", "X", "data", "features")
 _LABELS = ("labels", "label", "y", "Y", "targets", "target")
 CLASSES = ("list_classes", "classes", "class_names", "label_names")
@@ -11,7 +16,7 @@ CLASSES = ("list_classes", "classes", "class_names", "label_names")
 
 @dataclass(frozen=True)
 class Found:
-    """The names of one split's images and labels."""
+    """The names of one split's images and labels; `split` is empty where they do not say."""
 
     split: str
     images: str
@@ -19,13 +24,20 @@ class Found:
 
 
 def find_splits(names: Collection[str]) -> list[Found]:
-    """The splits in a file of datasets with these names: those of each, or all of it as "train"."""
+    """The splits in a file of datasets with these names, or all of it as one."""
     found = [
         Found(split, *pair) for split, words in _SPLITS.items() if (pair := _first(_named(words), names))
     ]
     if not found and (pair := _first(_pairs("", ""), names)):
-        found = [Found("train", *pair)]
+        found = [Found("", *pair)]
     return found
+
+
+def split_of_path(path: str) -> str:
+    """The last word for a split in a path, as in `test/a.h5` or `x_test.h5`; "train" without any."""
+    words = re.findall(r"[a-z]+", path.lower())
+    named = {word: split for split, known in _SPLITS.items() for word in known}
+    return next((named[word] for word in reversed(words) if word in named), "train")
 
 
 def _named(words: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -102,7 +102,7 @@ def record(plan: str, start: str, finished: Finished) -> bytes:
     header = {
         "plan": plan,
         "start_id": start,
-        "shard": asdict(finished.shard),
+        "shard": finished.shard.document(),
         "start": finished.start,
         "stop": finished.stop,
         "image_shape": finished.image_shape,
@@ -180,7 +180,7 @@ def _read(store: Store, key: str, plan: str) -> Finished | None:
                 return None
             height, width, channels = header["image_shape"]
             return Finished(
-                Shard(**header["shard"]),
+                Shard.of(header["shard"]),
                 int(header["start"]),
                 int(header["stop"]),
                 (height, width, channels),

@@ -2,14 +2,16 @@
 
 import logging
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.dataset.reading.row_layout import PLAIN, RowLayout
 from trainer.dataset.reading.shard_check import checked_etag
 from trainer.errors import DataError
 from trainer.storage import join, open_store, split_url
@@ -21,8 +23,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Shard:
-    """One HDF5 object; `key` may be a URL of its own. Its rows' names are `names_width` bytes each, UTF-8 padded with zero bytes, from
-    byte `names_offset` on; none where that is 0."""
+    """One HDF5 object; `key` is a URL where it is not in the dataset's own store.
+
+    Its rows' names are `names_width` bytes each, UTF-8 padded with zero bytes, from byte `names_offset` on;
+    it has none where that is 0.
+    """
 
     key: str
     etag: str
@@ -31,6 +36,23 @@ class Shard:
     rows: int
     names_offset: int
     names_width: int
+    layout: RowLayout = PLAIN
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """From JSON."""
+        layout = values.get("layout")
+        return cls(**{**values, "layout": PLAIN if layout is None else RowLayout.of(layout)})
+
+    def document(self) -> dict[str, Any]:
+        """For JSON; without a layout that is ours, which older trainers do not know."""
+        values = asdict(self)
+        return {key: values[key] for key in values if key != "layout" or not self.layout.plain}
+
+    @property
+    def foreign(self) -> bool:
+        """Whether `trainer index` found it, instead of `trainer prepare` having made it."""
+        return "://" in self.key
 
 
 class ShardReader:
@@ -94,7 +116,7 @@ class ShardReader:
             ) from error
 
     def _place(self, shard: Shard) -> tuple[Store, str]:
-        if "://" not in shard.key:
+        if not shard.foreign:
             return self._store, shard.key
         folder, key = split_url(shard.key)
         if folder not in self._stores:
