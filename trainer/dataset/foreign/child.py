@@ -91,7 +91,7 @@ def main() -> None:
         found = {"problem": str(error), "remedy": error.remedy}
     except MemoryError:
         found = {
-            "problem": f"HDF5 needs more than {MEMORY_BYTES >> 30} GiB for it: damaged, or of very large rows",
+            "problem": f"HDF5 needs over {MEMORY_BYTES >> 30} GiB for it: damaged, or of very large rows",
             "remedy": "Make a dataset of the images: trainer prepare",
         }
     except Exception as error:

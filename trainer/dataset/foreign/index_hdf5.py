@@ -67,7 +67,7 @@ def index_hdf5(
     source = find_source(url)
     store = open_store(target or source.target)
     before = _replaced(store, source.url)
-    parts = find_parts(source.files, names)
+    parts = find_parts(source, names)
     if all(part.split != "train" for part in parts):
         raise DataError(
             f"{url}: found no images to train on, only for {', '.join({part.split for part in parts})}",

@@ -1,7 +1,6 @@
 """The splits that each of some HDF5 files holds."""
 
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -72,9 +71,13 @@ def find_source(url: str) -> Source:
     return Source(store.url, tuple(join(store.url, key) for key in found), store.url)
 
 
-def find_parts(files: Sequence[str], names: Names) -> list[Part]:
+def find_parts(source: Source, names: Names) -> list[Part]:
     """What the files hold. Raises DataError for what cannot be read as it is."""
-    parts = [part for url in files for part in _parts(url, names)]
+    parts = [
+        part
+        for url in source.files
+        for part in _parts(url, names, split_of_path(url.removeprefix(source.url)))
+    ]
     for part in parts:
         if part.shape != parts[0].shape:
             raise DataError(
@@ -84,10 +87,11 @@ def find_parts(files: Sequence[str], names: Names) -> list[Part]:
     return parts
 
 
-def _parts(url: str, names: Names) -> list[Part]:
+def _parts(url: str, names: Names, default: str) -> list[Part]:
     file, labels_file, labels = _stat(url), None, names.labels
-    if labels and ":" in labels.rpartition("/")[2]:
-        other, _, labels = labels.rpartition(":")
+    other, _, name = (labels or "").rpartition(":")
+    if other and not name.startswith("//"):
+        labels = name
         whole = "://" in other or os.path.isabs(other)
         try:
             labels_file = _stat(other if whole else join(split_url(url)[0], other))
@@ -106,7 +110,7 @@ def _parts(url: str, names: Names) -> list[Part]:
         classes = tuple(answer["classes"]) if answer["classes"] else None
         return [
             Part(
-                split=found["split"] or split_of_path(url),
+                split=found["split"] or default,
                 shard=Shard(
                     key=file["url"],
                     etag=file["etag"],

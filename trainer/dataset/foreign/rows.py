@@ -18,8 +18,8 @@ Shape = tuple[int, int, int]
 _RANGE_BYTES = 4 << 20
 """Of rows that lie together these are read at once, about."""
 _CHUNK_BYTES = 256 << 20
-_SCATTERED = 2
-"""At most so many times the bytes of its pieces may be read for a chunk."""
+_SCATTERED, _SLACK = 2, 1 << 20
+"""At most so many times the bytes of its pieces may be read for a chunk, and these."""
 _SAMPLE_ROWS, _SAMPLE_BYTES = 64, 64 << 20
 _CODES: dict[int, Filter] = {1: "deflate", 2: "shuffle", 3: "fletcher32"}
 _REPACK = "Write it again in chunks of some images: h5repack -l CHUNK=…"
@@ -196,7 +196,7 @@ def _of_chunks(dataset: Any, name: str, last: bool) -> tuple[NDArray[np.void], N
         raise Refused(f"{name}: some of its chunks were never written", "Write it again: h5repack")
     starts = offsets.min(axis=1)
     spans = (offsets + lengths).max(axis=1) - starts
-    if (spans > _SCATTERED * lengths.sum(axis=1)).any() or spans.max() >= 2**32:
+    if (spans > _SCATTERED * lengths.sum(axis=1) + _SLACK).any() or spans.max() >= 2**32:
         raise Refused(
             f"{name}: its chunks of {piece} hold pieces of images, and lie scattered over the file", _REPACK
         )
