@@ -256,7 +256,7 @@ def index(
     """Index HDF5 files to train from them where they lie, or a dataset that was copied.
 
     Each byte is read once: for checksums, the range of the values, their mean and deviation. What a file must
-    be like: docs/hdf5.md.
+    be like: docs/datasets.md.
     """
     from trainer import pages
     from trainer.dataset.foreign.index_hdf5 import index_hdf5, is_prepared

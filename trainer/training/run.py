@@ -25,6 +25,7 @@ from trainer.runs import layout
 from trainer.runs.claim import claim_folder
 from trainer.runs.document import Finished, Reached
 from trainer.runs.fence import Fence
+from trainer.runs.history import metric_of
 from trainer.storage import Store, join
 from trainer.training import callback_state
 from trainer.training.callbacks import BestWeights, History, ProgressLog, from_config
@@ -228,7 +229,8 @@ def log_end(finished: Finished, run: RunSection) -> None:
     folder = join(run.url, layout.WEIGHTS)
     log.info("finished: %d epochs, %d steps; the weights are in %s/", finished.epochs, finished.steps, folder)
     if finished.best:
-        _log_reached("best", finished.best, f"the best by {run.monitor}", model=True)
+        metric = metric_of(run.monitor, validated=run.monitor in finished.best.metrics)
+        _log_reached("best", finished.best, f"the best by {metric}", model=True)
     _log_reached("last", finished.last, "the last", model=not finished.best)
 
 

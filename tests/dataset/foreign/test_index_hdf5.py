@@ -14,6 +14,7 @@ from trainer import main
 from trainer.dataset.foreign import child, parts
 from trainer.dataset.foreign.index_hdf5 import index_hdf5
 from trainer.dataset.foreign.parts import Names
+from trainer.dataset.foreign.refused import Refused
 from trainer.dataset.index import open_dataset
 from trainer.dataset.order import Order
 from trainer.dataset.reader import Reader
@@ -28,7 +29,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     def ask(url: str, question: dict[str, Any], folder: Path) -> Any:
         try:
             return json.loads(json.dumps(child.answer(question, folder)))
-        except child.Refused as error:
+        except Refused as error:
             raise DataError(f"{url}: {error}", error.remedy) from None
 
     monkeypatch.setattr(parts, "ask", ask)

@@ -10,11 +10,11 @@ _BLOCK, _BLOCKS = 256 << 10, 256
 
 
 class RangeFile(io.RawIOBase):
-    """Blocks are fetched as they are read, and the last ones are kept."""
+    """Blocks are fetched as they are read, and the last ones are kept; `size` in bytes."""
 
     def __init__(self, url: str, etag: str, size: int) -> None:
         folder, self._key = split_url(url)
-        self._store, self._etag, self._size, self._place = open_store(folder), etag, size, 0
+        self._store, self._etag, self.size, self._place = open_store(folder), etag, size, 0
         self._blocks: OrderedDict[int, memoryview] = OrderedDict()
 
     def readable(self) -> bool:
@@ -24,7 +24,7 @@ class RangeFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        self._place = offset + (0, self._place, self._size)[whence]
+        self._place = offset + (0, self._place, self.size)[whence]
         return self._place
 
     def tell(self) -> int:
@@ -33,7 +33,7 @@ class RangeFile(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         done = 0
-        while done < len(view) and self._place < self._size:
+        while done < len(view) and self._place < self.size:
             number, start = divmod(self._place, _BLOCK)
             part = self._block(number)[start : start + len(view) - done]
             view[done : done + len(part)] = part
@@ -47,7 +47,7 @@ class RangeFile(io.RawIOBase):
 
     def _block(self, number: int) -> memoryview:
         if number not in self._blocks:
-            self._blocks[number] = self.range(number * _BLOCK, min((number + 1) * _BLOCK, self._size))
+            self._blocks[number] = self.range(number * _BLOCK, min((number + 1) * _BLOCK, self.size))
             while len(self._blocks) > _BLOCKS:
                 self._blocks.popitem(last=False)
         self._blocks.move_to_end(number)

@@ -75,6 +75,8 @@ def find_rows(dataset: Any, name: str, count: int, given: list[int] | None, file
         chunks, pieces = _of_chunks(dataset, name, axes.last)
     else:
         chunks, pieces = _of_one(dataset, name, rows, axes.last), NO_PIECES
+    if (chunks["offset"] + chunks["length"]).max() > file.size:
+        raise Refused(f"{name}: its rows lie behind the end of the file", "Copy it again")
     joined = bool(filters or len(pieces))
     layout = RowLayout(
         dtype=dataset.dtype.str,

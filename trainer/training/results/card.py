@@ -8,6 +8,7 @@ import yaml
 from trainer.dataset.standardize import STANDARDIZATIONS, Pixels
 from trainer.runs import layout
 from trainer.runs.document import Finished
+from trainer.runs.history import metric_of
 from trainer.training.plan import Plan
 
 SHOWN_CLASSES = 5
@@ -69,7 +70,8 @@ def _metrics(finished: Finished, monitor: str) -> str:
     last = finished.last
     rows = [(f"last: {last.epoch}", last.metrics, LAST if finished.best else f"{LAST}, {KERAS_MODEL}")]
     if best := finished.best:
-        rows.insert(0, (f"best by {monitor}: {best.epoch}", best.metrics, f"{BEST}, {KERAS_MODEL}"))
+        metric = metric_of(monitor, validated=monitor in best.metrics)
+        rows.insert(0, (f"best by {metric}: {best.epoch}", best.metrics, f"{BEST}, {KERAS_MODEL}"))
     names = list(dict.fromkeys(name for _, metrics, _ in rows for name in metrics))
     lines = [
         (epoch, *(f"{metrics[name]:.4g}" if name in metrics else "" for name in names), files)
