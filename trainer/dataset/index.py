@@ -26,9 +26,8 @@ from trainer.storage.disk_cache import DiskCache
 
 MANIFEST = "dataset.json"
 ARRAYS = "index/"
-VERSION = 2
-"""2: rows that are stored in another way than ours, in objects elsewhere. Others are written as 1."""
-_FIRST = 1
+VERSION, _FOREIGN = 1, 2
+"""2: rows that are stored in another way than ours, or in objects elsewhere."""
 _ARRAYS = ("chunks", "labels", "pieces")
 FORMAT = "cars-trainer dataset"
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -213,7 +212,7 @@ def write_manifest(
     one, ObjectChanged where that one is not there any more."""
     manifest = {
         "format": FORMAT,
-        "version": VERSION if any(map(_is_foreign, splits.values())) else _FIRST,
+        "version": _FOREIGN if any(map(_is_foreign, splits.values())) else VERSION,
         "classes": list(classes),
         "image_shape": list(image_shape),
         "encoding": "raw",
@@ -263,9 +262,9 @@ def _manifest(store: Store) -> dict[str, Any]:
     version = manifest.get("version")
     if not isinstance(version, int):
         raise DataError(f"{store.url}/{MANIFEST} has no version", "Prepare the dataset again")
-    if version > VERSION:
+    if version > _FOREIGN:
         raise DataError(
-            f"{store.url} is a dataset of version {version}; this trainer reads versions up to {VERSION}",
+            f"{store.url} is a dataset of version {version}; this trainer reads versions up to {_FOREIGN}",
             "Use the trainer that prepared it, or a newer one",
         )
     if manifest.get("encoding") != "raw":
