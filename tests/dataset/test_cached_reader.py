@@ -16,23 +16,28 @@ from trainer.storage import Store
 from trainer.storage.disk_cache import DiskCache
 
 
-class Counted:
-    """A store that counts the bytes that it is asked for."""
+class Recorded:
+    """A store that remembers the ranges that it is asked for: key, start, stop."""
 
     def __init__(self, store: Store) -> None:
-        self._store, self.url, self.bytes = store, store.url, 0
+        self._store, self.url = store, store.url
+        self.ranges: list[tuple[str, int, int]] = []
+
+    @property
+    def bytes(self) -> int:
+        return sum(stop - start for _, start, stop in self.ranges)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     def get_range(self, key: str, start: int, stop: int, **options: Any) -> memoryview:
-        self.bytes += stop - start
+        self.ranges.append((key, start, stop))
         return self._store.get_range(key, start, stop, **options)
 
 
-def cached(url: str, folder: Path) -> tuple[Dataset, Counted]:
+def cached(url: str, folder: Path) -> tuple[Dataset, Recorded]:
     dataset = open_dataset(url, cache=DiskCache(folder, 1 << 30))
-    store = Counted(dataset.store)
+    store = Recorded(dataset.store)
     splits = {name: replace(split, store=store) for name, split in dataset.splits.items()}
     return replace(dataset, splits=splits), store
 

@@ -1,10 +1,12 @@
 """A proxy between boto3 and a real S3 server that spoils chosen answers, as networks and busy servers do."""
 
 import http.client
+import random
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -81,15 +83,25 @@ class FaultyProxy(ThreadingHTTPServer):
         self.outage: Fault | None = None
         """What every request meets, while it is set."""
         self._faults: list[tuple[str, Fault]] = []
+        self._draw, self._rates = random.Random(), dict[Fault, float]()
         self._lock = threading.Lock()
 
     def spoil(self, command: str, *faults: Fault) -> None:
         """The next requests whose `METHOD /path` starts with `command` meet these faults, one each."""
         self._faults += [(command, fault) for fault in faults]
 
+    def spoil_at_random(self, seed: int, rates: Mapping[Fault, float]) -> None:
+        """From now on each request meets each of these faults with its probability."""
+        self._draw, self._rates = random.Random(seed), dict(rates)
+
     def next_fault(self, request: Handler) -> Fault | None:
         if self.outage:
             return self.outage
+        if self._rates:
+            with self._lock:
+                return next(
+                    (fault for fault, rate in self._rates.items() if self._draw.random() < rate), None
+                )
         with self._lock:
             for index, (command, fault) in enumerate(self._faults):
                 if f"{request.command} {request.path}".startswith(command):
@@ -162,6 +174,19 @@ def cut_body(at: int) -> Fault:
         request.close_connection = True
 
     return fault
+
+
+def cut_in_half(request: Handler) -> None:
+    """Announces the whole body, sends half of it, and hangs up."""
+    status, headers, body = request.forward()
+    request.send(status, headers, body, cut=len(body) // 2)
+    request.close_connection = True
+
+
+def delay(request: Handler) -> None:
+    """Answers rightly, and late."""
+    time.sleep(0.05)
+    request.send(*request.forward())
 
 
 def reset_body(at: int) -> Fault:
