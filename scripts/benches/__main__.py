@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainer.observability import log
 
-NAMES = ("checkpoint", "ranks")
+NAMES = ("data", "plan", "checkpoint", "ranks")
 
 
 def main() -> None:
@@ -28,16 +28,29 @@ def main() -> None:
 
 
 def run(name: str, rounds: int) -> dict[str, object]:
-    """The medians and the spread over `rounds` rounds."""
-    measure = importlib.import_module(f"scripts.benches.{name}").measure
-    found: list[dict[str, float]] = [measure() for _ in range(rounds)]
-    ratios = {key: statistics.median(one[key] for one in found) for key in found[0]}
-    spread = {key: [min(one[key] for one in found), max(one[key] for one in found)] for key in ratios}
-    for key, value in ratios.items():
-        low, high = spread[key]
-        print(f"{name:12} {key:28} {value:10.4f}   [{low:.4f}, {high:.4f}]", flush=True)
+    """The medians and the spread over `rounds` rounds; null with a reason for what could not be measured."""
+    module = importlib.import_module(f"scripts.benches.{name}")
+    found: list[dict[str, float | None]] = [module.measure() for _ in range(rounds)]
+    ratios: dict[str, float | None] = {}
+    spread: dict[str, list[float] | None] = {}
+    for key in found[0]:
+        values = [value for one in found if (value := one[key]) is not None]
+        ratios[key] = statistics.median(values) if values else None
+        spread[key] = [min(values), max(values)] if values else None
+        shown = f"{ratios[key]:10.4f}   [{min(values):.4f}, {max(values):.4f}]" if values else "      null"
+        print(f"{name:12} {key:36} {shown}", flush=True)
+    reasons: dict[str, str] = getattr(module, "REASONS", {})
+    for what, reason in reasons.items():
+        print(f"{name:12} {what}: {reason}", flush=True)
     machine = {"cores": len(os.sched_getaffinity(0)), "python": platform.python_version()}
-    return {"bench": name, "rounds": rounds, "ratios": ratios, "spread": spread, "machine": machine}
+    return {
+        "bench": name,
+        "rounds": rounds,
+        "ratios": ratios,
+        "spread": spread,
+        "reasons": reasons,
+        "machine": machine,
+    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,118 @@
+"""How fast images come out of object storage, against other ways to read the same ones.
+
+CARS_BENCH_MB: how much data, 512 MB without. Client and server share this machine's cores.
+"""
+
+import atexit
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from scripts.benches.images import make_dataset
+from scripts.benches.peers import HERE, peers_python
+from scripts.benches.store import bench_store
+from trainer.storage import open_store
+
+SHAPE = (224, 224, 3)
+OURS = ("cold_sequential", "cold_shuffled", "warm", "tfrecord", "download_h5py", "raw_ranges")
+PEERS = ("h5py_s3fs", "h5py_s3fs_tuned", "h5py_s3fs_shuffled", "mosaicml")
+
+REASONS: dict[str, str] = {}
+"""Why a key has no figure."""
+
+
+def measure() -> dict[str, float | None]:
+    """One round: every method once, in random order, each in a process of its own."""
+    setup = _setup()
+    order = [*OURS, *PEERS]
+    random.shuffle(order)
+    found = {method: _run(method, setup) for method in order}
+    mosaic = found.pop("mosaicml") or {"cold": None, "warm": None}
+    found |= {f"mosaicml_{epoch}": figures for epoch, figures in mosaic.items()}
+    return {
+        "cold_sequential/h5py_s3fs": _faster(found, "cold_sequential", "h5py_s3fs"),
+        "cold_sequential/h5py_s3fs_tuned": _faster(found, "cold_sequential", "h5py_s3fs_tuned"),
+        "cold_sequential/download_h5py": _faster(found, "cold_sequential", "download_h5py"),
+        "cold_sequential/raw_ranges": _faster(found, "cold_sequential", "raw_ranges"),
+        "cold_shuffled/h5py_s3fs_shuffled": _faster(found, "cold_shuffled", "h5py_s3fs_shuffled"),
+        "cold_shuffled/cold_sequential": _faster(found, "cold_shuffled", "cold_sequential"),
+        "warm_cpu/tfrecord_cpu": _cheaper(found, "warm", "tfrecord"),
+        "cold/mosaicml": _faster(found, "cold_sequential", "mosaicml_cold"),
+        "warm/mosaicml": _faster(found, "warm", "mosaicml_warm"),
+        **{f"{method} MB/s": _rate(figures) for method, figures in sorted(found.items())},
+        **{f"{method} CPU s/GB": _cost(figures) for method, figures in sorted(found.items())},
+    }
+
+
+Figures = dict[str, Any] | None
+
+
+def _rate(figures: Figures) -> float | None:
+    return figures["bytes"] / figures["seconds"] / 1e6 if figures else None
+
+
+def _cost(figures: Figures) -> float | None:
+    return figures["cpu"] / figures["bytes"] * 1e9 if figures else None
+
+
+def _faster(found: dict[str, Figures], ours: str, other: str) -> float | None:
+    mine, theirs = _rate(found[ours]), _rate(found[other])
+    return mine / theirs if mine and theirs else None
+
+
+def _cheaper(found: dict[str, Figures], ours: str, other: str) -> float | None:
+    mine, theirs = _cost(found[ours]), _cost(found[other])
+    return mine / theirs if mine and theirs else None
+
+
+def _run(method: str, options: dict[str, Any]) -> Figures:
+    if method in PEERS or method == "write_mds":
+        python = peers_python()
+        if isinstance(python, str):
+            REASONS[method] = python
+            return None
+        command = [str(python), str(HERE / "readers.py")]
+    else:
+        command = [sys.executable, "-m", "scripts.benches.readers"]
+    done = subprocess.run([*command, method, json.dumps(options)], capture_output=True, text=True)
+    if done.returncode:
+        REASONS[method] = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+        return None
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+@cache
+def _setup() -> dict[str, Any]:
+    """The same images in every form that a method reads, once for all rounds."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    bucket = stack.enter_context(bench_store(folder))
+    options = make_dataset(folder, bucket, int(os.environ.get("CARS_BENCH_MB", "512")), SHAPE)
+    options |= {"records": str(folder / "records"), "remote": f"s3://{bucket}/mds"}
+    _run("write_tfrecord", options)
+    mds = folder / "mds"
+    if _run("write_mds", options | {"out": str(mds), "files": _download(options)}) is not None:
+        store = open_store(options["remote"])
+        for path in mds.iterdir():
+            store.put_file(path.name, path)
+    os.environ["S3_ENDPOINT_URL"] = options["endpoint"]  # as mosaicml-streaming calls it
+    return options
+
+
+def _download(options: dict[str, Any]) -> list[str]:
+    import boto3
+
+    s3, paths = boto3.client("s3"), []
+    for number, key in enumerate(options["keys"]):
+        paths.append(f"{options['folder']}/shard-{number}.h5")
+        s3.download_file(options["bucket"], key, paths[-1])
+    return paths
