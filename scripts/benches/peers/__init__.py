@@ -1,4 +1,4 @@
-"""Other libraries that feed images, in an environment of their own: they would not fit beside the trainer's."""
+"""Other libraries that feed images, in an environment of their own, outside uv.lock."""
 
 import os
 import shutil
