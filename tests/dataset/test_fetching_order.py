@@ -1,4 +1,4 @@
-"""What a step needs is asked for before what later ones need, also at the end of an epoch and after a restore."""
+"""What a step needs is asked for before what later steps need, also after a restore and over epochs."""
 
 import threading
 from collections.abc import Iterator
