@@ -1,14 +1,14 @@
 """A proxy between boto3 and a real S3 server that spoils chosen answers, as networks and busy servers do."""
 
 import http.client
-import random
 import socket
 import struct
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from random import Random
 from urllib.parse import urlsplit
 
 Fault = Callable[["Handler"], None]
@@ -82,31 +82,33 @@ class FaultyProxy(ThreadingHTTPServer):
         self.over = threading.Event()
         self.outage: Fault | None = None
         """What every request meets, while it is set."""
+        self.met: Counter[str] = Counter()
+        """The faults that requests met by chance, by name."""
         self._faults: list[tuple[str, Fault]] = []
-        self._draw, self._rates = random.Random(), dict[Fault, float]()
+        self._rate, self._chance, self._passing = 0.0, Random(0), PASSING
         self._lock = threading.Lock()
 
     def spoil(self, command: str, *faults: Fault) -> None:
         """The next requests whose `METHOD /path` starts with `command` meet these faults, one each."""
         self._faults += [(command, fault) for fault in faults]
 
-    def spoil_at_random(self, seed: int, rates: Mapping[Fault, float]) -> None:
-        """From now on each request meets each of these faults with its probability."""
-        self._draw, self._rates = random.Random(seed), dict(rates)
+    def spoil_at_random(self, rate: float, seed: int, faults: "Sequence[Fault] | None" = None) -> None:
+        """From now on each request meets, with chance `rate`, one of `faults`, or of all that pass."""
+        with self._lock:
+            self._rate, self._chance, self._passing = rate, Random(seed), tuple(faults or PASSING)
 
     def next_fault(self, request: Handler) -> Fault | None:
         if self.outage:
             return self.outage
-        if self._rates:
-            with self._lock:
-                return next(
-                    (fault for fault, rate in self._rates.items() if self._draw.random() < rate), None
-                )
         with self._lock:
             for index, (command, fault) in enumerate(self._faults):
                 if f"{request.command} {request.path}".startswith(command):
                     del self._faults[index]
                     return fault
+            if self._chance.random() < self._rate:
+                fault = self._chance.choice(self._passing)
+                self.met[fault.__name__] += 1
+                return fault
         return None
 
     @property
@@ -140,8 +142,12 @@ def says(status: int, code: str, message: str = "because") -> Fault:
     return fault
 
 
-slow_down = says(503, "SlowDown")
-internal_error = says(500, "InternalError")
+def slow_down(request: Handler) -> None:
+    says(503, "SlowDown")(request)
+
+
+def internal_error(request: Handler) -> None:
+    says(500, "InternalError")(request)
 
 
 def bad_gateway(request: Handler) -> None:
@@ -176,19 +182,6 @@ def cut_body(at: int) -> Fault:
     return fault
 
 
-def cut_in_half(request: Handler) -> None:
-    """Announces the whole body, sends half of it, and hangs up."""
-    status, headers, body = request.forward()
-    request.send(status, headers, body, cut=len(body) // 2)
-    request.close_connection = True
-
-
-def delay(request: Handler) -> None:
-    """Answers rightly, and late."""
-    time.sleep(0.05)
-    request.send(*request.forward())
-
-
 def reset_body(at: int) -> Fault:
     def fault(request: Handler) -> None:
         request.send(*request.forward(), cut=at)
@@ -201,3 +194,53 @@ def flip_body(request: Handler) -> None:
     """Sends one wrong byte under the right checksum."""
     status, headers, body = request.forward()
     request.send(status, headers, bytes([body[0] ^ 1]) + body[1:])
+
+
+def cut_in_half(request: Handler) -> None:
+    """Announces the whole body, sends half of it, and hangs up."""
+    status, headers, body = request.forward()
+    request.send(status, headers, body, cut=len(body) // 2)
+    request.close_connection = True
+
+
+def delay(request: Handler) -> None:
+    request.server.over.wait(0.05)
+    request.send(*request.forward())
+
+
+def hang_body(at: int) -> Fault:
+    """Announces the whole body, sends `at` bytes of it, and then nothing for ever."""
+
+    def fault(request: Handler) -> None:
+        request.send(*request.forward(), cut=at)
+        request.server.over.wait(60)
+        request.close_connection = True
+
+    return fault
+
+
+def trickle(request: Handler) -> None:
+    """Sends the body byte by byte, so that no single wait is long."""
+    status, headers, body = request.forward()
+    request.send(status, headers, body, cut=0)
+    request.close_connection = True
+    with suppress(OSError):
+        for place in range(len(body)):
+            request.wfile.write(body[place : place + 1])
+            if request.server.over.wait(0.02):
+                return
+
+
+def change_object(request: Handler) -> None:
+    """Another object has taken the place of the one asked for, of the same size."""
+    from tests.conftest import client
+
+    bucket, _, key = urlsplit(request.path).path.lstrip("/").partition("/")
+    s3 = client(request.server.upstream)
+    body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    s3.put_object(Bucket=bucket, Key=key, Body=body[::-1])
+    request.send(*request.forward())
+
+
+PASSING: tuple[Fault, ...] = (slow_down, internal_error, bad_gateway, reset, lose_answer, cut_in_half, delay)
+"""Faults after which the next attempt may succeed."""

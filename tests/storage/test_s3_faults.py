@@ -137,6 +137,25 @@ def test_a_silent_server_is_asked_again(
     assert causes == {"timeout": 1}
 
 
+@pytest.mark.parametrize("fault", [faulty.hang_body(100_000), faulty.trickle], ids=["hung", "trickle"])
+def test_a_body_that_hardly_comes_is_asked_for_again_within_the_budget(
+    store: Store,
+    proxy: FaultyProxy,
+    causes: Counter[str],
+    monkeypatch: pytest.MonkeyPatch,
+    fault: faulty.Fault,
+) -> None:
+    monkeypatch.setenv("TRAINER_RETRY_SECONDS", "0.6")
+    impatient = open_store(store.url, on_retry=lambda cause: causes.update([cause]))
+    proxy.spoil("GET", fault)
+    assert bytes(impatient.get_range("k", 5, 900_000)) == DATA[5:900_000]
+    assert causes == {"timeout": 1}
+    assert not proxy.headers_seen[-1]["Range"].startswith("bytes=5-"), "it goes on where it was"
+    proxy.spoil("GET", *[fault] * 100)
+    with pytest.raises(TimeoutError, match=rf"^{store.url}/k: gave up after .*: Read timeout"):
+        impatient.get_range("k", 0, len(DATA))
+
+
 def test_a_lost_answer_does_not_turn_the_winner_into_a_loser(store: Store, proxy: FaultyProxy) -> None:
     proxy.spoil("PUT", faulty.lose_answer, faulty.reset)
     etag = store.put("token", b"writer 1", if_absent=True)

@@ -27,7 +27,8 @@ def byte_ranges(
 ) -> list[Range]:
     """The ranges of exactly the bytes of `rows`, int64 (n,), in their order, of uncompressed chunks.
 
-    Bytes that follow each other in an object become one range of up to `max_bytes` (at least one row).
+    Bytes that follow each other in an object become one range, or as many even ones as none has more than
+    `max_bytes` (at least one row).
     """
     if not len(rows):
         return []
@@ -39,8 +40,9 @@ def byte_ranges(
     most = max(1, max_bytes // row_bytes)
     ranges = []
     for run, end in zip(runs[:-1].tolist(), runs[1:].tolist(), strict=True):
-        for place in range(run, end, most):
-            count = min(most, end - place)
+        even = -(-(end - run) // -(-(end - run) // most))
+        for place in range(run, end, even):
+            count = min(even, end - place)
             start = int(starts[place])
             ranges.append(Range(int(objects[place]), start, start + count * row_bytes, place, count))
     return ranges

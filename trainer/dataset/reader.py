@@ -24,6 +24,7 @@ Rows = NDArray[np.int64]
 
 RANGE_BYTES = 8 << 20
 """The sweet spot of S3 is 8 to 16 MB."""
+_BLOCK_BYTES = 4 * RANGE_BYTES
 
 _STOP_SECONDS = 0.1
 
@@ -199,8 +200,9 @@ class Reader:
                 step += 1
 
     def _in_sequence(self, rows: range, size: int, stopped: threading.Event) -> Iterator[Batch]:
-        # Several batches at once where they are small, for ranges of a good size.
-        block = size * max(1, RANGE_BYTES // (size * self.split.row_bytes))
+        # Several batches at once, for ranges of a good size, where the budget has room for four such blocks.
+        wanted = min(_BLOCK_BYTES, max(RANGE_BYTES, self._budget // 4))
+        block = size * max(1, wanted // (size * self.split.row_bytes))
         ahead = max(2, self._budget // (block * self.split.row_bytes))
         starts = deque(range(rows.start, rows.stop, block))
         buffers = Buffers(self._shape)

@@ -47,7 +47,8 @@ class DiskCache:
     """Up to `max_bytes` of blocks in `folder`; the least recently used leave first.
 
     A block is a file of its content and a checksum, committed by rename. Its checksum is compared when a
-    process reads it for the first time; what is damaged is read from its source again. Where nothing can be
+    process reads it for the first time, and again once the file was written to; what is damaged is read from
+    its source again. Access times tell when a block was used. Where nothing can be
     written, as on a full disk, blocks come from their source, and the log says so once.
 
     Any number of threads and processes may share a folder; a block that several ask for is fetched once,
@@ -57,8 +58,9 @@ class DiskCache:
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder, self.max_bytes = folder, max_bytes
         self.counters = Counters()
-        self._known: dict[str, float] = {}
-        """Blocks of this process that were verified -> when they were last touched."""
+        self._known: dict[str, _Stamp] = {}
+        """Blocks that this process verified -> what their files were then."""
+        self._touched: dict[str, float] = {}
         self._lock = threading.Lock()
         self._unlooked = 0
         self._used: int | None = None
@@ -105,12 +107,15 @@ class DiskCache:
         begin, end = asked.within(block)
         try:
             with path.open("rb", buffering=0) as file:
-                if name not in self._known and not self._whole(file.fileno()):
+                stamp = _stamp(file.fileno())
+                whole = self._known.get(name) == stamp or self._whole(file.fileno())
+                if not whole or os.preadv(file.fileno(), [asked.view(block)], begin) != end - begin:
                     self._drop(path)
                     return False
-                if os.preadv(file.fileno(), [asked.view(block)], begin) != end - begin:
+                if _stamp(file.fileno()) != stamp:  # written to meanwhile
                     self._drop(path)
                     return False
+                self._known[name] = stamp
         except FileNotFoundError:
             self._known.pop(name, None)
             return False
@@ -141,10 +146,10 @@ class DiskCache:
 
     def _touch(self, block: str, path: Path) -> None:
         now = time.monotonic()
-        if now - self._known.get(block, -_TOUCH_SECONDS) >= _TOUCH_SECONDS:
-            self._known[block] = now
+        if now - self._touched.get(block, -_TOUCH_SECONDS) >= _TOUCH_SECONDS:
+            self._touched[block] = now
             with suppress(OSError):
-                os.utime(path)
+                os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
     def _write(self, block: str, content: memoryview) -> None:
         size = len(content) + _TRAILER.size
@@ -160,13 +165,14 @@ class DiskCache:
                 for part in (content, memoryview(trailer)):
                     while part:
                         part = part[file.write(part) :]
+                stamp = _stamp(file.fileno())
             temporary.replace(path)
         except OSError as error:
             self._cannot_write(error)
             with suppress(OSError):
                 temporary.unlink()
             return
-        self._known[block] = time.monotonic()
+        self._known[block], self._touched[block] = stamp, time.monotonic()
 
     def _cannot_write(self, error: OSError) -> None:
         self._paused_until = time.monotonic() + _PAUSE_SECONDS
@@ -198,7 +204,7 @@ class DiskCache:
                     with suppress(OSError):
                         path.unlink()
                 continue
-            blocks.append((info.st_mtime, info.st_size, path))
+            blocks.append((info.st_atime, info.st_size, path))
         used = sum(size for _, size, _ in blocks)
         if used + size <= self.max_bytes:
             return used
@@ -241,6 +247,19 @@ class DiskCache:
                     held.callback(os.close, file)
                     fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+class _Stamp(NamedTuple):
+    """What changes when a file is written to or replaced."""
+
+    inode: int
+    size: int
+    modified: int
+
+
+def _stamp(file: int) -> _Stamp:
+    info = os.fstat(file)
+    return _Stamp(info.st_ino, info.st_size, info.st_mtime_ns)
 
 
 class _Asked(NamedTuple):

@@ -3,16 +3,23 @@
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from botocore.exceptions import FlexibleChecksumError, IncompleteReadError, NoCredentialsError
+from botocore.exceptions import (
+    FlexibleChecksumError,
+    IncompleteReadError,
+    NoCredentialsError,
+    ReadTimeoutError,
+)
 
 from trainer.errors import ConfigError
 from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo
 from trainer.storage.retry import OnRetry, Patience, retry_seconds
+from trainer.storage.s3_body import receive_directly
 from trainer.storage.s3_connection import connect, instance_has_credentials
 from trainer.storage.s3_faults import CREDENTIALS, Fault, Kind, explain
 from trainer.storage.s3_upload import PART_BYTES, Upload, content_type
@@ -27,8 +34,9 @@ log = logging.getLogger(__name__)
 
 READ_SECONDS = 30
 """How long a socket may be silent, half the budget at most; the attempt is then retried."""
+PROGRESS_BYTES = 256 * 1024
+"""So much of a body must come in that time, or its rest: a trickle is no progress."""
 
-_READ_BYTES = 256 * 1024
 _endpoints_that_answered: set[str] = set()
 _endpoints_without_conditions: set[str] = set()
 
@@ -56,6 +64,7 @@ class S3Store:
         self._bucket = bucket
         self._root = f"{prefix}/" if prefix else ""
         self._retry_seconds = retry_seconds()
+        self._read_seconds = min(READ_SECONDS, self._retry_seconds / 2)
         self._part_bytes = part_bytes
         self._on_retry = on_retry
         self._renewing = threading.Lock()
@@ -174,10 +183,10 @@ class S3Store:
     ) -> memoryview:
         """Bytes [start, stop), or all when `stop` is None. A body that breaks off goes on where it broke."""
         url, patience = self._url(key), self._patience(key)
-        done, pin, corrupt = 0, etag, False
+        done, pin, corrupt, progress = 0, etag, False, 0
 
         def attempt(s3: "S3Client") -> memoryview:
-            nonlocal done, pin, corrupt, view
+            nonlocal done, pin, corrupt, view, progress
             options: dict[str, Any] = {}
             if pin:
                 options["IfMatch"] = f'"{pin}"'
@@ -187,23 +196,29 @@ class S3Store:
                 options["Range"] = f"bytes={done}-"
             answer: Any = s3.get_object(Bucket=self._bucket, Key=self._key(key), **options)
             with closing(answer["Body"]) as body:
+                receive_directly(body)
                 length = answer["ContentLength"]
                 if view is None:
                     view = memoryview(bytearray(length))
                 if length != len(view) - done:
                     raise EOFError(_not_the_range(url, start + done, start + len(view), answer))
                 pin = pin or _etag(answer)
+                deadline = time.monotonic() + self._read_seconds
                 while done < len(view):
-                    count = body.readinto(view[done : done + _READ_BYTES])
+                    count = body.readinto(view[done:])
                     if not count:
                         raise IncompleteReadError(actual_bytes=done, expected_bytes=len(view))
                     done += count
-                    if not corrupt:
-                        patience.progressed()
+                    if done - progress >= PROGRESS_BYTES or done == len(view):
+                        progress, deadline = done, time.monotonic() + self._read_seconds
+                        if not corrupt:
+                            patience.progressed()
+                    elif time.monotonic() > deadline:
+                        raise ReadTimeoutError(endpoint_url=url)
                 try:
                     body.readinto(bytearray(1))  # the end, where botocore compares checksums
                 except FlexibleChecksumError:
-                    done, corrupt = 0, True
+                    done, progress, corrupt = 0, 0, True
                     raise
             return view
 
@@ -216,7 +231,7 @@ class S3Store:
                     raise ObjectChanged(f"{url}: changed: expected etag {etag}, found {found}") from None
                 if stop is None:
                     view = None
-                done, pin = 0, None
+                done, progress, pin = 0, 0, None
 
     def _upload(self, key: str, size: int, read: Callable[[int, int], bytes]) -> str:
         return Upload(
@@ -279,7 +294,7 @@ class S3Store:
 
     def _connect(self, patience: Patience) -> "S3Client":
         with waiting_for(patience):
-            return connect(self.url, min(READ_SECONDS, self._retry_seconds / 2), patience)
+            return connect(self.url, self._read_seconds, patience)
 
     def _patience(self, key: str) -> Patience:
         return Patience(self._url(key).rstrip("/"), self._retry_seconds, self._on_retry)
