@@ -1,9 +1,10 @@
 """Memory is used again once nobody holds it, and never before."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from trainer.dataset.reading.buffers import Buffers
+from trainer.dataset.reading.buffers import Buffers, copy_rows
 
 SHAPE = (64, 64, 3)
 
@@ -48,3 +49,12 @@ def test_tensorflow_takes_it_over_without_a_copy_and_holds_it() -> None:
     assert len(buffers._blocks) >= len(kept), "each is held by its tensor"
     for number, tensor in enumerate(kept):
         assert (tensor.numpy() == number).all()
+
+
+@pytest.mark.parametrize("side", [4, 64])
+def test_rows_are_copied_to_their_places(side: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20, side, side, 3), np.uint8)
+    places = np.array([19, 0, 7, 7])
+    into = np.zeros((4, side, side, 3), np.uint8)
+    copy_rows(images, places, into)
+    np.testing.assert_array_equal(into, images[places])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from trainer.dataset.index import Dataset, Split
 from trainer.dataset.order import BUDGET_BYTES, Order, Window
 from trainer.dataset.ranges import Range, byte_ranges
-from trainer.dataset.reading.buffers import Buffers
+from trainer.dataset.reading.buffers import Buffers, copy_rows
 from trainer.dataset.reading.fetching import Fetchers
 from trainer.errors import ConfigError
 
@@ -194,7 +194,7 @@ class Reader:
                     window, into = current[lane].window, slice(place * count, (place + 1) * count)
                     places = window.at(step, count)
                     rows[into] = window.rows[places]
-                    np.take(current[lane].images, places, axis=0, out=taken[into], mode="clip")
+                    copy_rows(current[lane].images, places, taken[into])
                 yield self._batch(step, rows, taken)
                 del taken
                 step += 1
