@@ -237,7 +237,10 @@ def index(
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option(metavar="[FILE:]NAME", help="That of their labels, which may be in another file."),
+        typer.Option(
+            metavar="[FILE:]NAME",
+            help="That of their labels, also in another file. Default: the usual names.",
+        ),
     ] = None,
     classes: Annotated[
         str | None,
@@ -248,7 +251,9 @@ def index(
     image_shape: Annotated[
         str | None,
         typer.Option(
-            metavar="HxWxC", callback=_image_shape, help="The shape of an image, if a row is one long vector."
+            metavar="HxWxC",
+            callback=_image_shape,
+            help="The shape of an image, if a row is one long vector. Default: that in the file.",
         ),
     ] = None,
     json: Json = False,

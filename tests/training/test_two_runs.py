@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import pytest
 
+from tests.gang.gangs import wait_for
 from tests.run_processes import Runs, committed_steps
 from tests.training.in_process import store_of, train
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID
@@ -25,6 +26,7 @@ def test_a_run_whose_folder_another_takes_stops_for_good_at_its_next_checkpoint(
     class TakeAt(keras.callbacks.Callback):
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             if batch == 5:
+                wait_for(lambda: committed_steps(store), "a checkpoint")
                 Fence.take(store, {"gang": "another", "host": "cars-b-0"})
 
     with pytest.raises(Superseded, match=r"taken at 20\S+ on host cars-b-0") as failure:
