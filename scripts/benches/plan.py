@@ -75,7 +75,7 @@ def main(folder: str) -> None:
     split = open_dataset(folder).split("train")
     opened, memory = time.monotonic() - began, _memory() - before
     began = time.monotonic()
-    order = Order(split.chunks["rows"], split.row_bytes, BATCH, RANKS, 1)
+    order = Order(split.blocks, split.row_bytes, BATCH, RANKS, 1)
     rank = RANKS // 2
     for step in range(order.steps_per_epoch):
         order.rows(step, range(rank, rank + 1))

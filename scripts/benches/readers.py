@@ -153,7 +153,7 @@ def _training(options: dict[str, Any], cache: Any) -> tuple[Iterator[Any], int]:
 
     dataset = open_dataset(options["url"], cache=cache)
     split = dataset.split("train")
-    order = Order(split.chunks["rows"], split.row_bytes, BATCH, BATCH, 1)
+    order = Order(split.blocks, split.row_bytes, BATCH, BATCH, 1)
     return Reader(dataset, split, order, range(BATCH)).batches(0), order.steps_per_epoch
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.dataset.index import Dataset, open_dataset, smallest_unsigned
-from trainer.dataset.ranges import CHUNK, byte_ranges
+from trainer.dataset.ranges import CHUNK, blocks, byte_ranges
 from trainer.errors import EXIT_INVALID, DataError
 
 Change = Callable[[dict[str, Any]], object]
@@ -122,6 +122,29 @@ def test_ranges_are_exactly_the_rows_asked_for(counts: list[int], limit: int, da
     assert found == rows.tolist()
     assert [part.place for part in ranges] == np.cumsum([0, *(part.rows for part in ranges)]).tolist()[:-1]
     assert all(part.stop - part.start <= max(limit, row_bytes) for part in ranges)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.sampled_from([0, 0, 0, 1, 3])), min_size=1), st.integers(1, 60)
+)
+def test_a_block_is_as_many_neighbours_as_are_worth_one_request(
+    drawn: list[tuple[int, int]], limit: int
+) -> None:
+    chunks = np.zeros(len(drawn), CHUNK)
+    chunks["rows"] = chunks["length"] = [rows for rows, _ in drawn]
+    gaps = np.array([gap for _, gap in drawn])
+    chunks["offset"] = np.cumsum(gaps + chunks["rows"]) - chunks["rows"]
+    chunks["object"] = np.arange(len(drawn)) // 7
+    found = blocks(chunks, limit)
+    ends = np.cumsum(chunks["rows"])
+    assert set(np.cumsum(found)) <= set(ends)
+    assert found.sum() == ends[-1]
+    first = 0
+    for last in np.searchsorted(ends, np.cumsum(found)).tolist():
+        assert len({*chunks["object"][first : last + 1]}) == 1
+        assert not gaps[first + 1 : last + 1].any()
+        assert chunks["rows"][first:last].sum() < limit + 9, "its first chunks fit"
+        first = last + 1
 
 
 def test_neighbouring_chunks_are_fetched_together(dataset: Dataset) -> None:

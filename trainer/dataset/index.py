@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.ranges import CHUNK, NO_PIECES, PIECE
+from trainer.dataset.ranges import CHUNK, NO_PIECES, PIECE, RANGE_BYTES, blocks
 from trainer.dataset.reading.shard_reader import Shard, ShardReader
 from trainer.errors import ConfigError, DataError
 from trainer.storage import OnRetry, open_store, split_url
@@ -59,6 +59,14 @@ class Split:
     def plain(self) -> bool:
         """Whether its bytes are those of images, row after row, in each of its objects."""
         return all(shard.layout.plain for shard in self.objects)
+
+    @property
+    def blocks(self) -> NDArray[np.int64]:
+        """The rows of each of its parts that training takes in random order: chunks that are worth a request
+        together, or that are decoded one by one."""
+        if not self.plain:
+            return self.chunks["rows"].astype(np.int64)
+        return blocks(self.chunks, RANGE_BYTES)
 
     def read(self, number: int, start: int, stop: int, into: memoryview | None = None) -> memoryview:
         """Bytes [start, stop) of object `number`, of just the object that was indexed, else DataError."""

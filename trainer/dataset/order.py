@@ -21,7 +21,7 @@ SMALL_BYTES = 256 << 20
 BUDGET_BYTES = 512 << 20
 """Memory for images, shared half and half by the windows of all lanes and by look-ahead."""
 
-_ROWS, _CHUNKS, _ROTATION, _WINDOW = 1, 2, 3, 4
+_ROWS, _BLOCKS, _ROTATION, _WINDOW = 1, 2, 3, 4
 
 
 def default_lanes(batch_size: int, limit: int = 64) -> int:
@@ -77,9 +77,9 @@ class Window:
 class Order:
     """The rows of every step.
 
-    `chunk_rows` are the rows of each chunk of the split, in the rows' order, and `row_bytes` the bytes of
-    an image. A split of up to `small_bytes` is shuffled row by row. A larger one by chunks: the line is
-    the chunks in random order, rotated by a random number of rows, and each lane is shuffled within
+    `block_rows` are the rows of each block of the split, in the rows' order, and `row_bytes` the bytes of
+    an image. A split of up to `small_bytes` is shuffled row by row. A larger one by blocks: the line is
+    the blocks in random order, rotated by a random number of rows, and each lane is shuffled within
     windows whose size depends on `budget_bytes` and the batch, never on the number of ranks.
 
     Raises DataError for a split smaller than a batch, ConfigError for lanes that do not divide it.
@@ -87,7 +87,7 @@ class Order:
 
     def __init__(
         self,
-        chunk_rows: Sequence[int] | NDArray[np.integer],
+        block_rows: Sequence[int] | NDArray[np.integer],
         row_bytes: int,
         batch_size: int,
         lanes: int,
@@ -96,7 +96,7 @@ class Order:
         small_bytes: int = SMALL_BYTES,
         budget_bytes: int = BUDGET_BYTES,
     ) -> None:
-        counts = np.asarray(chunk_rows, np.int64)
+        counts = np.asarray(block_rows, np.int64)
         self.total = int(counts.sum())
         self.batch_size = batch_size
         self.lanes = lanes
@@ -190,15 +190,15 @@ class Order:
         if self.small:
             return order[places]
         places = (places + rotation) % self.total
-        chunk = np.searchsorted(starts, places, side="right") - 1
-        return self._firsts[order[chunk]] + places - starts[chunk]
+        block = np.searchsorted(starts, places, side="right") - 1
+        return self._firsts[order[block]] + places - starts[block]
 
     def _line(self, epoch: int) -> tuple[Rows, Rows, int]:
         if epoch not in self._lines:
             if self.small:
                 made = (permutation(self.total, _ROWS, self.seed, epoch), np.empty(0, np.int64), 0)
             else:
-                order = permutation(len(self._counts), _CHUNKS, self.seed, epoch)
+                order = permutation(len(self._counts), _BLOCKS, self.seed, epoch)
                 counts = self._counts[order]
                 rotation = int(hashed(_ROTATION, self.seed, epoch) % np.uint64(self.total))
                 made = (order, np.cumsum(counts) - counts, rotation)

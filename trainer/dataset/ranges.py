@@ -9,6 +9,8 @@ CHUNK = np.dtype([("object", "<u4"), ("offset", "<u8"), ("length", "<u4"), ("fir
 """One chunk of whole images: the number of its object, its bytes there, its first row and its rows."""
 PIECE = np.dtype([("chunk", "<u4"), ("offset", "<u4"), ("length", "<u4")])
 """A part of a chunk: the number of the chunk, and its bytes within the chunk's."""
+RANGE_BYTES = 8 << 20
+"""Of one request. The sweet spot of S3 is 8 to 16 MB."""
 NO_PIECES: NDArray[np.void] = np.zeros(0, PIECE)
 
 
@@ -20,6 +22,20 @@ class Range(NamedTuple):
     stop: int
     place: int
     rows: int
+
+
+def blocks(chunks: NDArray[np.void], max_bytes: int) -> NDArray[np.int64]:
+    """The rows of each block, int64 (blocks,): chunks that follow each other in an object, together about
+    `max_bytes` at most (at least one chunk)."""
+    ends = chunks["offset"] + chunks["length"]
+    joins = (chunks["object"][1:] == chunks["object"][:-1]) & (chunks["offset"][1:] == ends[:-1])
+    runs = np.concatenate([[0], np.flatnonzero(~joins) + 1])
+    lengths = chunks["length"].astype(np.int64)
+    starts = np.cumsum(lengths) - lengths
+    within = (starts - np.repeat(starts[runs], np.diff([*runs, len(chunks)]))) // max_bytes
+    begins = np.concatenate([[True], ~joins | (within[1:] != within[:-1])])
+    rows: NDArray[np.int64] = np.add.reduceat(chunks["rows"].astype(np.int64), np.flatnonzero(begins))
+    return rows
 
 
 def byte_ranges(

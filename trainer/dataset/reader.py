@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from trainer.dataset.index import Dataset, Split
 from trainer.dataset.order import BUDGET_BYTES, Order, Window
-from trainer.dataset.ranges import Range, byte_ranges
+from trainer.dataset.ranges import RANGE_BYTES, Range, byte_ranges
 from trainer.dataset.reading.buffers import Buffers, copy_rows
 from trainer.dataset.reading.fetching import Fetchers
 from trainer.errors import ConfigError
@@ -22,9 +22,9 @@ from trainer.errors import ConfigError
 Images = NDArray[np.uint8]
 Rows = NDArray[np.int64]
 
-RANGE_BYTES = 8 << 20
-"""The sweet spot of S3 is 8 to 16 MB."""
 _BLOCK_BYTES = 4 * RANGE_BYTES
+_AHEAD_BYTES = 4 * _BLOCK_BYTES
+"""Of rows in sequence: twice what the threads fetch at once."""
 
 _STOP_SECONDS = 0.1
 
@@ -203,7 +203,7 @@ class Reader:
         # Several batches at once, for ranges of a good size, where the budget has room for four such blocks.
         wanted = min(_BLOCK_BYTES, max(RANGE_BYTES, self._budget // 4))
         block = size * max(1, wanted // (size * self.split.row_bytes))
-        ahead = max(2, self._budget // (block * self.split.row_bytes))
+        ahead = max(2, min(self._budget, _AHEAD_BYTES) // (block * self.split.row_bytes))
         starts = deque(range(rows.start, rows.stop, block))
         buffers = Buffers(self._shape)
         loading: deque[tuple[Rows, Images, list[Future[None]]]] = deque()

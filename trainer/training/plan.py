@@ -111,7 +111,7 @@ def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None)
     split = dataset.splits.get("train")
     if split is None:
         raise DataError(f"{dataset.url}: there is no split 'train'", "Prepare it again with training images")
-    order = Order(split.chunks["rows"], split.row_bytes, batch_size, lanes, config.train.seed)
+    order = Order(split.blocks, split.row_bytes, batch_size, lanes, config.train.seed)
     return Plan(config, ranks, dataset, cache, order, lanes, micro_lanes, micro_lanes * (batch_size // lanes))
 
 
