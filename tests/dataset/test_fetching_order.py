@@ -11,8 +11,8 @@ import pytest
 from tests.dataset.test_reader import order_of
 from trainer.dataset.index import Dataset
 from trainer.dataset.order import Order, Window
-from trainer.dataset.ranges import byte_ranges
-from trainer.dataset.reader import RANGE_BYTES, Reader
+from trainer.dataset.ranges import RANGE_BYTES, byte_ranges
+from trainer.dataset.reader import Reader
 from trainer.storage import Store
 
 LANES = range(1, 4)
