@@ -33,6 +33,7 @@ Namespace = Annotated[
 ]
 OnBad = Literal["fail", "skip"]
 Resize = Literal["squash", "crop", "pad"]
+Encoding = Literal["raw", "jpeg"]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 MAX_SIDE = 8192
@@ -176,6 +177,10 @@ def prepare(
         float,
         typer.Option(min=0, max=1, callback=_finite, help="Share of bad images above which skip fails too."),
     ] = 0.1,
+    encoding: Annotated[
+        Encoding,
+        typer.Option(help="Rows are the pixels, or JPEG files of them, of about a seventh of the size."),
+    ] = "raw",
     shard_size: Annotated[
         str, typer.Option(callback=_shard_size, help="Size of a shard, such as 64MiB.")
     ] = "64MiB",
@@ -205,6 +210,7 @@ def prepare(
                 seed=seed,
                 on_bad=on_bad,
                 max_bad=max_bad,
+                encoding=encoding,
                 shard_bytes=parse_size(shard_size),
                 overwrite=overwrite,
                 workers=available_cores(),

@@ -105,7 +105,7 @@ def inspected(found: Mapping[str, Any], *, every_class: bool) -> None:
             ("dataset", found["url"]),
             ("version", str(found["version"])),
             ("SHA-256", found["identity"]),
-            ("image", shape(found["image_shape"])),
+            ("image", f"{shape(found['image_shape'])}, {found['encoding']}"),
             ("classes", f"{len(classes):,}"),
             *((name, _text(made[name])) for name in ("source", "seed") if made.get(name) is not None),
             *(

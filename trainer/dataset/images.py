@@ -25,6 +25,9 @@ Box = tuple[int, int, int, int]
 DRAFT = 2
 """A JPEG is decoded at 1/2, 1/4 or 1/8 where that is still so many times what it is resized to."""
 
+JPEG_QUALITY = 95
+"""As Keras's and Pillow's documents advise at most: above it files grow and images hardly differ."""
+
 _EIGHT_BIT = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}
 """Of a pixel as Pillow holds it; else 4, also of RGB."""
@@ -115,6 +118,27 @@ def decode_image(
     pixels that do not become 8 bits.
     """
     return EncodedImage(data, size, name, resize, crop).decode()
+
+
+def encode_jpeg(pixels: NDArray[np.uint8]) -> bytes:
+    """RGB, uint8 (H, W, 3) -> a JPEG file of `JPEG_QUALITY`."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=JPEG_QUALITY)
+    return file.getvalue()
+
+
+def decode_jpeg(data: bytes | memoryview, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """A file of `encode_jpeg` -> RGB, uint8 of `shape`, (H, W, 3). Raises ValueError for one of another
+    shape, or that is damaged."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=("JPEG",))
+        if (image.height, image.width, len(image.getbands())) != shape:
+            raise ValueError(f"it is {image.width}x{image.height} {image.mode}")
+        return np.asarray(image)
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged files make Pillow raise errors of many kinds
+        raise ValueError(f"its JPEG is damaged ({' '.join(str(error).split())})") from error
 
 
 def _eight_bit(image: Image.Image, name: str) -> Image.Image:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,8 @@ VERSION, _FOREIGN = 1, 2
 """2: rows that are stored in another way than ours, or in objects elsewhere."""
 _ARRAYS = ("chunks", "labels", "pieces")
 FORMAT = "cars-trainer dataset"
+Encoding = Literal["raw", "jpeg"]
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """The first bytes of an HDF5 file."""
 
@@ -39,7 +41,8 @@ class Split:
     """The rows of one split.
 
     `labels` (rows,) of the smallest unsigned dtype; `chunks` (chunks,) of dtype `ranges.CHUNK`, by row;
-    `pieces` of dtype `ranges.PIECE`, by chunk, of those that have some; `row_bytes` of one image; `mean` and
+    `pieces` of dtype `ranges.PIECE`, by chunk, of those that have some, of JPEG rows one each; `row_bytes` of
+    one image's pixels; `mean` and
     `std` of its pixels for each channel, in 0..255.
     """
 
@@ -59,6 +62,11 @@ class Split:
     def plain(self) -> bool:
         """Whether its bytes are those of images, row after row, in each of its objects."""
         return all(shard.layout.plain for shard in self.objects)
+
+    @property
+    def jpeg(self) -> bool:
+        """Whether its rows are JPEG files."""
+        return all(shard.layout.jpeg for shard in self.objects)
 
     @property
     def blocks(self) -> NDArray[np.int64]:
@@ -123,6 +131,11 @@ class Dataset:
     splits: dict[str, Split]
     identity: str
     made: dict[str, Any]
+
+    @property
+    def encoding(self) -> Encoding:
+        """What its rows are: pixels, or JPEG files."""
+        return "jpeg" if any(split.jpeg for split in self.splits.values()) else "raw"
 
     def split(self, name: str) -> Split:
         """Raises DataError for a split that the dataset does not have."""
@@ -223,7 +236,7 @@ def write_manifest(
         "version": _FOREIGN if any(map(_is_foreign, splits.values())) else VERSION,
         "classes": list(classes),
         "image_shape": list(image_shape),
-        "encoding": "raw",
+        "encoding": "jpeg" if any(map(_is_jpeg, splits.values())) else "raw",
         "splits": splits,
         "made": made,
     }
@@ -241,6 +254,10 @@ def write_manifest(
 
 def _is_foreign(split: Mapping[str, Any]) -> bool:
     return any(Shard.of(entry).foreign for entry in split["objects"])
+
+
+def _is_jpeg(split: Mapping[str, Any]) -> bool:
+    return any(Shard.of(entry).layout.jpeg for entry in split["objects"])
 
 
 def smallest_unsigned(classes: int) -> np.dtype[np.unsignedinteger]:
@@ -275,10 +292,10 @@ def _manifest(store: Store) -> dict[str, Any]:
             f"{store.url} is a dataset of version {version}; this trainer reads versions up to {_FOREIGN}",
             "Use the trainer that prepared it, or a newer one",
         )
-    if manifest.get("encoding") != "raw":
+    if (encoding := manifest.get("encoding")) not in ENCODINGS:
         raise DataError(
-            f"{store.url}: expected images encoded as raw, received {manifest.get('encoding')!r}",
-            "Prepare the dataset again",
+            f"{store.url}: expected images encoded as {' or '.join(ENCODINGS)}, received {encoding!r}",
+            "Use the trainer that prepared it, or a newer one",
         )
     return manifest
 
@@ -344,7 +361,17 @@ def _fits(split: Split, shape: tuple[int, int, int]) -> bool:
         and (chunks["offset"] + chunks["length"] <= sizes[chunks["object"]]).all()
         and split.pieces.dtype == PIECE
         and (np.diff(split.pieces["chunk"].astype(np.int64)) >= 0).all()
+        and (not split.jpeg or _holds_rows(chunks, split.pieces))
     )
+
+
+def _holds_rows(chunks: NDArray[np.void], pieces: NDArray[np.void]) -> bool:
+    """Whether each row of each chunk is a piece of it."""
+    numbers = np.repeat(np.arange(len(chunks)), chunks["rows"])
+    if len(pieces) != len(numbers) or (pieces["chunk"] != numbers).any():
+        return False
+    stops = pieces["offset"].astype(np.int64) + pieces["length"]
+    return bool((stops <= chunks["length"][numbers]).all())
 
 
 def _put_array(store: Store, key: str, array: NDArray[Any]) -> dict[str, Any]:

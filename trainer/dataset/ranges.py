@@ -38,6 +38,31 @@ def blocks(chunks: NDArray[np.void], max_bytes: int) -> NDArray[np.int64]:
     return rows
 
 
+def piece_ranges(
+    chunks: NDArray[np.void], pieces: NDArray[np.void], rows: NDArray[np.int64], max_bytes: int
+) -> list[tuple[Range, NDArray[np.int64]]]:
+    """As `byte_ranges`, where each row is a piece of its own, `pieces` (rows of the split,): the ranges, and
+    where in each its rows end, int64 (n,)."""
+    own = pieces[rows]
+    chunk = chunks[own["chunk"]]
+    starts = chunk["offset"].astype(np.int64) + own["offset"]
+    stops = starts + own["length"]
+    ranges, first = [], 0
+    for place in range(1, len(rows) + 1):
+        if (
+            place == len(rows)
+            or chunk["object"][place] != chunk["object"][first]
+            or starts[place] != stops[place - 1]
+            or stops[place] - starts[first] > max_bytes
+        ):
+            part = Range(
+                int(chunk["object"][first]), int(starts[first]), int(stops[place - 1]), first, place - first
+            )
+            ranges.append((part, stops[first:place] - starts[first]))
+            first = place
+    return ranges
+
+
 def byte_ranges(
     chunks: NDArray[np.void], row_bytes: int, rows: NDArray[np.int64], max_bytes: int
 ) -> list[Range]:

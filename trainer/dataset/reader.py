@@ -12,12 +12,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.dataset.images import decode_jpeg
 from trainer.dataset.index import Dataset, Split
 from trainer.dataset.order import BUDGET_BYTES, Order, Window
-from trainer.dataset.ranges import RANGE_BYTES, Range, byte_ranges
+from trainer.dataset.ranges import RANGE_BYTES, Range, byte_ranges, piece_ranges
 from trainer.dataset.reading.buffers import Buffers, copy_rows
 from trainer.dataset.reading.fetching import Fetchers
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, DataError
 
 Images = NDArray[np.uint8]
 Rows = NDArray[np.int64]
@@ -25,6 +26,9 @@ Rows = NDArray[np.int64]
 _BLOCK_BYTES = 4 * RANGE_BYTES
 _AHEAD_BYTES = 4 * _BLOCK_BYTES
 """Of rows in sequence: twice what the threads fetch at once."""
+
+_JPEG_RANGE_BYTES = 1 << 20
+"""Small, for all cores to decode."""
 
 _STOP_SECONDS = 0.1
 
@@ -223,11 +227,29 @@ class Reader:
 
     def _fetch(self, fetchers: Fetchers, rows: Rows, images: Images) -> list[Future[None]]:
         """Begin to fetch `rows` into `images`, (n, H, W, C)."""
+        if self.split.jpeg:
+            return self._fetch_jpegs(fetchers, rows, images)
         if not self.split.plain:
             return self._fetch_chunks(fetchers, rows, images)
         buffer = images.data.cast("B")
         ranges = byte_ranges(self.split.chunks, self.split.row_bytes, rows, RANGE_BYTES)
         return [fetchers.submit(partial(self._read, buffer, part)) for part in ranges]
+
+    def _fetch_jpegs(self, fetchers: Fetchers, rows: Rows, images: Images) -> list[Future[None]]:
+        """Exactly these rows, which are decoded by the threads that fetch them."""
+        ranges = piece_ranges(self.split.chunks, self.split.pieces, rows, _JPEG_RANGE_BYTES)
+        return [fetchers.submit(partial(self._decode_jpegs, rows, images, *found)) for found in ranges]
+
+    def _decode_jpegs(self, rows: Rows, images: Images, part: Range, ends: Rows) -> None:
+        data, start = self.split.read(part.number, part.start, part.stop), 0
+        for place, end in enumerate(ends.tolist(), part.place):
+            try:
+                images[place] = decode_jpeg(data[start:end], self._shape)
+            except ValueError as error:
+                where = f"{self.split.objects[part.number].key}: row {int(rows[place])} of {self.split.name}"
+                raise DataError(f"{where}: {error}", "Prepare the dataset again") from None
+            start = end
+        self._count(part)
 
     def _fetch_chunks(self, fetchers: Fetchers, rows: Rows, images: Images) -> list[Future[None]]:
         """Whole chunks, which are decoded by the threads that fetch them."""
@@ -252,6 +274,9 @@ class Reader:
         start = part.place * self.split.row_bytes
         into = buffer[start : start + part.stop - part.start]
         self.split.read(part.number, part.start, part.stop, into=into)
+        self._count(part)
+
+    def _count(self, part: Range) -> None:
         with self._lock:
             self.counters.bytes_read += part.stop - part.start
             self.counters.ranges_read += 1

@@ -27,6 +27,7 @@ def inspect(url: str, *, read: bool = False, progress: ProgressCallback | None =
         "identity": dataset.identity,
         "classes": list(dataset.classes),
         "image_shape": list(dataset.image_shape),
+        "encoding": dataset.encoding,
         "splits": {name: _split(dataset, split) for name, split in dataset.splits.items()},
         "made": dataset.made,
         "read": {seen.split.name: _seen(seen) for seen in surveys} if read else None,

@@ -13,7 +13,7 @@ from threading import Condition
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.images import EncodedImage, Resize
+from trainer.dataset.images import EncodedImage, Resize, decode_jpeg, encode_jpeg
 from trainer.dataset.preparation.labels import Item, Source
 from trainer.errors import DataError
 
@@ -34,19 +34,24 @@ _OF_ONE_FILE = {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image: its pixels and the SHA-256 of its file; or the problem with it."""
+    """An image: its pixels and the SHA-256 of its file; or the problem with it. Where rows are JPEG files,
+    `jpeg` is that, and the pixels are those that are read from it."""
 
     item: Item
     image: NDArray[np.uint8] | None
     digest: bytes = NO_DIGEST
     problem: str = ""
+    jpeg: bytes = b""
 
 
 class Decoder:
     """Reads and decodes images of one source. Pillow decodes without Python's lock."""
 
-    def __init__(self, source: Source, size: tuple[int, int] | None, resize: Resize, cores: int) -> None:
+    def __init__(
+        self, source: Source, size: tuple[int, int] | None, resize: Resize, cores: int, *, jpeg: bool = False
+    ) -> None:
         self._source, self.size, self._resize, self._cores = source, size, resize, max(1, cores)
+        self._jpeg = jpeg
         self._local = source.store.url.startswith("file:")
 
     def decode(self, items: Iterable[Item]) -> Iterator[Decoded]:
@@ -119,7 +124,12 @@ class Decoder:
                 del opened
         except DataError as error:
             return Decoded(item, None, problem=error.problem)
-        return Decoded(item, image, _digest(encoded))
+        digest = _digest(encoded)
+        if not self._jpeg:
+            return Decoded(item, image, digest)
+        height, width, channels = image.shape
+        file = encode_jpeg(image)
+        return Decoded(item, decode_jpeg(file, (height, width, channels)), digest, jpeg=file)
 
 
 def _size(loaded: Loaded | str) -> int:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trainer import __version__, interrupts
 from trainer.dataset import index
 from trainer.dataset.images import Resize
+from trainer.dataset.index import Encoding
 from trainer.dataset.preparation import unfinished
 from trainer.dataset.preparation.bad import BadImages, OnBad
 from trainer.dataset.preparation.decoding import Decoder
@@ -74,6 +75,7 @@ def prepare(
     seed: int = 0,
     on_bad: OnBad = "fail",
     max_bad: float = MAX_BAD,
+    encoding: Encoding = "raw",
     workers: int = 2,
     shard_bytes: int = SHARD_BYTES,
     rows_of_chunk: int | None = None,
@@ -90,6 +92,7 @@ def prepare(
     which also makes the split. An image whose file has the same content as one of another split is kept in
     the first of train, validation and test alone. `on_bad`: bad images are an error that names them all, or
     are skipped and reported, up to `max_bad` of all images.
+    Rows are the pixels, or with `encoding` JPEG files of them.
     Two shards are in memory at a time.
 
     A dataset that is there is replaced by `overwrite` only, and stays whole until the new one is committed.
@@ -116,6 +119,7 @@ def prepare(
         "labels": found.labels,
         "crop": crop,
         "max_per_class": max_per_class,
+        "encoding": encoding,
     }
     writing = {"classes": found.classes, "shard_bytes": shard_bytes, "rows_of_chunk": rows_of_chunk}
     plan = unfinished.fingerprint(found.store, splits, options | writing)
@@ -127,11 +131,12 @@ def prepare(
     writer = Writer(
         store,
         plan,
-        Decoder(found, image_size, resize, workers),
+        Decoder(found, image_size, resize, workers, jpeg=encoding == "jpeg"),
         bad,
         classes=len(found.classes),
         shard_bytes=shard_bytes,
         rows_of_chunk=rows_of_chunk,
+        jpeg=encoding == "jpeg",
         attributes={
             "format": index.FORMAT,
             "version": str(index.VERSION),

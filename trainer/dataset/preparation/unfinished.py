@@ -41,8 +41,8 @@ _OURS = re.compile(
 class Finished:
     """A shard that is in the store: the rows of the items [start, stop) of its split's list.
 
-    `chunks` and `labels` are of its rows, `counts` of their pixels, `digests` uint8 (stop - start, 32) of
-    the items' files; `bad` are the problems of those that have no row.
+    `chunks`, `pieces` and `labels` are of its rows, `counts` of their pixels, `digests` uint8
+    (stop - start, 32) of the items' files; `bad` are the problems of those that have no row.
     """
 
     shard: Shard
@@ -51,6 +51,7 @@ class Finished:
     image_shape: tuple[int, int, int]
     bad: tuple[str, ...]
     chunks: NDArray[np.void]
+    pieces: NDArray[np.void]
     labels: NDArray[np.unsignedinteger]
     counts: NDArray[np.int64]
     digests: NDArray[np.uint8]
@@ -113,6 +114,7 @@ def record(plan: str, start: str, finished: Finished) -> bytes:
         buffer,
         header=np.frombuffer(json.dumps(header).encode(), np.uint8),
         chunks=finished.chunks,
+        pieces=finished.pieces,
         labels=finished.labels,
         counts=finished.counts,
         digests=finished.digests,
@@ -185,7 +187,7 @@ def _read(store: Store, key: str, plan: str) -> Finished | None:
                 int(header["stop"]),
                 (height, width, channels),
                 tuple(header["bad"]),
-                *(arrays[name] for name in ("chunks", "labels", "counts", "digests")),
+                *(arrays[name] for name in ("chunks", "pieces", "labels", "counts", "digests")),
             )
     except FileNotFoundError:
         return None

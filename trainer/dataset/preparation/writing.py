@@ -5,24 +5,25 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trainer.dataset import index
 from trainer.dataset.index import Split, smallest_unsigned
 from trainer.dataset.preparation import unfinished
 from trainer.dataset.preparation.bad import BadImages
-from trainer.dataset.preparation.decoding import Decoded, Decoder
+from trainer.dataset.preparation.decoding import Decoder
 from trainer.dataset.preparation.duplicates import Seen
+from trainer.dataset.preparation.gathered import Attributes, Digests, Gathered, GatheredImages, GatheredJpegs
 from trainer.dataset.preparation.labels import Item
-from trainer.dataset.preparation.shards import Pixels, Rows, chunk_rows, write_shard
+from trainer.dataset.preparation.shards import Pixels, chunk_rows
 from trainer.dataset.preparation.unfinished import Finished
+from trainer.dataset.reading.row_layout import JPEG, PLAIN
 from trainer.dataset.reading.shard_reader import Shard
 from trainer.errors import ConfigError, DataError, Interrupted
 from trainer.output.units import size
@@ -31,9 +32,7 @@ from trainer.storage.base import Store
 SETTLE_SECONDS = 5.0
 """How long an interrupted start waits for the shard that it is uploading."""
 
-Attributes = Mapping[str, str | Sequence[str]]
 Shape = tuple[int, int, int]
-Digests = NDArray[np.uint8]
 
 
 class Writer:
@@ -53,6 +52,7 @@ class Writer:
         classes: int,
         shard_bytes: int,
         rows_of_chunk: int | None,
+        jpeg: bool,
         attributes: Attributes,
         done: Callable[[int], None],
     ) -> None:
@@ -63,7 +63,7 @@ class Writer:
         self.resumed = 0
         self._store, self._plan, self._decoder, self._bad = store, plan, decoder, bad
         self._label_type = smallest_unsigned(classes)
-        self._shard_bytes, self._rows_of_chunk = shard_bytes, rows_of_chunk
+        self._shard_bytes, self._rows_of_chunk, self._jpeg = shard_bytes, rows_of_chunk, jpeg
         self._attributes, self._done = attributes, done
         self._first = ""
         self._folder = Path()
@@ -125,14 +125,14 @@ class Writer:
 
     def _gathered(
         self, items: Sequence[Item], start: int, digests: Digests, seen: Seen
-    ) -> Iterator["_Gathered"]:
+    ) -> Iterator[Gathered]:
         """Full shards, and the last one; two take turns in memory."""
-        turns: list[_Gathered] = []
-        rows: _Gathered | None = None
+        turns: list[Gathered] = []
+        rows: Gathered | None = None
         problems: list[str] = []
         since = start
         if self.shape[0] and start < len(items):  # told before any image is touched
-            self._check_room(min(self._rows_of_shard(), len(items) - start) * int(np.prod(self.shape)))
+            self._check_room(min(self._rows_of_shard(), len(items) - start))
         for place, decoded in enumerate(self._decoder.decode(items[start:]), start):
             self._done(1)
             if decoded.problem:
@@ -146,9 +146,7 @@ class Writer:
             self._check_shape(decoded.image.shape, decoded.item.key)
             if rows is None:
                 if len(turns) < 2:
-                    most = min(self._rows_of_shard(), len(items) - since)
-                    self._check_room(most * int(np.prod(self.shape)))
-                    turns.append(_Gathered(most, self.shape, self._label_type))
+                    turns.append(self._new(len(items) - since))
                 else:
                     turns.reverse()
                 rows = turns[-1]
@@ -160,13 +158,18 @@ class Writer:
         if rows and not self._bad.fatal:
             yield rows.closed(since, digests[since:], problems)
 
+    def _new(self, left: int) -> Gathered:
+        """Room for a shard, of which at most `left` rows are to come."""
+        most = min(self._rows_of_shard(), left)
+        self._check_room(most)
+        if self._jpeg:
+            return GatheredJpegs(self._shard_bytes, self._rows_of_chunk)
+        return GatheredImages(most, self.shape, self._rows_of_chunk)
+
     def _rows_of_shard(self) -> int:
         row_bytes = int(np.prod(self.shape))
-        per_chunk = self._chunk()
+        per_chunk = self._rows_of_chunk or chunk_rows(row_bytes)
         return max(1, self._shard_bytes // (row_bytes * per_chunk)) * per_chunk
-
-    def _chunk(self) -> int:
-        return self._rows_of_chunk or chunk_rows(int(np.prod(self.shape)))
 
     def _job_done(self) -> list[Finished]:
         """The shard that was on its way, once it is there."""
@@ -176,12 +179,12 @@ class Writer:
         self._job = None
         return [finished]
 
-    def _finish(self, split: str, number: int, gathered: "_Gathered") -> Finished:
+    def _finish(self, split: str, number: int, gathered: Gathered) -> Finished:
         path = self._folder / "shard"
         attributes = {**self._attributes, "split": split}
         if self._stopped:
             raise CancelledError
-        chunks, names_offset, names_width = write_shard(path, gathered.rows, self._chunk(), attributes)
+        chunks, pieces, names_offset, names_width = gathered.write(path, self._label_type, attributes)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         key = unfinished.shard_key(split, number, self.start)
@@ -190,7 +193,8 @@ class Writer:
         self._own.append(key)
         etag = self._store.put_file(key, path)
         count = len(gathered.names)
-        shard = Shard(key, etag, path.stat().st_size, digest, count, names_offset, names_width)
+        layout = JPEG if self._jpeg else PLAIN
+        shard = Shard(key, etag, path.stat().st_size, digest, count, names_offset, names_width, layout)
         finished = Finished(
             shard,
             gathered.start,
@@ -198,8 +202,9 @@ class Writer:
             self.shape,
             tuple(gathered.problems),
             chunks,
-            gathered.labels[:count].copy(),
-            Pixels.of(gathered.rows.images).counts,
+            pieces,
+            gathered.labels(self._label_type),
+            gathered.pixels().counts,
             gathered.digests,
         )
         record = unfinished.record_key(self._plan, split, number, self.start)
@@ -219,8 +224,9 @@ class Writer:
                 "Give the size with --image-size",
             )
 
-    def _check_room(self, shard: int) -> None:
-        """That two shards of so many bytes fit into memory, and one into the temporary folder."""
+    def _check_room(self, rows: int) -> None:
+        """That two shards of so many rows fit into memory, and one into the temporary folder."""
+        shard = rows * int(np.prod(self.shape))
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         disk = shutil.disk_usage(self._folder)
         for there, where, needed in (
@@ -239,46 +245,17 @@ class Writer:
             )
 
 
-class _Gathered:
-    """The rows of a shard in memory, and of which items of the split's list it is."""
-
-    def __init__(self, most: int, shape: Shape, label_type: np.dtype[np.unsignedinteger]) -> None:
-        self._images = np.empty((most, *shape), np.uint8)
-        self.labels = np.empty(most, label_type)
-        self.clear()
-
-    def clear(self) -> None:
-        self.names: list[str] = []
-        self.start, self.digests, self.problems = 0, np.zeros((0, 32), np.uint8), list[str]()
-
-    def add(self, image: NDArray[np.uint8], decoded: Decoded) -> None:
-        place = len(self.names)
-        self._images[place] = image
-        self.labels[place] = decoded.item.label
-        self.names.append(decoded.item.key)
-
-    @property
-    def full(self) -> bool:
-        return len(self.names) == len(self._images)
-
-    def closed(self, start: int, digests: Digests, problems: list[str]) -> "_Gathered":
-        self.start, self.digests, self.problems = start, digests, problems
-        return self
-
-    @property
-    def rows(self) -> Rows:
-        count = len(self.names)
-        return Rows(self._images[:count], self.labels[:count], self.names)
-
-
 def _split(name: str, finished: Sequence[Finished], store: Store) -> Split:
-    tables, rows = [], 0
+    tables, parts, rows, chunks = [], [], 0, 0
     for number, one in enumerate(finished):
-        table = one.chunks.copy()
+        table, pieces = one.chunks.copy(), one.pieces.copy()
         table["object"] = number
         table["first"] += rows
+        pieces["chunk"] += chunks
         tables.append(table)
+        parts.append(pieces)
         rows += one.shard.rows
+        chunks += len(table)
     mean, std = Pixels(np.sum([one.counts for one in finished], axis=0)).moments()
     return Split(
         name,
@@ -290,4 +267,5 @@ def _split(name: str, finished: Sequence[Finished], store: Store) -> Split:
         mean,
         std,
         store,
+        pieces=np.concatenate(parts),
     )

@@ -34,6 +34,7 @@ class RowLayout:
         filters: in the order in which HDF5 applied them when it wrote.
         piece: the shape of HDF5's chunks, with their rows, and
         row: that of a row in the file; both empty where the bytes of rows follow each other.
+        jpeg: whether each row is a JPEG file, and its piece.
     """
 
     dtype: str = "|u1"
@@ -43,6 +44,7 @@ class RowLayout:
     filters: tuple[Filter, ...] = ()
     piece: tuple[int, ...] = ()
     row: tuple[int, ...] = ()
+    jpeg: bool = False
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -61,7 +63,7 @@ class RowLayout:
 
     def least_bytes(self, shape: tuple[int, int, int]) -> int:
         """That each row of a chunk takes in the object."""
-        return 0 if self.filters else self.row_bytes(shape)
+        return 0 if self.filters or self.jpeg else self.row_bytes(shape)
 
     def values(
         self, data: memoryview, pieces: Sequence[Piece], rows: int, shape: tuple[int, int, int]
@@ -138,6 +140,7 @@ class RowLayout:
 
 
 PLAIN = RowLayout()
+JPEG = RowLayout(jpeg=True)
 
 
 def _unfiltered(data: memoryview, filters: tuple[Filter, ...], itemsize: int, size: int) -> memoryview:

@@ -127,7 +127,8 @@ def _read_a_row_of_each_split(plan: Plan) -> None:
         for chunk in (split.chunks[0], split.chunks[-1]):
             start = int(chunk["offset"])
             try:
-                split.read(int(chunk["object"]), start, start + split.row_bytes)
+                stop = start + min(split.row_bytes, int(chunk["length"]))
+                split.read(int(chunk["object"]), start, stop)
             except EOFError as error:
                 raise DataError(str(error), "Prepare the dataset again") from None
 
