@@ -56,7 +56,7 @@ def test_196_classes_fit_on_a_screen(many: str, printed: Screen):
     screen = printed("inspect", many).splitlines()
     assert len(screen) < 30
     assert max(map(len, screen)) <= 80
-    assert "image    4 x 4 x 3" in screen
+    assert "image    4 x 4 x 3, raw" in screen
     listed = printed("inspect", many, "--classes").splitlines()
     assert sum(line.startswith("Make ") for line in listed) == 196
     assert len({len(line) for line in listed if line.startswith("Make ")}) == 1, "aligned"
