@@ -22,7 +22,7 @@ from trainer.storage import open_store
 
 SHAPE = (224, 224, 3)
 OURS = ("cold_sequential", "cold_shuffled", "warm", "tfrecord", "download_h5py", "raw_ranges")
-PEERS = ("h5py_s3fs", "h5py_s3fs_tuned", "h5py_s3fs_shuffled", "mosaicml")
+PEERS = ("h5py_s3fs", "h5py_s3fs_tuned", "h5py_s3fs_background", "h5py_s3fs_shuffled", "mosaicml")
 
 REASONS: dict[str, str] = {}
 """Why a key has no figure."""
@@ -39,6 +39,7 @@ def measure() -> dict[str, float | None]:
     return {
         "cold_sequential/h5py_s3fs": _faster(found, "cold_sequential", "h5py_s3fs"),
         "cold_sequential/h5py_s3fs_tuned": _faster(found, "cold_sequential", "h5py_s3fs_tuned"),
+        "cold_sequential/h5py_s3fs_background": _faster(found, "cold_sequential", "h5py_s3fs_background"),
         "cold_sequential/download_h5py": _faster(found, "cold_sequential", "download_h5py"),
         "cold_sequential/raw_ranges": _faster(found, "cold_sequential", "raw_ranges"),
         "cold_shuffled/h5py_s3fs_shuffled": _faster(found, "cold_shuffled", "h5py_s3fs_shuffled"),
@@ -82,6 +83,8 @@ def _run(method: str, options: dict[str, Any]) -> Figures:
     else:
         command = [sys.executable, "-m", "scripts.benches.readers"]
     done = subprocess.run([*command, method, json.dumps(options)], capture_output=True, text=True)
+    if done.returncode and command[0] == sys.executable:
+        raise RuntimeError(f"{method} failed:\n{done.stderr}")
     if done.returncode:
         REASONS[method] = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
         return None

@@ -13,7 +13,7 @@ PER_CHUNK, CHUNKS_PER_SHARD = 16, 28
 
 
 def measure() -> dict[str, float]:
-    """`index_open_s`, `index_mb` (memory that it takes), `order_s` (a rank's rows of an epoch)."""
+    """`index_open_s`, `index_mb` (added to the peak of memory), `order_s` (a rank's rows of an epoch)."""
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder))
         done = subprocess.run(
@@ -63,17 +63,19 @@ def _write(folder: Path) -> None:
     index.write_manifest(store, classes, SHAPE, {"train": index.write_split(store, split)}, {})
 
 
-def _memory() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+def _peak_kib() -> int:
+    # getrusage's begins with that of the process which started this one.
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
 
 
 def main(folder: str) -> None:
     from trainer.dataset.index import open_dataset
     from trainer.dataset.order import Order
 
-    before, began = _memory(), time.monotonic()
+    before, began = _peak_kib(), time.monotonic()
     split = open_dataset(folder).split("train")
-    opened, memory = time.monotonic() - began, _memory() - before
+    opened, memory = time.monotonic() - began, (_peak_kib() - before) * 1024
     began = time.monotonic()
     order = Order(split.blocks, split.row_bytes, BATCH, RANKS, 1)
     rank = RANKS // 2

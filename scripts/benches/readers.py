@@ -154,6 +154,8 @@ def _training(options: dict[str, Any], cache: Any) -> tuple[Iterator[Any], int]:
     dataset = open_dataset(options["url"], cache=cache)
     split = dataset.split("train")
     order = Order(split.blocks, split.row_bytes, BATCH, BATCH, 1)
+    if order.small:
+        raise ValueError("Expected more than 256 MiB of images: fewer stay in memory")
     return Reader(dataset, split, order, range(BATCH)).batches(0), order.steps_per_epoch
 
 

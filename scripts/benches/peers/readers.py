@@ -66,7 +66,7 @@ def mosaicml(options: dict[str, Any]) -> dict[str, Any]:
     try:
         watch = Stopwatch()
         data = StreamingDataset(remote=options["remote"], local=local, shuffle=False, batch_size=BATCH)
-        loader = DataLoader(data, batch_size=BATCH, num_workers=2)
+        loader = DataLoader(data, batch_size=BATCH, num_workers=2, persistent_workers=True)
         for name in ("cold", "warm"):
             found[name] = watch.took(batch["image"] for batch in loader)
             watch = Stopwatch()
@@ -78,6 +78,7 @@ def mosaicml(options: dict[str, Any]) -> dict[str, Any]:
 METHODS = {
     "h5py_s3fs": h5py_s3fs,
     "h5py_s3fs_tuned": lambda options: h5py_s3fs(options, block_size=16 << 20, cache_type="readahead"),
+    "h5py_s3fs_background": lambda options: h5py_s3fs(options, block_size=8 << 20, cache_type="background"),
     "h5py_s3fs_shuffled": lambda options: h5py_s3fs(options, shuffled=True),
     "write_mds": write_mds,
     "mosaicml": mosaicml,
