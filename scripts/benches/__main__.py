@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainer.observability import log
 
-NAMES = ("data", "plan", "checkpoint", "ranks")
+NAMES = ("data", "accelerators", "plan", "checkpoint", "ranks")
 
 
 def main() -> None:

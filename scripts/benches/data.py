@@ -4,11 +4,8 @@ CARS_BENCH_MB: how much data, 512 MB without. Client and server share this machi
 """
 
 import atexit
-import json
 import os
 import random
-import subprocess
-import sys
 import tempfile
 from contextlib import ExitStack
 from functools import cache
@@ -16,16 +13,23 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benches.images import make_dataset
-from scripts.benches.peers import HERE, peers_python
+from scripts.benches.methods import REASONS, Figures, download, run
 from scripts.benches.store import bench_store
 from trainer.storage import open_store
 
 SHAPE = (224, 224, 3)
 OURS = ("cold_sequential", "cold_shuffled", "warm", "tfrecord", "download_h5py", "raw_ranges")
-PEERS = ("h5py_s3fs", "h5py_s3fs_tuned", "h5py_s3fs_background", "h5py_s3fs_shuffled", "mosaicml")
+_READERS = "scripts.benches.readers"
+PEERS = (
+    "h5py_s3fs",
+    "h5py_s3fs_tuned",
+    "h5py_s3fs_background",
+    "h5py_s3fs_shuffled",
+    "mosaicml",
+    "s3torchconnector",
+)
 
-REASONS: dict[str, str] = {}
-"""Why a key has no figure."""
+__all__ = ["REASONS", "measure"]
 
 
 def measure() -> dict[str, float | None]:
@@ -33,7 +37,7 @@ def measure() -> dict[str, float | None]:
     setup = _setup()
     order = [*OURS, *PEERS]
     random.shuffle(order)
-    found = {method: _run(method, setup) for method in order}
+    found = {method: run(method, setup, _READERS if method in OURS else "") for method in order}
     mosaic = found.pop("mosaicml") or {"cold": None, "warm": None}
     found |= {f"mosaicml_{epoch}": figures for epoch, figures in mosaic.items()}
     return {
@@ -46,50 +50,29 @@ def measure() -> dict[str, float | None]:
         "cold_shuffled/cold_sequential": _faster(found, "cold_shuffled", "cold_sequential"),
         "warm_cpu/tfrecord_cpu": _cheaper(found, "warm", "tfrecord"),
         "cold/mosaicml": _faster(found, "cold_sequential", "mosaicml_cold"),
+        "cold/s3torchconnector": _faster(found, "cold_sequential", "s3torchconnector"),
         "warm/mosaicml": _faster(found, "warm", "mosaicml_warm"),
         **{f"{method} MB/s": _rate(figures) for method, figures in sorted(found.items())},
         **{f"{method} CPU s/GB": _cost(figures) for method, figures in sorted(found.items())},
     }
 
 
-Figures = dict[str, Any] | None
-
-
-def _rate(figures: Figures) -> float | None:
+def _rate(figures: Figures | None) -> float | None:
     return figures["bytes"] / figures["seconds"] / 1e6 if figures else None
 
 
-def _cost(figures: Figures) -> float | None:
+def _cost(figures: Figures | None) -> float | None:
     return figures["cpu"] / figures["bytes"] * 1e9 if figures else None
 
 
-def _faster(found: dict[str, Figures], ours: str, other: str) -> float | None:
+def _faster(found: dict[str, Figures | None], ours: str, other: str) -> float | None:
     mine, theirs = _rate(found[ours]), _rate(found[other])
     return mine / theirs if mine and theirs else None
 
 
-def _cheaper(found: dict[str, Figures], ours: str, other: str) -> float | None:
+def _cheaper(found: dict[str, Figures | None], ours: str, other: str) -> float | None:
     mine, theirs = _cost(found[ours]), _cost(found[other])
     return mine / theirs if mine and theirs else None
-
-
-def _run(method: str, options: dict[str, Any]) -> Figures:
-    if method in PEERS or method == "write_mds":
-        python = peers_python()
-        if isinstance(python, str):
-            REASONS[method] = python
-            return None
-        command = [str(python), str(HERE / "readers.py")]
-    else:
-        command = [sys.executable, "-m", "scripts.benches.readers"]
-    done = subprocess.run([*command, method, json.dumps(options)], capture_output=True, text=True)
-    if done.returncode and command[0] == sys.executable:
-        raise RuntimeError(f"{method} failed:\n{done.stderr}")
-    if done.returncode:
-        REASONS[method] = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
-        return None
-    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return figures
 
 
 @cache
@@ -101,21 +84,11 @@ def _setup() -> dict[str, Any]:
     bucket = stack.enter_context(bench_store(folder))
     options = make_dataset(folder, bucket, int(os.environ.get("CARS_BENCH_MB", "512")), SHAPE)
     options |= {"records": str(folder / "records"), "remote": f"s3://{bucket}/mds"}
-    _run("write_tfrecord", options)
+    run("write_tfrecord", options, _READERS)
     mds = folder / "mds"
-    if _run("write_mds", options | {"out": str(mds), "files": _download(options)}) is not None:
+    if run("write_mds", options | {"out": str(mds), "files": download(options)}) is not None:
         store = open_store(options["remote"])
         for path in mds.iterdir():
             store.put_file(path.name, path)
     os.environ["S3_ENDPOINT_URL"] = options["endpoint"]  # as mosaicml-streaming calls it
     return options
-
-
-def _download(options: dict[str, Any]) -> list[str]:
-    import boto3
-
-    s3, paths = boto3.client("s3"), []
-    for number, key in enumerate(options["keys"]):
-        paths.append(f"{options['folder']}/shard-{number}.h5")
-        s3.download_file(options["bucket"], key, paths[-1])
-    return paths

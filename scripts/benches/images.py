@@ -1,28 +1,28 @@
-"""The images of a benchmark: random pixels, prepared as a user would, into its store."""
+"""The images of a benchmark, prepared as a user would, into its store."""
 
+import os
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-def make_dataset(folder: Path, bucket: str, megabytes: int, shape: tuple[int, int, int]) -> dict[str, Any]:
-    """What the methods need to know of it."""
-    import os
+from trainer.dataset.index import open_dataset
+from trainer.dataset.preparation.prepare import prepare
 
-    import numpy as np
-    from PIL import Image
+Shape = tuple[int, int, int]
+Images = NDArray[np.uint8]
 
-    from trainer.dataset.index import open_dataset
-    from trainer.dataset.preparation.prepare import prepare
 
-    images, url = folder / "images", f"s3://{bucket}/{shape[0]}x{shape[1]}"
+def make_dataset(folder: Path, bucket: str, megabytes: int, shape: Shape) -> dict[str, Any]:
+    """Of random pixels. Returns what the methods need to know of it."""
+    url = f"s3://{bucket}/{shape[0]}x{shape[1]}"
     draw = np.random.default_rng(0)
-    for number in range(megabytes * 1_000_000 // (shape[0] * shape[1] * shape[2])):
-        path = images / str(number % 10) / f"{number}.bmp"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(draw.integers(0, 256, shape, np.uint8)).save(path)
-    prepare(str(images), url, validation=0)
-    shutil.rmtree(images)
+    count = megabytes * 1_000_000 // (shape[0] * shape[1] * shape[2])
+    _prepare(folder, url, (draw.integers(0, 256, shape, np.uint8) for _ in range(count)))
     split = open_dataset(url).split("train")
     prefix = url.removeprefix(f"s3://{bucket}/")
     return {
@@ -35,3 +35,30 @@ def make_dataset(folder: Path, bucket: str, megabytes: int, shape: tuple[int, in
         "shape": list(shape),
         "folder": str(folder),
     }
+
+
+def make_jpeg_dataset(folder: Path, bucket: str, count: int, shape: Shape) -> str:
+    """Of JPEG rows, as smooth and as noisy as photographs. Returns its URL."""
+    url = f"s3://{bucket}/jpeg"
+    _prepare(folder, url, _photographs(count, shape), encoding="jpeg")
+    return url
+
+
+def _photographs(count: int, shape: Shape) -> Iterator[Images]:
+    height, width, _ = shape
+    draw = np.random.default_rng(0)
+    for number in range(count):
+        if number % 50 == 0:
+            coarse = Image.fromarray(draw.integers(0, 256, (20, 20, 3), np.uint8))
+            smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32)
+            base = np.clip(smooth + draw.normal(0, 5, shape), 0, 255).astype(np.uint8)
+        yield np.roll(base, 3 * (number % 50), axis=1)
+
+
+def _prepare(folder: Path, url: str, images: Iterable[Images], **options: Any) -> None:
+    for number, image in enumerate(images):
+        path = folder / "images" / str(number % 10) / f"{number}.bmp"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    prepare(str(folder / "images"), url, validation=0, **options)
+    shutil.rmtree(folder / "images")

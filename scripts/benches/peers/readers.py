@@ -75,6 +75,30 @@ def mosaicml(options: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def s3torchconnector(options: dict[str, Any]) -> dict[str, float]:
+    """The shards, each an object that one of two workers reads whole and hands over as an array."""
+    import io
+
+    import h5py
+    from s3torchconnector import S3ClientConfig, S3IterableDataset
+    from torch.utils.data import DataLoader
+
+    def images(found: Any) -> Any:
+        with h5py.File(io.BytesIO(found.read()), "r") as file:
+            return file["images"][:]
+
+    watch = Stopwatch()
+    data = S3IterableDataset.from_prefix(
+        f"s3://{options['bucket']}/{options['keys'][0].rsplit('/', 1)[0]}/",
+        region="us-east-1",
+        endpoint=options["endpoint"],
+        s3client_config=S3ClientConfig(force_path_style=True),
+        transform=images,
+        enable_sharding=True,
+    )
+    return watch.took(DataLoader(data, batch_size=None, num_workers=2))
+
+
 METHODS = {
     "h5py_s3fs": h5py_s3fs,
     "h5py_s3fs_tuned": lambda options: h5py_s3fs(options, block_size=16 << 20, cache_type="readahead"),
@@ -82,6 +106,7 @@ METHODS = {
     "h5py_s3fs_shuffled": lambda options: h5py_s3fs(options, shuffled=True),
     "write_mds": write_mds,
     "mosaicml": mosaicml,
+    "s3torchconnector": s3torchconnector,
 }
 
 if __name__ == "__main__":
