@@ -3,6 +3,7 @@
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +39,8 @@ def test_only_the_ranks_that_run_are_shown(served: Endpoint) -> None:
     text = served.metrics()
     assert b'trainer_rank_stalled_seconds{rank="0"} 3.5' in text
     assert b'{rank="1"}' not in text
+
+
+def test_a_file_that_a_rank_has_just_made_does_not_fail_the_scrape(served: Endpoint) -> None:
+    Path(served.folder, "counter_7.db").touch()
+    assert b"trainer_ranks_running" in served.metrics()

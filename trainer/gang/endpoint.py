@@ -5,9 +5,11 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import cast
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -26,6 +28,18 @@ _RANK_LOG = re.compile(r"/ranks/(\d+)/log", re.ASCII)
 def rank_log(rank: int) -> str:
     """The path of the last output of one of the pod's ranks."""
     return f"/ranks/{rank}/log"
+
+
+class _Ranks:
+    """The metrics that the ranks have written to a folder."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def collect(self) -> Iterable[Metric]:
+        """All but the files that a rank has just made and not yet filled, which cannot be read."""
+        files = [str(file) for file in self.folder.glob("*.db") if file.stat().st_size > 0]
+        return cast(Iterable[Metric], MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
 
 
 class Endpoint:
@@ -72,9 +86,7 @@ class Endpoint:
 
     def metrics(self) -> bytes:
         """The ranks' metrics and the supervisor's own, in Prometheus' text format."""
-        ranks = CollectorRegistry()
-        MultiProcessCollector(ranks, path=self.folder)  # type: ignore[no-untyped-call]
-        return generate_latest(self._own) + generate_latest(ranks)
+        return generate_latest(self._own) + generate_latest(_Ranks(self.folder))  # type: ignore[arg-type]
 
     def show(self, ranks: Sequence[RankProgress]) -> None:
         """What the ranks of this pod do now. The supervisor's main loop calls it each time it turns."""
