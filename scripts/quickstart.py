@@ -114,7 +114,7 @@ def last_metrics(training: "subprocess.Popen[bytes]", url: str) -> str:
 
 def table(seconds: float, metrics: str) -> None:
     predictions = [json.loads(line) for line in (OUTPUT / "predictions.jsonl").open()]
-    accuracy = sum(p["class"] == p["name"].split("/")[0] for p in predictions) / len(predictions)
+    accuracy = sum(p["class_name"] == p["image"].split("/")[0] for p in predictions) / len(predictions)
     images = sum(
         float(line.split()[-1]) for line in metrics.splitlines() if line.startswith("trainer_images_total{")
     )

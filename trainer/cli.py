@@ -402,6 +402,12 @@ def predict(
     output: Annotated[
         str | None, typer.Option(help="Where the predictions go. Default: from --config.")
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Processes on this machine that share the work. Default: 1.")
+    ] = 1,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Also predict images that came after the first start.")
+    ] = False,
     sets: Sets = None,
     json: Json = False,
 ) -> None:
@@ -409,13 +415,16 @@ def predict(
     from trainer import pages
     from trainer.inference.job import main as predict_job
 
-    given = {key: value for key, value in {"run": run, "input": input, "output": output}.items() if value}
-    tally = predict_job(config, given, sets or ())
+    options = {"run": run, "input": input, "output": output, "extend": extend}
+    given = {key: value for key, value in options.items() if value}
+    summary = predict_job(config, given, sets or (), workers)
+    if summary is None:
+        return
     if json:
-        _print_json(tally)
+        _print_json(summary)
     else:
-        pages.predicted(tally)
-        _say_next(pages.after_predict(tally["output"]))
+        pages.predicted(summary)
+        _say_next(pages.after_predict(summary["output"]))
 
 
 @app.command()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainer.output.table import print_facts, print_table
-from trainer.output.units import shape, size, span
+from trainer.output.units import plural, shape, size, span
 
 if TYPE_CHECKING:
     from trainer.checkpoints.verify import CheckpointReport
@@ -94,7 +94,7 @@ def after_train(url: str) -> str:
 
 def after_predict(output: str) -> str:
     """Where to look next."""
-    return f"read the predictions in {output}, one JSON object a line for each image"
+    return f"read the predictions in {output}/predictions-*, and open {output}/summary.html"
 
 
 def inspected(found: Mapping[str, Any], *, every_class: bool) -> None:
@@ -235,16 +235,18 @@ def to_remove(runs: "Iterable[Removable]") -> list[str]:
     ]
 
 
-def predicted(tally: Mapping[str, Any]) -> None:
+def predicted(summary: Mapping[str, Any]) -> None:
     """What a prediction job did."""
-    print_facts(
-        [
-            ("classified", f"{tally['classified']:,} images"),
-            ("unreadable", f"{tally['unreadable']:,}"),
-            ("parts", f"{tally['parts']:,}"),
-            ("output", tally["output"]),
-        ]
-    )
+    facts = [
+        ("predicted", plural(summary["predicted"], "image")),
+        ("failed", f"{summary['failed']:,}"),
+        *((f"  {reason}", f"{count:,}") for reason, count in summary["failed_by"].items()),
+        ("passed over", f"{summary['ignored']:,}"),
+        *((f"  {rule}", f"{count:,}") for rule, count in summary["ignored_by"].items()),
+        ("parts", f"{summary['parts']:,}"),
+        ("output", summary["output"]),
+    ]
+    print_facts(facts)
 
 
 def checkpoints(found: "Sequence[CheckpointReport]") -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.dataset.conftest import make_folders
-from trainer.dataset.preparation import decoding
-from trainer.dataset.preparation.decoding import Decoder, _Budget
+from trainer.dataset import decoding
+from trainer.dataset.decoding import Decoder, _Budget
 from trainer.dataset.preparation.labels import Item, Source
 from trainer.storage.file import FileStore
 

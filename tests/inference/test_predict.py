@@ -1,11 +1,17 @@
-"""Images below a prefix become predictions, and a bad one does not stop the others."""
+"""Images below a prefix become predictions: every one of them is accounted for, and a folder of predictions
+never mixes two jobs."""
 
 import json
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from tests.commands import refused, trainer, training
+from tests.commands import refused, trainer
+from tests.inference.conftest import CLASSES, images, invalid, predicted, rows
+from trainer.inference import keys
 from trainer.storage import open_store
 
 
@@ -19,12 +25,9 @@ def no_tensorflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_wrong_with_the_urls_is_said_before_tensorflow_is_imported(
-    dataset: str, s3: str, folders: Path, request: pytest.FixtureRequest
-):
-    run = f"{s3}/run"
-    assert trainer(*training(dataset, run)).returncode == 0
-    request.getfixturevalue("no_tensorflow")
-    good = {"--run": run, "--input": str(folders), "--output": f"{s3}/out"}
+    trained: str, s3: str, folders: Path, no_tensorflow: None
+) -> None:
+    good = {"--run": trained, "--input": str(folders), "--output": f"{s3}/out"}
 
     def said(**wrong: str) -> str:
         given = good | {f"--{name}": value for name, value in wrong.items()}
@@ -32,26 +35,115 @@ def test_what_is_wrong_with_the_urls_is_said_before_tensorflow_is_imported(
 
     assert "there is no run here" in said(run=f"{s3}/other")
     assert "no image found" in said(input=f"{s3}/nothing")
+    assert "no such folder" in said(input=f"{folders}/nothing")
+    assert "is inside the input" in said(output=f"{folders}/out")
     assert "there is no bucket 'nowhere'" in said(output="s3://nowhere/out")
-    open_store(run).delete("weights/best.weights.h5")
-    assert "has no best weights yet" in said()
 
 
-def test_prediction_survives_bad_images_and_reports_them(dataset: str, s3: str, folders: Path):
-    assert trainer(*training(dataset, f"{s3}/run")).returncode == 0
-    (folders / "cat" / "broken.png").write_bytes(b"no image")
-    predict = ["predict", "--run", f"{s3}/run", "--input", str(folders), "--output", f"{s3}/out"]
-    assert "max_bad_fraction" in refused(*predict, "--set", "max_bad_fraction=0.01")
-    done = trainer(*predict, "--json")
-    assert json.loads(done.stdout) | {"output": ""} == {
-        "classified": 12,
-        "unreadable": 1,
-        "parts": 1,
-        "output": "",
+def test_every_object_of_the_input_is_predicted_failed_or_ignored(
+    trained: str, s3: str, tmp_path: Path
+) -> None:
+    source = open_store(f"{s3}/photos")
+    image = (images(tmp_path, 1, "a") / "a/0.png").read_bytes()
+    names = ["a/1.png", "a/deep/er/2.JPG", "no-suffix", "ümläut, '\".png", "v1.2"]
+    for name in names:
+        source.put(name, image)
+    bad = {
+        "broken.png": b"no image",
+        "cut.png": image[:40],
+        "empty.jpg": b"",
+        "photo.heic": b"x",
+        "README": b"x",
     }
-    store = open_store(f"{s3}/out")
-    classified = [json.loads(line) for line in store.get("predictions-00000.jsonl").splitlines()]
-    assert {row["class"] for row in classified} <= {"cat", "cow", "dog"}
-    assert all(len(row["top"]) == 3 for row in classified)
-    (bad,) = (json.loads(line) for line in store.get("errors-00000.jsonl").splitlines())
-    assert bad["name"] == "cat/broken.png"
+    for name, content in bad.items():
+        source.put(name, content)
+    for name in (".hidden.png", "a/.thumbs/1.png", "notes.txt", "b/labels.CSV"):
+        source.put(name, image)
+    summary = predicted(trained, source.url, f"{s3}/out", max_bad_fraction=0.6)
+    assert {row["image"] for row in rows(f"{s3}/out")} == set(names)
+    errors = [json.loads(line) for line in open_store(f"{s3}/out").get(keys.ERRORS).splitlines()]
+    assert {row["image"] for row in errors} == set(bad)
+    assert {row["image"]: row["error"] for row in errors}["empty.jpg"] == "the file is empty"
+    assert (summary["listed"], summary["predicted"], summary["failed"]) == (14, 5, 5)
+    assert sorted(summary["ignored_by"].values()) == [1, 1, 2]
+    assert summary["ignored_by"]["suffix .txt"] == 1
+
+
+def test_what_a_folder_can_hold_besides_files_is_reported_and_stops_nothing(
+    trained: str, tmp_path: Path
+) -> None:
+    folder = images(tmp_path / "photos", 2, "a")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "broken.png").symlink_to("nowhere")
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "a/above").symlink_to(folder)
+    Path(os.fsdecode(os.fsencode(str(folder)) + b"/caf\xe9.png")).write_bytes(b"x")
+    summary = predicted(trained, folder, tmp_path / "out", max_bad_fraction=0.8)
+    assert (summary["predicted"], summary["failed"]) == (2, 5)
+    errors = dict(
+        json.loads(line).values() for line in (tmp_path / "out" / keys.ERRORS).read_text().splitlines()
+    )
+    assert errors["pipe.png"] == "no regular file"
+    assert errors["caf\\xe9.png"] == "its name is not UTF-8; rename it"
+
+
+def test_a_folder_of_predictions_takes_no_other_job(trained: str, tmp_path: Path) -> None:
+    folder, out = images(tmp_path / "photos", 5, *CLASSES), tmp_path / "out"
+    first = predicted(trained, folder, out, part_size=4)
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert "part_size 4, received 5" in invalid(trained, folder, out, part_size=5)
+    assert "weights 'best'" in invalid(trained, folder, out, part_size=4, weights="last")
+    assert predicted(trained, folder, out, part_size=4) == first
+    assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+    images(folder, 1, "later")
+    assert "has 1 image that" in invalid(trained, folder, out, part_size=4)
+    extended = predicted(trained, folder, out, part_size=4, extend=True)
+    assert (extended["predicted"], extended["parts"]) == (16, first["parts"] + 1)
+    assert sorted(row["image"] for row in rows(out)) == sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*.png")
+    )
+    assert all(path.stat().st_mtime_ns == before[path.name] for path in out.glob("predictions-0000[0-3]*"))
+
+    Image.new("RGB", (9, 9)).save(folder / "cat/0.png")
+    assert "1 image changed" in invalid(trained, folder, out, part_size=4)
+
+
+def test_too_many_bad_images_fail_the_job_and_are_named(trained: str, tmp_path: Path) -> None:
+    folder = images(tmp_path / "photos", 3, *CLASSES)
+    (folder / "cat/broken.png").write_bytes(b"no image")
+    assert "1 of 10 images cannot be read" in invalid(
+        trained, folder, tmp_path / "out", max_bad_fraction=0.05
+    )
+    assert "broken.png" in (tmp_path / "out" / keys.part_errors(0)).read_text()
+    assert predicted(trained, folder, tmp_path / "out")["failed"] == 1
+
+
+def test_predictions_as_csv(trained: str, tmp_path: Path) -> None:
+    folder = images(tmp_path / "photos", 2, 'quote " and, comma')
+    predicted(trained, folder, tmp_path / "csv", format="csv")
+    header, *lines = (tmp_path / "csv" / keys.predictions(0, "csv")).read_text().splitlines()
+    assert header == "image,class_id,class_name,probability"
+    assert lines[0].startswith('"quote "" and, comma/0.png",')
+    assert len(lines) == 2
+
+
+def test_images_are_resized_as_those_of_the_training_were(tmp_path: Path) -> None:
+    """Padding keeps what squashing would stretch: the two runs see other pixels of a wide image."""
+    images(tmp_path / "images", 4, *CLASSES)
+    size = ["--image-size", "8", "--resize"]
+    found = {}
+    wide = np.zeros((8, 64, 3), np.uint8)
+    wide[:, ::2] = 255
+    (tmp_path / "wide").mkdir()
+    Image.fromarray(wide).save(tmp_path / "wide/1.png")
+    for resize in ("pad", "squash"):
+        data, run = f"{tmp_path}/{resize}", f"{tmp_path}/run-{resize}"
+        assert trainer("prepare", str(tmp_path / "images"), data, *size, resize).returncode == 0
+        sets = (f"data.url={data}", f"run.url={run}", "train.batch_size=3", "train.epochs=1")
+        done = trainer("train", "--recipe", "digits", *(w for s in sets for w in ("--set", s)))
+        assert done.returncode == 0, done.stderr
+        summary = predicted(run, tmp_path / "wide", f"{run}-out")
+        assert summary["prepared"] == {"shape": [8, 8, 3], "resize": resize}
+        found[resize] = next(rows(f"{run}-out"))["top"]
+    assert found["pad"] != found["squash"]

@@ -79,7 +79,7 @@ def test_a_run_goes_on_whatever_happens_and_its_weights_name_photos(
     say(f"113 photos named by two pods in {seconds:.1f} s")
     predictions = lines(stack, "names/predictions-")
     assert len(predictions) == 113
-    assert sum(p["class"] == p["name"].split("/")[0] for p in predictions) > 100
+    assert sum(p["class_name"] == p["image"].split("/")[0] for p in predictions) > 100
     assert [p["name"] for p in lines(stack, "names/errors-")] == ["0/broken.png"]
 
     for release in ("story", "names"):

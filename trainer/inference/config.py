@@ -1,7 +1,7 @@
 """The configuration of a prediction job: one YAML, or the options of the command."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -17,9 +17,11 @@ class PredictConfig(Section):
     output: Url = Field(description="URL of the folder for the predictions")
     weights: Which = Field("best", description="which of the run's weights")
     batch_size: int = Field(64, ge=1, le=MAX_BATCH, description="images that are classified at once")
-    part_size: int = Field(1000, ge=1, description="images of a part, which is committed whole")
+    part_size: int = Field(1000, ge=1, le=1_000_000, description="images of a part, which is committed whole")
+    format: Literal["jsonl", "csv"] = Field("jsonl", description="of the predictions: JSON Lines or CSV")
+    extend: bool = Field(False, description="also predict images that came after the first start")
     max_bad_fraction: float = Field(
-        0.1, ge=0, le=1, description="share of unreadable images above which the job fails"
+        0.1, ge=0, le=1, description="share of images that cannot be read above which the job fails"
     )
 
 

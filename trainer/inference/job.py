@@ -1,49 +1,168 @@
-"""A prediction job: its configuration, its share of the parts, its end."""
+"""A prediction job: what it is given, its plan, its workers, its end."""
 
+import hashlib
+import json
+import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from trainer.config import read_yaml, with_sets
+from trainer.errors import ConfigError, RunError
 from trainer.gang.pods import whole_number
 from trainer.inference import config as configuration
-from trainer.inference.images import image_keys
+from trainer.inference import local
+from trainer.inference import plan as plans
+from trainer.inference.bad import check_bad
+from trainer.inference.claims import Claims
+from trainer.inference.config import PredictConfig
+from trainer.inference.listing import Listing
+from trainer.inference.plan import Plan
+from trainer.inference.summary import read_summary, write_summary
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
-from trainer.runs.document import read_run
-from trainer.runs.weights import check_weights
-from trainer.storage import open_store
+from trainer.output.progress import progress
+from trainer.output.units import plural
+from trainer.runs.document import RunDocument, read_run
+from trainer.runs.weights import read_weights
+from trainer.storage import Store, open_store
+
+log = logging.getLogger(__name__)
+
+INDEX, PODS = "JOB_COMPLETION_INDEX", "TRAINER_PODS"
+JOB = "TRAINER_JOB_UID"
+"""Names one Job: its pods do not compare the input with a plan that another of them has finished."""
 
 
-def main(path: Path | None, given: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
-    """The file's values, then the command's options, then `--set`.
+def main(
+    path: Path | None, given: Mapping[str, Any], sets: Sequence[str], workers: int = 1
+) -> dict[str, Any] | None:
+    """The file's values, then the command's options, then `--set`; returns the job's summary.
 
-    Of several pods this is number JOB_COMPLETION_INDEX of TRAINER_PODS.
+    Of several pods this is number JOB_COMPLETION_INDEX of TRAINER_PODS. Number 0 writes the summary; the
+    others end when all parts are done, and return None.
     """
     values = dict(read_yaml(path)) if path else {}
     values = with_sets(values | dict(given), sets)
     config = configuration.parse(values, str(path) if path else "the command", sets, given)
-    environment = {"JOB_COMPLETION_INDEX": "0", "TRAINER_PODS": "1", **os.environ}
-    pod = whole_number(environment, "JOB_COMPLETION_INDEX", 0)
-    pods = whole_number(environment, "TRAINER_PODS", 1)
+    environment = {INDEX: "0", PODS: "1", **os.environ}
+    place = whole_number(environment, INDEX, 0)
+    pods = whole_number(environment, PODS, 1)
     require_tensorflow()
-    _check(config)
-    with quiet_tensorflow_import():
-        from trainer.inference.predict import predict
+    source, target = open_store(config.input), open_store(config.output)
+    if f"{target.url}/".startswith(f"{source.url}/"):
+        raise ConfigError(
+            f"output: {target.url} is inside the input {source.url}, where it would be taken for images",
+            "Choose a place beside them",
+        )
+    store = open_store(config.run)
+    run, weights = read_run(store), read_weights(store, config.weights)
+    plan = _plan(config, source, target, place, _bound(config, store, source, run, weights))
+    summary = read_summary(target, plan)
+    if summary:
+        log.info("%s is finished: nothing is left to do", target.url)
+    else:
+        if workers > 1:
+            _in_processes(target, plan, workers, place, pods)
+        else:
+            _work(
+                config,
+                source,
+                target,
+                plan,
+                Claims(target, str(place), place % pods, pods, plan.parts),
+                run,
+                weights,
+            )
+        if place:  # the summary is that of worker 0
+            return None
+        summary = _finish(config, source, target, plan)
+    check_bad(summary["failed"], summary["images"], config.max_bad_fraction, target)
+    return summary
 
-    tally = predict(config, pod=pod, pods=pods)
-    return {
-        "classified": tally.classified,
-        "unreadable": tally.unreadable,
-        "parts": tally.parts,
-        "output": config.output,
+
+def _bound(
+    config: PredictConfig, store: Store, source: Store, run: RunDocument, weights: bytes
+) -> dict[str, Any]:
+    """What the predictions depend on, as JSON has it."""
+    values = {
+        "run": store.url,
+        "weights": config.weights,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "input": source.url,
+        "part_size": config.part_size,
+        "format": config.format,
+        "image_shape": run.image_shape,
+        "prepared": {"shape": run.prepared_shape, "resize": run.resize},
+        "standardize": run.config.data.standardize,
+        "pixels": run.pixels,
+        "classes_sha256": hashlib.sha256(json.dumps(run.classes).encode()).hexdigest(),
     }
+    found: dict[str, Any] = json.loads(json.dumps(values))
+    return found
 
 
-def _check(config: configuration.PredictConfig) -> None:
-    """What can be wrong with the three URLs, before TensorFlow is imported."""
-    run = open_store(config.run)
-    read_run(run)
-    check_weights(run, config.weights)
-    next(image_keys(open_store(config.input)))
-    next(iter(open_store(config.output).list()), None)
+def _plan(config: PredictConfig, source: Store, target: Store, place: int, bound: Mapping[str, Any]) -> Plan:
+    """The committed plan: the one that is there, extended where that is asked for, or a new one."""
+    found = plans.read(target)
+    if found is None:
+        plan = plans.commit(target, bound, Listing(source), config.part_size)
+        log.info("%s to classify, in %s", plural(plan.images, "image"), plural(plan.parts, "part"))
+        return plan
+    plan, etag = found
+    plans.check_bound(target, plan, bound)
+    if config.extend and not place:
+        extended = plans.extend(target, plan, etag, Listing(source), config.part_size)
+        log.info("%s came since the last start", plural(extended.images - plan.images, "image"))
+        return extended
+    summary = read_summary(target, plan)
+    own = bool(summary and summary["job"] and summary["job"] == os.environ.get(JOB))
+    if summary and not own and (new := plans.new_images(target, plan, Listing(source))):
+        raise RunError(
+            f"the input {source.url} has {plural(new, 'image')} that the finished job in {target.url} does "
+            "not know",
+            "Add --extend to predict them too",
+        )
+    return plan
+
+
+def _work(
+    config: PredictConfig,
+    source: Store,
+    target: Store,
+    plan: Plan,
+    claims: Claims,
+    run: RunDocument,
+    weights: bytes,
+) -> None:
+    with quiet_tensorflow_import():
+        from trainer.inference.predictor import Predictor
+        from trainer.inference.worker import Worker
+
+    with progress(log.info, "images") as report:
+        predictor = partial(Predictor, run, weights, config.batch_size)
+        worker = Worker(source, target, plan, claims, run, predictor, config, report)
+        worker.run()
+
+
+def _in_processes(target: Store, plan: Plan, workers: int, place: int, pods: int) -> None:
+    def done() -> int:
+        return len(Claims(target, "", 0, 1, plan.parts).done())
+
+    def environment(number: int) -> dict[str, str]:
+        # From 1 on: the summary is this process's.
+        return {INDEX: str(place * workers + number + 1), PODS: str(pods * workers)}
+
+    with progress(log.info, "parts") as report:
+        local.run(workers, local.this_command(), environment, done, lambda: report(done(), plan.parts))
+
+
+def _finish(config: PredictConfig, source: Store, target: Store, plan: Plan) -> dict[str, Any]:
+    new = plans.new_images(target, plan, Listing(source))
+    if new:
+        log.warning("%s came since the start; --extend predicts them too", plural(new, "image"))
+    job = os.environ.get(JOB, "")
+    summary = write_summary(source, target, plan, config.format, new=new, job=job)
+    Claims(target, "", 0, 1, plan.parts).clear()
+    return summary

@@ -41,3 +41,8 @@ def span(seconds: float) -> str:
     if hours < 48:
         return f"{int(hours)} h {int(minutes) % 60} min"
     return f"{int(days)} d {int(hours) % 24} h"
+
+
+def plural(count: int, noun: str) -> str:
+    """1 image, 1,234 images."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

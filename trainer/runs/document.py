@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import Any
 
@@ -28,6 +28,8 @@ class RunDocument:
         image_shape: (H, W, C) of what the network is given.
         pixels: `mean` and `std` of the training images for each channel, in 0..255.
         generation: the first whose checkpoints are this run's; see `claim`.
+        prepared: `shape` (H, W, C) of the dataset's images, and how they were given it: `resize`, one of
+            squash, crop and pad. Empty in runs of before it was written.
     """
 
     identity: Mapping[str, Any]
@@ -36,6 +38,18 @@ class RunDocument:
     image_shape: tuple[int, int, int]
     pixels: Mapping[str, Any]
     generation: int = 0
+    prepared: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def prepared_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of the dataset's images."""
+        height, width, channels = self.prepared.get("shape", self.image_shape)
+        return height, width, channels
+
+    @property
+    def resize(self) -> str:
+        """How the dataset's images were given their shape."""
+        return str(self.prepared.get("resize", "squash"))
 
 
 @dataclass(frozen=True)
@@ -104,6 +118,7 @@ def read_run(store: Store) -> RunDocument:
         (height, width, channels),
         document["pixels"],
         document.get("generation", 0),
+        document.get("prepared", {}),
     )
 
 
@@ -144,6 +159,7 @@ def dump_run(run: RunDocument, generation: int) -> bytes:
         "classes": list(run.classes),
         "image_shape": list(run.image_shape),
         "pixels": run.pixels,
+        "prepared": run.prepared,
         "versions": versions(),
     }
     return json.dumps(document, indent=1).encode()

@@ -69,7 +69,11 @@ class Plan:
         """run.json of this run."""
         train = self.dataset.split("train")
         pixels = {"mean": train.mean, "std": train.std}
-        return RunDocument(self.identity, self.config, self.dataset.classes, self.image_shape, pixels)
+        made = self.dataset.made
+        prepared = {"shape": self.dataset.image_shape, "resize": made.get("resize", "squash")}
+        return RunDocument(
+            self.identity, self.config, self.dataset.classes, self.image_shape, pixels, prepared=prepared
+        )
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -9,6 +9,8 @@
   "part_size" .partSize
   "batch_size" .batchSize
   "max_bad_fraction" .maxBadFraction
+  "format" .format
+  "extend" .extend
 ) -}}
 {{- end -}}
 {{- end -}}

@@ -8,7 +8,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.preparation.decoding import Decoded
+from trainer.dataset.decoding import Decoded
+from trainer.dataset.preparation.labels import Item
 from trainer.dataset.preparation.shards import (
     JpegRows,
     Layout,
@@ -37,7 +38,7 @@ class Gathered(ABC):
         self._labels: list[int] = []
         self.start, self.digests, self.problems = 0, np.zeros((0, 32), np.uint8), list[str]()
 
-    def add(self, image: NDArray[np.uint8], decoded: Decoded) -> None:
+    def add(self, image: NDArray[np.uint8], decoded: Decoded[Item]) -> None:
         """One more row."""
         self.names.append(decoded.item.key)
         self._labels.append(decoded.item.label)
@@ -72,7 +73,7 @@ class GatheredImages(Gathered):
         self._images = np.empty((most, *shape), np.uint8)
         super().__init__(rows_of_chunk)
 
-    def add(self, image: NDArray[np.uint8], decoded: Decoded) -> None:
+    def add(self, image: NDArray[np.uint8], decoded: Decoded[Item]) -> None:
         self._images[len(self.names)] = image
         super().add(image, decoded)
 
@@ -102,7 +103,7 @@ class GatheredJpegs(Gathered):
         self._bytes = 0
         self._counts = np.zeros((3, 256), np.int64)
 
-    def add(self, image: NDArray[np.uint8], decoded: Decoded) -> None:
+    def add(self, image: NDArray[np.uint8], decoded: Decoded[Item]) -> None:
         super().add(image, decoded)
         self._files.append(decoded.jpeg)
         self._bytes += len(decoded.jpeg)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from trainer import __version__, interrupts
 from trainer.dataset import index
+from trainer.dataset.decoding import Decoder
 from trainer.dataset.images import Resize
 from trainer.dataset.index import Encoding
 from trainer.dataset.preparation import unfinished
 from trainer.dataset.preparation.bad import BadImages, OnBad
-from trainer.dataset.preparation.decoding import Decoder
 from trainer.dataset.preparation.duplicates import Duplicates, Seen, find_duplicates
 from trainer.dataset.preparation.labels import Item, Source, find
 from trainer.dataset.preparation.splits import divide

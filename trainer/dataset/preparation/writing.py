@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from trainer.dataset import index
+from trainer.dataset.decoding import Decoder
 from trainer.dataset.index import Split, smallest_unsigned
 from trainer.dataset.preparation import unfinished
 from trainer.dataset.preparation.bad import BadImages
-from trainer.dataset.preparation.decoding import Decoder
 from trainer.dataset.preparation.duplicates import Seen
 from trainer.dataset.preparation.gathered import Attributes, Digests, Gathered, GatheredImages, GatheredJpegs
 from trainer.dataset.preparation.labels import Item
@@ -46,7 +46,7 @@ class Writer:
         self,
         store: Store,
         plan: str,
-        decoder: Decoder,
+        decoder: Decoder[Item],
         bad: BadImages,
         *,
         classes: int,

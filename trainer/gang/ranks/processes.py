@@ -22,8 +22,8 @@ _KEPT = 64 * 1024
 _QUIET = 1.0
 """Seconds without a report after which it is worth a look whether a process is stopped."""
 
-# Runs in the rank's process before its command. The kernel then kills the rank when the thread that started
-# it ends; a supervisor that died in between is noticed by the changed parent.
+# Runs in a process before its command. The kernel then kills it when the thread that started it ends; a
+# parent that died in between is noticed by the changed number.
 _LEASH = """
 import ctypes, os, sys
 ctypes.CDLL(None, use_errno=True).prctl(1, 9, 0, 0, 0)
@@ -34,6 +34,11 @@ try:
 except OSError as error:
     sys.exit(f"cannot start {sys.argv[2]}: {error.strerror}")
 """
+
+
+def leashed(command: Sequence[str]) -> list[str]:
+    """A command that does not outlive the thread of this process that starts it."""
+    return [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *command]
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Rank:
         self._mark = new_mark()
         chief = number == 0
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *command],
+            leashed(command),
             env={**environment, STATUS_FD: str(self.status.fd), MARK: self._mark},
             pass_fds=[self.status.fd],
             stdin=subprocess.DEVNULL,

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from threading import Condition
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.images import EncodedImage, Resize, decode_jpeg, encode_jpeg
-from trainer.dataset.preparation.labels import Item, Source
+from trainer.dataset.images import Box, EncodedImage, Resize, decode_jpeg, encode_jpeg
 from trainer.errors import DataError
+from trainer.storage import Store
 
 Loaded = bytes | NDArray[np.uint8]
 
@@ -32,29 +33,60 @@ _GROUP, _GROUP_BYTES = 32, 1 << 20
 _OF_ONE_FILE = {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
 
 
+class Item(Protocol):
+    """One image: its key in the source's store, and the part of it to use, if not all."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def crop(self) -> Box | None: ...
+
+
+ItemT = TypeVar("ItemT", bound=Item)
+ItemIn = TypeVar("ItemIn", bound=Item, contravariant=True)
+
+
+class Source(Protocol[ItemIn]):
+    """Where images are."""
+
+    @property
+    def store(self) -> Store: ...
+
+    def load(self, item: ItemIn, /) -> Loaded:
+        """An image's file, or its pixels (H, W, 3). Raises DataError for one that cannot be used."""
+        ...
+
+
 @dataclass(frozen=True)
-class Decoded:
+class Decoded(Generic[ItemT]):
     """An image: its pixels and the SHA-256 of its file; or the problem with it. Where rows are JPEG files,
     `jpeg` is that, and the pixels are those that are read from it."""
 
-    item: Item
+    item: ItemT
     image: NDArray[np.uint8] | None
     digest: bytes = NO_DIGEST
     problem: str = ""
     jpeg: bytes = b""
 
 
-class Decoder:
+class Decoder(Generic[ItemT]):
     """Reads and decodes images of one source. Pillow decodes without Python's lock."""
 
     def __init__(
-        self, source: Source, size: tuple[int, int] | None, resize: Resize, cores: int, *, jpeg: bool = False
+        self,
+        source: Source[ItemT],
+        size: tuple[int, int] | None,
+        resize: Resize,
+        cores: int,
+        *,
+        jpeg: bool = False,
     ) -> None:
         self._source, self.size, self._resize, self._cores = source, size, resize, max(1, cores)
         self._jpeg = jpeg
         self._local = source.store.url.startswith("file:")
 
-    def decode(self, items: Iterable[Item]) -> Iterator[Decoded]:
+    def decode(self, items: Iterable[ItemT]) -> Iterator[Decoded[ItemT]]:
         """The images of `items` in their order, also those with a problem.
 
         Raises what the store raises, but for a file that is gone or, in a local folder, cannot be opened: a
@@ -68,19 +100,19 @@ class Decoder:
             yield found
         yield from self._in_threads(items, row_bytes)
 
-    def _in_threads(self, items: Iterator[Item], row_bytes: int) -> Iterator[Decoded]:
-        pending: deque[Future[Future[list[Decoded]]]] = deque()
+    def _in_threads(self, items: Iterator[ItemT], row_bytes: int) -> Iterator[Decoded[ItemT]]:
+        pending: deque[Future[Future[list[Decoded[ItemT]]]]] = deque()
         readers, decoders = ThreadPoolExecutor(READERS), ThreadPoolExecutor(self._cores)
         ahead = _Ahead(row_bytes)
         decoding = _Budget(DECODING_BYTES)
 
-        def read(number: int, group: Sequence[Item]) -> "Future[list[Decoded]]":
+        def read(number: int, group: Sequence[ItemT]) -> "Future[list[Decoded[ItemT]]]":
             ahead.wait(number)
             data = [self._read(item) for item in group]
             ahead.read([_size(part) for part in data])
             return decoders.submit(decode, group, data)
 
-        def decode(group: Sequence[Item], data: list[Loaded | str]) -> list[Decoded]:
+        def decode(group: Sequence[ItemT], data: list[Loaded | str]) -> list[Decoded[ItemT]]:
             found = []
             for item in group:
                 encoded = data.pop(0)
@@ -102,10 +134,12 @@ class Decoder:
             readers.shutdown(wait=False, cancel_futures=True)
             decoders.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, item: Item) -> Loaded | str:
+    def _read(self, item: ItemT) -> Loaded | str:
         """The file's bytes or its pixels, or what is wrong with it."""
         try:
             return self._source.load(item)
+        except DataError as error:
+            return error.problem
         except FileNotFoundError:
             return f"{item.key}: the file is gone, or a broken link"
         except OSError as error:
@@ -114,7 +148,7 @@ class Decoder:
                 raise
             return f"{item.key}: cannot be read ({cause.strerror})"
 
-    def _decode(self, item: Item, encoded: Loaded | str, budget: "_Budget | None") -> Decoded:
+    def _decode(self, item: ItemT, encoded: Loaded | str, budget: "_Budget | None") -> Decoded[ItemT]:
         if isinstance(encoded, str):
             return Decoded(item, None, problem=encoded)
         try:
@@ -168,12 +202,12 @@ class _Ahead:
             self._bytes += sum(sizes)
             self._held += sum(sizes) + len(sizes) * self._row_bytes
 
-    def decoded(self, size: int, image: Decoded) -> None:
+    def decoded(self, size: int, image: Decoded[ItemT]) -> None:
         with self._changed:
             self._held -= size if image.image is not None else size + self._row_bytes
             self._changed.notify_all()
 
-    def taken(self, group: Sequence[Decoded]) -> Sequence[Decoded]:
+    def taken(self, group: Sequence[Decoded[ItemT]]) -> Sequence[Decoded[ItemT]]:
         with self._changed:
             self._held -= sum(self._row_bytes for image in group if image.image is not None)
             self._next += 1

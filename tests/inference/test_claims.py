@@ -1,0 +1,47 @@
+"""Which part a worker does next."""
+
+from pathlib import Path
+
+import pytest
+
+from trainer.inference import claims as module
+from trainer.inference import keys
+from trainer.inference.claims import Claim, Claims, choose
+from trainer.storage import open_store
+
+
+def test_lost_and_late_parts_are_done_by_others() -> None:
+    young, old = Claim("other", 1.0), Claim("other", 9.0)
+    assert choose(4, {0}, {}, "me", start=2, patience=5) == 2, "each begins somewhere else"
+    assert choose(4, {2, 3}, {0: young}, "me", start=2, patience=5) == 1, "what nobody does"
+    assert choose(4, {1, 2}, {0: Claim("me", 0.0), 3: old}, "me", start=2, patience=5) == 0, "its own, killed"
+    assert choose(4, {1, 2, 3}, {0: young}, "me", start=2, patience=5) is None, "others are at work"
+    assert choose(4, {1, 2, 3}, {0: old}, "me", start=2, patience=5) == 0, "too long"
+    assert choose(2, {0, 1}, {}, "me", start=0, patience=5) is None
+
+
+def test_workers_take_different_parts_and_a_restarted_one_its_own(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(store_url)
+
+    def worker(name: str) -> Claims:
+        return Claims(store, name, int(name), 2, parts=4)
+
+    first, second = worker("0"), worker("1")
+    assert [first.take(), second.take(), first.take(), second.take()] == [0, 2, 1, 3]
+    assert first.take() is None
+    again = worker("1")
+    assert {again.take(), again.take()} == {2, 3}
+    assert again.take() is None
+    store.put(keys.predictions(0, "jsonl"), b"")
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    assert again.take() == 1, "the other is late"
+    first.clear()
+    assert not list(store.list(keys.CLAIMS))
+
+
+def test_a_claim_that_is_damaged_is_somebody_elses(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    store.put(keys.claim(0), b"\xff{")
+    assert Claims(store, "0", 0, 1, parts=2).take() == 1

@@ -1,0 +1,153 @@
+"""What lies below a prefix: images to classify, what is wrong with some of them, and what is passed over."""
+
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote
+
+from trainer.dataset.images import SUFFIXES
+from trainer.dataset.preparation.labels.listing import has_image_suffix, is_hidden
+from trainer.errors import DataError
+from trainer.output.units import size
+from trainer.storage import ObjectInfo, Store
+
+MAX_BYTES = 256 << 20
+"""Of an image's file. The largest photographs of cameras have some 150 MB."""
+
+UNREAD = (".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
+"""Suffixes of images that are not read."""
+
+HIDDEN, FOLDER = "hidden (a name that begins with a dot, or __MACOSX)", "folder marker (size 0, ends with /)"
+
+_SUFFIX = re.compile(r"\.(?=[^.]*[a-z])[a-z0-9]{1,8}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image of the input: its key, and its size in bytes and etag when it was listed.
+
+    `problem` says why it cannot be classified, where the listing shows that already; else it is empty.
+    """
+
+    key: str
+    size: int = 0
+    etag: str = ""
+    problem: str = ""
+
+    @property
+    def crop(self) -> None:
+        """All of it is used."""
+
+
+@dataclass
+class Listing:
+    """Iterate over it for the images, in the order in which the store lists them.
+
+    `ignored` then has, for each rule by which objects were passed over, their number.
+    """
+
+    store: Store
+    ignored: Counter[str] = field(default_factory=Counter)
+
+    def __iter__(self) -> Iterator[Image]:
+        """Raises DataError where the input is no folder of this machine."""
+        self.ignored.clear()
+        for found in _objects(self.store):
+            rule = _ignored(found)
+            if rule:
+                self.ignored[rule] += 1
+            else:
+                yield found if found.problem else _checked(found)
+
+
+def _ignored(image: Image) -> str:
+    """The rule by which an object is passed over; "" for an image, and for what has no suffix: its first
+    bytes will tell."""
+    if image.key.endswith("/") and not image.problem:
+        return FOLDER
+    if is_hidden(image.key):
+        return HIDDEN
+    suffix = suffix_of(image.key)
+    return "" if not suffix or suffix in SUFFIXES or suffix in UNREAD else f"suffix {suffix}"
+
+
+def suffix_of(key: str) -> str:
+    """Such as ".jpg"; "" where what follows the last dot is none."""
+    found = os.path.splitext(key.rpartition("/")[2])[1].lower()
+    return found if _SUFFIX.fullmatch(found) else ""
+
+
+def _checked(image: Image) -> Image:
+    problem = ""
+    if not has_image_suffix(image.key) and (suffix := suffix_of(image.key)) in UNREAD:
+        problem = f"{suffix[1:].upper()} files are not read; convert it to JPEG, PNG, WebP, BMP, GIF or TIFF"
+    elif image.size == 0:
+        problem = "the file is empty"
+    elif image.size > MAX_BYTES:
+        problem = f"too large: {size(image.size)}; at most {size(MAX_BYTES)} are read"
+    return Image(image.key, image.size, image.etag, problem) if problem else image
+
+
+def _objects(store: Store) -> Iterator[Image]:
+    scheme, _, path = store.url.partition("://")
+    if scheme != "file":
+        yield from (Image(info.key, info.size, info.etag) for info in store.list())
+        return
+    root = unquote(path)
+    if not os.path.isdir(root):
+        raise DataError(f"{root}: no such folder", "Name a folder of images, or s3://bucket/prefix")
+    yield from _walk(store, root, "", (os.path.realpath(root),))
+
+
+def _walk(store: Store, root: str, prefix: str, above: tuple[str, ...]) -> Iterator[Image]:
+    """The files below a folder in the order of their names; a link to a folder above is not followed."""
+    try:
+        with os.scandir(Path(root, prefix)) as found:
+            entries = sorted(found, key=lambda entry: os.fsencode(entry.name))
+    except OSError as error:
+        yield _unusable(prefix, f"the folder cannot be read ({error.strerror})")
+        return
+    for entry in entries:
+        key = prefix + entry.name
+        try:
+            info = entry.stat()
+        except OSError as error:
+            yield _unusable(key, f"a link that leads nowhere, or cannot be read ({error.strerror})")
+            continue
+        if stat.S_ISDIR(info.st_mode):
+            real = os.path.realpath(entry.path)
+            if real in above:
+                yield _unusable(key, "a link to a folder above it")
+            else:
+                yield from _walk(store, root, f"{key}/", (*above, real))
+        elif not stat.S_ISREG(info.st_mode):
+            yield _unusable(key, "no regular file")
+        else:
+            yield _regular(store, key)
+
+
+def _regular(store: Store, key: str) -> Image:
+    if not _is_text(key):
+        return _unusable(key, "its name is not UTF-8; rename it")
+    try:
+        info: ObjectInfo = store.stat(key)
+    except (OSError, ValueError):
+        return _unusable(key, "it is gone, or cannot be read")
+    return Image(key, info.size, info.etag)
+
+
+def _unusable(key: str, problem: str) -> Image:
+    readable = key.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return Image(readable, problem=problem)
+
+
+def _is_text(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,44 @@
+"""A trained run's network, ready to classify images."""
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.dataset.batch_stream import Preprocessing
+from trainer.models import build_network
+from trainer.models.weights_file import load_weights_file
+from trainer.runs.document import RunDocument
+
+_LUMA = np.array([19595, 38470, 7471])
+
+
+class Predictor:
+    """Images as they were prepared for the training -> probabilities."""
+
+    def __init__(self, run: RunDocument, weights: bytes, batch_size: int) -> None:
+        self.classes = run.classes
+        self.batch_size = batch_size
+        self._shape = run.prepared_shape
+        self._model = build_network(run)
+        load_weights_file(self._model, weights)
+        size = run.image_shape[:2] if run.image_shape[:2] != run.prepared_shape[:2] else None
+        self._preprocessing = Preprocessing(run.config.data.standardize, size=size, **run.pixels)
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """RGB, uint8 (n, H, W, 3) with n <= batch_size -> float32 (n, classes), in a batch padded to one
+        shape. A network for grey images gets their luma, as Pillow computes it."""
+        if self._shape[2] == 1:
+            images = (images @ _LUMA + 0x8000 >> 16).astype(np.uint8)[..., None]
+        if len(images) < self.batch_size:
+            padded = np.zeros((self.batch_size, *images.shape[1:]), np.uint8)
+            padded[: len(images)] = images
+        else:
+            padded = images
+        found: NDArray[np.float32] = self._model.predict_on_batch(self._preprocessing(padded))
+        return np.asarray(found, np.float32)[: len(images)]
+
+
+def digest(weights: bytes) -> str:
+    """SHA-256."""
+    return hashlib.sha256(weights).hexdigest()

@@ -1,0 +1,131 @@
+"""The end of a job: errors.jsonl, summary.json and summary.html, made of the parts that are committed."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainer import __version__
+from trainer.errors import RunError
+from trainer.inference import forms, keys
+from trainer.inference.bad import read_errors
+from trainer.inference.forms import Form, Prediction
+from trainer.inference.page import page
+from trainer.inference.plan import Plan
+from trainer.storage import Store
+
+VERSION = 1
+READERS = 8
+BINS = 10
+"""Of the histogram of probabilities."""
+SAMPLES = 24
+_UNKNOWN = "it could not be read when its part was predicted"
+
+
+@dataclass
+class Counts:
+    """What was counted over all parts."""
+
+    classes: Counter[str] = field(default_factory=Counter)
+    probability: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    histogram: list[int] = field(default_factory=lambda: [0] * BINS)
+    samples: list[Prediction] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, prediction: Prediction) -> None:
+        """One image."""
+        self.classes[prediction.class_name] += 1
+        self.probability[prediction.class_name] += prediction.probability
+        self.histogram[min(BINS - 1, int(prediction.probability * BINS))] += 1
+
+
+def read_summary(target: Store, plan: Plan) -> dict[str, Any] | None:
+    """The summary of this plan; None where the job is not done."""
+    try:
+        found: dict[str, Any] = json.loads(target.get(keys.SUMMARY))
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if found.get("plan") == plan.digest else None
+
+
+def write_summary(
+    source: Store, target: Store, plan: Plan, form: Form, *, new: int, job: str
+) -> dict[str, Any]:
+    """When all parts are there: count, and write what a person reads. Every image of the plan is either
+    predicted or in errors.jsonl. `new` images came after the plan; `job` is noted.
+
+    Raises RunError where a part has predictions of images that it should not have.
+    """
+    counts = Counts()
+    every = max(1, plan.parts // SAMPLES)
+    for number, predictions in _parts(target, plan, form):
+        _count(target, plan, number, predictions, counts)
+        if number % every == 0 and len(counts.samples) < SAMPLES:
+            step = max(1, len(predictions) * plan.parts // SAMPLES)
+            counts.samples += predictions[::step][: SAMPLES - len(counts.samples)]
+    summary = _summary(target, plan, form, counts) | {"new": new, "job": job}
+    target.put(keys.ERRORS, forms.lines(counts.errors))
+    target.put(keys.PAGE, page(source, summary, counts.samples, counts.errors))
+    target.put(keys.SUMMARY, json.dumps(summary, indent=1, ensure_ascii=False).encode())
+    return summary
+
+
+def _parts(target: Store, plan: Plan, form: Form) -> Iterator[tuple[int, list[Prediction]]]:
+    with ThreadPoolExecutor(READERS, "read") as pool:
+        for start in range(0, plan.parts, 2 * READERS):
+            numbers = range(start, min(plan.parts, start + 2 * READERS))
+            data = pool.map(lambda number: target.get(keys.predictions(number, form)), numbers)
+            yield from ((n, list(forms.loads(part, form))) for n, part in zip(numbers, data, strict=True))
+
+
+def _count(target: Store, plan: Plan, number: int, predictions: Sequence[Prediction], counts: Counts) -> None:
+    left = {image.key: image.problem for image in plan.part(target, number)}
+    for prediction in predictions:
+        if left.pop(prediction.image, None) is None:
+            raise RunError(
+                f"{target.url}: part {number} has {prediction.image!r} twice, or one of another part",
+                "Delete this part and start again",
+            )
+        counts.add(prediction)
+    if left:
+        reasons = {row["image"]: row["error"] for row in read_errors(target, number)}
+        counts.errors += [
+            {"image": key, "error": problem or reasons.get(key, _UNKNOWN)} for key, problem in left.items()
+        ]
+
+
+def _summary(target: Store, plan: Plan, form: Form, counts: Counts) -> dict[str, Any]:
+    predicted = counts.classes.total()
+    return {
+        "version": VERSION,
+        "plan": plan.digest,
+        **plan.bound,
+        "output": target.url,
+        "format": form,
+        "trainer": __version__,
+        "listed": plan.images + sum(plan.ignored.values()),
+        "images": plan.images,
+        "predicted": predicted,
+        "failed": len(counts.errors),
+        "ignored": sum(plan.ignored.values()),
+        "ignored_by": dict(plan.ignored),
+        "failed_by": dict(Counter(_kind(row["error"]) for row in counts.errors).most_common(20)),
+        "parts": plan.parts,
+        "mean_probability": round(sum(counts.probability.values()) / predicted, 6) if predicted else None,
+        "probabilities": counts.histogram,
+        "classes": _classes(counts),
+    }
+
+
+def _classes(counts: Counts) -> Mapping[str, Any]:
+    return {
+        name: {"images": count, "mean_probability": round(counts.probability[name] / count, 6)}
+        for name, count in counts.classes.most_common()
+    }
+
+
+def _kind(error: str) -> str:
+    """The first words of a reason, without what is particular to one image."""
+    return error.partition(" (")[0].partition(":")[0].partition(";")[0]

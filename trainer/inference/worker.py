@@ -1,0 +1,227 @@
+"""One worker: it takes parts, reads, decodes and classifies their images, and commits each part whole."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.dataset.decoding import Decoded, Decoder
+from trainer.dataset.images import Resize
+from trainer.errors import DataError
+from trainer.inference import forms, keys
+from trainer.inference.bad import check_bad, read_errors
+from trainer.inference.claims import Claims
+from trainer.inference.config import PredictConfig
+from trainer.inference.forms import Prediction
+from trainer.inference.listing import Image
+from trainer.inference.plan import Plan
+from trainer.inference.predictor import Predictor
+from trainer.observability.process import available_cores
+from trainer.runs.document import RunDocument
+from trainer.storage import ObjectChanged, Store
+
+log = logging.getLogger(__name__)
+
+POLL = 0.5
+"""Seconds between two looks for a part, while others do the last ones."""
+LOOK = 5.0
+"""Seconds after which a worker looks whether another was faster with its part."""
+_UNCOMMITTED = 2
+
+
+@dataclass(frozen=True)
+class Task:
+    """An image of a part."""
+
+    part: int
+    image: Image
+
+    @property
+    def key(self) -> str:
+        return self.image.key
+
+    @property
+    def crop(self) -> None:
+        """All of it is used."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The images of the input, each as it was when it was listed."""
+
+    store: Store
+
+    def load(self, task: Task) -> bytes:
+        """Raises DataError for one that is another now, FileNotFoundError for one that is gone."""
+        image = task.image
+        try:
+            return bytes(self.store.get_range(image.key, 0, image.size, etag=image.etag))
+        except (ObjectChanged, EOFError):
+            raise DataError(f"{image.key}: it changed after it was listed") from None
+        except ValueError as error:
+            raise DataError(f"{image.key}: an object of this name cannot be read ({error})") from None
+
+
+@dataclass
+class Part:
+    """A part that is worked on."""
+
+    number: int
+    left: int
+    predictions: list[Prediction] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+
+class Worker:
+    """Does parts until all of the plan are done, by this worker or by others."""
+
+    def __init__(
+        self,
+        source: Store,
+        target: Store,
+        plan: Plan,
+        claims: Claims,
+        run: RunDocument,
+        predictor: Callable[[], Predictor],
+        config: PredictConfig,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """
+        Args:
+            predictor: makes the network, when the first image is there.
+            progress: is told the images in parts that are done, and all.
+        """
+        self._target, self._plan, self._claims, self._progress = target, plan, claims, progress
+        self._make, self._predictor = predictor, cast(Predictor | None, None)
+        self._form, self._max_bad = config.format, config.max_bad_fraction
+        size = run.prepared_shape[:2]
+        self._decoder = Decoder(Source(source), size, cast(Resize, run.resize), available_cores())
+        self._open: dict[int, Part] = {}
+        self._waiting: list[tuple[Task, NDArray[np.uint8]]] = []
+        self._commits: deque[Future[None]] = deque()
+        self._bad: dict[int, int] = {}
+        self._looked = time.monotonic()
+
+    def run(self) -> None:
+        """Raises DataError as soon as too many images cannot be read."""
+        self._check_bad(self._plan.bad)
+        with ThreadPoolExecutor(1, "commit") as self._committing:
+            while not self._all_done():
+                if not self._stream():
+                    time.sleep(POLL)
+
+    def _all_done(self) -> bool:
+        done = len(self._claims.done())
+        self._progress(min(self._plan.images, done * self._images_of_part), self._plan.images)
+        return done >= self._plan.parts
+
+    @property
+    def _images_of_part(self) -> int:
+        return -(-self._plan.images // max(1, self._plan.parts))
+
+    def _stream(self) -> bool:
+        """All parts that can be had now; False where there is none."""
+        began = False
+        for decoded in self._decoder.decode(self._tasks()):
+            began = True
+            self._take(decoded)
+            if time.monotonic() - self._looked > LOOK:
+                self._look()
+        self._predict()
+        began = began or bool(self._commits)
+        while self._commits:
+            self._commits.popleft().result()
+        return began
+
+    def _tasks(self) -> Iterator[Task]:
+        while (number := self._claims.take()) is not None:
+            images = self._plan.part(self._target, number)
+            part = self._open[number] = Part(number, len(images))
+            for image in images:
+                if number not in self._open:  # another was faster
+                    break
+                if image.problem:
+                    self._fail(part, image.key, image.problem)
+                else:
+                    yield Task(number, image)
+
+    def _take(self, decoded: Decoded[Task]) -> None:
+        task = decoded.item
+        part = self._open.get(task.part)
+        if part is None:
+            return
+        if decoded.image is None:
+            self._fail(part, task.key, decoded.problem.removeprefix(f"{task.key}: "))
+            return
+        self._waiting.append((task, decoded.image))
+        self._predictor = self._predictor or self._make()
+        if len(self._waiting) == self._predictor.batch_size:
+            self._predict()
+
+    def _predict(self) -> None:
+        tasks = [(task, image) for task, image in self._waiting if task.part in self._open]
+        self._waiting = []
+        if not tasks or self._predictor is None:
+            return
+        found = self._predictor.probabilities(np.stack([image for _, image in tasks]))
+        if not np.isfinite(found).all():
+            raise DataError(
+                "The network's probabilities are not finite",
+                "Its weights are damaged, or the run had diverged: predict with other weights",
+            )
+        for (task, _), row in zip(tasks, found, strict=True):
+            part = self._open[task.part]
+            part.predictions.append(Prediction.of(task.key, row, self._predictor.classes))
+            self._one_less(part)
+
+    def _fail(self, part: Part, key: str, problem: str) -> None:
+        part.errors.append({"image": key, "error": problem})
+        self._one_less(part)
+
+    def _one_less(self, part: Part) -> None:
+        part.left -= 1
+        if part.left:
+            return
+        del self._open[part.number]
+        while len(self._commits) >= _UNCOMMITTED:
+            self._commits.popleft().result()
+        self._commits.append(self._committing.submit(self._commit, part))
+        self._bad[part.number] = len(part.errors)
+        self._check_bad(sum(self._bad.values()))
+
+    def _commit(self, part: Part) -> None:
+        if part.errors:
+            self._target.put(keys.part_errors(part.number), forms.lines(part.errors))
+        data = forms.dumps(part.predictions, self._form)
+        try:
+            self._target.put(keys.predictions(part.number, self._form), data, if_absent=True)
+        except FileExistsError:
+            return  # another worker's, of the same images with the same weights
+        self._claims.finished(time.monotonic() - part.began)
+        log.info(
+            "part %d of %d: %d images classified, %d cannot be read",
+            *(part.number + 1, self._plan.parts, len(part.predictions), len(part.errors)),
+        )
+
+    def _look(self) -> None:
+        """What others have done meanwhile."""
+        self._looked = time.monotonic()
+        done = self._claims.done()
+        for number in [number for number in self._open if number in done]:
+            del self._open[number]
+        for info in self._target.list(keys.PART_ERRORS):
+            part = keys.part_of(info.key)
+            if part in done and part not in self._bad:
+                self._bad[part] = len(read_errors(self._target, part))
+        self._check_bad(sum(self._bad.values()))
+        self._progress(min(self._plan.images, len(done) * self._images_of_part), self._plan.images)
+
+    def _check_bad(self, bad: int) -> None:
+        check_bad(bad, self._plan.images, self._max_bad, self._target)
