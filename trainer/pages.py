@@ -235,10 +235,25 @@ def to_remove(runs: "Iterable[Removable]") -> list[str]:
     ]
 
 
+def classified(rows: Sequence[Mapping[str, Any]], top: int) -> None:
+    """A few images and their classes, of each the `top` most probable ones."""
+    lines: list[tuple[str, ...]] = []
+    for row in rows:
+        if "error" in row:
+            lines.append((row["image"], row["error"], "-"))
+        names = [row["image"]] + [""] * top
+        lines += [
+            (name, found["class_name"], f"{found['probability']:.4f}")
+            for name, found in zip(names, row.get("top", ())[:top], strict=False)
+        ]
+    print_table(("image", "class", "probability"), lines, right=(2,))
+
+
 def predicted(summary: Mapping[str, Any]) -> None:
     """What a prediction job did."""
     facts = [
         ("predicted", plural(summary["predicted"], "image")),
+        *([] if summary["accuracy"] is None else [("accuracy", f"{summary['accuracy']:.4f}")]),
         ("failed", f"{summary['failed']:,}"),
         *((f"  {reason}", f"{count:,}") for reason, count in summary["failed_by"].items()),
         ("passed over", f"{summary['ignored']:,}"),

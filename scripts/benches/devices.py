@@ -2,8 +2,10 @@
 
 import heapq
 import json
+import queue
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,8 +24,10 @@ def unthrottled(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def emulated(options: dict[str, Any]) -> dict[str, Any]:
-    """The share of the time in which `devices` compute, that each take a batch whenever they are free."""
-    batches, devices, compute = _batches(options), options["devices"], options["compute_s"]
+    """The share of the time in which `devices` compute, that each take a batch whenever they are free. Two
+    batches are ready before, as for a training."""
+    devices, compute = options["devices"], options["compute_s"]
+    batches = _ready(_batches(options), 2)
     next(batches)
     began = time.monotonic()
     free = [began] * devices
@@ -54,6 +58,18 @@ def restore(options: dict[str, Any]) -> dict[str, Any]:
             batches.close()  # type: ignore[attr-defined]
         report(found)
     return found
+
+
+def _ready(batches: Iterator[Any], ahead: int) -> Iterator[Any]:
+    made: queue.Queue[Any] = queue.Queue(ahead)
+
+    def fill() -> None:
+        for batch in batches:
+            made.put(batch)
+
+    threading.Thread(target=fill, daemon=True).start()
+    while True:
+        yield made.get()
 
 
 def _batches(options: dict[str, Any]) -> Iterator[Any]:

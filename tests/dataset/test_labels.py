@@ -1,6 +1,7 @@
 """Class folders, on a disk and in a bucket; which convention a source follows; and what is wrong with it."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from tests.dataset.conftest import make_folders
 from trainer.dataset.preparation.labels import NAMES, Names, find
 from trainer.dataset.preparation.labels.listing import is_image
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
-from trainer.inference.listing import Listing
+from trainer.inference.sources.prefix import list_images
 from trainer.storage import open_store
 
 
@@ -91,7 +92,7 @@ def test_prepare_and_predict_take_the_same_files_for_images(store_url: str) -> N
     keys = ["a/1.jpg", "a/.2.jpg", ".b/1.jpg", "a/.c/3.jpg", "__MACOSX/a/1.jpg", "b/notes.txt", "b/4.TIFF"]
     fill(store_url, *keys)
     taken = {item.key for item in find(store_url, "folders").splits["train"]}
-    predicted = {image.key for image in Listing(open_store(store_url))}
+    predicted = {image.key for image in list_images(open_store(store_url), Counter())}
     assert taken == predicted == {key for key in keys if is_image(key)}
     assert taken == {"a/1.jpg", "b/4.TIFF"}
 

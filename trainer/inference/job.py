@@ -15,12 +15,12 @@ from trainer.gang.pods import whole_number
 from trainer.inference import config as configuration
 from trainer.inference import local
 from trainer.inference import plan as plans
-from trainer.inference.bad import check_bad
 from trainer.inference.claims import Claims
 from trainer.inference.config import PredictConfig
-from trainer.inference.listing import Listing
 from trainer.inference.plan import Plan
-from trainer.inference.summary import read_summary, write_summary
+from trainer.inference.results.bad import check_bad
+from trainer.inference.results.summary import read_summary, write_summary
+from trainer.inference.sources import Source, open_source
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
 from trainer.output.progress import progress
 from trainer.output.units import plural
@@ -50,14 +50,15 @@ def main(
     place = whole_number(environment, INDEX, 0)
     pods = whole_number(environment, PODS, 1)
     require_tensorflow()
-    source, target = open_store(config.input), open_store(config.output)
+    store, target = open_store(config.run), open_store(config.output)
+    run = read_run(store)
+    source = open_source(config.input, config.split, run, allow_private=config.allow_private)
     if f"{target.url}/".startswith(f"{source.url}/"):
         raise ConfigError(
             f"output: {target.url} is inside the input {source.url}, where it would be taken for images",
             "Choose a place beside them",
         )
-    store = open_store(config.run)
-    run, weights = read_run(store), read_weights(store, config.weights)
+    weights = read_weights(store, config.weights)
     plan = _plan(config, source, target, place, _bound(config, store, source, run, weights))
     summary = read_summary(target, plan)
     if summary:
@@ -83,7 +84,7 @@ def main(
 
 
 def _bound(
-    config: PredictConfig, store: Store, source: Store, run: RunDocument, weights: bytes
+    config: PredictConfig, store: Store, source: Source, run: RunDocument, weights: bytes
 ) -> dict[str, Any]:
     """What the predictions depend on, as JSON has it."""
     values = {
@@ -91,6 +92,7 @@ def _bound(
         "weights": config.weights,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
         "input": source.url,
+        **source.bound,
         "part_size": config.part_size,
         "format": config.format,
         "image_shape": run.image_shape,
@@ -103,22 +105,22 @@ def _bound(
     return found
 
 
-def _plan(config: PredictConfig, source: Store, target: Store, place: int, bound: Mapping[str, Any]) -> Plan:
+def _plan(config: PredictConfig, source: Source, target: Store, place: int, bound: Mapping[str, Any]) -> Plan:
     """The committed plan: the one that is there, extended where that is asked for, or a new one."""
     found = plans.read(target)
     if found is None:
-        plan = plans.commit(target, bound, Listing(source), config.part_size)
+        plan = plans.commit(target, bound, source, config.part_size)
         log.info("%s to classify, in %s", plural(plan.images, "image"), plural(plan.parts, "part"))
         return plan
     plan, etag = found
     plans.check_bound(target, plan, bound)
     if config.extend and not place:
-        extended = plans.extend(target, plan, etag, Listing(source), config.part_size)
+        extended = plans.extend(target, plan, etag, source, config.part_size)
         log.info("%s came since the last start", plural(extended.images - plan.images, "image"))
         return extended
     summary = read_summary(target, plan)
     own = bool(summary and summary["job"] and summary["job"] == os.environ.get(JOB))
-    if summary and not own and (new := plans.new_images(target, plan, Listing(source))):
+    if summary and not own and (new := plans.new_images(target, plan, source)):
         raise RunError(
             f"the input {source.url} has {plural(new, 'image')} that the finished job in {target.url} does "
             "not know",
@@ -129,7 +131,7 @@ def _plan(config: PredictConfig, source: Store, target: Store, place: int, bound
 
 def _work(
     config: PredictConfig,
-    source: Store,
+    source: Source,
     target: Store,
     plan: Plan,
     claims: Claims,
@@ -142,7 +144,7 @@ def _work(
 
     with progress(log.info, "images") as report:
         predictor = partial(Predictor, run, weights, config.batch_size)
-        worker = Worker(source, target, plan, claims, run, predictor, config, report)
+        worker = Worker(source, target, plan, claims, predictor, config, report)
         worker.run()
 
 
@@ -158,8 +160,8 @@ def _in_processes(target: Store, plan: Plan, workers: int, place: int, pods: int
         local.run(workers, local.this_command(), environment, done, lambda: report(done(), plan.parts))
 
 
-def _finish(config: PredictConfig, source: Store, target: Store, plan: Plan) -> dict[str, Any]:
-    new = plans.new_images(target, plan, Listing(source))
+def _finish(config: PredictConfig, source: Source, target: Store, plan: Plan) -> dict[str, Any]:
+    new = plans.new_images(target, plan, source)
     if new:
         log.warning("%s came since the start; --extend predicts them too", plural(new, "image"))
     job = os.environ.get(JOB, "")

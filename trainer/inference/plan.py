@@ -16,7 +16,8 @@ from typing import Any
 
 from trainer.errors import DataError, RunError
 from trainer.inference import keys
-from trainer.inference.listing import Image, Listing
+from trainer.inference.config import PredictConfig
+from trainer.inference.sources.image import Image, Source
 from trainer.output.units import plural
 from trainer.storage import ObjectChanged, Store, open_store
 
@@ -41,7 +42,7 @@ class Plan:
     """plan.json.
 
     Attributes:
-        bound: what the predictions depend on, as plain values; see `Binding`.
+        bound: what the predictions depend on, as plain values.
         segments: the first listing, and one for each time that the plan was extended.
         listing: SHA-256 of the newest listing of the input.
         ignored: rule -> the objects of that listing that it passed over.
@@ -111,7 +112,7 @@ def read(store: Store) -> tuple[Plan, str] | None:
         ) from error
 
 
-def commit(store: Store, bound: Mapping[str, Any], listing: Listing, part_size: int) -> Plan:
+def commit(store: Store, bound: Mapping[str, Any], source: Source, part_size: int) -> Plan:
     """Cut the input into parts and commit that, once; of several workers one wins, and all get its plan.
 
     Raises DataError where there is no image.
@@ -121,10 +122,10 @@ def commit(store: Store, bound: Mapping[str, Any], listing: Listing, part_size: 
             f"{store.url} holds predictions without a {keys.PLAN}, by an older version or of another program",
             "Predict into another folder, or delete them",
         )
-    segment, digest = _write(store, iter(listing), part_size, first=0)
+    segment, digest = _write(store, iter(source), part_size, first=0)
     if not segment.images:
-        raise DataError(_nothing(listing), "Name a prefix that holds images")
-    plan = Plan(bound, (segment,), digest, dict(listing.ignored))
+        raise DataError(_nothing(source), "Name a prefix that holds images, or a dataset with its split")
+    plan = Plan(bound, (segment,), digest, dict(source.ignored))
     try:
         store.put(keys.PLAN, plan.dumps(), if_absent=True)
     except FileExistsError:
@@ -133,14 +134,14 @@ def commit(store: Store, bound: Mapping[str, Any], listing: Listing, part_size: 
     return plan
 
 
-def extend(store: Store, plan: Plan, etag: str, listing: Listing, part_size: int) -> Plan:
+def extend(store: Store, plan: Plan, etag: str, source: Source, part_size: int) -> Plan:
     """Add the images that are not in the plan, as parts behind those that are there. Of several workers one
     wins, and all get its plan.
 
     Raises RunError where an image that is in the plan has changed.
     """
     news = Difference()
-    fresh = news.new_images(plan.all_images(store), listing)
+    fresh = news.new_images(plan.all_images(store), source)
     segment, _ = _write(store, fresh, part_size, first=plan.parts)
     if news.changed:
         _delete(store, segment)
@@ -152,7 +153,7 @@ def extend(store: Store, plan: Plan, etag: str, listing: Listing, part_size: int
         plan,
         segments=(*plan.segments, segment),
         listing=news.digest.hexdigest(),
-        ignored=dict(listing.ignored),
+        ignored=dict(source.ignored),
     )
     try:
         store.put(keys.PLAN, extended.dumps(), if_match=etag)
@@ -164,27 +165,28 @@ def extend(store: Store, plan: Plan, etag: str, listing: Listing, part_size: int
 
 def check_bound(store: Store, plan: Plan, bound: Mapping[str, Any]) -> None:
     """Raises RunError where the predictions that are there depend on other things."""
-    for name in bound.keys() | plan.bound.keys():
+    for name in {**plan.bound, **bound}:
         there, here = plan.bound.get(name), bound.get(name)
         if there != here:
+            again = f", or set {name} as it was" if name in PredictConfig.model_fields else ""
             raise RunError(
                 f"{store.url} holds predictions with {name} {there!r}, received {here!r}",
-                f"Predict into another folder, or set {name} as it was",
+                f"Predict into another folder{again}",
             )
 
 
-def new_images(store: Store, plan: Plan, listing: Listing) -> int:
+def new_images(store: Store, plan: Plan, source: Source) -> int:
     """How many images of the input are not in the plan.
 
     Raises RunError where one that is in the plan has changed.
     """
     digest = hashlib.sha256()
-    for image in listing:
+    for image in source:
         digest.update(_line(image))
     if digest.hexdigest() == plan.listing:
         return 0
     news = Difference()
-    count = sum(1 for _ in news.new_images(plan.all_images(store), listing))
+    count = sum(1 for _ in news.new_images(plan.all_images(store), source))
     if news.changed:
         raise RunError(_changed(store, news.changed), "Predict into another folder")
     return count
@@ -260,11 +262,12 @@ def _delete(store: Store, segment: Segment) -> None:
             store.delete(keys.images(segment.uid, block))
 
 
-def _nothing(listing: Listing) -> str:
-    if not listing.ignored:
-        return f"{listing.store.url}: no image found"
-    rules = ", ".join(f"{count:,} by {rule}" for rule, count in listing.ignored.most_common(3))
-    return f"{listing.store.url}: no image found; passed over: {rules}"
+def _nothing(source: Source) -> str:
+    if not source.ignored:
+        return f"{source.url}: no image found"
+    most = sorted(source.ignored.items(), key=lambda found: -found[1])[:3]
+    rules = ", ".join(f"{count:,} by {rule}" for rule, count in most)
+    return f"{source.url}: no image found; passed over: {rules}"
 
 
 def _changed(store: Store, changed: Sequence[str]) -> str:

@@ -26,9 +26,9 @@ class Predictor:
         self._preprocessing = Preprocessing(run.config.data.standardize, size=size, **run.pixels)
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """RGB, uint8 (n, H, W, 3) with n <= batch_size -> float32 (n, classes), in a batch padded to one
-        shape. A network for grey images gets their luma, as Pillow computes it."""
-        if self._shape[2] == 1:
+        """uint8 (n, H, W, C) with n <= batch_size -> float32 (n, classes), in a batch padded to one
+        shape. Of RGB images a network for grey ones gets the luma, as Pillow computes it."""
+        if self._shape[2] == 1 and images.shape[3] == 3:
             images = (images @ _LUMA + 0x8000 >> 16).astype(np.uint8)[..., None]
         if len(images) < self.batch_size:
             padded = np.zeros((self.batch_size, *images.shape[1:]), np.uint8)

@@ -11,20 +11,18 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.decoding import Decoded, Decoder
-from trainer.dataset.images import Resize
+from trainer.dataset.decoding import Decoded
 from trainer.errors import DataError
-from trainer.inference import forms, keys
-from trainer.inference.bad import check_bad, read_errors
+from trainer.inference import keys
 from trainer.inference.claims import Claims
 from trainer.inference.config import PredictConfig
-from trainer.inference.forms import Prediction
-from trainer.inference.listing import Image
 from trainer.inference.plan import Plan
 from trainer.inference.predictor import Predictor
-from trainer.observability.process import available_cores
-from trainer.runs.document import RunDocument
-from trainer.storage import ObjectChanged, Store
+from trainer.inference.results import forms
+from trainer.inference.results.bad import check_bad, read_errors
+from trainer.inference.results.forms import Prediction
+from trainer.inference.sources.image import Source, Task
+from trainer.storage import Store
 
 log = logging.getLogger(__name__)
 
@@ -33,39 +31,6 @@ POLL = 0.5
 LOOK = 5.0
 """Seconds after which a worker looks whether another was faster with its part."""
 _UNCOMMITTED = 2
-
-
-@dataclass(frozen=True)
-class Task:
-    """An image of a part."""
-
-    part: int
-    image: Image
-
-    @property
-    def key(self) -> str:
-        return self.image.key
-
-    @property
-    def crop(self) -> None:
-        """All of it is used."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """The images of the input, each as it was when it was listed."""
-
-    store: Store
-
-    def load(self, task: Task) -> bytes:
-        """Raises DataError for one that is another now, FileNotFoundError for one that is gone."""
-        image = task.image
-        try:
-            return bytes(self.store.get_range(image.key, 0, image.size, etag=image.etag))
-        except (ObjectChanged, EOFError):
-            raise DataError(f"{image.key}: it changed after it was listed") from None
-        except ValueError as error:
-            raise DataError(f"{image.key}: an object of this name cannot be read ({error})") from None
 
 
 @dataclass
@@ -84,11 +49,10 @@ class Worker:
 
     def __init__(
         self,
-        source: Store,
+        source: Source,
         target: Store,
         plan: Plan,
         claims: Claims,
-        run: RunDocument,
         predictor: Callable[[], Predictor],
         config: PredictConfig,
         progress: Callable[[int, int], None],
@@ -101,8 +65,7 @@ class Worker:
         self._target, self._plan, self._claims, self._progress = target, plan, claims, progress
         self._make, self._predictor = predictor, cast(Predictor | None, None)
         self._form, self._max_bad = config.format, config.max_bad_fraction
-        size = run.prepared_shape[:2]
-        self._decoder = Decoder(Source(source), size, cast(Resize, run.resize), available_cores())
+        self._source = source
         self._open: dict[int, Part] = {}
         self._waiting: list[tuple[Task, NDArray[np.uint8]]] = []
         self._commits: deque[Future[None]] = deque()
@@ -129,7 +92,7 @@ class Worker:
     def _stream(self) -> bool:
         """All parts that can be had now; False where there is none."""
         began = False
-        for decoded in self._decoder.decode(self._tasks()):
+        for decoded in self._source.read(self._tasks()):
             began = True
             self._take(decoded)
             if time.monotonic() - self._looked > LOOK:

@@ -8,10 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from trainer.dataset.images import decode_image
-from trainer.errors import TrainerError
-from trainer.inference.forms import Prediction
-from trainer.storage import Store
+from trainer.inference.results.forms import Prediction
+from trainer.inference.sources.image import Source
 
 SIDE = 96
 """Of a sample, in pixels."""
@@ -29,7 +27,7 @@ h2{font-size:1.1rem;margin:1.5rem 0 .5rem}
 
 
 def page(
-    source: Store,
+    source: Source,
     summary: Mapping[str, Any],
     samples: Sequence[Prediction],
     errors: Sequence[Mapping[str, str]],
@@ -39,6 +37,7 @@ def page(
         "images": f"{summary['images']:,}",
         "predicted": f"{summary['predicted']:,}",
         "failed": f"{summary['failed']:,}",
+        **({} if summary["accuracy"] is None else {"accuracy": f"{summary['accuracy']:.4f}"}),
         "passed over": f"{summary['ignored']:,}",
         **{f"passed over by {rule}": f"{count:,}" for rule, count in summary["ignored_by"].items()},
         "run": summary["run"],
@@ -93,10 +92,9 @@ def _bars(rows: Sequence[tuple[str, int, str]]) -> str:
     return f"<table>{cells}</table>"
 
 
-def _sample(source: Store, prediction: Prediction) -> str:
-    try:
-        pixels = decode_image(source.get(prediction.image))
-    except (TrainerError, OSError, ValueError):
+def _sample(source: Source, prediction: Prediction) -> str:
+    pixels = source.show(prediction.image)
+    if pixels is None:
         return ""
     image, file = Image.fromarray(pixels), io.BytesIO()
     image.thumbnail((SIDE, SIDE))

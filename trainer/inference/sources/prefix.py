@@ -4,19 +4,22 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.dataset.decoding import Decoded
 from trainer.dataset.images import SUFFIXES
 from trainer.dataset.preparation.labels.listing import has_image_suffix, is_hidden
 from trainer.errors import DataError
+from trainer.inference.sources.image import Image, Task
+from trainer.inference.sources.reading import MAX_BYTES, decoder, shown
 from trainer.output.units import size
-from trainer.storage import ObjectInfo, Store
-
-MAX_BYTES = 256 << 20
-"""Of an image's file. The largest photographs of cameras have some 150 MB."""
+from trainer.runs.document import RunDocument
+from trainer.storage import ObjectChanged, ObjectInfo, Store
 
 UNREAD = (".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
 """Suffixes of images that are not read."""
@@ -26,42 +29,52 @@ HIDDEN, FOLDER = "hidden (a name that begins with a dot, or __MACOSX)", "folder 
 _SUFFIX = re.compile(r"\.(?=[^.]*[a-z])[a-z0-9]{1,8}", re.ASCII)
 
 
-@dataclass(frozen=True)
-class Image:
-    """One image of the input: its key, and its size in bytes and etag when it was listed.
+class Prefix:
+    """The images below a URL; see `Source`. Each is read as it was when it was listed."""
 
-    `problem` says why it cannot be classified, where the listing shows that already; else it is empty.
-    """
-
-    key: str
-    size: int = 0
-    etag: str = ""
-    problem: str = ""
+    def __init__(self, store: Store, run: RunDocument) -> None:
+        self.store = store
+        self.ignored: Counter[str] = Counter()
+        self.bound: dict[str, str] = {}
+        self._decoder = decoder(self, run)
 
     @property
-    def crop(self) -> None:
-        """All of it is used."""
-
-
-@dataclass
-class Listing:
-    """Iterate over it for the images, in the order in which the store lists them.
-
-    `ignored` then has, for each rule by which objects were passed over, their number.
-    """
-
-    store: Store
-    ignored: Counter[str] = field(default_factory=Counter)
+    def url(self) -> str:
+        return self.store.url
 
     def __iter__(self) -> Iterator[Image]:
         """Raises DataError where the input is no folder of this machine."""
         self.ignored.clear()
-        for found in _objects(self.store):
-            rule = _ignored(found)
-            if rule:
-                self.ignored[rule] += 1
-            else:
-                yield found if found.problem else _checked(found)
+        yield from list_images(self.store, self.ignored)
+
+    def read(self, tasks: Iterable[Task]) -> Iterator[Decoded[Task]]:
+        return self._decoder.decode(tasks)
+
+    def load(self, task: Task) -> bytes:
+        """Raises DataError for one that is another now, FileNotFoundError for one that is gone."""
+        image = task.image
+        try:
+            return bytes(self.store.get_range(image.key, 0, image.size, etag=image.etag))
+        except (ObjectChanged, EOFError):
+            raise DataError(f"{image.key}: it changed after it was listed") from None
+        except ValueError as error:
+            raise DataError(f"{image.key}: an object of this name cannot be read ({error})") from None
+
+    def show(self, key: str) -> NDArray[np.uint8] | None:
+        return shown(lambda: self.store.get(key))
+
+    def label(self, key: str) -> None:
+        """Nobody knows."""
+
+
+def list_images(store: Store, ignored: Counter[str]) -> Iterator[Image]:
+    """The images of a store, as it lists them; counts by rule what is passed over."""
+    for found in _objects(store):
+        rule = _ignored(found)
+        if rule:
+            ignored[rule] += 1
+        else:
+            yield found if found.problem else _checked(found)
 
 
 def _ignored(image: Image) -> str:

@@ -9,11 +9,13 @@ from typing import Any
 
 from trainer import __version__
 from trainer.errors import RunError
-from trainer.inference import forms, keys
-from trainer.inference.bad import read_errors
-from trainer.inference.forms import Form, Prediction
-from trainer.inference.page import page
+from trainer.inference import keys
 from trainer.inference.plan import Plan
+from trainer.inference.results import forms
+from trainer.inference.results.bad import read_errors
+from trainer.inference.results.forms import Form, Prediction
+from trainer.inference.results.page import page
+from trainer.inference.sources.image import Source
 from trainer.storage import Store
 
 VERSION = 1
@@ -33,9 +35,13 @@ class Counts:
     histogram: list[int] = field(default_factory=lambda: [0] * BINS)
     samples: list[Prediction] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
+    confusion: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """Class of the source -> predicted class -> images, where the source knows classes."""
 
-    def add(self, prediction: Prediction) -> None:
-        """One image."""
+    def add(self, prediction: Prediction, label: str | None) -> None:
+        """One image, and its class where the source knows it."""
+        if label is not None:
+            self.confusion[label][prediction.class_name] += 1
         self.classes[prediction.class_name] += 1
         self.probability[prediction.class_name] += prediction.probability
         self.histogram[min(BINS - 1, int(prediction.probability * BINS))] += 1
@@ -51,7 +57,7 @@ def read_summary(target: Store, plan: Plan) -> dict[str, Any] | None:
 
 
 def write_summary(
-    source: Store, target: Store, plan: Plan, form: Form, *, new: int, job: str
+    source: Source, target: Store, plan: Plan, form: Form, *, new: int, job: str
 ) -> dict[str, Any]:
     """When all parts are there: count, and write what a person reads. Every image of the plan is either
     predicted or in errors.jsonl. `new` images came after the plan; `job` is noted.
@@ -61,7 +67,7 @@ def write_summary(
     counts = Counts()
     every = max(1, plan.parts // SAMPLES)
     for number, predictions in _parts(target, plan, form):
-        _count(target, plan, number, predictions, counts)
+        _count(source, target, plan, number, predictions, counts)
         if number % every == 0 and len(counts.samples) < SAMPLES:
             step = max(1, len(predictions) * plan.parts // SAMPLES)
             counts.samples += predictions[::step][: SAMPLES - len(counts.samples)]
@@ -80,7 +86,14 @@ def _parts(target: Store, plan: Plan, form: Form) -> Iterator[tuple[int, list[Pr
             yield from ((n, list(forms.loads(part, form))) for n, part in zip(numbers, data, strict=True))
 
 
-def _count(target: Store, plan: Plan, number: int, predictions: Sequence[Prediction], counts: Counts) -> None:
+def _count(
+    source: Source,
+    target: Store,
+    plan: Plan,
+    number: int,
+    predictions: Sequence[Prediction],
+    counts: Counts,
+) -> None:
     left = {image.key: image.problem for image in plan.part(target, number)}
     for prediction in predictions:
         if left.pop(prediction.image, None) is None:
@@ -88,7 +101,7 @@ def _count(target: Store, plan: Plan, number: int, predictions: Sequence[Predict
                 f"{target.url}: part {number} has {prediction.image!r} twice, or one of another part",
                 "Delete this part and start again",
             )
-        counts.add(prediction)
+        counts.add(prediction, source.label(prediction.image))
     if left:
         reasons = {row["image"]: row["error"] for row in read_errors(target, number)}
         counts.errors += [
@@ -115,6 +128,8 @@ def _summary(target: Store, plan: Plan, form: Form, counts: Counts) -> dict[str,
         "parts": plan.parts,
         "mean_probability": round(sum(counts.probability.values()) / predicted, 6) if predicted else None,
         "probabilities": counts.histogram,
+        "accuracy": _accuracy(counts.confusion),
+        "confusion": {label: dict(found) for label, found in counts.confusion.items()},
         "classes": _classes(counts),
     }
 
@@ -124,6 +139,13 @@ def _classes(counts: Counts) -> Mapping[str, Any]:
         name: {"images": count, "mean_probability": round(counts.probability[name] / count, 6)}
         for name, count in counts.classes.most_common()
     }
+
+
+def _accuracy(confusion: Mapping[str, Mapping[str, int]]) -> float | None:
+    """The share of images whose class is that of the source, None where it knows none."""
+    total = sum(sum(found.values()) for found in confusion.values())
+    right = sum(found.get(label, 0) for label, found in confusion.items())
+    return round(right / total, 6) if total else None
 
 
 def _kind(error: str) -> str:

@@ -1,0 +1,1 @@
+"""What a job leaves: predictions, errors, and a summary of both."""

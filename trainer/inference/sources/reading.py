@@ -1,0 +1,30 @@
+"""Files of images -> pixels of the shape that a run's network was trained on."""
+
+from collections.abc import Callable
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.dataset.decoding import Decoder, Source
+from trainer.dataset.images import Resize, decode_image
+from trainer.errors import TrainerError
+from trainer.inference.sources.image import Task
+from trainer.observability.process import available_cores
+from trainer.runs.document import RunDocument
+
+MAX_BYTES = 256 << 20
+"""Of an image's file. The largest photographs of cameras have some 150 MB."""
+
+
+def decoder(source: Source[Task], run: RunDocument) -> Decoder[Task]:
+    """It resizes as the run's dataset was prepared."""
+    return Decoder(source, run.prepared_shape[:2], cast(Resize, run.resize), available_cores())
+
+
+def shown(load: Callable[[], bytes]) -> NDArray[np.uint8] | None:
+    """An image as it is, None where it cannot be read."""
+    try:
+        return decode_image(load())
+    except (TrainerError, OSError, ValueError):
+        return None

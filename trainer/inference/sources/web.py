@@ -1,0 +1,137 @@
+"""One file over http or https: bounded in size, time and redirects, and not from private networks."""
+
+import ipaddress
+import socket
+import ssl
+import time
+import urllib.error
+import urllib.request
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any
+
+from trainer import __version__
+from trainer.errors import DataError
+from trainer.inference.sources.reading import MAX_BYTES
+from trainer.output.units import size
+
+SECONDS = 30.0
+"""For all of one file, redirects included."""
+REDIRECTS = 5
+ATTEMPTS, PAUSE = 3, 1.0
+_SILENT = 10.0
+_BLOCK = 1 << 18
+_REDIRECTS = {301, 302, 303, 307, 308}
+_PASSING = {408, 429, 500, 502, 503, 504}
+
+
+def is_web(url: str) -> bool:
+    """Whether it begins with http:// or https://."""
+    return url.lower().startswith(("http://", "https://"))
+
+
+def fetch(url: str, *, allow_private: bool = False) -> bytes:
+    """The file. What passes, such as 503, is tried again. No proxy is used.
+
+    Raises DataError that names the URL: for an answer other than 200, an address that is not public (unless
+    `allow_private`), more than `MAX_BYTES`, `SECONDS` or `REDIRECTS`.
+    """
+    opener = _opener(allow_private)
+    until = time.monotonic() + SECONDS
+    for attempt in range(ATTEMPTS):
+        try:
+            return _read(opener, url, until)
+        except _Passing as error:
+            pause = min(PAUSE * 2**attempt, until - time.monotonic())
+            if attempt == ATTEMPTS - 1 or pause <= 0:
+                raise DataError(f"{url}: {error}") from None
+            time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+class _Passing(Exception):
+    """What may not happen again."""
+
+
+def _read(opener: urllib.request.OpenerDirector, url: str, until: float) -> bytes:
+    request = urllib.request.Request(url, headers={"User-Agent": f"cars-trainer/{__version__}"})
+    data = bytearray()
+    try:
+        with opener.open(request, timeout=_SILENT) as response:
+            while block := response.read1(_BLOCK):
+                data += block
+                if len(data) > MAX_BYTES:
+                    raise DataError(f"{url}: more than {size(MAX_BYTES)}")
+                if time.monotonic() > until:
+                    raise DataError(f"{url}: not all of it came within {SECONDS:.0f} s")
+            expected = response.headers.get("Content-Length", "")
+            if expected.isdecimal() and len(data) < int(expected):
+                raise _Passing(f"it ended after {len(data):,} of {int(expected):,} bytes")
+    except urllib.error.HTTPError as error:
+        answer = f"the server answered {error.code}"
+        if error.code in _REDIRECTS:
+            answer += f"; at most {REDIRECTS} redirects are followed, to http and https alone"
+        if error.code in _PASSING:
+            raise _Passing(answer) from None
+        raise DataError(f"{url}: {answer}") from None
+    except urllib.error.URLError as error:
+        if isinstance(error.reason, ssl.SSLCertVerificationError):
+            raise DataError(f"{url}: its certificate is not valid ({error.reason.verify_message})") from None
+        raise _Passing(f"it cannot be reached ({error.reason})") from None
+    except (OSError, HTTPException) as error:
+        raise _Passing(f"the connection broke ({error or type(error).__name__})") from None
+    except ValueError as error:
+        raise DataError(f"{url}: not a valid URL ({error})") from None
+    return bytes(data)
+
+
+def _connect(address: tuple[str, int], timeout: Any, allow_private: bool) -> socket.socket:
+    """To one of the host's public addresses: the one that was looked at, whatever the name means later."""
+    found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+    usable = [info for info in found if allow_private or ipaddress.ip_address(info[4][0]).is_global]
+    if not usable:
+        raise DataError(
+            f"{address[0]}: {found[0][4][0]} is an address of a private network",
+            "Set allow_private to read it",
+        )
+    error: OSError | None = None
+    for info in usable:
+        try:
+            return socket.create_connection((str(info[4][0]), address[1]), timeout)
+        except OSError as refused:
+            error = refused
+    assert error
+    raise error
+
+
+def _opener(allow_private: bool) -> urllib.request.OpenerDirector:
+    class Plain(HTTPConnection):
+        def connect(self) -> None:
+            self.sock = _connect((self.host, self.port), self.timeout, allow_private)
+
+    class Secure(HTTPSConnection):
+        def connect(self) -> None:
+            plain = _connect((self.host, self.port), self.timeout, allow_private)
+            self.sock = self._context.wrap_socket(plain, server_hostname=self.host)  # type: ignore[attr-defined]
+
+    class Http(urllib.request.HTTPHandler):
+        def http_open(self, req: urllib.request.Request) -> HTTPResponse:
+            return self.do_open(Plain, req)
+
+    class Https(urllib.request.HTTPSHandler):
+        def https_open(self, req: urllib.request.Request) -> HTTPResponse:
+            return self.do_open(Secure, req, context=ssl.create_default_context())
+
+    class Redirects(urllib.request.HTTPRedirectHandler):
+        max_redirections = REDIRECTS
+
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        Http,
+        Https,
+        Redirects,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPErrorProcessor,
+    ):
+        opener.add_handler(handler())
+    opener.add_handler(urllib.request.UnknownHandler())
+    return opener
