@@ -14,6 +14,7 @@ import pytest
 from scripts.processes import free_port, s3_environment, start_s3, start_server, stop_server
 from tests.commands import dataset, folders  # noqa: F401  fixtures for every part
 from tests.run_processes import digits, runs  # noqa: F401
+from tests.trained import trained  # noqa: F401
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -26,6 +26,7 @@ LAYERS = (
     ("observability",),
     ("distribution",),
     ("dataset", "models", "gang", "checkpoints"),
+    ("report",),
     ("training", "inference", "cluster", "doctor"),
     ("pages",),
     ("cli",),

@@ -440,6 +440,70 @@ def predict(
         _say_next(pages.after_predict(summary["output"]))
 
 
+@app.command(rich_help_panel=RUNS)
+def evaluate(
+    run: Annotated[str, typer.Argument(help="A run's folder.")],
+    split: Annotated[str, typer.Option(help="Of the dataset: train, validation or test.")] = "test",
+    weights: Annotated[Literal["best", "last"], typer.Option(help="Which of the run's weights.")] = "best",
+    dataset: Annotated[
+        str | None, typer.Option(help="Another dataset with the same classes. Default: the run's.")
+    ] = None,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Also turn, mirror and move the images.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Images at once.")] = 64,
+    json: Json = False,
+) -> None:
+    """Measure a run's weights on a split: accuracy, classes, confusion, calibration, mistakes."""
+    from trainer import pages
+    from trainer.inference.evaluation.evaluate import evaluate as measure
+    from trainer.output.progress import print_line, progress
+
+    with progress(print_line, "images") as report:
+        found = measure(
+            run,
+            split,
+            weights,
+            dataset_url=dataset,
+            sensitivity=sensitivity,
+            batch_size=batch_size,
+            progress=report,
+        )
+    if json:
+        _print_json(found)
+    else:
+        pages.evaluated(found)
+
+
+@app.command(rich_help_panel=RUNS)
+def report(run: Annotated[str, typer.Argument(help="A run's folder.")]) -> None:
+    """Write report/index.html into a run's folder: curves, evaluations, images, configuration."""
+    from trainer.report.build import write_report
+
+    typer.echo(write_report(run))
+
+
+@app.command(rich_help_panel=RUNS)
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Folders of runs.")],
+    split: Annotated[str, typer.Option(help="Whose evaluation: train, validation or test.")] = "test",
+    weights: Annotated[Literal["best", "last"], typer.Option(help="Which of the runs' weights.")] = "best",
+    form: Annotated[
+        Literal["text", "csv", "html", "json"], typer.Option("--format", "-o", help="How it is printed.")
+    ] = "text",
+    json: Json = False,
+) -> None:
+    """Show runs side by side: network, parameters, top 1, top 5, loss, time, by their evaluations."""
+    from trainer.output.table import print_table
+    from trainer.report import compare as table
+
+    rows = table.compare(runs, split, weights)
+    if json or form != "text":
+        typer.echo(table.dumps(rows, "json" if json or form == "text" else form))
+    else:
+        print_table(table.COLUMNS, [table.cells(row) for row in rows], right=table.NUMBERS)
+
+
 def _predict_few(
     images: list[str], config: Path | None, given: dict[str, Any], sets: Any, top: int, json: bool
 ) -> None:

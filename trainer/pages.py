@@ -1,6 +1,7 @@
 """What each command prints for a person. `--json` prints the same values as JSON; see docs/json.md."""
 
 import shlex
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from trainer.training.setup.check import Checked
 
 FEW_CLASSES = 20
+WORST_CLASSES, SMALL_MATRIX = 12, 12
 FEW_NAMES = 5
 SHORT_ID = 12
 
@@ -233,6 +235,53 @@ def to_remove(runs: "Iterable[Removable]") -> list[str]:
         + (f" (and {run.others:,} other objects there, which stay)" if run.others else "")
         for run in runs
     ]
+
+
+def evaluated(found: Mapping[str, Any]) -> None:
+    """What a run's weights reached on a split."""
+    of = found["dataset"]
+    top5 = [] if found["top5"] is None else [("top 5", f"{found['top5']:.4f}")]
+    facts = [
+        ("run", f"{found['run']}, {found['weights']} weights"),
+        ("dataset", f"{of['url']}, {of['split']}, {found['rows']:,} images"),
+        ("loss", f"{found['loss']:.4f}"),
+        ("top 1", f"{found['top1']:.4f}"),
+        *top5,
+        ("calibration error", f"{found['calibration_error']:.4f}"),
+        *([("written", found["written"])] if "written" in found else []),
+    ]
+    print_facts(facts)
+    print()
+    classes = found["classes"]
+    shown = sorted(classes, key=lambda one: one["f1"])[:WORST_CLASSES]
+    if len(classes) > len(shown):
+        print(f"The {len(shown)} classes with the lowest F1, of {len(classes)}")
+    rows = [
+        (one["class"], f"{one['rows']:,}", *(_share(one[name]) for name in ("precision", "recall", "f1")))
+        for one in (shown if len(classes) > len(shown) else classes)
+    ]
+    print_table(("class", "images", "precision", "recall", "F1"), rows, right=(1, 2, 3, 4))
+    if len(classes) <= SMALL_MATRIX:
+        print("\nConfusion: classes down, predictions across")
+        names = [one["class"] for one in classes]
+        matrix = [(name, *map(str, row)) for name, row in zip(names, found["confusion"], strict=True)]
+        numbers = tuple(range(1, len(names) + 1))
+        print_table(("", *names), matrix, right=numbers)
+    elif found["most_confused"]:
+        print()
+        pairs = [(p["class"], p["predicted"], f"{p['rows']:,}") for p in found["most_confused"]]
+        print_table(("class", "taken for", "images"), pairs, right=(2,))
+    if found["sensitivity"]:
+        print()
+        print_table(
+            ("images", "top 1"), [(k, f"{v:.4f}") for k, v in found["sensitivity"].items()], right=(1,)
+        )
+    for warning in found["warnings"]:
+        print(f"\nwarning: {warning}", file=sys.stderr)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def classified(rows: Sequence[Mapping[str, Any]], top: int) -> None:

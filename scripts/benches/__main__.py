@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainer.observability import log
 
-NAMES = ("data", "accelerators", "plan", "checkpoint", "ranks")
+NAMES = ("data", "accelerators", "plan", "checkpoint", "ranks", "predict")
 
 
 def main() -> None:

@@ -40,11 +40,11 @@ def make_dataset(folder: Path, bucket: str, megabytes: int, shape: Shape) -> dic
 def make_jpeg_dataset(folder: Path, bucket: str, count: int, shape: Shape) -> str:
     """Of JPEG rows, as smooth and as noisy as photographs. Returns its URL."""
     url = f"s3://{bucket}/jpeg"
-    _prepare(folder, url, _photographs(count, shape), encoding="jpeg")
+    _prepare(folder, url, photographs(count, shape), encoding="jpeg")
     return url
 
 
-def _photographs(count: int, shape: Shape) -> Iterator[Images]:
+def photographs(count: int, shape: Shape) -> Iterator[Images]:
     height, width, _ = shape
     draw = np.random.default_rng(0)
     for number in range(count):

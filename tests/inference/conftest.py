@@ -1,4 +1,4 @@
-"""One trained run for all tests of prediction, and images for it."""
+"""Prediction jobs in this process."""
 
 import json
 from collections.abc import Iterator
@@ -6,35 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from tests.commands import trainer, training
 from trainer.errors import EXIT_INVALID, TrainerError
 from trainer.inference import job
 from trainer.storage import open_store
-
-CLASSES = ("cat", "cow", "dog")
-
-
-@pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The URL of a run that was trained on 8x8 images of three classes."""
-    root = tmp_path_factory.mktemp("trained")
-    images(root / "images", 4, *CLASSES)
-    assert trainer("prepare", str(root / "images"), f"{root}/data").returncode == 0
-    done = trainer(*training(f"{root}/data", f"{root}/run"))
-    assert done.returncode == 0, done.stderr
-    return f"{root}/run"
-
-
-def images(folder: Path, count: int, *below: str) -> Path:
-    """8x8 images, so many in each folder below."""
-    for colour, name in enumerate(below):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for number in range(count):
-            pixel = (number * 50 % 256, number // 5 % 256, colour)
-            Image.new("RGB", (8, 8), pixel).save(folder / name / f"{number}.png")
-    return folder
 
 
 def predicted(run: str, source: str | Path, output: str | Path, **more: Any) -> dict[str, Any]:

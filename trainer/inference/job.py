@@ -110,6 +110,7 @@ def _plan(config: PredictConfig, source: Source, target: Store, place: int, boun
     found = plans.read(target)
     if found is None:
         plan = plans.commit(target, bound, source, config.part_size)
+        plans.check_bound(target, plan, bound)  # it may be another start's
         log.info("%s to classify, in %s", plural(plan.images, "image"), plural(plan.parts, "part"))
         return plan
     plan, etag = found

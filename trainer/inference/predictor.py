@@ -1,7 +1,5 @@
 """A trained run's network, ready to classify images."""
 
-import hashlib
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +23,11 @@ class Predictor:
         size = run.image_shape[:2] if run.image_shape[:2] != run.prepared_shape[:2] else None
         self._preprocessing = Preprocessing(run.config.data.standardize, size=size, **run.pixels)
 
+    @property
+    def parameters(self) -> int:
+        """Of the network, those that are not trained included."""
+        return int(self._model.count_params())
+
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (n, H, W, C) with n <= batch_size -> float32 (n, classes), in a batch padded to one
         shape. Of RGB images a network for grey ones gets the luma, as Pillow computes it."""
@@ -37,8 +40,3 @@ class Predictor:
             padded = images
         found: NDArray[np.float32] = self._model.predict_on_batch(self._preprocessing(padded))
         return np.asarray(found, np.float32)[: len(images)]
-
-
-def digest(weights: bytes) -> str:
-    """SHA-256."""
-    return hashlib.sha256(weights).hexdigest()

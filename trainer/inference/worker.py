@@ -27,7 +27,7 @@ from trainer.storage import Store
 log = logging.getLogger(__name__)
 
 POLL = 0.5
-"""Seconds between two looks for a part, while others do the last ones."""
+"""Seconds between the first two looks for a part while others do the last ones; then more, up to `LOOK`."""
 LOOK = 5.0
 """Seconds after which a worker looks whether another was faster with its part."""
 _UNCOMMITTED = 2
@@ -76,9 +76,13 @@ class Worker:
         """Raises DataError as soon as too many images cannot be read."""
         self._check_bad(self._plan.bad)
         with ThreadPoolExecutor(1, "commit") as self._committing:
+            pause = POLL
             while not self._all_done():
-                if not self._stream():
-                    time.sleep(POLL)
+                if self._stream():
+                    pause = POLL
+                else:
+                    time.sleep(pause)
+                    pause = min(LOOK, 1.5 * pause)
 
     def _all_done(self) -> bool:
         done = len(self._claims.done())

@@ -9,6 +9,8 @@ checkpoints/<step>/<generation>-<uid>/     one attempt at a checkpoint
 weights/                                   what people download
 metrics.csv                                the metrics of each epoch
 finished.json                              how the run ended
+report/index.html                          the run for a person
+evaluation/test-best.json                  what weights reached on a split, by `trainer evaluate`
 """
 
 import re
@@ -22,6 +24,8 @@ WEIGHTS = "weights/"
 CLASSES = "weights/classes.json"
 CARD = "weights/card.md"
 KERAS_MODEL = "weights/model.keras"
+EVALUATION = "evaluation/"
+REPORT = "report/index.html"
 TOKENS = "generations/"
 CHECKPOINTS = "checkpoints/"
 COMMIT = "commit.json"
@@ -33,8 +37,8 @@ _TOKEN = re.compile(rf"{TOKENS}(\d+)", re.ASCII)
 _ATTEMPT = re.compile(rf"(?:(?P<run>.+)/)?{CHECKPOINTS}(\d+)/(\d+)-(\w+)/(?P<name>.+)", re.ASCII)
 
 _OWN = re.compile(
-    rf"(?:(?P<run>.+)/)?(?P<own>{'|'.join(map(re.escape, (RUN, FINISHED, METRICS)))}"
-    rf"|{WEIGHTS}[^/]+|{TOKENS}\d+|{CHECKPOINTS}\d+/\d+-\w+/[^/]+)",
+    rf"(?:(?P<run>.+)/)?(?P<own>{'|'.join(map(re.escape, (RUN, FINISHED, METRICS, REPORT)))}"
+    rf"|{WEIGHTS}[^/]+|{EVALUATION}[^/]+|{TOKENS}\d+|{CHECKPOINTS}\d+/\d+-\w+/[^/]+)",
     re.ASCII,
 )
 
@@ -49,6 +53,11 @@ def split_run(key: str) -> tuple[str, str] | None:
 def weights(which: Which) -> str:
     """The key of the best or the last weights."""
     return f"weights/{weights_file_name(which)}"
+
+
+def evaluation(split: str, which: Which) -> str:
+    """The key of what the best or the last weights reached on a split."""
+    return f"{EVALUATION}{split}-{which}.json"
 
 
 def weights_file_name(stem: str) -> str:

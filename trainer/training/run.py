@@ -208,6 +208,7 @@ def _publish_results(
         best=reached,
     )
     publisher.card(finished)
+    publisher.report(history, finished)
     publisher.keras_model()
     tidy()
     publisher.finished(finished)

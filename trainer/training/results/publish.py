@@ -12,6 +12,7 @@ from trainer.checkpoints.restore import restore
 from trainer.errors import RunError
 from trainer.models.export import keras_file
 from trainer.models.weights_file import load_weights_file, weights_file
+from trainer.report.build import build
 from trainer.runs import layout
 from trainer.runs.document import Finished, versions
 from trainer.runs.fence import Fence, publish
@@ -58,6 +59,14 @@ class Publisher:
     def card(self, finished: Finished) -> None:
         """The model card."""
         self._publish(layout.CARD, lambda: card(self._plan, finished, versions()))
+
+    def report(self, history: Sequence[Mapping[str, float]], finished: Finished) -> None:
+        """The run for a person: report/index.html."""
+        plan = self._plan
+        self._publish(
+            layout.REPORT,
+            lambda: build(self._store, plan.document, plan.dataset, history, finished, versions()),
+        )
 
     def best_weights(self, digest: str | None, step: int) -> bytes:
         """The published best weights, those of `digest`, reached at `step`; empty on the other ranks.

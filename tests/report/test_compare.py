@@ -1,0 +1,31 @@
+"""Runs side by side."""
+
+import csv
+import io
+import json
+
+from tests.commands import refused, trainer
+from trainer.inference.evaluation.evaluate import evaluate
+from trainer.report.compare import COLUMNS, cells, compare, dumps
+
+
+def test_runs_are_compared_by_their_evaluations(trained: str) -> None:
+    found = evaluate(trained, "validation", "last")
+    (row,) = compare([trained], "validation", "last")
+    assert tuple(row) == COLUMNS
+    assert (row["top 1"], row["parameters"], row["remark"]) == (found["top1"], found["parameters"], None)
+    assert row["parameters"] > 100
+    assert row["time"] > 0
+    assert next(csv.DictReader(io.StringIO(dumps([row], "csv"))))["top 1"] == str(found["top1"])
+    assert json.loads(dumps([row], "json")) == [row]
+    assert dumps([row], "html").count("<td>") == len(COLUMNS)
+    assert cells(row | {"top 5": None})[COLUMNS.index("top 5")] == "-"
+
+
+def test_what_is_missing_is_said(trained: str) -> None:
+    (row,) = compare([trained], "test", "last")
+    assert row["remark"] == f"not evaluated: trainer evaluate file://{trained} --split test --weights last"
+    shown = trainer("compare", trained, trained, "--split", "test", "--weights", "last")
+    assert shown.returncode == 0
+    assert shown.stdout.count("not evaluated") >= 1
+    assert "there is no run here" in refused("compare", f"{trained}-other")

@@ -1,0 +1,71 @@
+"""A run's report, in a real browser where there is one."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.commands import refused
+from trainer.inference.evaluation.evaluate import evaluate
+from trainer.report.build import write_report
+from trainer.runs import layout
+from trainer.storage import open_store
+
+CHECK = """
+<script>addEventListener("load", () => document.body.dataset.found = JSON.stringify({
+  overflow: document.documentElement.scrollWidth - innerWidth,
+  broken: [...document.images].filter(i => !i.complete || !i.naturalWidth).length,
+  images: document.images.length}))</script>
+"""
+
+
+@pytest.fixture(scope="module")
+def html(trained: str) -> str:
+    evaluate(trained, "train", "best", sensitivity=True)
+    url = write_report(trained)
+    assert url == f"file://{trained}/{layout.REPORT}"
+    return open_store(trained).get(layout.REPORT).decode()
+
+
+def test_it_shows_what_is_known_and_needs_no_network(trained: str, html: str) -> None:
+    assert layout.split_run(layout.REPORT) == ("", layout.REPORT)
+    for words in ("Curves", "Evaluation: train, best weights", "Images of the training", "Configuration"):
+        assert words in html
+    assert "validation accuracy" not in html
+    assert not re.search(r"(?:src|href)=['\"](?!data:)", html)
+    assert "turned by 90 degrees" in html
+    assert "there is no run here" in refused("report", f"{trained}-other")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser_nothing_overflows_and_every_image_loads(html: str, width: int, tmp_path: Path) -> None:
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("chromium is not on the PATH")
+    frame = tmp_path / "frame.html"
+    page = tmp_path / "report.html"
+    page.write_text(html.replace("</body>", f"{CHECK}</body>"))
+    frame.write_text(  # a window cannot be narrower than 500 pixels
+        f"<iframe id='f' src='report.html' width={width} height=2000></iframe><script>"
+        "f.onload = () => setTimeout(() => document.body.dataset.found = "
+        "f.contentDocument.body.dataset.found, 200)</script>"
+    )
+    done = subprocess.run(
+        [
+            *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"),
+            *("--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom", frame.as_uri()),
+            f"--user-data-dir={tmp_path}/profile",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    match = re.search(r'data-found="([^"]*)"', done.stdout)
+    assert match, done.stderr
+    found = json.loads(match[1].replace("&quot;", '"'))
+    assert found["images"] > 9
+    assert (found["overflow"], found["broken"]) == (0, 0)
+    assert "CONSOLE" not in done.stderr

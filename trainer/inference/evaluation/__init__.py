@@ -1,0 +1,1 @@
+"""How good a run's weights are on a split of a dataset."""

@@ -1,0 +1,114 @@
+"""What is counted about probabilities and labels, batch after batch, in memory that does not grow."""
+
+import heapq
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 15
+"""Of calibration, as in Guo et al., "On Calibration of Modern Neural Networks", 2017."""
+WORST = 100
+"""Misclassified rows that are kept: those with the highest probability."""
+EPSILON = 1e-7
+"""Keras's: probabilities are clipped to it before their logarithm is taken."""
+
+
+@dataclass(frozen=True, order=True)
+class Mistake:
+    """A row that was misclassified with this probability."""
+
+    probability: float
+    row: int
+    label: int
+    predicted: int
+
+
+@dataclass
+class Tally:
+    """For so many `classes`. The order of the batches changes nothing but the last bits of the loss.
+
+    Attributes:
+        confusion: int64 (classes, classes), label by predicted class.
+        bins: float64 (BINS, 3), for each range of the probability: rows, their probabilities summed, and
+            those that are right.
+    """
+
+    classes: int
+    rows: int = 0
+    loss: float = 0.0
+    top5: int = 0
+    confusion: NDArray[np.int64] = field(init=False)
+    bins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((BINS, 3)))
+    _worst: list[Mistake] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.confusion = np.zeros((self.classes, self.classes), np.int64)
+
+    def add(self, probabilities: NDArray[np.float32], labels: NDArray[np.integer], first: int) -> None:
+        """Consecutive rows from `first` on: float32 (n, classes), integers (n,)."""
+        count = len(labels)
+        labels = labels.astype(np.int64)
+        own = probabilities[np.arange(count), labels].astype(np.float64)
+        predicted = probabilities.argmax(1)
+        highest = probabilities[np.arange(count), predicted].astype(np.float64)
+        right = predicted == labels
+        self.rows += count
+        self.loss -= float(np.log(own.clip(EPSILON, 1 - EPSILON)).sum())
+        # As Keras's in_top_k: of equal probabilities none is before the label's own.
+        self.top5 += int(((probabilities > own[:, None]).sum(1) < 5).sum())
+        np.add.at(self.confusion, (labels, predicted), 1)
+        place = np.minimum((highest * BINS).astype(int), BINS - 1)
+        np.add.at(self.bins, place, np.stack([np.ones(count), highest, right], 1))
+        for i in np.flatnonzero(~right):
+            mistake = Mistake(float(highest[i]), first + int(i), int(labels[i]), int(predicted[i]))
+            (heapq.heappush if len(self._worst) < WORST else heapq.heappushpop)(self._worst, mistake)
+
+    @property
+    def top1(self) -> float:
+        """The share of rows whose class is right."""
+        return float(np.trace(self.confusion)) / self.rows
+
+    @property
+    def worst(self) -> list[Mistake]:
+        """Misclassified rows, the surest first."""
+        return sorted(self._worst, reverse=True)
+
+    @property
+    def calibration_error(self) -> float:
+        """The expected calibration error: how far probabilities and accuracy are apart, over all bins."""
+        return float(np.abs(self.bins[:, 1] - self.bins[:, 2]).sum()) / self.rows
+
+
+@dataclass(frozen=True)
+class OfClass:
+    """One class. Without a row of it `recall` is None, without a prediction of it `precision`."""
+
+    name: str
+    rows: int
+    precision: float | None
+    recall: float | None
+    f1: float
+
+
+def of_classes(confusion: NDArray[np.int64], names: tuple[str, ...]) -> list[OfClass]:
+    """Precision, recall and F1 of each class."""
+    found = []
+    for i, name in enumerate(names):
+        right, rows, predicted = int(confusion[i, i]), int(confusion[i].sum()), int(confusion[:, i].sum())
+        f1 = 2 * right / (rows + predicted) if rows + predicted else 0.0
+        found.append(
+            OfClass(name, rows, right / predicted if predicted else None, right / rows if rows else None, f1)
+        )
+    return found
+
+
+def most_confused(
+    confusion: NDArray[np.int64], names: tuple[str, ...], most: int = 20
+) -> list[tuple[str, str, int]]:
+    """(class, what it was taken for, rows), the most frequent first."""
+    mistakes = confusion.copy()
+    np.fill_diagonal(mistakes, 0)
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:most]
+    pairs = [(int(place) // len(names), int(place) % len(names)) for place in order]
+    return [(names[i], names[j], int(mistakes[i, j])) for i, j in pairs if mistakes[i, j]]
