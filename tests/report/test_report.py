@@ -16,7 +16,7 @@ from trainer.storage import open_store
 
 CHECK = """
 <script>addEventListener("load", () => document.body.dataset.found = JSON.stringify({
-  overflow: document.documentElement.scrollWidth - innerWidth,
+  overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
   broken: [...document.images].filter(i => !i.complete || !i.naturalWidth).length,
   images: document.images.length}))</script>
 """
