@@ -34,7 +34,8 @@ _METRICS = """# Metrics
 
 Made from the code by `scripts/generate`; do not edit.
 
-Each pod serves the metrics of all its ranks at `:9090/metrics`. `rank` is a label of all but the pod's own.
+Each pod of a training serves the metrics of all its ranks at `:9090/metrics`; `rank` is a label of all but
+the pod's own. Each pod of a prediction serves `trainer_predict_*` there.
 
 | metric | type | labels | meaning |
 |---|---|---|---|
@@ -44,15 +45,17 @@ Each pod serves the metrics of all its ranks at `:9090/metrics`. `rank` is a lab
 def configuration() -> str:
     """docs/configuration.md."""
     sections = "\n".join(_sections("", config.RunConfig))
-    return f"{_CONFIGURATION}\n{sections}\n{_PREDICTION}\n{_table('', PredictConfig)}"
+    prediction = "\n".join([_table("", PredictConfig), *_sections("", PredictConfig)])
+    return f"{_CONFIGURATION}\n{sections}\n{_PREDICTION}\n{prediction}"
 
 
 def metrics() -> str:
     """docs/metrics.md."""
     from trainer.gang.endpoint import Endpoint
     from trainer.observability import metrics as own
+    from trainer.observability import prediction_metrics as prediction
 
-    ranks = [getattr(own, name) for name in dir(own) if name.isupper()]
+    ranks = [getattr(module, name) for module in (own, prediction) for name in dir(module) if name.isupper()]
     endpoint = Endpoint(0, waiting_for=lambda: "", output=lambda _: None)
     endpoint.close()
     rows = []

@@ -400,6 +400,10 @@ def predict(
     run: Annotated[
         str | None, typer.Option(help="The folder of the trained run. Default: from --config.")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="keras:NAME, with ImageNet's weights and classes. Default: the run's network."),
+    ] = None,
     input: Annotated[
         str | None, typer.Option(help="Many images: a prefix, a dataset, a list. Default: from --config.")
     ] = None,
@@ -425,7 +429,7 @@ def predict(
     from trainer import pages
     from trainer.inference.job import main as predict_job
 
-    options = {"run": run, "input": input, "output": output, "split": split, "extend": extend}
+    options = {"run": run, "model": model, "input": input, "output": output, "split": split, "extend": extend}
     given = {key: value for key, value in options.items() if value}
     if images:
         _predict_few(images, config, given, sets or (), top, json)

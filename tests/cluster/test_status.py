@@ -1,6 +1,7 @@
 """`trainer status` says what a release does, what it waits for, and what is missing to know it."""
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def test_a_run_that_trains(cluster: FakeCluster, capsys: pytest.CaptureFixture[s
     # 19 200 images of two of four ranks in 60 s; 900 steps at 0.2 s.
     assert "epoch 3, step 300 of 1200 (25 %), 640 images/s, about 3 min left" in text
     assert "loss 0.5" in text
-    assert "step 250, 42 s ago" in text
+    assert re.search(r"step 250, 4\d s ago", text)
     assert "4 ranks, generation 3" in text
     assert "waiting for" not in text
 

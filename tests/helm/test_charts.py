@@ -77,7 +77,7 @@ def test_predictions_reach_the_trainer_as_they_were_asked_for():
 
 def test_predictions_have_the_trainers_own_defaults():
     written = yaml.safe_load(smallest("cars-predict").config["data"]["predict.yaml"])
-    required = {key: written[key] for key in ("run", "input", "output")}
+    required = {key: written[key] for key in ("run", "input", "output")} | {"metrics": {"port": 9090}}
     assert parse_prediction(written) == parse_prediction(required)
 
 

@@ -3,14 +3,16 @@ never mixes two jobs."""
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from prometheus_client import REGISTRY
 
-from tests.commands import refused, trainer
+from tests.commands import refused
 from tests.inference.conftest import invalid, predicted, rows
 from tests.trained import CLASSES, images
 from trainer.errors import RunError
@@ -18,6 +20,7 @@ from trainer.inference import keys
 from trainer.inference import plan as plans
 from trainer.inference.sources.image import Image as Listed
 from trainer.inference.sources.prefix import Prefix
+from trainer.runs import layout
 from trainer.runs.document import read_run
 from trainer.storage import open_store
 
@@ -126,32 +129,20 @@ def test_too_many_bad_images_fail_the_job_and_are_named(trained: str, tmp_path: 
     assert predicted(trained, folder, tmp_path / "out")["failed"] == 1
 
 
-def test_predictions_as_csv(trained: str, tmp_path: Path) -> None:
-    folder = images(tmp_path / "photos", 2, 'quote " and, comma')
-    predicted(trained, folder, tmp_path / "csv", format="csv")
-    header, *lines = (tmp_path / "csv" / keys.predictions(0, "csv")).read_text().splitlines()
-    assert header == "image,class_id,class_name,probability"
-    assert lines[0].startswith('"quote "" and, comma/0.png",')
-    assert len(lines) == 2
-
-
-def test_images_are_resized_as_those_of_the_training_were(tmp_path: Path) -> None:
+def test_images_are_resized_as_those_of_the_training_were(trained: str, tmp_path: Path) -> None:
     """Padding keeps what squashing would stretch: the two runs see other pixels of a wide image."""
-    images(tmp_path / "images", 4, *CLASSES)
-    size = ["--image-size", "8", "--resize"]
-    found = {}
     wide = np.zeros((8, 64, 3), np.uint8)
     wide[:, ::2] = 255
     (tmp_path / "wide").mkdir()
     Image.fromarray(wide).save(tmp_path / "wide/1.png")
+    found = {}
     for resize in ("pad", "squash"):
-        data, run = f"{tmp_path}/{resize}", f"{tmp_path}/run-{resize}"
-        assert trainer("prepare", str(tmp_path / "images"), data, *size, resize).returncode == 0
-        sets = (f"data.url={data}", f"run.url={run}", "train.batch_size=3", "train.epochs=1")
-        done = trainer("train", "--recipe", "digits", *(w for s in sets for w in ("--set", s)))
-        assert done.returncode == 0, done.stderr
-        summary = predicted(run, tmp_path / "wide", f"{run}-out")
-        assert summary["prepared"] == {"shape": [8, 8, 3], "resize": resize}
+        run = shutil.copytree(trained, tmp_path / resize)
+        document = json.loads((run / layout.RUN).read_text())
+        prepared = document["prepared"] = {"shape": [8, 8, 3], "resize": resize}
+        (run / layout.RUN).write_text(json.dumps(document))
+        summary = predicted(str(run), tmp_path / "wide", f"{run}-out")
+        assert summary["prepared"] == prepared
         found[resize] = next(rows(f"{run}-out"))["top"]
     assert found["pad"] != found["squash"]
 
@@ -176,3 +167,20 @@ def test_of_two_first_starts_one_plan_wins_and_the_other_is_refused_or_follows(
     assert len(list(target.list(keys.IMAGES))) == 1, "what the loser wrote is deleted"
     with pytest.raises(RunError, match="part_size 4, received 5"):
         plans.check_bound(target, plan, {**plan.bound, "part_size": 5})
+
+
+def test_a_job_serves_its_metrics(trained: str, tmp_path: Path) -> None:
+    folder = images(tmp_path / "photos", 3, *CLASSES)
+    (folder / "broken.png").write_bytes(b"no image")
+    before = {result: value("images_total", result=result) for result in ("predicted", "failed")}
+    predicted(trained, folder, tmp_path / "out", part_size=4, metrics={"port": 0})
+    assert value("images_total", result="predicted") == before["predicted"] + 9
+    assert value("images_total", result="failed") == before["failed"] + 1
+    assert value("job_images") == value("job_images_done") == 10
+    assert value("seconds_total", stage="compute") > 0
+
+
+def value(name: str, **labels: str) -> float:
+    found = REGISTRY.get_sample_value(f"trainer_predict_{name}", labels)
+    assert found is not None, name
+    return found

@@ -130,10 +130,10 @@ def test_a_layer_of_ones_own_that_is_not_known_is_named() -> None:
         pass
 
     with (
-        pytest.raises(TrainerError, match=r"'mine' \(Mine\)"),
+        pytest.raises(TrainerError, match=r"'own' \(Mine\)"),
         keras.saving.custom_object_scope({"Mine": Mine}),
     ):
-        export(keras.Sequential([keras.Input((2,)), Mine()]))
+        export(keras.Sequential([keras.Input((2,)), Mine(name="own")]))
 
 
 def test_the_file_loads_and_predicts_where_there_is_only_keras(tmp_path: Path) -> None:

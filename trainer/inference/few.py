@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from trainer.config import read_yaml, with_sets
 from trainer.errors import ConfigError
-from trainer.inference.config import FewConfig, parse_few
+from trainer.inference.config import parse_few
+from trainer.inference.network import Network, network_of
 from trainer.inference.results.forms import Prediction
 from trainer.inference.sources.image import Image, Task
 from trainer.inference.sources.paths import Paths
 from trainer.inference.sources.prefix import Prefix
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
-from trainer.runs.document import RunDocument, read_run
-from trainer.runs.weights import read_weights
+from trainer.runs.document import RunDocument
 from trainer.storage import open_store
 
 MOST = 1000
@@ -36,16 +36,15 @@ def main(
     values = with_sets((dict(read_yaml(path)) if path else {}) | dict(given), sets)
     config = parse_few(values, str(path) if path else "the command", sets, given)
     require_tensorflow()
-    store = open_store(config.run)
-    run = read_run(store)
-    weights = read_weights(store, config.weights)
+    network = network_of(config)
+    run = network.run
     files = list(islice(_files(names, run), MOST + 1))
     if len(files) > MOST:
         raise ConfigError(f"expected at most {MOST:,} images", "Use --input and --output for more")
     source = Paths("the command", [], open_store(os.getcwd()), run, allow_private=config.allow_private)
     found = list(source.read(Task(0, Image(name)) for name in files))
     images = [decoded.image for decoded in found if decoded.image is not None]
-    classified = _classified(config, run, weights, images) if images else iter(())
+    classified = _classified(network, images) if images else iter(())
     return [
         {"image": of.item.key, "error": of.problem.removeprefix(f"{of.item.key}: ")}
         if of.image is None
@@ -62,13 +61,11 @@ def _files(names: Sequence[str], run: RunDocument) -> Iterator[str]:
             yield name
 
 
-def _classified(
-    config: FewConfig, run: RunDocument, weights: bytes, images: Sequence[NDArray[np.uint8]]
-) -> Iterator[dict[str, Any]]:
+def _classified(network: Network, images: Sequence[NDArray[np.uint8]]) -> Iterator[dict[str, Any]]:
     with quiet_tensorflow_import():
         from trainer.inference.predictor import Predictor
 
-    predictor = Predictor(run, weights, min(len(images), _BATCH))
+    predictor = Predictor(network, min(len(images), _BATCH))
     for start in range(0, len(images), _BATCH):
         for row in predictor.probabilities(np.stack(images[start : start + _BATCH])):
-            yield Prediction.of("", row, run.classes).row()
+            yield Prediction.of("", row, network.run.classes).row()

@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,17 @@ from trainer.inference import local
 from trainer.inference import plan as plans
 from trainer.inference.claims import Claims
 from trainer.inference.config import PredictConfig
+from trainer.inference.network import Network, network_of
 from trainer.inference.plan import Plan
+from trainer.inference.results import forms
 from trainer.inference.results.bad import check_bad
 from trainer.inference.results.summary import read_summary, write_summary
 from trainer.inference.sources import Source, open_source
+from trainer.observability.prediction_metrics import JOB_IMAGES, JOB_IMAGES_DONE
+from trainer.observability.serving import serve
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
 from trainer.output.progress import progress
 from trainer.output.units import plural
-from trainer.runs.document import RunDocument, read_run
-from trainer.runs.weights import read_weights
 from trainer.storage import Store, open_store
 
 log = logging.getLogger(__name__)
@@ -46,20 +49,21 @@ def main(
     values = dict(read_yaml(path)) if path else {}
     values = with_sets(values | dict(given), sets)
     config = configuration.parse(values, str(path) if path else "the command", sets, given)
+    forms.check(config.format)
+    serve(config.metrics.port)
     environment = {INDEX: "0", PODS: "1", **os.environ}
     place = whole_number(environment, INDEX, 0)
     pods = whole_number(environment, PODS, 1)
     require_tensorflow()
-    store, target = open_store(config.run), open_store(config.output)
-    run = read_run(store)
-    source = open_source(config.input, config.split, run, allow_private=config.allow_private)
+    target = open_store(config.output)
+    network = network_of(config)
+    source = open_source(config.input, config.split, network.run, allow_private=config.allow_private)
     if f"{target.url}/".startswith(f"{source.url}/"):
         raise ConfigError(
             f"output: {target.url} is inside the input {source.url}, where it would be taken for images",
             "Choose a place beside them",
         )
-    weights = read_weights(store, config.weights)
-    plan = _plan(config, source, target, place, _bound(config, store, source, run, weights))
+    plan = _plan(config, source, target, place, _bound(config, source, network))
     summary = read_summary(target, plan)
     if summary:
         log.info("%s is finished: nothing is left to do", target.url)
@@ -67,15 +71,8 @@ def main(
         if workers > 1:
             _in_processes(target, plan, workers, place, pods)
         else:
-            _work(
-                config,
-                source,
-                target,
-                plan,
-                Claims(target, str(place), place % pods, pods, plan.parts),
-                run,
-                weights,
-            )
+            claims = Claims(target, str(place), place % pods, pods, plan.parts)
+            _work(config, source, target, plan, claims, network)
         if place:  # the summary is that of worker 0
             return None
         summary = _finish(config, source, target, plan)
@@ -83,14 +80,13 @@ def main(
     return summary
 
 
-def _bound(
-    config: PredictConfig, store: Store, source: Source, run: RunDocument, weights: bytes
-) -> dict[str, Any]:
+def _bound(config: PredictConfig, source: Source, network: Network) -> dict[str, Any]:
     """What the predictions depend on, as JSON has it."""
+    run = network.run
     values = {
-        "run": store.url,
-        "weights": config.weights,
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "run": network.url,
+        "weights": network.weights,
+        "weights_sha256": network.weights_sha256,
         "input": source.url,
         **source.bound,
         "part_size": config.part_size,
@@ -131,22 +127,15 @@ def _plan(config: PredictConfig, source: Source, target: Store, place: int, boun
 
 
 def _work(
-    config: PredictConfig,
-    source: Source,
-    target: Store,
-    plan: Plan,
-    claims: Claims,
-    run: RunDocument,
-    weights: bytes,
+    config: PredictConfig, source: Source, target: Store, plan: Plan, claims: Claims, network: Network
 ) -> None:
     with quiet_tensorflow_import():
         from trainer.inference.predictor import Predictor
         from trainer.inference.worker import Worker
 
-    with progress(log.info, "images") as report:
-        predictor = partial(Predictor, run, weights, config.batch_size)
-        worker = Worker(source, target, plan, claims, predictor, config, report)
-        worker.run()
+    predictor = partial(Predictor, network, config.batch_size)
+    with _progress(plan) as report:
+        Worker(source, target, plan, claims, predictor, config, report).run()
 
 
 def _in_processes(target: Store, plan: Plan, workers: int, place: int, pods: int) -> None:
@@ -157,8 +146,22 @@ def _in_processes(target: Store, plan: Plan, workers: int, place: int, pods: int
         # From 1 on: the summary is this process's.
         return {INDEX: str(place * workers + number + 1), PODS: str(pods * workers)}
 
-    with progress(log.info, "parts") as report:
-        local.run(workers, local.this_command(), environment, done, lambda: report(done(), plan.parts))
+    with _progress(plan) as report:
+        local.run(workers, local.this_command(), environment, done, lambda: report(done()))
+
+
+@contextmanager
+def _progress(plan: Plan) -> Iterator[Callable[[int], None]]:
+    """A function that is told the parts that are done."""
+    with progress(log.info, "images") as show:
+
+        def report(parts: int) -> None:
+            images = plan.images_of(parts)
+            JOB_IMAGES.set(plan.images)
+            JOB_IMAGES_DONE.set(images)
+            show(images, plan.images)
+
+        yield report
 
 
 def _finish(config: PredictConfig, source: Source, target: Store, plan: Plan) -> dict[str, Any]:

@@ -4,8 +4,8 @@ plan.json                    what is predicted with which weights; written once,
 images/<uid>/00000.jsonl.gz  the images of 100 parts, a line for each part
 claims/00017.json            who does a part: advice, so that workers choose different ones
 errors/00017.jsonl           what of a part could not be read; written before its predictions
-predictions-00017.jsonl      the predictions of a part, committed whole; csv: predictions-00017.csv
-errors.jsonl, summary.json, summary.html   written at the end, the summary last
+predictions-00017.jsonl      the predictions of a part, committed whole; or .csv, .parquet
+errors.jsonl, summary.json, summary.html, with format json results.json   written at the end, the summary last
 """
 
 import re
@@ -25,9 +25,9 @@ def images(uid: str, block: int) -> str:
     return f"{IMAGES}{uid}/{block:05d}.jsonl.gz"
 
 
-def predictions(part: int, form: str) -> str:
-    """The predictions of a part, in the form "jsonl" or "csv"."""
-    return f"{PREDICTIONS}{part:05d}.{form}"
+def predictions(part: int, suffix: str) -> str:
+    """The predictions of a part, with a suffix such as "jsonl"."""
+    return f"{PREDICTIONS}{part:05d}.{suffix}"
 
 
 def claim(part: int) -> str:

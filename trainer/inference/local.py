@@ -113,5 +113,5 @@ def _forward(number: int, process: "subprocess.Popen[str]") -> None:
 
 
 def this_command() -> list[str]:
-    """The command line of a worker: this one's, for one worker."""
-    return [sys.executable, "-m", "trainer", *sys.argv[1:], "--workers", "1"]
+    """The command line of a worker: this one's, for one worker that serves no metrics."""
+    return [*(sys.executable, "-m", "trainer", *sys.argv[1:]), "--workers", "1", "--set", "metrics.port=null"]

@@ -61,6 +61,10 @@ class Plan:
     def images(self) -> int:
         return sum(segment.images for segment in self.segments)
 
+    def images_of(self, parts: int) -> int:
+        """About so many images are in so many parts."""
+        return min(self.images, parts * -(-self.images // max(1, self.parts)))
+
     @property
     def bad(self) -> int:
         """Images that cannot be classified, as the listing shows."""

@@ -1,12 +1,10 @@
-"""A trained run's network, ready to classify images."""
+"""A trained network, ready to classify images."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.batch_stream import Preprocessing
-from trainer.models import build_network
-from trainer.models.weights_file import load_weights_file
-from trainer.runs.document import RunDocument
+from trainer.inference.network import Network
 
 _LUMA = np.array([19595, 38470, 7471])
 
@@ -14,12 +12,12 @@ _LUMA = np.array([19595, 38470, 7471])
 class Predictor:
     """Images as they were prepared for the training -> probabilities."""
 
-    def __init__(self, run: RunDocument, weights: bytes, batch_size: int) -> None:
+    def __init__(self, network: Network, batch_size: int) -> None:
+        run = network.run
         self.classes = run.classes
         self.batch_size = batch_size
         self._shape = run.prepared_shape
-        self._model = build_network(run)
-        load_weights_file(self._model, weights)
+        self._model = network.build()
         size = run.image_shape[:2] if run.image_shape[:2] != run.prepared_shape[:2] else None
         self._preprocessing = Preprocessing(run.config.data.standardize, size=size, **run.pixels)
 

@@ -22,6 +22,7 @@ from trainer.inference.results import forms
 from trainer.inference.results.bad import check_bad, read_errors
 from trainer.inference.results.forms import Prediction
 from trainer.inference.sources.image import Source, Task
+from trainer.observability import prediction_metrics as metrics
 from trainer.storage import Store
 
 log = logging.getLogger(__name__)
@@ -55,12 +56,12 @@ class Worker:
         claims: Claims,
         predictor: Callable[[], Predictor],
         config: PredictConfig,
-        progress: Callable[[int, int], None],
+        progress: Callable[[int], None],
     ) -> None:
         """
         Args:
             predictor: makes the network, when the first image is there.
-            progress: is told the images in parts that are done, and all.
+            progress: is told the parts that are done.
         """
         self._target, self._plan, self._claims, self._progress = target, plan, claims, progress
         self._make, self._predictor = predictor, cast(Predictor | None, None)
@@ -86,17 +87,14 @@ class Worker:
 
     def _all_done(self) -> bool:
         done = len(self._claims.done())
-        self._progress(min(self._plan.images, done * self._images_of_part), self._plan.images)
+        self._progress(done)
         return done >= self._plan.parts
-
-    @property
-    def _images_of_part(self) -> int:
-        return -(-self._plan.images // max(1, self._plan.parts))
 
     def _stream(self) -> bool:
         """All parts that can be had now; False where there is none."""
         began = False
-        for decoded in self._source.read(self._tasks()):
+        images = self._source.read(self._tasks())
+        while (decoded := self._next(images)) is not None:
             began = True
             self._take(decoded)
             if time.monotonic() - self._looked > LOOK:
@@ -106,6 +104,13 @@ class Worker:
         while self._commits:
             self._commits.popleft().result()
         return began
+
+    @staticmethod
+    def _next(images: Iterator[Decoded[Task]]) -> Decoded[Task] | None:
+        since = time.monotonic()
+        decoded = next(images, None)
+        metrics.SECONDS.labels("read").inc(time.monotonic() - since)
+        return decoded
 
     def _tasks(self) -> Iterator[Task]:
         while (number := self._claims.take()) is not None:
@@ -137,7 +142,9 @@ class Worker:
         self._waiting = []
         if not tasks or self._predictor is None:
             return
+        since = time.monotonic()
         found = self._predictor.probabilities(np.stack([image for _, image in tasks]))
+        metrics.SECONDS.labels("compute").inc(time.monotonic() - since)
         if not np.isfinite(found).all():
             raise DataError(
                 "The network's probabilities are not finite",
@@ -168,10 +175,13 @@ class Worker:
             self._target.put(keys.part_errors(part.number), forms.lines(part.errors))
         data = forms.dumps(part.predictions, self._form)
         try:
-            self._target.put(keys.predictions(part.number, self._form), data, if_absent=True)
+            self._target.put(keys.predictions(part.number, forms.suffix(self._form)), data, if_absent=True)
         except FileExistsError:
             return  # another worker's, of the same images with the same weights
         self._claims.finished(time.monotonic() - part.began)
+        metrics.PARTS.inc()
+        metrics.IMAGES.labels("predicted").inc(len(part.predictions))
+        metrics.IMAGES.labels("failed").inc(len(part.errors))
         log.info(
             "part %d of %d: %d images classified, %d cannot be read",
             *(part.number + 1, self._plan.parts, len(part.predictions), len(part.errors)),
@@ -188,7 +198,7 @@ class Worker:
             if part in done and part not in self._bad:
                 self._bad[part] = len(read_errors(self._target, part))
         self._check_bad(sum(self._bad.values()))
-        self._progress(min(self._plan.images, len(done) * self._images_of_part), self._plan.images)
+        self._progress(len(done))
 
     def _check_bad(self, bad: int) -> None:
         check_bad(bad, self._plan.images, self._max_bad, self._target)

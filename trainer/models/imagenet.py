@@ -1,6 +1,10 @@
 """ImageNet weights: taken from Keras's cache on this machine, or downloaded by Keras into it."""
 
+import json
 import os
+import sys
+from collections import Counter
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +34,11 @@ KNOWN = {
 }
 
 
+_CLASSES = "imagenet_class_index.json"
+_CLASSES_URL = f"https://storage.googleapis.com/download.tensorflow.org/data/{_CLASSES}"
+_CLASSES_MD5 = "c2c37ea517e94d9795004a39431a14cb"  # as in keras.applications.imagenet_utils
+
+
 def imagenet_weights(network: str) -> tuple[str, bytes]:
     """(path, content) of a network's file of ImageNet weights.
 
@@ -41,25 +50,53 @@ def imagenet_weights(network: str) -> tuple[str, bytes]:
             f"There are for {', '.join(KNOWN)}; else name a file, or none",
         )
     known = KNOWN[network]
-    home = Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras"))
-    path = home / "models" / known.file
+    path = models_folder() / known.file
     remedy = f"Put {known.file} at {path}, or in a store and name its URL in model.weights"
     if known.url is None:
         if not path.exists():
             raise ConfigError(f"model.weights: {path} is not there, and there is no download of it", remedy)
         return str(path), path.read_bytes()
+    path = _downloaded(known.file, known.url, known.md5, "model.weights", remedy)
+    return str(path), path.read_bytes()
+
+
+def imagenet_classes() -> list[str]:
+    """The names of ImageNet's 1,000 classes. Of two that are alike, as the cranes, each has its WordNet ID.
+
+    Raises ConfigError where the file is damaged, or is neither there nor can be downloaded.
+    """
+    path = models_folder() / _CLASSES
+    if not path.exists():
+        remedy = f"Put {_CLASSES} into {path.parent}"
+        path = _downloaded(_CLASSES, _CLASSES_URL, _CLASSES_MD5, "model", remedy)
     try:
-        path = Path(
-            keras.utils.get_file(
-                known.file,
-                known.url,
-                cache_subdir=path.parent.name,
-                cache_dir=str(home),
-                file_hash=known.md5,
-                hash_algorithm="md5",
+        found = json.loads(path.read_bytes())
+        rows = [found[str(number)] for number in range(1000)]
+        times = Counter(name for _, name in rows)
+        return [name if times[name] == 1 else f"{name} ({wnid})" for wnid, name in rows]
+    except (ValueError, TypeError, KeyError):
+        raise ConfigError(f"{path} is not Keras's index of ImageNet's classes", "Delete it") from None
+
+
+def models_folder() -> Path:
+    """Where Keras keeps the weights that it has downloaded."""
+    return Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")) / "models"
+
+
+def _downloaded(file: str, url: str, md5: str | None, key: str, remedy: str) -> Path:
+    try:
+        with redirect_stdout(sys.stderr):  # Keras shows its downloads
+            folder = models_folder()
+            return Path(
+                keras.utils.get_file(
+                    file,
+                    url,
+                    cache_subdir=folder.name,
+                    cache_dir=str(folder.parent),
+                    file_hash=md5,
+                    hash_algorithm="md5",
+                )
             )
-        )
-        return str(path), path.read_bytes()
     except Exception as error:  # Keras raises plain Exception where the network fails
         reason = " ".join(str(error).split())
-        raise ConfigError(f"model.weights: {known.url} cannot be downloaded: {reason}", remedy) from None
+        raise ConfigError(f"{key}: {url} cannot be downloaded: {reason}", remedy) from None

@@ -1,15 +1,13 @@
 """The metrics of a run, as one rank publishes them to Prometheus: base units, labelled by rank.
 
 Under a supervisor PROMETHEUS_MULTIPROC_DIR is set: the ranks write there, and the supervisor serves them all
-on one endpoint. A process of its own serves itself (`serve`).
+on one endpoint. A process of its own serves itself (`serving`).
 """
 
-import os
 from collections.abc import Mapping
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram
 
-from trainer.errors import ConfigError
 from trainer.observability import metric_names as names
 
 
@@ -119,14 +117,3 @@ class RunMetrics:
     def store_retry(self, cause: str) -> None:
         """One retried request."""
         STORE_RETRIES.labels(self._rank, cause).inc()
-
-
-def serve(port: int | None) -> int | None:
-    """Serves this process's metrics unless a supervisor does; returns the port. Raises ConfigError."""
-    if port is None or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        return None
-    try:
-        server, _ = start_http_server(port)
-    except OSError as error:
-        raise ConfigError(f"metrics.port {port}: {error.strerror}", "Choose a free one, or 0") from None
-    return int(server.server_port)

@@ -16,7 +16,8 @@ from trainer.errors import ConfigError
 from trainer.explain import quoted
 from trainer.gang import pods
 from trainer.gang.ranks import devices
-from trainer.observability.metrics import RunMetrics, serve
+from trainer.observability.metrics import RunMetrics
+from trainer.observability.serving import serve
 from trainer.observability.stacks import print_stacks_on_signal
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs.claim import check_identity

@@ -172,7 +172,8 @@ The Indexed Job. Takes
   args       the container's arguments
   env        YAML of the chart's own environment
   grace      seconds between SIGTERM and SIGKILL
-  port       of /metrics, /healthz and /readyz, or nothing
+  port       of /metrics, or nothing
+  probes     whether /healthz and /readyz are there too
   subdomain  the headless Service, or nothing
   token      whether the pod uses the Kubernetes API
   elastic    whether `workers` may change while the Job runs
@@ -275,6 +276,8 @@ template:
         {{- with $.port }}
         ports:
           - {name: metrics, containerPort: {{ int . }}}
+        {{- end }}
+        {{- if and $.port $.probes }}
         readinessProbe:
           httpGet: {path: /readyz, port: metrics}
           initialDelaySeconds: 5

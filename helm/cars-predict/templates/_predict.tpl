@@ -11,6 +11,7 @@
   "max_bad_fraction" .maxBadFraction
   "format" .format
   "extend" .extend
+  "metrics" (dict "port" .metrics.port)
 ) -}}
 {{- end -}}
 {{- end -}}

@@ -1,6 +1,5 @@
 """`trainer evaluate`: a run's weights on a split of its dataset, or of another one."""
 
-import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +12,10 @@ from trainer.dataset.reader import Reader
 from trainer.errors import ConfigError, DataError
 from trainer.inference.evaluation.changes import changes
 from trainer.inference.evaluation.tally import Tally, most_confused, of_classes
+from trainer.inference.network import Network, of_run
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
 from trainer.runs import layout
-from trainer.runs.document import RunDocument, read_finished, read_run
-from trainer.runs.weights import read_weights
+from trainer.runs.document import read_finished
 from trainer.storage import Store, open_store
 
 VERSION = 1
@@ -44,7 +43,8 @@ def evaluate(
     """
     require_tensorflow()
     store = open_store(url)
-    run = read_run(store)
+    network = of_run(url, which)
+    run = network.run
     dataset = open_dataset(dataset_url or run.config.data.url)
     split = dataset.split(split_name)
     if tuple(dataset.classes) != tuple(run.classes):
@@ -54,13 +54,12 @@ def evaluate(
         )
     if not split.rows:
         raise DataError(f"{dataset.url}: the split {split_name!r} has no rows", "Name another split")
-    weights = read_weights(store, which)
-    tally, parameters, changed = _tally(run, weights, dataset, split, sensitivity, batch_size, progress)
+    tally, parameters, changed = _tally(network, dataset, split, sensitivity, batch_size, progress)
     found = {
         "version": VERSION,
         "run": store.url,
         "weights": which,
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+        "weights_sha256": network.weights_sha256,
         "dataset": {"url": dataset.url, "identity": dataset.identity, "split": split_name},
         "parameters": parameters,
         **_figures(tally, tuple(run.classes)),
@@ -75,8 +74,7 @@ def evaluate(
 
 
 def _tally(
-    run: RunDocument,
-    weights: bytes,
+    network: Network,
     dataset: Dataset,
     split: Split,
     sensitivity: bool,
@@ -86,7 +84,8 @@ def _tally(
     with quiet_tensorflow_import():
         from trainer.inference.predictor import Predictor
 
-    predictor = Predictor(run, weights, batch_size)
+    run = network.run
+    predictor = Predictor(network, batch_size)
     tally = Tally(len(run.classes))
     others = changes(run.prepared_shape) if sensitivity else {}
     right = dict.fromkeys(others, 0)

@@ -1,17 +1,22 @@
-"""How predictions are written: JSON Lines or CSV, one row for each image."""
+"""How predictions are written: JSON Lines, CSV or Parquet, one row for each image."""
 
 import csv
 import io
 import json
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.errors import ConfigError
+
 TOP = 5
-Form = Literal["jsonl", "csv"]
+Form = Literal["jsonl", "csv", "parquet", "json"]
+"""`json` is JSON Lines, and all of them once more as one list."""
 
 _COLUMNS = ("image", "class_id", "class_name", "probability")
 
@@ -41,9 +46,22 @@ class Prediction:
         return {**{name: getattr(self, name) for name in _COLUMNS}, "top": list(self.top)}
 
 
+def check(form: Form) -> None:
+    """Raises ConfigError where what writes it is not installed."""
+    if form == "parquet" and find_spec("pyarrow") is None:
+        raise ConfigError("format: parquet needs pyarrow, which is not installed", "pip install pyarrow")
+
+
+def suffix(form: Form) -> str:
+    """Of a part's file."""
+    return "jsonl" if form == "json" else form
+
+
 def dumps(predictions: Iterable[Prediction], form: Form) -> bytes:
     """A part's predictions."""
-    if form == "jsonl":
+    if form == "parquet":
+        return _parquet(predictions)
+    if form != "csv":
         return lines(prediction.row() for prediction in predictions)
     file = io.StringIO()
     writer = csv.writer(file)
@@ -54,14 +72,41 @@ def dumps(predictions: Iterable[Prediction], form: Form) -> bytes:
 
 def loads(data: bytes, form: Form) -> Iterator[Prediction]:
     """The predictions of a part. CSV has no `top`."""
-    if form == "jsonl":
+    if form == "csv":
+        for row in csv.DictReader(io.StringIO(data.decode(), newline="")):
+            yield Prediction(row["image"], int(row["class_id"]), row["class_name"], float(row["probability"]))
+    elif form == "parquet":
+        from pyarrow import parquet
+
+        yield from (Prediction(**row) for row in parquet.read_table(io.BytesIO(data)).to_pylist())
+    else:
         yield from (Prediction(**json.loads(line)) for line in data.splitlines())
-        return
-    rows = csv.DictReader(io.StringIO(data.decode(), newline=""))
-    for row in rows:
-        yield Prediction(row["image"], int(row["class_id"]), row["class_name"], float(row["probability"]))
+
+
+def result(prediction: Prediction) -> str:
+    """Its object in results.json."""
+    values = {name: getattr(prediction, name) for name in _COLUMNS}
+    return textwrap.indent(json.dumps(values, ensure_ascii=False, indent=4), "    ")
 
 
 def lines(rows: Iterable[dict[str, Any]]) -> bytes:
     """JSON Lines."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def _parquet(predictions: Iterable[Prediction]) -> bytes:
+    import pyarrow
+    from pyarrow import parquet
+
+    found = [
+        ("class_id", pyarrow.int32()),
+        ("class_name", pyarrow.string()),
+        ("probability", pyarrow.float64()),
+    ]
+    schema = pyarrow.schema(
+        [("image", pyarrow.string()), *found, ("top", pyarrow.list_(pyarrow.struct(found)))]
+    )
+    file = io.BytesIO()
+    rows = [prediction.row() for prediction in predictions]
+    parquet.write_table(pyarrow.Table.from_pylist(rows, schema), file)
+    return file.getvalue()

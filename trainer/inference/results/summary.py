@@ -66,12 +66,17 @@ def write_summary(
     """
     counts = Counts()
     every = max(1, plan.parts // SAMPLES)
+    results: list[str] = []
     for number, predictions in _parts(target, plan, form):
         _count(source, target, plan, number, predictions, counts)
         if number % every == 0 and len(counts.samples) < SAMPLES:
             step = max(1, len(predictions) * plan.parts // SAMPLES)
             counts.samples += predictions[::step][: SAMPLES - len(counts.samples)]
+        if form == "json":
+            results += [forms.result(prediction) for prediction in predictions]
     summary = _summary(target, plan, form, counts) | {"new": new, "job": job}
+    if form == "json":
+        target.put(keys.RESULTS, ("[\n" + ",\n".join(results) + "\n]\n").encode())
     target.put(keys.ERRORS, forms.lines(counts.errors))
     target.put(keys.PAGE, page(source, summary, counts.samples, counts.errors))
     target.put(keys.SUMMARY, json.dumps(summary, indent=1, ensure_ascii=False).encode())
@@ -82,7 +87,7 @@ def _parts(target: Store, plan: Plan, form: Form) -> Iterator[tuple[int, list[Pr
     with ThreadPoolExecutor(READERS, "read") as pool:
         for start in range(0, plan.parts, 2 * READERS):
             numbers = range(start, min(plan.parts, start + 2 * READERS))
-            data = pool.map(lambda number: target.get(keys.predictions(number, form)), numbers)
+            data = pool.map(lambda number: target.get(keys.predictions(number, forms.suffix(form))), numbers)
             yield from ((n, list(forms.loads(part, form))) for n, part in zip(numbers, data, strict=True))
 
 

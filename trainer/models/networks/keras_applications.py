@@ -1,5 +1,9 @@
 """The networks of keras.applications, by name, with a head of one's own classes."""
 
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import Annotated
 
 import keras
@@ -7,6 +11,7 @@ from pydantic import Field
 
 from trainer.applications import PREFIX
 from trainer.errors import ConfigError
+from trainer.models.imagenet import models_folder
 from trainer.models.networks.head import classify
 
 
@@ -40,22 +45,38 @@ def load_imagenet(model: keras.Model) -> tuple[str, tuple[str, ...]]:
 
     Raises ConfigError where they are neither in the cache nor can be downloaded.
     """
-    try:
+    with _download(f"model.weights: the ImageNet weights of {model.name}"):
         body = _body(model.name, tuple(model.input_shape[1:]), weights="imagenet")
-    except ConfigError:
-        raise
-    except Exception as error:  # Keras raises plain Exception where the network fails
-        reason = " ".join(str(error).split())
-        raise ConfigError(
-            f"model.weights: the ImageNet weights of {model.name} cannot be had: {reason}",
-            "Put the file into ~/.keras/models (KERAS_HOME/models), or name its URL in model.weights",
-        ) from None
     loaded = []
     for own, pretrained in zip(model.layers, body.layers, strict=False):
         if pretrained.weights:
             own.set_weights(pretrained.get_weights())
             loaded.append(own.name)
     return f"keras.applications.{model.name.removeprefix(PREFIX)}", tuple(loaded)
+
+
+def pretrained(name: str) -> keras.Model:
+    """The network `keras:NAME` with its head of 1,000 classes and Keras's ImageNet weights, for images of its
+    own size. Raises ConfigError as `load_imagenet` does."""
+    with _download(f"model: the ImageNet weights of {name}"):
+        return getattr(keras.applications, name.removeprefix(PREFIX))(weights="imagenet")
+
+
+@contextmanager
+def _download(what: str) -> Iterator[None]:
+    try:
+        with redirect_stdout(sys.stderr):  # Keras shows its downloads
+            yield
+    except ConfigError:
+        raise
+    except Exception as error:  # Keras raises plain Exception where the network fails
+        reason = " ".join(str(error).split())
+        url = re.search(r"https?://\S+/([\w.-]+)", reason)
+        file = url[1].rstrip(".") if url else "the file"
+        raise ConfigError(
+            f"{what} cannot be had: {reason}",
+            f"Put {file} into {models_folder()}, or go where it can be downloaded",
+        ) from None
 
 
 def _body(name: str, image_shape: tuple[int, ...], weights: str | None) -> keras.Model:

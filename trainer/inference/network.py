@@ -1,0 +1,91 @@
+"""What classifies: a run's network with its weights, or one of keras.applications with those of ImageNet."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.applications import APPLICATIONS
+from trainer.config import parse
+from trainer.errors import ConfigError
+from trainer.inference.config import FewConfig, PredictConfig
+from trainer.models import build_network
+from trainer.observability.tensorflow_import import quiet_tensorflow_import
+from trainer.runs.document import RunDocument, read_run
+from trainer.runs.layout import Which
+from trainer.runs.weights import read_weights
+from trainer.storage import open_store
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network.
+
+    Attributes:
+        url: the run's folder, or `keras:NAME`.
+        run: its classes, and how images are prepared for it.
+        weights: "best" or "last" of a run, else "imagenet".
+        weights_sha256: of the run's weights file; else of all weights as float32, one after the other.
+        build: a `keras.Model` with the weights, from float32 (n, H, W, C) to (n, classes).
+    """
+
+    url: str
+    run: RunDocument
+    weights: str
+    weights_sha256: str
+    build: Callable[[], Any]
+
+
+def network_of(config: FewConfig | PredictConfig) -> Network:
+    """The one that a configuration names. Raises as the two below do."""
+    if config.model:
+        return of_application(config.model)
+    assert config.run
+    return of_run(config.run, config.weights)
+
+
+def of_run(url: str, which: Which) -> Network:
+    """Raises DataError where there is no run, or it has published no such weights."""
+    store = open_store(url)
+    run = read_run(store)
+    weights = read_weights(store, which)
+
+    def build() -> Any:
+        with quiet_tensorflow_import():
+            from trainer.models.weights_file import load_weights_file
+
+        model = build_network(run)
+        load_weights_file(model, weights)
+        return model
+
+    return Network(store.url, run, which, hashlib.sha256(weights).hexdigest(), build)
+
+
+def of_application(name: str) -> Network:
+    """Raises ConfigError where Keras knows no such network, or its weights cannot be had."""
+    if name not in APPLICATIONS:
+        raise ConfigError(
+            f"model: expected one of keras.applications, such as keras:ResNet50, received {name!r}",
+            f"Known: {', '.join(sorted(APPLICATIONS))}",
+        )
+    with quiet_tensorflow_import():
+        from trainer.models.imagenet import imagenet_classes
+        from trainer.models.networks.keras_applications import pretrained
+
+    classes = imagenet_classes()
+    model = pretrained(name)
+    digest = hashlib.sha256()
+    for array in model.get_weights():
+        digest.update(array.tobytes())
+    config = parse(
+        {
+            "model": {"name": name, "weights": "imagenet"},
+            "data": {"url": "file:///imagenet", "standardize": APPLICATIONS[name]},
+            "run": {"url": "file:///imagenet"},
+        },
+        name,
+    )
+    shape = model.input_shape[1:]
+    return Network(
+        name, RunDocument({}, config, classes, shape, {}), "imagenet", digest.hexdigest(), lambda: model
+    )

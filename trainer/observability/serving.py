@@ -1,0 +1,18 @@
+"""A process that serves its own metrics."""
+
+import os
+
+from prometheus_client import start_http_server
+
+from trainer.errors import ConfigError
+
+
+def serve(port: int | None) -> int | None:
+    """Serves this process's metrics unless a supervisor does; returns the port. Raises ConfigError."""
+    if port is None or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        return None
+    try:
+        server, _ = start_http_server(port)
+    except OSError as error:
+        raise ConfigError(f"metrics.port {port}: {error.strerror}", "Choose a free one, or 0") from None
+    return int(server.server_port)
