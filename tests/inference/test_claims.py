@@ -45,3 +45,28 @@ def test_a_claim_that_is_damaged_is_somebody_elses(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
     store.put(keys.claim(0), b"\xff{")
     assert Claims(store, "0", 0, 1, parts=2).take() == 1
+
+
+@pytest.mark.parametrize("parts", [4, 11, 40, 200])
+def test_one_worker_of_four_that_is_ten_times_slower_costs_no_more_than_a_part(parts: int) -> None:
+    """Simulated: a part takes 1 s, of worker 3 10 s, and idle workers look again each half second."""
+    claims: dict[int, float] = {}
+    done: set[int] = set()
+    busy: dict[int, tuple[float, int]] = {}
+    now = 0.0
+    while len(done) < parts:
+        for worker, (until, part) in list(busy.items()):
+            if now >= until or part in done:
+                if now >= until:
+                    done.add(part)
+                del busy[worker]
+        for worker in range(4):
+            if worker not in busy:
+                known = {part: Claim(f"of {part}", now - since) for part, since in claims.items()}
+                taken = choose(parts, done, known, f"worker {worker}", parts * worker // 4, patience=1.0)
+                if taken is not None:
+                    claims.setdefault(taken, now)
+                    busy[worker] = (now + (10.0 if worker == 3 else 1.0), taken)
+        now += 0.5
+    others_need = -(-parts // 3)
+    assert now - 0.5 <= others_need + 1.0

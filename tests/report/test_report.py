@@ -11,7 +11,10 @@ import pytest
 from tests.commands import refused
 from trainer.inference.evaluation.evaluate import evaluate
 from trainer.report.build import write_report
+from trainer.report.page import Known, page
 from trainer.runs import layout
+from trainer.runs.document import read_run
+from trainer.runs.timing import EpochTiming
 from trainer.storage import open_store
 
 CHECK = """
@@ -32,12 +35,25 @@ def html(trained: str) -> str:
 
 def test_it_shows_what_is_known_and_needs_no_network(trained: str, html: str) -> None:
     assert layout.split_run(layout.REPORT) == ("", layout.REPORT)
-    for words in ("Curves", "Evaluation: train, best weights", "Images of the training", "Configuration"):
+    for words in ("Curves", "Where the time went", "Evaluation: train, best weights", "Images of the training", "Configuration"):
         assert words in html
     assert "validation accuracy" not in html
     assert not re.search(r"(?:src|href)=['\"](?!data:)", html)
     assert "turned by 90 degrees" in html
     assert "there is no run here" in refused("report", f"{trained}-other")
+
+
+def test_it_marks_where_a_run_was_started_again(trained: str) -> None:
+    times = (5.0, 0.5, 4.0, 0.25, 0.125)
+    timing = [EpochTiming(epoch, 1 + (epoch > 1), 2, 100, *times) for epoch in range(4)]
+    run = read_run(open_store(trained))
+    history = [{"loss": 1.0 / (epoch + 1)} for epoch in range(4)]
+    known = Known(trained, run, {}, history, None, timing=timing)
+    assert known.restarts == [2.5]
+    text = page(known).decode()
+    assert "Dashed: the run was started again." in text
+    assert text.count("class='mark'") == 3, "in each curve"
+    assert "80.0%" in text, "of training"
 
 
 @pytest.mark.parametrize("width", [1280, 390])

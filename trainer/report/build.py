@@ -14,6 +14,7 @@ from trainer.report.page import WORST, Known, Picture, page
 from trainer.runs import layout
 from trainer.runs.document import Finished, RunDocument, read_document, read_finished, read_run
 from trainer.runs.history import read_history
+from trainer.runs.timing import EpochTiming, read_timing
 from trainer.storage import Store, open_store
 
 SAMPLES = 24
@@ -28,7 +29,8 @@ def write_report(url: str) -> str:
     run = read_run(store)
     versions = read_document(store).get("versions", {})
     dataset = _dataset(run.config.data.url)
-    store.put(layout.REPORT, build(store, run, dataset, _history(store), read_finished(store), versions))
+    known = _history(store), read_finished(store), versions
+    store.put(layout.REPORT, build(store, run, dataset, *known, timing=_timing(store)))
     return f"{store.url}/{layout.REPORT}"
 
 
@@ -39,6 +41,7 @@ def build(
     history: Sequence[Mapping[str, float]],
     finished: Finished | None,
     versions: Mapping[str, str],
+    timing: Sequence[EpochTiming] = (),
 ) -> bytes:
     """The report of the run in `store`, with the evaluations that are there."""
     evaluations = [_json(store, info.key) for info in store.list(layout.EVALUATION)]
@@ -51,6 +54,7 @@ def build(
         evaluations,
         _samples(dataset) if dataset else [],
         _mistakes(dataset, evaluations) if dataset else [],
+        timing=timing,
         versions=versions,
     )
     return page(known)
@@ -65,6 +69,13 @@ def _history(store: Store) -> list[dict[str, float]]:
     try:
         return read_history(store.get(layout.METRICS))
     except FileNotFoundError:
+        return []
+
+
+def _timing(store: Store) -> list[EpochTiming]:
+    try:
+        return read_timing(store.get(layout.TIMING))
+    except (FileNotFoundError, ValueError):
         return []
 
 

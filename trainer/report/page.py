@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
+from trainer.output.units import span
 from trainer.report.charts import line_chart, matrix
 from trainer.runs.document import Finished, RunDocument
+from trainer.runs.timing import EpochTiming
 
 SIDE = 96
 """Of an image, in pixels: smaller ones are enlarged."""
@@ -59,9 +62,14 @@ class Known:
     evaluations: Sequence[Mapping[str, Any]] = ()
     samples: Sequence[Picture] = ()
     mistakes: Sequence[Picture] = ()
-    restarts: Sequence[float] = ()
-    """Epochs, counted from 1, at which the run was started again."""
+    timing: Sequence[EpochTiming] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def restarts(self) -> list[float]:
+        """Where on the axis of epochs, counted from 1, another process went on."""
+        pairs = pairwise(self.timing)
+        return [after.epoch + 0.5 for before, after in pairs if before.generation != after.generation]
 
 
 def page(known: Known) -> bytes:
@@ -69,6 +77,7 @@ def page(known: Known) -> bytes:
     sections = [
         ("", _head(known)),
         ("Curves", _curves(known)),
+        ("Where the time went", _time(known)),
         *((f"Evaluation: {_named(one)}", _evaluation(one)) for one in known.evaluations),
         ("Images of the training", _pictures(known.samples)),
         ("Misclassified, the surest first", _pictures(known.mistakes)),
@@ -112,6 +121,23 @@ def _curves(known: Known) -> str:
     note = "<p>Dashed: the run was started again.</p>" if known.restarts else ""
     shown = "".join(charts)
     return f"<div class='charts'>{shown}</div>{note}" if shown else ""
+
+
+def _time(known: Known) -> str:
+    rows = known.timing
+    parts = ("training", "waiting", "validation", "saving")
+    seconds = {name: [(row.epoch + 1.0, getattr(row, name)) for row in rows] for name in parts}
+    rate = [(row.epoch + 1.0, row.images_per_second) for row in rows]
+    charts = [
+        line_chart({"images/s": rate}, "epoch", "images/s", known.restarts),
+        line_chart(seconds, "epoch", "seconds", known.restarts),
+    ]
+    total = {name: sum(getattr(row, name) for row in rows) for name in parts}
+    whole = sum(row.seconds for row in rows)
+    total["the rest"] = max(0.0, whole - sum(total.values()))
+    shares = [(name, span(spent), f"{spent / whole:.1%}") for name, spent in total.items() if whole]
+    table = _columns(("rank 0", "time", "share"), shares, 2)
+    return f"<div class='charts'>{''.join(charts)}</div>{table}" if rows else ""
 
 
 def _evaluation(found: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ checkpoints/<step>/<generation>-<uid>/     one attempt at a checkpoint
     commit.json                            size and SHA-256 of all of these; written last
 weights/                                   what people download
 metrics.csv                                the metrics of each epoch
+timing.csv                                 where the time of each epoch went
 finished.json                              how the run ended
 report/index.html                          the run for a person
 evaluation/test-best.json                  what weights reached on a split, by `trainer evaluate`
@@ -20,6 +21,7 @@ from typing import Literal
 RUN = "run.json"
 FINISHED = "finished.json"
 METRICS = "metrics.csv"
+TIMING = "timing.csv"
 WEIGHTS = "weights/"
 CLASSES = "weights/classes.json"
 CARD = "weights/card.md"
@@ -37,7 +39,7 @@ _TOKEN = re.compile(rf"{TOKENS}(\d+)", re.ASCII)
 _ATTEMPT = re.compile(rf"(?:(?P<run>.+)/)?{CHECKPOINTS}(\d+)/(\d+)-(\w+)/(?P<name>.+)", re.ASCII)
 
 _OWN = re.compile(
-    rf"(?:(?P<run>.+)/)?(?P<own>{'|'.join(map(re.escape, (RUN, FINISHED, METRICS, REPORT)))}"
+    rf"(?:(?P<run>.+)/)?(?P<own>{'|'.join(map(re.escape, (RUN, FINISHED, METRICS, TIMING, REPORT)))}"
     rf"|{WEIGHTS}[^/]+|{EVALUATION}[^/]+|{TOKENS}\d+|{CHECKPOINTS}\d+/\d+-\w+/[^/]+)",
     re.ASCII,
 )

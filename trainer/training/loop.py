@@ -26,6 +26,7 @@ from trainer.training.callbacks import ProgressLog, settle_modes
 from trainer.training.data import RankData
 from trainer.training.finite import Diverged, check_metrics
 from trainer.training.plan import Plan
+from trainer.training.results.timer import Timer
 from trainer.training.state import Progress, capture
 from trainer.training.step import EvaluationStep, Result, Sums, TrainStep
 
@@ -66,6 +67,7 @@ class Loop:
         save: Callable[[Progress, Callable[[], TrainingState]], None],
         stop: threading.Event,
         metrics: RunMetrics,
+        timer: Timer,
     ) -> None:
         self.plan, self.distribution, self.data = plan, distribution, data
         self.model, self.step = model, step
@@ -73,7 +75,7 @@ class Loop:
         self.callbacks = list(callbacks)
         settle_modes(self.callbacks)
         self.progress_log, self.progress, self.save, self.stop = progress_log, progress, save, stop
-        self.metrics = metrics
+        self.metrics, self.timer = metrics, timer
         self.keras_callbacks = keras.callbacks.CallbackList(
             [*callbacks, *([progress_log] if progress_log else [])],
             add_history=False,
@@ -144,7 +146,8 @@ class Loop:
             self.keras_callbacks.on_train_batch_end(number % steps, progress.sums.means())
             if self._votes.get(number - 1):
                 break
-            self.save(progress, self.capture)
+            with self.timer.saving():
+                self.save(progress, self.capture)
         self._read()
         return Outcome.STOPPED if any(self._votes.values()) else Outcome.FINISHED
 
@@ -191,7 +194,8 @@ class Loop:
         report_phase(Phase.PUBLISHING)
         if (progress.epochs_closed + 1) % self.plan.config.train.validation_freq == 0:
             self.keras_callbacks.on_test_begin()
-            validation = self.evaluate("validation")
+            with self.timer.validation():
+                validation = self.evaluate("validation")
             if validation:
                 logs |= validation.means("val_")
             self.keras_callbacks.on_test_end(logs)
@@ -200,10 +204,12 @@ class Loop:
         progress.history.append(dict(logs))
         progress.sums = Sums()
         self.keras_callbacks.on_epoch_end(progress.epochs_closed, logs)
+        self.timer.end_epoch(progress.epochs_closed)
         if self.distribution.is_chief:
             self.metrics.end_epoch(logs)
         progress.epochs_closed += 1
-        self.save(progress, self.capture)
+        with self.timer.saving():
+            self.save(progress, self.capture)
 
     def _read(self, keep: int = 0) -> None:
         """Adds the results of all but the newest `keep` steps to the epoch's sums.
@@ -226,6 +232,7 @@ class Loop:
     def _observe(self, waited: float, worked: float) -> None:
         progress, means = self.progress, self.progress.sums.means()
         report_step(progress.step)
+        self.timer.step(self.plan.config.train.batch_size, waited, worked)
         self.metrics.end_step(
             progress.step,
             images=self.data.rows_per_step,

@@ -34,6 +34,7 @@ from trainer.training.finite import check_metrics
 from trainer.training.loop import Loop, Outcome, StopVoted
 from trainer.training.plan import Plan
 from trainer.training.results.publish import Publisher
+from trainer.training.results.timer import Timer, earlier
 from trainer.training.saver import saver
 from trainer.training.schedule import Schedule
 from trainer.training.setup.build import build, setup_tensorflow
@@ -103,6 +104,7 @@ def train(
             save=save,
             stop=stop,
             metrics=metrics,
+            timer=_timer(store, fence, distribution, progress, publisher),
         )
         try:
             outcome = loop.run(batches, restored)
@@ -175,6 +177,13 @@ def _first_state(plan: Plan, model: keras.Model, optimizer: keras.optimizers.Opt
     return capture(model, optimizer, Progress(), [])
 
 
+def _timer(
+    store: Store, fence: Fence | None, distribution: Distribution, progress: Progress, publisher: Publisher
+) -> Timer:
+    before = earlier(store, progress.epochs_closed) if fence else []
+    return Timer(fence.number if fence else 0, distribution.size, before, publisher.timing)
+
+
 def _best_step(best: BestWeights, plan: Plan) -> int | None:
     return None if best.best_epoch is None else (best.best_epoch + 1) * plan.steps_per_epoch
 
@@ -208,7 +217,7 @@ def _publish_results(
         best=reached,
     )
     publisher.card(finished)
-    publisher.report(history, finished)
+    publisher.report(history, finished, loop.timer.rows)
     publisher.keras_model()
     tidy()
     publisher.finished(finished)

@@ -17,6 +17,7 @@ from trainer.runs import layout
 from trainer.runs.document import Finished, versions
 from trainer.runs.fence import Fence, publish
 from trainer.runs.history import write_history
+from trainer.runs.timing import EpochTiming, write_timing
 from trainer.storage import Store
 from trainer.training.finite import check_weights
 from trainer.training.plan import Plan
@@ -56,16 +57,24 @@ class Publisher:
         """The metrics of all epochs so far."""
         self._publish(layout.METRICS, lambda: write_history(history), may_wait=True)
 
+    def timing(self, rows: Sequence[EpochTiming]) -> None:
+        """Where the time of all epochs so far went."""
+        self._publish(layout.TIMING, lambda: write_timing(rows), may_wait=True)
+
     def card(self, finished: Finished) -> None:
         """The model card."""
         self._publish(layout.CARD, lambda: card(self._plan, finished, versions()))
 
-    def report(self, history: Sequence[Mapping[str, float]], finished: Finished) -> None:
+    def report(
+        self, history: Sequence[Mapping[str, float]], finished: Finished, timing: Sequence[EpochTiming]
+    ) -> None:
         """The run for a person: report/index.html."""
         plan = self._plan
         self._publish(
             layout.REPORT,
-            lambda: build(self._store, plan.document, plan.dataset, history, finished, versions()),
+            lambda: build(
+                self._store, plan.document, plan.dataset, history, finished, versions(), timing=timing
+            ),
         )
 
     def best_weights(self, digest: str | None, step: int) -> bytes:

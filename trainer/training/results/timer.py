@@ -1,0 +1,80 @@
+"""Where the time of each epoch goes, on this rank."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from trainer.runs import layout
+from trainer.runs.timing import EpochTiming, read_timing
+from trainer.storage import Store
+
+log = logging.getLogger(__name__)
+
+
+class Timer:
+    """Adds up the seconds of an epoch.
+
+    Args:
+        before: the epochs that are done.
+        publish: is given all epochs after each of them.
+    """
+
+    def __init__(
+        self,
+        generation: int,
+        ranks: int,
+        before: Sequence[EpochTiming],
+        publish: Callable[[Sequence[EpochTiming]], None],
+    ) -> None:
+        self.rows = list(before)
+        self._generation, self._ranks, self._publish = generation, ranks, publish
+        self._begin()
+
+    def step(self, images: int, waited: float, worked: float) -> None:
+        """A step of so many images over all ranks; in seconds."""
+        self._images += images
+        self._waiting += waited
+        self._training += worked
+
+    @contextmanager
+    def validation(self) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self._validation += time.perf_counter() - began
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self._saving += time.perf_counter() - began
+
+    def end_epoch(self, epoch: int) -> None:
+        """`epoch` counts from 0."""
+        self.rows.append(
+            EpochTiming(
+                epoch=epoch,
+                generation=self._generation,
+                ranks=self._ranks,
+                images=self._images,
+                seconds=time.perf_counter() - self._began,
+                waiting=self._waiting,
+                training=self._training,
+                validation=self._validation,
+                saving=self._saving,
+            )
+        )
+        self._publish(self.rows)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._began = time.perf_counter()
+        self._images = 0
+        self._waiting = self._training = self._validation = self._saving = 0.0
+
+
+def earlier(store: Store, epochs: int) -> list[EpochTiming]:
+    """The first `epochs` epochs as a run's folder has them; those that nobody published are missing."""
+    with suppress(FileNotFoundError, ValueError):
+        return [row for row in read_timing(store.get(layout.TIMING)) if row.epoch < epochs]
+    return []
