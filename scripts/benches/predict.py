@@ -22,7 +22,9 @@ from trainer.storage import open_store
 
 NETWORKS = {"resnet50": (224, 64, 192), "lab-cnn": (64, 500, 4000)}
 """Name -> side of the images in pixels; images of a first job, whose cost is taken off; and of a second."""
-METHODS = ("whole", "bare", "decode")
+BATCH = 64
+METHODS = ("whole", "bare", "decode", "ray_data")
+_OURS = METHODS[:3]
 _MODULE = "scripts.benches.predicting"
 
 
@@ -33,10 +35,10 @@ def measure() -> dict[str, float | None]:
     random.shuffle(order)
     found: dict[tuple[str, str], Figures] = {}
     for network, method in order:
-        figures = run(method, options[network], _MODULE)
-        assert figures is not None
-        found[network, method] = figures
-    cpu = {key: figures["cpu"] / figures["images"] for key, figures in found.items()}
+        figures = run(method, options[network], _MODULE if method in _OURS else "")
+        if figures is not None:
+            found[network, method] = figures
+    cpu = {key: figures["cpu"] / figures["images"] for key, figures in found.items() if key[1] in _OURS}
     rate = {key: figures["images"] / figures["seconds"] for key, figures in found.items()}
     slower = min(rate["lab-cnn", "decode"], rate["lab-cnn", "bare"])
     parts = cpu["lab-cnn", "decode"] + cpu["lab-cnn", "bare"]
@@ -46,6 +48,12 @@ def measure() -> dict[str, float | None]:
         "read_decode/whole": rate["resnet50", "decode"] / rate["resnet50", "whole"],
         "whole/slower_of_decode_and_model": rate["lab-cnn", "whole"] / slower,
         "whole/decode_and_model CPU": parts / cpu["lab-cnn", "whole"],
+        **{
+            f"whole/ray_data {network}": rate[network, "whole"] / rate[network, "ray_data"]
+            if (network, "ray_data") in rate
+            else None
+            for network in NETWORKS
+        },
         **{f"{network} {method} images/s": rate[network, method] for network, method in sorted(rate)},
         **{f"{network} {method} CPU ms": 1000 * cpu[network, method] for network, method in sorted(cpu)},
     }
@@ -60,17 +68,25 @@ def _setup() -> dict[str, dict[str, Any]]:
     options = {}
     for network, (side, few, many) in NETWORKS.items():
         base = f"{bucket}/{network}"
-        _make_run(f"{base}/run", network, side)
+        model = f"{folder}/{network}.keras"
+        _make_run(f"{base}/run", network, side, model)
         for name, count in (("few", few), ("many", many)):
             store = open_store(f"{base}/{name}")
             for number, image in enumerate(photographs(count, (side, side, 3))):
                 store.put(f"{number % 10}/{number:05d}.jpg", encode_jpeg(image))
-        options[network] = {"base": base, "few": few, "many": many}
+        options[network] = {
+            "base": base,
+            "few": few,
+            "many": many,
+            "model": model,
+            "size": (side, side),
+            "batch": BATCH,
+        }
     return options
 
 
-def _make_run(url: str, network: str, side: int) -> None:
-    """A run with fresh weights: what they are changes no figure here."""
+def _make_run(url: str, network: str, side: int, model: str) -> None:
+    """A run with fresh weights, what they are changes no figure here; and its network as a Keras file."""
     from trainer.models import build_network
     from trainer.models.weights_file import weights_file
 
@@ -80,4 +96,6 @@ def _make_run(url: str, network: str, side: int) -> None:
     document = RunDocument({}, parse(values), classes, (side, side, 3), pixels)
     store = open_store(url)
     store.put(layout.RUN, dump_run(document, 1))
-    store.put(layout.weights("best"), weights_file(build_network(document)))
+    built = build_network(document)
+    store.put(layout.weights("best"), weights_file(built))
+    built.save(model)

@@ -16,8 +16,6 @@ from trainer.runs.document import read_run
 from trainer.runs.weights import read_weights
 from trainer.storage import open_store
 
-BATCH = 64
-
 
 def whole(options: dict[str, Any]) -> dict[str, Any]:
     """Two whole jobs; what the second took more."""
@@ -26,7 +24,7 @@ def whole(options: dict[str, Any]) -> dict[str, Any]:
     def predict(name: str) -> None:
         urls = {"run": f"{options['base']}/run", "input": f"{options['base']}/{name}"}
         output = f"{options['base']}/out-{uuid.uuid4().hex}"
-        job.main(None, {**urls, "output": output, "batch_size": BATCH}, ())
+        job.main(None, {**urls, "output": output, "batch_size": options["batch"]}, ())
 
     predict("few")  # imports, and what is made once
     first, second = (_took(lambda name=name: predict(name)) for name in ("few", "many"))  # type: ignore[misc]
@@ -42,15 +40,16 @@ def bare(options: dict[str, Any]) -> dict[str, Any]:
     from trainer.models.weights_file import load_weights_file
 
     store = open_store(f"{options['base']}/run")
+    batch = options["batch"]
     run = read_run(store)
     model = build_network(run)
     load_weights_file(model, read_weights(store, "best"))
     draw = np.random.default_rng(0)
     images = draw.standard_normal((options["many"], *run.image_shape), np.float32)
-    model.predict(images[:BATCH], batch_size=BATCH, verbose=0)
+    model.predict(images[:batch], batch_size=batch, verbose=0)
     return {
         "images": len(images),
-        **_took(lambda: model.predict(images, batch_size=BATCH, verbose=0)),
+        **_took(lambda: model.predict(images, batch_size=batch, verbose=0)),
     }
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -80,11 +81,42 @@ def test_a_run_goes_on_whatever_happens_and_its_weights_name_photos(
     predictions = lines(stack, "names/predictions-")
     assert len(predictions) == 113
     assert sum(p["class_name"] == p["image"].split("/")[0] for p in predictions) > 100
-    assert [p["name"] for p in lines(stack, "names/errors-")] == ["0/broken.png"]
+    assert [p["image"] for p in lines(stack, "names/errors.jsonl")] == ["0/broken.png"]
 
     for release in ("story", "names"):
         stack.uninstall(release)
         gone(stack, release)
+
+
+def test_four_pods_predict_and_one_is_deleted_meanwhile(stack: Stack, say: Callable[[str], None]):
+    run, count = "s3://cars/runs/short", 1500
+    sets = ("data.url=s3://cars/digits", f"run.url={run}", "train.epochs=1")
+    stack.trainer("train", "--recipe", "digits", *(word for each in sets for word in ("--set", each)))
+    store = client(stack)
+    photos = store.list_objects_v2(Bucket="cars", Prefix="photos/")["Contents"]
+    image = store.get_object(Bucket="cars", Key=photos[-1]["Key"])["Body"].read()
+    with ThreadPoolExecutor(8) as pool:
+        names = [f"{number:04d}.png" for number in range(count)]
+        list(pool.map(lambda name: store.put_object(Bucket="cars", Key=f"many/{name}", Body=image), names))
+    values = {"run": run, "input": "s3://cars/many", "output": "s3://cars/shared", "workers": 4}
+    stack.install("cars-predict", "shared", **values, partSize=5, batchSize=1)
+    until(lambda: lines(stack, "shared/predictions-"), seconds=300, what="the first part")
+    done = len(lines(stack, "shared/predictions-"))
+    stack.kubectl("delete", "pod", stack.pod("shared", 2), "--wait=false")
+    assert done < count
+    _, seconds = until(
+        lambda: (
+            "Complete" in stack.kubectl("get", "job", "shared", "-o", "jsonpath={.status.conditions[*].type}")
+        ),
+        seconds=300,
+        what="the predictions",
+    )
+    say(f"a pod of four deleted when {done} of {count} were done; {seconds:.1f} s later all were")
+    assert sorted(p["image"] for p in lines(stack, "shared/predictions-")) == names
+    summary = json.loads(store.get_object(Bucket="cars", Key="shared/summary.json")["Body"].read())
+    assert (summary["predicted"], summary["failed"]) == (count, 0)
+    stack.uninstall("shared")
+    gone(stack, "shared")
 
 
 def test_a_run_that_is_uninstalled_goes_on_when_installed_again(stack: Stack, say: Callable[[str], None]):

@@ -35,7 +35,13 @@ def html(trained: str) -> str:
 
 def test_it_shows_what_is_known_and_needs_no_network(trained: str, html: str) -> None:
     assert layout.split_run(layout.REPORT) == ("", layout.REPORT)
-    for words in ("Curves", "Where the time went", "Evaluation: train, best weights", "Images of the training", "Configuration"):
+    for words in (
+        "Curves",
+        "Where the time went",
+        "Evaluation: train, best weights",
+        "Images of the training",
+        "Configuration",
+    ):
         assert words in html
     assert "validation accuracy" not in html
     assert not re.search(r"(?:src|href)=['\"](?!data:)", html)

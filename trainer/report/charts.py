@@ -62,7 +62,8 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     """
     if not high > low:
-        low, high = low - 0.5, high + 0.5
+        around = abs(low) / 2 or 0.5
+        low, high = low - around, high + around
     raw = (high - low) / (most - 1)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * nice for nice in (1, 2, 2.5, 5, 10) if power * nice >= raw * (1 - 1e-9))

@@ -11,6 +11,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 from scripts.benches.measured import Stopwatch, cpu_seconds, report
+from scripts.benches.peers.ray_data import ray_data
 
 BATCH = 64
 
@@ -107,6 +108,7 @@ METHODS = {
     "write_mds": write_mds,
     "mosaicml": mosaicml,
     "s3torchconnector": s3torchconnector,
+    "ray_data": ray_data,
 }
 
 if __name__ == "__main__":

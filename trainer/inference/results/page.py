@@ -19,7 +19,7 @@ SHOWN = 30
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:60rem;padding:1rem;color:#1a1a1a}
 table{border-collapse:collapse;width:100%}td,th{padding:.15rem .5rem;text-align:left;vertical-align:top;
-overflow-wrap:anywhere}td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+overflow-wrap:anywhere}th{overflow-wrap:normal}td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .bar{background:#3b6ea5;height:.8rem;min-width:1px}.samples{display:flex;flex-wrap:wrap;gap:.75rem}
 figure{margin:0;width:8rem;font-size:.8rem;overflow-wrap:anywhere}img{max-width:100%}
 h2{font-size:1.1rem;margin:1.5rem 0 .5rem}
