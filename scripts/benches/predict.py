@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benches.images import photographs
-from scripts.benches.methods import Figures, run
+from scripts.benches.methods import REASONS, Figures, run
 from scripts.benches.store import bench_store
 from trainer.config import parse
 from trainer.dataset.images import encode_jpeg
@@ -22,6 +22,8 @@ from trainer.storage import open_store
 
 NETWORKS = {"resnet50": (224, 64, 192), "lab-cnn": (64, 500, 4000)}
 """Name -> side of the images in pixels; images of a first job, whose cost is taken off; and of a second."""
+__all__ = ["REASONS", "measure"]
+
 BATCH = 64
 METHODS = ("whole", "bare", "decode", "ray_data")
 _OURS = METHODS[:3]

@@ -27,7 +27,8 @@ _STYLE = """
 color:#1a1a1a;background:#fff}h1{font-size:1.5rem;margin:.25rem 0;overflow-wrap:anywhere}
 h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #ddd}
 table{border-collapse:collapse;max-width:100%}td,th{padding:.15rem .75rem .15rem 0;text-align:left;
-vertical-align:top;overflow-wrap:anywhere}table th{overflow-wrap:normal}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+vertical-align:top;overflow-wrap:anywhere}table th{overflow-wrap:normal}
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .wide{overflow-x:auto}.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));
 gap:1rem}figure{margin:0}.chart svg{width:100%;height:auto}.chart{max-width:44rem}
 svg text{font-size:12px;fill:#444}

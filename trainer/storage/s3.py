@@ -22,6 +22,7 @@ from trainer.storage.retry import OnRetry, Patience, retry_seconds
 from trainer.storage.s3_body import receive_directly
 from trainer.storage.s3_connection import connect, instance_has_credentials
 from trainer.storage.s3_faults import CREDENTIALS, Fault, Kind, explain
+from trainer.storage.s3_quick import QUICK_BYTES, Quick
 from trainer.storage.s3_upload import PART_BYTES, Upload, content_type
 from trainer.storage.stalls import waiting_for
 
@@ -86,7 +87,14 @@ class S3Store:
         view = memoryview(bytearray(stop - start)) if into is None else into.cast("B")
         if len(view) != stop - start:
             raise ValueError(f"Expected a buffer of {stop - start} bytes, received {len(view)}")
-        return self._read(key, start, stop, etag, view) if len(view) else view
+        if not len(view):
+            return view
+        if etag and len(view) <= QUICK_BYTES:
+            found = self._quick.get_range(self._key(key), start, stop, etag)
+            if found is not None:
+                view[:] = found
+                return view
+        return self._read(key, start, stop, etag, view)
 
     def put(self, key: str, data: Buffer, *, if_absent: bool = False, if_match: str | None = None) -> str:
         view = memoryview(data).cast("B")
@@ -294,7 +302,9 @@ class S3Store:
 
     def _connect(self, patience: Patience) -> "S3Client":
         with waiting_for(patience):
-            return connect(self.url, self._read_seconds, patience)
+            session, client = connect(self.url, self._read_seconds, patience)
+        self._quick = Quick(session, client, self._bucket)
+        return client
 
     def _patience(self, key: str) -> Patience:
         return Patience(self._url(key).rstrip("/"), self._retry_seconds, self._on_retry)

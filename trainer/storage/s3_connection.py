@@ -24,8 +24,8 @@ CONNECT_SECONDS = 5
 METADATA_SECONDS = 2.0
 
 
-def connect(url: str, read_seconds: float, patience: Patience) -> "S3Client":
-    """A client whose every request is one attempt, with credentials from where boto3 users expect them.
+def connect(url: str, read_seconds: float, patience: Patience) -> "tuple[boto3.Session, S3Client]":
+    """A session, and a client whose every request is one attempt. Credentials are where boto3 finds them.
 
     An endpoint of credentials that fails is asked again within `patience`. Raises TimeoutError when that is
     spent, PermissionError where the credentials are refused, ConfigError for invalid settings.
@@ -76,7 +76,7 @@ def _ask(url: str, method: str, headers: dict[str, str]) -> tuple[int, str]:
         return refusal.code, ""
 
 
-def _client(read_seconds: float) -> "S3Client":
+def _client(read_seconds: float) -> "tuple[boto3.Session, S3Client]":
     settings = Session()
     settings.register_component("data_loader", _models())
     session = boto3.Session(botocore_session=settings)
@@ -93,8 +93,8 @@ def _client(read_seconds: float) -> "S3Client":
     if "addressing_style" in (settings.get_scoped_config().get("s3") or {}) or _is_aws(
         client.meta.endpoint_url
     ):
-        return client
-    return session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
+        return session, client
+    return session, session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
 
 
 @cache
