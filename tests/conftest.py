@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 STRICT_KEY, STRICT_SECRET = "strict-key", "strict-secret"
 
 
+SLOW = {"test_ranks", "test_recovery", "test_workers", "test_netns", "test_export"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest first, so that no process waits for another at the end."""
+    items.sort(key=lambda item: item.path.stem not in SLOW)
+
+
 def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str, key: str = "test", secret: str = "test") -> None:
     """Point boto3, here and in subprocesses, at `endpoint`, and hide every AWS setting of the user."""
     for name in list(os.environ):
