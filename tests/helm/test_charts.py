@@ -75,6 +75,18 @@ def test_predictions_reach_the_trainer_as_they_were_asked_for():
     assert asked.weights == "last"
 
 
+def test_predictions_serve_their_metrics_without_probes():
+    rendered = smallest(
+        "cars-predict", metrics={"port": 9191}, podMonitor={"enabled": True, "interval": "30s"}
+    )
+    (container,) = rendered["Job"]["spec"]["template"]["spec"]["containers"]
+    assert container["ports"] == [{"name": "metrics", "containerPort": 9191}]
+    assert not {"readinessProbe", "startupProbe", "livenessProbe"} & container.keys()
+    assert rendered["PodMonitor"]["spec"]["podMetricsEndpoints"] == [{"port": "metrics", "interval": "30s"}]
+    written = yaml.safe_load(rendered.config["data"]["predict.yaml"])
+    assert parse_prediction(written).metrics.port == 9191
+
+
 def test_predictions_have_the_trainers_own_defaults():
     written = yaml.safe_load(smallest("cars-predict").config["data"]["predict.yaml"])
     required = {key: written[key] for key in ("run", "input", "output")} | {"metrics": {"port": 9090}}

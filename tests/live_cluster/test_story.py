@@ -70,13 +70,7 @@ def test_a_run_goes_on_whatever_happens_and_its_weights_name_photos(
     )
 
     stack.install("cars-predict", "names", run="s3://cars/runs/story", output="s3://cars/names", partSize=40)
-    _, seconds = until(
-        lambda: (
-            "Complete" in stack.kubectl("get", "job", "names", "-o", "jsonpath={.status.conditions[*].type}")
-        ),
-        seconds=300,
-        what="the predictions",
-    )
+    seconds = completed(stack, "names")
     say(f"113 photos named by two pods in {seconds:.1f} s")
     predictions = lines(stack, "names/predictions-")
     assert len(predictions) == 113
@@ -104,13 +98,7 @@ def test_four_pods_predict_and_one_is_deleted_meanwhile(stack: Stack, say: Calla
     done = len(lines(stack, "shared/predictions-"))
     stack.kubectl("delete", "pod", stack.pod("shared", 2), "--wait=false")
     assert done < count
-    _, seconds = until(
-        lambda: (
-            "Complete" in stack.kubectl("get", "job", "shared", "-o", "jsonpath={.status.conditions[*].type}")
-        ),
-        seconds=300,
-        what="the predictions",
-    )
+    seconds = completed(stack, "shared")
     say(f"a pod of four deleted when {done} of {count} were done; {seconds:.1f} s later all were")
     assert sorted(p["image"] for p in lines(stack, "shared/predictions-")) == names
     summary = json.loads(store.get_object(Bucket="cars", Key="shared/summary.json")["Body"].read())
@@ -163,6 +151,12 @@ def test_wrong_keys_fail_at_once_and_say_so(stack: Stack):
     said = stack.trainer("wait", "stale", "-n", stack.namespace, "--timeout", "120", code=64)
     assert "SignatureDoesNotMatch" in said or "denied" in said or "credentials" in said
     stack.uninstall("stale")
+
+
+def completed(stack: Stack, job: str) -> float:
+    """Seconds until a Job is complete."""
+    words = ("get", "job", job, "-o", "jsonpath={.status.conditions[*].type}")
+    return until(lambda: "Complete" in stack.kubectl(*words), seconds=300, what=f"{job} is complete")[1]
 
 
 def gone(stack: Stack, release: str) -> float:

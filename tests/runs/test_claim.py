@@ -51,6 +51,7 @@ def test_a_folder_without_a_checkpoint_starts_anew(store: Store, caplog: pytest.
     caplog.set_level(logging.INFO)
     fence, _ = claim_folder(store, FAST, {})
     publish(store, fence, layout.METRICS, b"epoch\n")
+    publish(store, fence, layout.TIMING, b"epoch\n")
     publish(store, fence, layout.weights("best"), b"of another network")
     check_identity(store, SLOW.identity)
     claim_folder(store, SLOW, {})

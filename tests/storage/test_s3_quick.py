@@ -1,7 +1,6 @@
 """Small ranges by the short way: the same bytes and errors as by the long one, whatever the network does."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -78,7 +77,27 @@ def test_where_it_never_works_it_is_given_up(proxy: FaultyProxy, s3: str) -> Non
     assert store._quick.get_range(KEY, 0, 5, etag) is None
 
 
-def test_a_proxy_is_not_gone_round(s3: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_objects_that_are_gone_or_another_do_not_end_it(s3: str) -> None:
+    store, etag = stored(s3)
+    for _ in range(s3_quick.MISSES + 1):
+        assert store._quick.get_range(KEY, 0, 5, "another") is None
+        assert store._quick.get_range("gone", 0, 5, etag) is None
+    assert store._quick.get_range(KEY, 0, 5, etag) == DATA[:5]
+
+
+def test_it_takes_no_more_than_the_operation_s_budget(
+    proxy: FaultyProxy, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAINER_RETRY_SECONDS", "1")
+    monkeypatch.setattr(s3_quick, "SECONDS", 5.0)
+    store, etag = stored(s3)
+    proxy.spoil("GET", *[faulty.stall] * 9)
+    with pytest.raises(TimeoutError, match=r"gave up after 1\.\d s"):
+        store.get_range(KEY, 0, 5, etag=etag)
+
+
+def test_a_proxy_is_not_gone_round(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert stored(s3)[0]._quick.get_range(KEY, 0, 5, stored(s3)[1]) == DATA[:5]
     store, etag = stored(s3)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     assert store._quick.get_range(KEY, 0, 5, etag) is None

@@ -23,6 +23,10 @@ class _Network(Section):
             raise ValueError(
                 "expected either run or model; name a trained run's folder or a network keras:NAME"
             )
+        if self.model and "weights" in self.model_fields_set:
+            raise ValueError(
+                "expected no weights beside model, whose weights are ImageNet's; leave weights out"
+            )
         return self
 
 

@@ -16,7 +16,7 @@ class EpochTiming:
         generation: the number of the token; another one than before says that the run was started again.
         ranks: the world size.
         images: of the steps, over all ranks.
-        seconds: from the first of the steps to the end of the validation.
+        seconds: from the end of the epoch before, or the start of the loop, to the end of this one.
         waiting: seconds that this rank waited for data.
         training: seconds of its steps, the exchange included.
         validation: seconds.

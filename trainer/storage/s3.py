@@ -77,7 +77,7 @@ class S3Store:
         return self._client.meta.endpoint_url in _endpoints_without_conditions
 
     def get(self, key: str) -> bytes:
-        return bytes(self._read(key, 0, None, None, None))
+        return bytes(self._read(key, 0, None, None, None, self._patience(key)))
 
     def get_range(
         self, key: str, start: int, stop: int, *, etag: str | None = None, into: memoryview | None = None
@@ -89,12 +89,14 @@ class S3Store:
             raise ValueError(f"Expected a buffer of {stop - start} bytes, received {len(view)}")
         if not len(view):
             return view
+        patience = self._patience(key)  # its budget counts from here
         if etag and len(view) <= QUICK_BYTES:
-            found = self._quick.get_range(self._key(key), start, stop, etag)
+            with waiting_for(patience):
+                found = self._quick.get_range(self._key(key), start, stop, etag)
             if found is not None:
                 view[:] = found
                 return view
-        return self._read(key, start, stop, etag, view)
+        return self._read(key, start, stop, etag, view, patience)
 
     def put(self, key: str, data: Buffer, *, if_absent: bool = False, if_match: str | None = None) -> str:
         view = memoryview(data).cast("B")
@@ -187,10 +189,16 @@ class S3Store:
         self._ask(self._url(key), lambda s3: s3.delete_object(Bucket=self._bucket, Key=self._key(key)))
 
     def _read(
-        self, key: str, start: int, stop: int | None, etag: str | None, view: memoryview | None
+        self,
+        key: str,
+        start: int,
+        stop: int | None,
+        etag: str | None,
+        view: memoryview | None,
+        patience: Patience,
     ) -> memoryview:
         """Bytes [start, stop), or all when `stop` is None. A body that breaks off goes on where it broke."""
-        url, patience = self._url(key), self._patience(key)
+        url = self._url(key)
         done, pin, corrupt, progress = 0, etag, False, 0
 
         def attempt(s3: "S3Client") -> memoryview:
@@ -303,7 +311,7 @@ class S3Store:
     def _connect(self, patience: Patience) -> "S3Client":
         with waiting_for(patience):
             session, client = connect(self.url, self._read_seconds, patience)
-        self._quick = Quick(session, client, self._bucket)
+        self._quick = Quick(session, client, self._bucket, self._retry_seconds)
         return client
 
     def _patience(self, key: str) -> Patience:

@@ -1,5 +1,5 @@
-"""Small ranges of objects for a fifth of the processor time: signed by botocore, and sent by urllib3 without
-botocore's models, events and parsers.
+"""Small ranges of objects for less than half of the processor time: signed by botocore, and sent by urllib3
+without botocore's models, events and parsers.
 
 It knows no retries and no errors: what does not come at once as it should is asked for again in full.
 """
@@ -24,16 +24,21 @@ if TYPE_CHECKING:
 
 QUICK_BYTES = 1 << 20
 SECONDS = 5.0
-"""For connecting, for each silence of the server, and for the body."""
+"""For connecting, for each silence of the server, and for the body; or less, see `Quick`."""
 MISSES = 3
-"""So many ranges in a row that did not come, and it is not tried any more."""
+"""So many requests in a row that failed, and it is not tried any more."""
 
 
 class Quick:
-    """Ranges from one bucket. Safe to use from several threads."""
+    """Ranges from one bucket. Safe to use from several threads.
 
-    def __init__(self, session: boto3.Session, client: "S3Client", bucket: str) -> None:
+    Args:
+        budget: seconds of a whole operation, of which at most a quarter is spent here on each wait.
+    """
+
+    def __init__(self, session: boto3.Session, client: "S3Client", bucket: str, budget: float) -> None:
         self._session, self._client, self._bucket = session, client, bucket
+        self._seconds = min(SECONDS, budget / 4)
         self._misses = 0
 
     def get_range(self, key: str, start: int, stop: int, etag: str) -> bytes | None:
@@ -43,11 +48,13 @@ class Quick:
         try:
             data = self._ask(key, start, stop, etag)
         except Exception:  # asked for again, where the reason is found out and said
-            data = None
-        self._misses = 0 if data is not None else self._misses + 1
+            self._misses += 1
+            return None
+        self._misses = 0
         return data
 
     def _ask(self, key: str, start: int, stop: int, etag: str) -> bytes | None:
+        """None for an object that is gone, shorter, or another one. Raises whatever stops it otherwise."""
         request = AWSRequest("GET", self._base + quote(key, safe="/~"))
         request.headers["Range"] = f"bytes={start}-{stop - 1}"
         request.headers["User-Agent"] = "cars-trainer"
@@ -57,14 +64,18 @@ class Quick:
         answer = self._pool.request(
             "GET", str(request.url), headers=headers, decode_content=False, preload_content=False
         )
-        data, until = bytearray(), time.monotonic() + SECONDS
+        data, until = bytearray(), time.monotonic() + self._seconds
         try:
-            if answer.status not in (200, 206) or answer.headers.get("ETag", "").strip('"') != etag:
+            if answer.status in (404, 416):
+                return None
+            if answer.status not in (200, 206):
+                raise OSError(f"answered {answer.status}")
+            if answer.headers.get("ETag", "").strip('"') != etag:
                 return None
             while block := answer.read1():
                 data += block
                 if len(data) > stop - start or time.monotonic() > until:
-                    return None
+                    raise OSError("too much, or too slow")
             answer.release_conn()
             return bytes(data) if len(data) == stop - start else None
         finally:
@@ -89,7 +100,7 @@ class Quick:
         return urllib3.PoolManager(
             maxsize=CONNECTIONS,
             retries=False,
-            timeout=urllib3.Timeout(connect=SECONDS, read=SECONDS),
+            timeout=urllib3.Timeout(connect=self._seconds, read=self._seconds),
             cert_reqs="CERT_REQUIRED",
             ca_certs=os.environ.get("AWS_CA_BUNDLE") or get_cert_path(True),
         )

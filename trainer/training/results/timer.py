@@ -1,6 +1,5 @@
 """Where the time of each epoch goes, on this rank."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -8,8 +7,6 @@ from contextlib import contextmanager, suppress
 from trainer.runs import layout
 from trainer.runs.timing import EpochTiming, read_timing
 from trainer.storage import Store
-
-log = logging.getLogger(__name__)
 
 
 class Timer:
