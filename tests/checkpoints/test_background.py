@@ -109,9 +109,9 @@ def test_a_full_disk_that_is_freed_again_is_said_once(
 def test_a_disk_that_stays_full_is_a_passing_cause_with_a_remedy(make: Callable[..., Disk]):
     disk = make(budget=0.05)
     disk.failing["metrics.csv"] = FULL
+    began = time.monotonic()
     disk.submit("metrics.csv", "metrics.csv")
     disk.submit(CHECKPOINT, "step 1")
-    began = time.monotonic()
     disk.background.wait()
     assert time.monotonic() - began >= 2 * 0.05, "for less time than a store may be away"
     with pytest.raises(Interrupted, match=r"No space left.*Free some space.*start the run again") as stopped:
