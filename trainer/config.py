@@ -130,11 +130,12 @@ class AugmentSection(Section):
     rotate: float = Field(0, ge=0, le=180, description="up to so many degrees, either way")
     shift: float = Field(0, ge=0, lt=1, description="up to this share of the height and width, either way")
     zoom: float = Field(0, ge=0, lt=1, description="up to this share, in or out")
+    brightness: float = Field(0, ge=0, lt=1, description="up to this share, darker or brighter")
 
 
 Monitor = Literal["loss", "accuracy", "top5_accuracy", "val_loss", "val_accuracy", "val_top5_accuracy"]
 """The metrics of an epoch that can be monitored."""
-Standardize = Literal["none", "x/255", "x/127.5-1", "per_image", "feature_wise", "caffe", "torch"]
+Standardize = Literal["none", "x/255", "x/127.5-1", "per_image", "feature_wise", "zca", "caffe", "torch"]
 
 
 class CacheSection(Section):
@@ -157,7 +158,7 @@ class DataSection(Section):
         "x/127.5-1",
         description="applied alike in training, evaluation and prediction; `keras:NAME`: by default as that "
         "one does; `caffe` and `torch` as in keras.applications, `feature_wise` by the mean and "
-        "deviation of the training images",
+        "deviation of the training images; `zca` whitens by their covariance, up to about 58 x 58 pixels",
     )
     augment: AugmentSection = AugmentSection()
     cache: CacheSection | None = Field(

@@ -20,7 +20,7 @@ from trainer.dataset.preparation.prepare import prepare
 from trainer.dataset.reader import Reader
 from trainer.errors import DataError
 
-EVERYTHING = Augmentation(flip="both", rotate=20, shift=0.2, zoom=0.2)
+EVERYTHING = Augmentation(flip="both", rotate=20, shift=0.2, zoom=0.2, brightness=0.2)
 
 
 def reader_of(
@@ -112,7 +112,8 @@ def test_draws_are_even() -> None:
 
 
 def test_no_augmentation_changes_nothing() -> None:
-    assert not Augmentation().active
+    assert not Augmentation().moves
+    np.testing.assert_array_equal(Augmentation().factors(1, 0, np.arange(3)), [1, 1, 1])
     still = Augmentation().transforms(1, 0, np.arange(3), 7, 9)
     np.testing.assert_array_equal(still, np.tile([1, 0, 0, 0, 1, 0, 0, 0], (3, 1)))
 
@@ -127,6 +128,21 @@ def test_flips_move_whole_pixels(flip: str, axes: tuple[int, ...]) -> None:
     as_turned = (flipped == turned).all(axis=(1, 2, 3))
     assert (as_they_were | as_turned).all()
     assert 15 < as_turned.sum() < 49
+
+
+def test_brightness_multiplies_pixels_and_stays_within_them() -> None:
+    augmentation, rows = Augmentation(brightness=0.3), np.arange(20_000)
+    factors = augmentation.factors(1, 0, rows)
+    assert not augmentation.moves
+    assert factors.dtype == np.float32
+    assert 0.7 <= factors.min() < 0.71
+    assert 1.29 < factors.max() <= 1.3
+    assert abs(factors.mean() - 1) < 0.01
+    np.testing.assert_array_equal(augmentation.factors(1, 0, rows[5:9]), factors[5:9])
+    assert (augmentation.factors(1, 1, rows) != factors).mean() > 0.99
+    images = np.full((3, 2, 2, 3), 200, np.uint8)
+    found = Preprocessing("none")(images, factors=np.array([0.7, 1.1, 1.3], np.float32)).numpy()
+    np.testing.assert_allclose(found[:, 0, 0, 0], [140, 220, 255], rtol=1e-6)
 
 
 def test_a_shift_repeats_the_edge() -> None:

@@ -363,3 +363,16 @@ def test_a_run_starts_and_the_doctor_warns_where_conditions_are_refused(without_
         assert tried[what].mark == "warning"
         assert tried[what].found.startswith("refused by this store: ")
     assert tried["delete"].mark == "ok"
+
+
+def test_an_object_without_an_etag_is_named(store: Store, proxy: FaultyProxy) -> None:
+    """As gateways to a file system answer of files that were put there past them."""
+
+    def without(request: faulty.Handler) -> None:
+        status, headers, body = request.forward()
+        request.send(status, {name: headers[name] for name in headers if name.lower() != "etag"}, body)
+
+    for method, ask in (("GET", store.get), ("HEAD", store.stat)):
+        proxy.spoil(method, without)
+        with pytest.raises(OSError, match=rf"^{store.url}/k: its store gives it no ETag, .*; upload it again"):
+            ask("k")

@@ -1,6 +1,6 @@
 """Random changes of training images, each drawn from (seed, epoch, row) alone, however rows are batched."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -9,23 +9,31 @@ from numpy.typing import NDArray
 from trainer.dataset.counter_rng import uniform
 
 _DRAWS = 21
+_BRIGHTNESS = 7
+"""The number of its draw; those before it are of `transforms`."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """Flips with probability a half; `rotate` up to so many degrees, `shift` up to a share of the height
     and of the width, `zoom` by a factor of 1 - zoom to 1 + zoom for each axis, all evenly either way
-    (as Keras's ImageDataGenerator)."""
+    (as Keras's ImageDataGenerator); `brightness` multiplies pixels by 1 - brightness to 1 + brightness."""
 
     flip: Literal["none", "horizontal", "vertical", "both"] = "none"
     rotate: float = 0.0
     shift: float = 0.0
     zoom: float = 0.0
+    brightness: float = 0.0
 
     @property
-    def active(self) -> bool:
-        """Whether it changes anything."""
-        return self != Augmentation()
+    def moves(self) -> bool:
+        """Whether it changes where pixels come from."""
+        return replace(self, brightness=0.0) != Augmentation()
+
+    def factors(self, seed: int, epoch: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What the pixels of each of `rows` (n,) are multiplied by, float32 (n,)."""
+        draws = uniform(_DRAWS, seed, epoch, rows, _BRIGHTNESS)
+        return (1 + self.brightness * (2 * draws - 1)).astype(np.float32)
 
     def transforms(
         self, seed: int, epoch: int, rows: NDArray[np.int64], height: int, width: int

@@ -60,8 +60,9 @@ class Preprocessing:
         """(H, W, C) of what goes in -> of what comes out."""
         return (*(self.size or image_shape[:2]), image_shape[2])
 
-    def __call__(self, images: Any, transforms: Any = None) -> tf.Tensor:
-        """`transforms` are float32 (n, 8), of `Augmentation.transforms` for the size that comes out."""
+    def __call__(self, images: Any, transforms: Any = None, factors: Any = None) -> tf.Tensor:
+        """`transforms` are float32 (n, 8), of `Augmentation.transforms` for the size that comes out, and
+        `factors` float32 (n,), of `Augmentation.factors`."""
         images = tf.cast(images, tf.float32)
         if self.size is not None:
             # As Pillow resizes: with antialiasing when images get smaller.
@@ -75,6 +76,8 @@ class Preprocessing:
                 interpolation="BILINEAR",
                 fill_mode="NEAREST",
             )
+        if factors is not None:
+            images = tf.minimum(images * factors[:, None, None, None], 255.0)
         return STANDARDIZATIONS[self.standardize].apply(images, Pixels(self.mean, self.std))
 
 
@@ -206,10 +209,15 @@ def training_stream(
     def arrays() -> Iterator[tuple[Any, ...]]:
         for step, rows, images, labels in reader.batches(start_step):
             epoch = step // steps_per_epoch
-            yield step, images, labels, augmentation.transforms(seed, epoch, rows, height, width)
+            transforms = augmentation.transforms(seed, epoch, rows, height, width)
+            yield step, images, labels, transforms, augmentation.factors(seed, epoch, rows)
 
-    def finish(step: Any, images: Any, labels: Any, transforms: Any) -> tuple[Any, ...]:
-        images = preprocessing(images, transforms if augmentation.active else None)
+    def finish(step: Any, images: Any, labels: Any, transforms: Any, factors: Any) -> tuple[Any, ...]:
+        images = preprocessing(
+            images,
+            transforms if augmentation.moves else None,
+            factors if augmentation.brightness else None,
+        )
         if pad_to != count:
             places = np.arange(pad_to) % count
             images, labels = tf.gather(images, places), tf.gather(labels, places)
@@ -221,6 +229,7 @@ def training_stream(
         tf.TensorSpec((count, *reader.dataset.image_shape), tf.uint8),
         tf.TensorSpec((count,), tf.int32),
         tf.TensorSpec((count, 8), tf.float32),
+        tf.TensorSpec((count,), tf.float32),
     )
     return BatchStream(reader, arrays, signature, finish, parallel=parallel)
 

@@ -46,6 +46,8 @@ STANDARDIZATIONS: dict[Standardize, Standardization] = {
         lambda x, p: (x - tf.constant(p.mean)) / (tf.constant(p.std) + _LEAST_STD),
         lambda p: f"(image - {list(p.mean)}) / {[s + _LEAST_STD for s in p.std]}",
     ),
+    # The whitening itself is the network's first layer: trainer/models/whitening.py.
+    "zca": Standardization(lambda x, _: x / 255.0, lambda _: "image / 255"),
     "caffe": Standardization(
         lambda x, _: tf.reverse(x, [-1]) - tf.constant(_CAFFE_MEAN_BGR),
         lambda _: f"image[..., ::-1] - {_CAFFE_MEAN_BGR}",

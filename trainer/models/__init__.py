@@ -11,8 +11,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from trainer.applications import APPLICATIONS, PREFIX
+from trainer.config import RunConfig
 from trainer.errors import ConfigError
 from trainer.explain import plain, quoted
+from trainer.models.whitening_limit import ZCA
 from trainer.runs.document import RunDocument
 
 NETWORKS = {
@@ -83,7 +85,14 @@ def _check_options(name: str, builder: Callable[..., Any], options: Mapping[str,
             raise ConfigError(f"model.options.{option}: {said}, received {quoted(value)}") from None
 
 
+def network_for(config: RunConfig, image_shape: tuple[int, int, int], classes: int) -> Any:
+    """The network that a configuration names, with fresh weights. Raises ConfigError as `build` does."""
+    model = build(config.model.name, image_shape, classes, config.model.options)
+    if config.data.standardize != ZCA:
+        return model
+    return _function("trainer.models.whitening:whitened")(model)
+
+
 def build_network(run: RunDocument) -> Any:
     """The network of a run, with fresh weights."""
-    model = run.config.model
-    return build(model.name, run.image_shape, len(run.classes), model.options)
+    return network_for(run.config, run.image_shape, len(run.classes))

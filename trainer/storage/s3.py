@@ -113,7 +113,8 @@ class S3Store:
         if if_absent or if_match is not None:
             self._check_condition(key, if_match)
         options: Any = {"Bucket": self._bucket, "Key": self._key(key), "ContentType": content_type(key)}
-        return _etag(self._ask(self._url(key), lambda s3: s3.put_object(Body=body, **options)))
+        url = self._url(key)
+        return _etag(self._ask(url, lambda s3: s3.put_object(Body=body, **options)), url)
 
     def _put_on_condition(self, key: str, body: bytes, if_match: str | None) -> str:
         """Raises _Unsupported where the server refuses conditions."""
@@ -122,7 +123,7 @@ class S3Store:
         options |= {"IfNoneMatch": "*"} if if_match is None else {"IfMatch": f'"{if_match}"'}
         lost = _lost(url, if_match)
         try:
-            return _etag(self._ask(url, lambda s3: s3.put_object(Body=body, **options), patience, lost))
+            return _etag(self._ask(url, lambda s3: s3.put_object(Body=body, **options), patience, lost), url)
         except FileNotFoundError:
             if if_match is None:
                 raise
@@ -164,9 +165,8 @@ class S3Store:
             )
             for item in page.get("Contents", ()):
                 if not item["Key"].endswith("/"):  # a folder's marker, as consoles make them
-                    yield ObjectInfo(
-                        item["Key"][len(self._root) :], item["Size"], _etag(item), _modified(item)
-                    )
+                    key, etag = item["Key"][len(self._root) :], item.get("ETag", "").strip('"')
+                    yield ObjectInfo(key, item["Size"], etag, _modified(item))
             if not page.get("IsTruncated"):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}
@@ -183,7 +183,7 @@ class S3Store:
             answer = self._ask(url, lambda s3: s3.get_object(**where))
             answer["Body"].close()
             head = answer
-        return ObjectInfo(key, head["ContentLength"], _etag(head), _modified(head))
+        return ObjectInfo(key, head["ContentLength"], _etag(head, url), _modified(head))
 
     def delete(self, key: str) -> None:
         self._ask(self._url(key), lambda s3: s3.delete_object(Bucket=self._bucket, Key=self._key(key)))
@@ -218,7 +218,7 @@ class S3Store:
                     view = memoryview(bytearray(length))
                 if length != len(view) - done:
                     raise EOFError(_not_the_range(url, start + done, start + len(view), answer))
-                pin = pin or _etag(answer)
+                pin = pin or _etag(answer, url)
                 deadline = time.monotonic() + self._read_seconds
                 while done < len(view):
                     count = body.readinto(view[done:])
@@ -359,5 +359,8 @@ def _modified(answer: Any) -> float:
     return float(answer["LastModified"].timestamp())
 
 
-def _etag(answer: Any) -> str:
+def _etag(answer: Any, url: str) -> str:
+    """Raises OSError where there is none, as of files that were put below a gateway to a file system."""
+    if not answer.get("ETag"):
+        raise OSError(f"{url}: its store gives it no ETag, by which a changed object is noticed; upload it again")
     return str(answer["ETag"]).strip('"')

@@ -9,6 +9,7 @@ from trainer.dataset.index import Dataset, Split, open_dataset
 from trainer.dataset.order import Order, default_lanes, lanes_of
 from trainer.errors import ConfigError, DataError
 from trainer.models import check_name
+from trainer.models.whitening_limit import ZCA, check_whitening
 from trainer.runs.document import RunDocument
 from trainer.storage import OnRetry
 from trainer.storage.disk_cache import DiskCache
@@ -84,7 +85,7 @@ class Plan:
             "model": config.model.model_dump(mode="json"),
             "image_size": config.data.image_size,
             "standardize": config.data.standardize,
-            "augment": config.data.augment.model_dump(mode="json"),
+            "augment": _augment(config),
             "seed": config.train.seed,
             "batch_size": config.train.batch_size,
             "lanes": self.lanes,
@@ -116,7 +117,17 @@ def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None)
     if split is None:
         raise DataError(f"{dataset.url}: there is no split 'train'", "Prepare it again with training images")
     order = Order(split.blocks, split.row_bytes, batch_size, lanes, config.train.seed)
-    return Plan(config, ranks, dataset, cache, order, lanes, micro_lanes, micro_lanes * (batch_size // lanes))
+    micro_rows = micro_lanes * (batch_size // lanes)
+    plan = Plan(config, ranks, dataset, cache, order, lanes, micro_lanes, micro_rows)
+    if config.data.standardize == ZCA:
+        check_whitening(plan.image_shape)
+    return plan
+
+
+def _augment(config: RunConfig) -> dict[str, Any]:
+    """Without a brightness of none, which runs of before there was any do not have."""
+    augment = config.data.augment
+    return augment.model_dump(mode="json", exclude=set() if augment.brightness else {"brightness"})
 
 
 def _cache(config: RunConfig) -> DiskCache | None:

@@ -19,6 +19,7 @@ from trainer.distribution.rank_status import Phase, report_phase
 from trainer.errors import Interrupted, RankLost
 from trainer.models.starting_weights import load_starting_weights
 from trainer.models.weights_file import load_weights_file
+from trainer.models.whitening_limit import ZCA
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
 from trainer.runs import layout
@@ -38,6 +39,7 @@ from trainer.training.results.timer import Timer, earlier
 from trainer.training.saver import saver
 from trainer.training.schedule import Schedule
 from trainer.training.setup.build import build, setup_tensorflow
+from trainer.training.setup.whiten import whiten
 from trainer.training.state import Progress, assign, capture
 from trainer.training.step import TrainStep, balanced_class_weights
 from trainer.training.transient_errors import transient_errors
@@ -171,7 +173,12 @@ def _agree_on_state(
 
 
 def _first_state(plan: Plan, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> TrainingState:
-    """The state of a new run: random weights, or those that the configuration names."""
+    """The state of a new run: random weights, or those that the configuration names.
+
+    A whitening is that of the training images, but where the named weights have one of their own.
+    """
+    if plan.config.data.standardize == ZCA:
+        whiten(model, plan)
     if plan.config.model.weights != "none":
         log.info("%s", load_starting_weights(model, plan.config.model.weights).text())
     return capture(model, optimizer, Progress(), [])

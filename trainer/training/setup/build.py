@@ -94,7 +94,7 @@ def _network(plan: Plan) -> keras.Model:
     what = f"model: {config.model.name}{options} for images of {'x'.join(map(str, plan.image_shape))}"
     with _refusals(what, "model.options or data.image_size"):
         classes = len(plan.dataset.classes)
-        model = models.build(config.model.name, plan.image_shape, classes, config.model.options)
+        model = models.network_for(config, plan.image_shape, classes)
     freeze(model, config.model.freeze)
     return model
 

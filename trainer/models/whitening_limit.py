@@ -1,0 +1,26 @@
+"""How large images may be that are ZCA-whitened: it takes memory for the square of their values."""
+
+from trainer.errors import ConfigError
+
+ZCA = "zca"
+LIMIT_BYTES = 4 << 30
+_MATRICES = 5
+"""Of float64 at once, in `fit`: the covariance, its eigenvectors, the solver's two, the result."""
+
+
+def check_whitening(image_shape: tuple[int, int, int]) -> None:
+    """Raises ConfigError for images (H, W, C) that are too large."""
+    height, width, channels = image_shape
+    values = height * width * channels
+    if (needed := whitening_bytes(values)) > LIMIT_BYTES:
+        side = int((LIMIT_BYTES / 8 / _MATRICES) ** 0.5 / channels) ** 0.5
+        raise ConfigError(
+            f"data.standardize: zca of images of {height}x{width}x{channels} needs {needed / 2**30:,.1f} GiB, "
+            f"for the covariance of {values:,} values with each other; the limit is {LIMIT_BYTES >> 30} GiB",
+            f"Set data.image_size: {int(side)} or less, or use feature_wise",
+        )
+
+
+def whitening_bytes(values: int) -> int:
+    """The memory that it takes to whiten images of so many values."""
+    return _MATRICES * 8 * values**2
