@@ -26,7 +26,7 @@ LAYERS = (
     ("observability",),
     ("distribution",),
     ("dataset", "models", "gang", "checkpoints"),
-    ("report",),
+    ("report", "evaluation"),
     ("training", "inference", "cluster", "doctor"),
     ("pages",),
     ("cli",),

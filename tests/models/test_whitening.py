@@ -12,12 +12,13 @@ from trainer.models.whitening import fit, whitened
 from trainer.models.whitening_limit import check_whitening
 
 SHAPE = (6, 5, 3)
-IMAGES = np.random.default_rng(0).random((400, *SHAPE), np.float32).cumsum(1, np.float32) / 6
+IMAGES = (np.random.default_rng(0).random((400, *SHAPE)).cumsum(1) / 6).astype(np.float32)
 
 
 def white(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """What the network behind the whitening is given."""
-    return keras.Model(model.inputs, model.get_layer("zca_reshape").output).predict_on_batch(images)
+    inner = keras.Model(model.inputs, model.get_layer("zca_reshape").output)
+    return np.asarray(inner.predict_on_batch(images))
 
 
 @pytest.mark.parametrize("name", ["lab-cnn", "small-resnet"])

@@ -374,5 +374,7 @@ def test_an_object_without_an_etag_is_named(store: Store, proxy: FaultyProxy) ->
 
     for method, ask in (("GET", store.get), ("HEAD", store.stat)):
         proxy.spoil(method, without)
-        with pytest.raises(OSError, match=rf"^{store.url}/k: its store gives it no ETag, .*; upload it again"):
+        with pytest.raises(
+            OSError, match=rf"^{store.url}/k: its store gives it no ETag, .*; upload it again"
+        ):
             ask("k")

@@ -20,7 +20,7 @@ EPSILON = 1e-6
 
 
 def whitened(network: keras.Model) -> keras.Model:
-    """`network` behind a layer that whitens images in 0..1 (n, H, W, C), and at first leaves them as they are.
+    """`network` behind a layer that whitens images in 0..1 (n, H, W, C), and at first changes nothing.
 
     Raises ConfigError for a network with layers that the export would have to change.
     """

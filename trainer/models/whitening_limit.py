@@ -15,7 +15,7 @@ def check_whitening(image_shape: tuple[int, int, int]) -> None:
     if (needed := whitening_bytes(values)) > LIMIT_BYTES:
         side = int((LIMIT_BYTES / 8 / _MATRICES) ** 0.5 / channels) ** 0.5
         raise ConfigError(
-            f"data.standardize: zca of images of {height}x{width}x{channels} needs {needed / 2**30:,.1f} GiB, "
+            f"data.standardize: zca of images {height}x{width}x{channels} needs {needed / 2**30:,.1f} GiB, "
             f"for the covariance of {values:,} values with each other; the limit is {LIMIT_BYTES >> 30} GiB",
             f"Set data.image_size: {int(side)} or less, or use feature_wise",
         )

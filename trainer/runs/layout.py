@@ -11,7 +11,7 @@ metrics.csv                                the metrics of each epoch
 timing.csv                                 where the time of each epoch went
 finished.json                              how the run ended
 report/index.html                          the run for a person
-evaluation/test-best.json                  what weights reached on a split, by `trainer evaluate`
+evaluation/test-best.json                  what weights reached on a split
 """
 
 import re

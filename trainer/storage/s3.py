@@ -362,5 +362,7 @@ def _modified(answer: Any) -> float:
 def _etag(answer: Any, url: str) -> str:
     """Raises OSError where there is none, as of files that were put below a gateway to a file system."""
     if not answer.get("ETag"):
-        raise OSError(f"{url}: its store gives it no ETag, by which a changed object is noticed; upload it again")
+        raise OSError(
+            f"{url}: its store gives it no ETag, by which a changed object is noticed; upload it again"
+        )
     return str(answer["ETag"]).strip('"')

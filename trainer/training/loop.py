@@ -20,6 +20,7 @@ from trainer.distribution import Distribution
 from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.distribution.rank_status import Phase, report_phase, report_step
 from trainer.errors import RunError, shortened
+from trainer.evaluation.tally import Tally
 from trainer.observability.metrics import RunMetrics
 from trainer.training import callback_state
 from trainer.training.callbacks import ProgressLog, settle_modes
@@ -157,8 +158,10 @@ class Loop:
         self.progress.stop_training = bool(self.model.stop_training)
         return capture(self.model, self.step.optimizer, self.progress, self.callbacks)
 
-    def evaluate(self, split: str) -> Sums | None:
+    def evaluate(self, split: str, tally: Tally | None = None) -> Sums | None:
         """Sums over every row of a split, each once, over all ranks; None when there is no such split.
+
+        This rank's rows are also added to `tally`.
 
         Raises StopVoted once a rank was asked to stop: the ranks ask each other about every VOTE_SECONDS.
         """
@@ -170,8 +173,11 @@ class Loop:
         with self.data.evaluation(split) as batches:
             while done < most:
                 began = time.perf_counter()
-                for _, images, labels, weights in itertools.islice(batches, chunk):
-                    mine += self.evaluation_step(images, labels, weights)
+                for rows, images, labels, weights in itertools.islice(batches, chunk):
+                    sums, probabilities = self.evaluation_step(images, labels, weights)
+                    mine += sums
+                    if tally and (own := int(sums.rows)):
+                        tally.add(probabilities.numpy()[:own], labels.numpy()[:own], int(rows[0]))
                     report_phase(Phase.EVALUATING)
                 done += chunk
                 spent = time.perf_counter() - began
@@ -187,6 +193,12 @@ class Loop:
         total = Sums(*self.distribution.sum(np.array(mine.values())))
         report_phase(Phase.PUBLISHING)
         return total
+
+    def tally(self, split: str) -> Tally:
+        """What the present weights reach on a split, over all ranks. Raises StopVoted as `evaluate` does."""
+        mine = Tally(len(self.plan.dataset.classes))
+        self.evaluate(split, mine)
+        return mine.summed(self.distribution.sum, self.distribution.rank, self.distribution.size)
 
     def _close_epoch(self) -> None:
         progress = self.progress

@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from hashlib import sha256
 
 import keras
 import numpy as np
@@ -206,7 +207,8 @@ def _publish_results(
     history = loop.progress.history
     epoch = callback_state.restored_epoch(loop.callbacks, len(history) - 1)
     last = Reached(epoch + 1, history[epoch] | _test(loop))
-    publisher.weights("last")
+    which: layout.Which = "last"
+    digest = publisher.weights(which)
     reached = None
     step = _best_step(best, loop.plan)
     if best.best_epoch is not None and step is not None:
@@ -215,6 +217,8 @@ def _publish_results(
         if content and best.best_epoch + 1 != last.epoch:
             load_weights_file(loop.model, content)
             metrics = history[best.best_epoch] | _test(loop)
+        if content:
+            which, digest = "best", sha256(content).hexdigest()
         reached = Reached(best.best_epoch + 1, metrics) if content else None
     finished = Finished(
         epochs=loop.progress.epochs_closed,
@@ -224,6 +228,8 @@ def _publish_results(
         best=reached,
     )
     publisher.card(finished)
+    if loop.plan.split("test") is not None:
+        publisher.evaluation("test", which, digest or "", loop.tally("test"), finished)
     publisher.report(history, finished, loop.timer.rows)
     publisher.keras_model()
     tidy()

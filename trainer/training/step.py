@@ -262,7 +262,8 @@ def seed_variables(model: keras.Model) -> list[keras.Variable]:
 
 
 class EvaluationStep:
-    """`step(images, labels, weights)` -> Sums over this rank's rows that have weight 1."""
+    """`step(images, labels, weights)` -> Sums over this rank's rows that have weight 1, and the
+    probabilities of all, float32 (n, classes)."""
 
     def __init__(self, model: keras.Model, label_smoothing: float = 0.0) -> None:
         self._smoothing = label_smoothing
@@ -272,15 +273,16 @@ class EvaluationStep:
             autograph=False,
         )
 
-    def __call__(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> Sums:
-        return Sums(*(float(v) for v in self._sums(images, labels, weights).numpy()))
+    def __call__(self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tuple[Sums, tf.Tensor]:
+        sums, probabilities = self._sums(images, labels, weights)
+        return Sums(*(float(v) for v in sums.numpy())), probabilities
 
     def _evaluate(
         self, model: keras.Model, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
-    ) -> tf.Tensor:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         probabilities = model(images, training=False)
         losses = _row_losses(labels, probabilities, self._smoothing)
-        return _metric_sums(labels, probabilities, losses, weights)
+        return _metric_sums(labels, probabilities, losses, weights), probabilities
 
 
 def balanced_class_weights(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:

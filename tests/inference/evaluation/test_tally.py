@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
+from trainer.evaluation.tally import WORST, Tally, most_confused, of_classes
 from trainer.inference.evaluation.changes import changes
-from trainer.inference.evaluation.tally import WORST, Tally, most_confused, of_classes
 
 NAMES = tuple(f"class {number}" for number in range(7))
 
@@ -40,6 +40,25 @@ def test_it_is_what_scikit_learn_says(batch: int) -> None:
     assert [mistake.row for mistake in tally.worst] == surest
     label, taken, count = most_confused(tally.confusion, NAMES)[0]
     assert count == tally.confusion[NAMES.index(label), NAMES.index(taken)]
+
+
+@pytest.mark.parametrize("cuts", [[], [200], [200, 200, 410]])
+def test_ranks_together_have_the_tally_of_one(cuts: list[int]) -> None:
+    probabilities, labels = drawn()
+    whole = Tally(7)
+    whole.add(probabilities, labels, 0)
+    ranks, starts = [], [0, *cuts]
+    for start, stop in zip(starts, [*cuts, 500], strict=True):
+        ranks.append(Tally(7))
+        ranks[-1].add(probabilities[start:stop], labels[start:stop], start)
+    sent: list[np.ndarray] = []
+    for rank, tally in enumerate(ranks):
+        tally.summed(lambda flat: sent.append(flat) or flat, rank, len(ranks))  # type: ignore[func-returns-value]
+    found = ranks[-1].summed(lambda _: np.sum(sent, axis=0), len(ranks) - 1, len(ranks))
+    assert (found.rows, found.top5, found.worst) == (whole.rows, whole.top5, whole.worst)
+    assert found.loss == pytest.approx(whole.loss)
+    np.testing.assert_array_equal(found.confusion, whole.confusion)
+    np.testing.assert_allclose(found.bins, whole.bins)
 
 
 def test_the_calibration_error_of_a_network_that_is_too_sure() -> None:

@@ -10,6 +10,8 @@ import keras
 from trainer.checkpoints.background import Background, Write
 from trainer.checkpoints.restore import restore
 from trainer.errors import RunError
+from trainer.evaluation.document import Evaluated, document, dumps
+from trainer.evaluation.tally import Tally
 from trainer.models.export import keras_file
 from trainer.models.weights_file import load_weights_file, weights_file
 from trainer.report.build import build
@@ -65,11 +67,22 @@ class Publisher:
         """The model card."""
         self._publish(layout.CARD, lambda: card(self._plan, finished, versions()))
 
+    def evaluation(
+        self, split: str, which: layout.Which, digest: str, tally: Tally, finished: Finished
+    ) -> None:
+        """What the model's present weights, the run's last or best, reached on a split."""
+        plan = self._plan
+        parameters = int(self._model.count_params())
+        what = Evaluated(self._store.url, which, digest, plan.dataset, split, parameters)
+        found = document(what, tally, sensitivity={}, finished=finished)
+        self._publish(layout.evaluation(split, which), lambda: dumps(found))
+
     def report(
         self, history: Sequence[Mapping[str, float]], finished: Finished, timing: Sequence[EpochTiming]
     ) -> None:
-        """The run for a person: report/index.html."""
+        """The run for a person: report/index.html, with the evaluations that are there."""
         plan = self._plan
+        self.wait()
         self._publish(
             layout.REPORT,
             lambda: build(

@@ -1,6 +1,7 @@
 """What is counted about probabilities and labels, batch after batch, in memory that does not grow."""
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,6 +64,31 @@ class Tally:
         for i in np.flatnonzero(~right):
             mistake = Mistake(float(highest[i]), first + int(i), int(labels[i]), int(predicted[i]))
             (heapq.heappush if len(self._worst) < WORST else heapq.heappushpop)(self._worst, mistake)
+
+    def summed(
+        self, add: Callable[[NDArray[np.float64]], NDArray[np.float64]], rank: int, size: int
+    ) -> "Tally":
+        """That of all `size` ranks, of each of its own rows: `add` sums float64 (n,) over them."""
+        worst = np.zeros((size, WORST, 4))
+        for place, mistake in enumerate(self._worst):
+            worst[rank, place] = (mistake.probability, mistake.row, mistake.label, mistake.predicted)
+        counts = np.array([self.rows, self.loss, self.top5], float)
+        parts = (counts, self.confusion, self.bins, worst)
+        flat = add(np.concatenate([part.ravel().astype(np.float64) for part in parts]))
+        counts, confusion, bins, worst = (
+            piece.reshape(part.shape)
+            for piece, part in zip(
+                np.split(flat, np.cumsum([p.size for p in parts])[:-1]), parts, strict=True
+            )
+        )
+        found = Tally(self.classes, int(counts[0]), float(counts[1]), int(counts[2]), bins=bins)
+        found.confusion = confusion.astype(np.int64)
+        mistakes = [
+            Mistake(p, int(row), int(label), int(other)) for p, row, label, other in worst.reshape(-1, 4)
+        ]
+        found._worst = heapq.nlargest(WORST, (mistake for mistake in mistakes if mistake.probability))
+        heapq.heapify(found._worst)
+        return found
 
     @property
     def top1(self) -> float:
