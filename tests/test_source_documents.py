@@ -43,7 +43,7 @@ def test_the_food_document_from_folders_to_its_table(tmp_path: Path) -> None:
     }
     for recipe in ("food-1", "food-2"):
         values = {"data.url": f"{tmp_path}/data", "run.url": f"{tmp_path}/{recipe}", "train.epochs": 2}
-        values |= {"train.batch_size": 24}
+        values |= {"train.batch_size": 24, "run.tensorboard": "true"}
         sets = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
         done = trainer("train", "--recipe", recipe, *sets)
         assert done.returncode == 0, done.stderr
@@ -55,6 +55,7 @@ def test_the_food_document_from_folders_to_its_table(tmp_path: Path) -> None:
         assert at_its_end["weights_sha256"] == found["weights_sha256"]
         assert at_its_end["loss"] == pytest.approx(found["loss"], abs=1e-5)
         assert (tmp_path / recipe / "report/index.html").read_text().count("taken for") >= 1
+        assert_events_are_the_metrics(tmp_path / recipe)
         confusion = np.array(found["confusion"])
         assert confusion.shape == (FOODS, FOODS)
         assert confusion.sum(1).tolist() == [2] * FOODS
@@ -66,6 +67,23 @@ def test_the_food_document_from_folders_to_its_table(tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert len(rows) == 2
     assert {"run", "parameters", "top 1", "top 5", "time"} <= set(rows[0])
+
+
+def assert_events_are_the_metrics(run: Path) -> None:
+    """TensorFlow's own reader finds in the event files what metrics.csv says."""
+    import tensorflow as tf
+
+    history = list(csv.DictReader(io.StringIO((run / "metrics.csv").read_text())))
+    for name, prefix in (("train", ""), ("validation", "val_")):
+        (file,) = (run / "tensorboard" / name).iterdir()
+        first, *events = tf.compat.v1.train.summary_iterator(str(file))
+        assert first.file_version == "brain.Event:2"
+        assert [event.step for event in events] == [0, 1]
+        for event, row in zip(events, history, strict=True):
+            values = {value.tag: value.simple_value for value in event.summary.value}
+            assert values["epoch_loss"] == pytest.approx(float(row[f"{prefix}loss"]), rel=1e-6)
+            assert values["epoch_accuracy"] == pytest.approx(float(row[f"{prefix}accuracy"]), rel=1e-6)
+            assert ("epoch_learning_rate" in values) is (name == "train")
 
 
 @pytest.mark.long

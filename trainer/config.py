@@ -292,6 +292,9 @@ class RunSection(Section):
     url: Url = Field(description="the run's own folder; where a run was begun, it is resumed")
     checkpoint: CheckpointSection = CheckpointSection()
     monitor: Monitor = Field("val_accuracy", description="the metric that decides which weights are best")
+    tensorboard: bool = Field(
+        False, description="write the metrics of each epoch for `tensorboard --logdir <run.url>/tensorboard`"
+    )
     grace: Seconds = Field(60.0, description="time to save a last checkpoint after SIGTERM")
     stall_timeout: Annotated[Seconds, Field(ge=1)] | None = Field(
         300.0,

@@ -87,7 +87,11 @@ def _write(store: Store, run: RunDocument, fence: Fence) -> int:
     if changed:
         key, old, new = changed
         log.info("%s starts anew: it had no checkpoint, and its %s was %r, now %r", store.url, key, old, new)
-    for info in [info for key in (layout.WEIGHTS, layout.METRICS, layout.TIMING) for info in store.list(key)]:
+    for info in [
+        info
+        for key in (layout.WEIGHTS, layout.METRICS, layout.TIMING, layout.TENSORBOARD)
+        for info in store.list(key)
+    ]:
         store.delete(info.key)
     return fence.number
 

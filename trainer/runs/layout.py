@@ -11,6 +11,7 @@ metrics.csv                                the metrics of each epoch
 timing.csv                                 where the time of each epoch went
 finished.json                              how the run ended
 report/index.html                          the run for a person
+tensorboard/train/…, validation/…          the metrics of each epoch, where run.tensorboard asks for them
 evaluation/test-best.json                  what weights reached on a split
 """
 
@@ -27,6 +28,7 @@ CLASSES = "weights/classes.json"
 CARD = "weights/card.md"
 KERAS_MODEL = "weights/model.keras"
 EVALUATION = "evaluation/"
+TENSORBOARD = "tensorboard/"
 REPORT = "report/index.html"
 TOKENS = "generations/"
 CHECKPOINTS = "checkpoints/"
@@ -40,7 +42,7 @@ _ATTEMPT = re.compile(rf"(?:(?P<run>.+)/)?{CHECKPOINTS}(\d+)/(\d+)-(\w+)/(?P<nam
 
 _OWN = re.compile(
     rf"(?:(?P<run>.+)/)?(?P<own>{'|'.join(map(re.escape, (RUN, FINISHED, METRICS, TIMING, REPORT)))}"
-    rf"|{WEIGHTS}[^/]+|{EVALUATION}[^/]+|{TOKENS}\d+|{CHECKPOINTS}\d+/\d+-\w+/[^/]+)",
+    rf"|{WEIGHTS}[^/]+|{EVALUATION}[^/]+|{TENSORBOARD}\w+/[^/]+|{TOKENS}\d+|{CHECKPOINTS}\d+/\d+-\w+/[^/]+)",
     re.ASCII,
 )
 
@@ -60,6 +62,11 @@ def weights(which: Which) -> str:
 def evaluation(split: str, which: Which) -> str:
     """The key of what the best or the last weights reached on a split."""
     return f"{EVALUATION}{split}-{which}.json"
+
+
+def events(name: str) -> str:
+    """The key of TensorBoard's events of "train" or "validation"."""
+    return f"{TENSORBOARD}{name}/events.out.tfevents.run"
 
 
 def weights_file_name(stem: str) -> str:

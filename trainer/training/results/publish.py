@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
@@ -24,6 +25,7 @@ from trainer.storage import Store
 from trainer.training.finite import check_weights
 from trainer.training.plan import Plan
 from trainer.training.results.card import card
+from trainer.training.results.tensorboard import event_files
 from trainer.training.state import assign_weights
 
 log = logging.getLogger(__name__)
@@ -41,6 +43,8 @@ class Publisher:
     ) -> None:
         self._store, self._fence, self._background = store, fence, background
         self._plan, self._model = plan, model
+        self._epoch_ends: list[float] = []
+        """By the clock; of epochs before this process, when it published first."""
         self._best = b""
         """The best weights of this process, for the case that another overwrites them late."""
 
@@ -56,8 +60,13 @@ class Publisher:
         return _digest(content)
 
     def history(self, history: Sequence[Mapping[str, float]]) -> None:
-        """The metrics of all epochs so far."""
+        """The metrics of all epochs so far, for TensorBoard too where the run asks for it."""
         self._publish(layout.METRICS, lambda: write_history(history), may_wait=True)
+        if self._fence is None or not self._plan.config.run.tensorboard:
+            return
+        self._epoch_ends += [time.time()] * (len(history) - len(self._epoch_ends))
+        for name, content in event_files(history, self._epoch_ends).items():
+            self._publish(layout.events(name), lambda content=content: content, may_wait=True)  # type: ignore[misc]
 
     def timing(self, rows: Sequence[EpochTiming]) -> None:
         """Where the time of all epochs so far went."""
