@@ -14,13 +14,14 @@ from PIL import Image
 TRAIN = ["train", "--recipe", "digits"]
 
 
-def trainer(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def trainer(*arguments: str, timeout: float = 120, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """`timeout` in seconds."""
     return subprocess.run(
         [sys.executable, "-m", "trainer", *arguments],
         capture_output=True,
         text=True,
         env={**os.environ, **environment},
-        timeout=120,
+        timeout=timeout,
     )
 
 
@@ -51,7 +52,7 @@ def without_codes(screen: str) -> str:
 
 def refused(*arguments: str, code: int = 64, **environment: str) -> str:
     """The one line with which the trainer refuses."""
-    done = trainer(*arguments, **environment)
+    done = trainer(*arguments, **environment)  # type: ignore[arg-type]  # no name of a variable is timeout
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if "error:" in line]

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import h5py
@@ -94,8 +95,13 @@ def test_cars_resnet152_from_a_legacy_file_of_its_names(sample_data: Path, tmp_p
     source = used(models.build("resnet152-scale", (32, 32, 3), 1000))
     (tmp_path / "resnet152_weights_tf.h5").write_bytes(legacy_file(legacy_layers(source)))
     kernel = source.get_layer("conv1").get_weights()[0]
-    cars = sample_data / "stanford-cars-subset"
-    words = ("--image-size", "224", "--max-per-class", "1")
+    cars = tmp_path / "cars"
+    (cars / "cars_train").mkdir(parents=True)
+    for name in ("cars_meta.mat", "cars_train_annos.mat"):
+        shutil.copy(sample_data / "stanford-cars-subset" / name, cars)
+    for image in sorted((sample_data / "stanford-cars-subset/cars_train").glob("*.jpg"))[:40]:
+        shutil.copy(image, cars / "cars_train")
+    words = ("--image-size", "224", "--validation", "0")
     done = trainer("prepare", str(cars), f"{tmp_path}/data", *words)
     assert done.returncode == 0, done.stderr
     manifest = json.loads((tmp_path / "data/dataset.json").read_text())
@@ -103,7 +109,7 @@ def test_cars_resnet152_from_a_legacy_file_of_its_names(sample_data: Path, tmp_p
     values = {"data.url": f"{tmp_path}/data", "run.url": f"{tmp_path}/run", "train.epochs": 1}
     values |= {"model.weights": f"{tmp_path}/resnet152_weights_tf.h5", "model.freeze": "conv1"}
     sets = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
-    done = trainer("train", "--recipe", "cars-resnet152", *sets)
+    done = trainer("train", "--recipe", "cars-resnet152", *sets, timeout=1200)
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr
     classes = len(manifest["classes"])
