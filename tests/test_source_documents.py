@@ -117,7 +117,7 @@ def test_cars_resnet152_from_a_legacy_file_of_its_names(sample_data: Path, tmp_p
     classes = len(manifest["classes"])
     assert f"fresh: fc8 ((2048, 1000) in the file, (2048, {classes}) in the network)" in said
     with h5py.File(tmp_path / "run/weights/last.weights.h5") as file:
-        np.testing.assert_array_equal(file["layers/conv1/vars/0"][()], kernel)
+        np.testing.assert_array_equal(file["layers/conv2d/vars/0"][()], kernel)
 
     image = sorted((cars / "cars_train").glob("*.jpg"))[0]
     done = trainer("predict", str(image), "--run", f"{tmp_path}/run")
