@@ -120,3 +120,11 @@ def test_a_missing_file_a_broken_file_and_an_unknown_recipe(tmp_path: Path):
         with pytest.raises(ConfigError) as error:
             attempt()
         assert "\n" not in str(error.value)
+
+
+def test_zca_is_refused_for_weights_that_expect_images_as_they_were_trained_on():
+    sets = ["data.url=/d", "run.url=/r", "data.standardize=zca", "model.weights=imagenet"]
+    with pytest.raises(
+        ConfigError, match=r"zca is not for model\.weights imagenet.*leave data\.standardize out"
+    ):
+        load(recipe="digits", sets=sets)

@@ -42,11 +42,11 @@ def test_the_food_document_from_folders_to_its_table(tmp_path: Path) -> None:
         "validation": 4 * FOODS,
         "test": 2 * FOODS,
     }
-    for recipe in ("food-1", "food-2"):
+    for recipe, ranks in (("food-1", "1"), ("food-2", "2")):
         values = {"data.url": f"{tmp_path}/data", "run.url": f"{tmp_path}/{recipe}", "train.epochs": 2}
         values |= {"train.batch_size": 24, "run.tensorboard": "true"}
         sets = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
-        done = trainer("train", "--recipe", recipe, *sets)
+        done = trainer("train", "--recipe", recipe, "--ranks", ranks, *sets)
         assert done.returncode == 0, done.stderr
         at_its_end = json.loads((tmp_path / recipe / "evaluation/test-best.json").read_text())
         done = trainer("evaluate", f"{tmp_path}/{recipe}", "--json")

@@ -158,7 +158,7 @@ class DataSection(Section):
         "x/127.5-1",
         description="applied alike in training, evaluation and prediction; `keras:NAME`: by default as that "
         "one does; `caffe` and `torch` as in keras.applications, `feature_wise` by the mean and "
-        "deviation of the training images; `zca` whitens by their covariance, up to about 58 x 58 pixels",
+        "deviation of the training images; `zca` whitens by their covariance, up to 58 x 58 pixels in colour",
     )
     augment: AugmentSection = AugmentSection()
     cache: CacheSection | None = Field(
@@ -361,6 +361,11 @@ class RunConfig(Section):
             raise ValueError(
                 f"train.decay: expected above 0 with train.schedule inverse_time and 0 with others, received "
                 f"{train.decay} with {train.schedule}"
+            )
+        if self.data.standardize == "zca" and self.model.weights == "imagenet":
+            raise ValueError(
+                "data.standardize: zca is not for model.weights imagenet, which expect images as they were "
+                "trained on: leave data.standardize out, or model.weights"
             )
         if self.model.batch_norm == "grouped" and not train.micro_batch:
             raise ValueError("model.batch_norm: grouped needs train.micro_batch, the lanes of a group")

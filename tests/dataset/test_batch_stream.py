@@ -99,6 +99,8 @@ def test_the_draws_are_the_same_for_ever() -> None:
     drawn = Augmentation("both", 10, 0.1, 0.1).transforms(7, 2, np.array([123]), 20, 10)[0]
     expected = [1.024212, -0.0856327, 1.274295, 0.0831932, 1.0542455, 1.016239, 0, 0]
     np.testing.assert_allclose(drawn, expected, rtol=1e-5)
+    factor = Augmentation(brightness=0.5).factors(7, 2, np.array([123]))
+    np.testing.assert_allclose(factor, [1.2244431972503662], rtol=1e-5)
 
 
 def test_draws_are_even() -> None:

@@ -7,6 +7,7 @@ from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
 from trainer import models
 from trainer.errors import ConfigError
+from trainer.models import whitening_limit
 from trainer.models.export import export
 from trainer.models.whitening import fit, whitened
 from trainer.models.whitening_limit import check_whitening
@@ -41,7 +42,7 @@ def test_of_centred_images_it_is_what_keras_does() -> None:
 
 
 @pytest.mark.parametrize("name", ["lab-cnn", "small-resnet"])
-def test_the_exported_model_whitens_too_and_training_leaves_it(name: str) -> None:
+def test_the_exported_model_whitens_too_and_nothing_more_is_trained(name: str) -> None:
     network = models.build(name, SHAPE, 4)
     before = network.predict_on_batch(IMAGES)
     trained = len(network.trainable_variables)
@@ -56,8 +57,16 @@ def test_the_exported_model_whitens_too_and_training_leaves_it(name: str) -> Non
 
 def test_images_that_are_too_large_are_refused_with_the_figure() -> None:
     check_whitening((58, 58, 3))
-    with pytest.raises(ConfigError, match=r"128x128x3 needs 90\.0 GiB, .* limit is 4 GiB.*image_size: 58 or"):
+    with pytest.raises(
+        ConfigError, match=r"128x128x3 needs 90\.0 GiB, .* limit is 4\.0 GiB.*image_size: 58 or"
+    ):
         check_whitening((128, 128, 3))
+
+
+def test_a_pod_with_too_little_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whitening_limit, "available_memory", lambda: 256 << 20)
+    with pytest.raises(ConfigError, match=r"32x32x3 needs 0\.4 GiB, .* limit is 0\.2 GiB.*image_size: 29 or"):
+        check_whitening((32, 32, 3))
 
 
 def test_a_network_with_scale_layers_is_refused() -> None:

@@ -52,6 +52,7 @@ def test_a_folder_without_a_checkpoint_starts_anew(store: Store, caplog: pytest.
     fence, _ = claim_folder(store, FAST, {})
     publish(store, fence, layout.METRICS, b"epoch\n")
     publish(store, fence, layout.TIMING, b"epoch\n")
+    publish(store, fence, layout.events("train"), b"of another network")
     publish(store, fence, layout.weights("best"), b"of another network")
     check_identity(store, SLOW.identity)
     claim_folder(store, SLOW, {})

@@ -378,3 +378,12 @@ def test_an_object_without_an_etag_is_named(store: Store, proxy: FaultyProxy) ->
             OSError, match=rf"^{store.url}/k: its store gives it no ETag, .*; upload it again"
         ):
             ask("k")
+
+
+def test_a_listing_without_etags_is_a_listing(store: Store, proxy: FaultyProxy) -> None:
+    def without(request: faulty.Handler) -> None:
+        status, headers, body = request.forward()
+        request.send(status, headers, re.sub(rb"<ETag>.*?</ETag>", b"", body))
+
+    proxy.spoil("GET", without)
+    assert [(info.key, info.size, info.etag) for info in store.list()] == [("k", len(DATA), "")]

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -12,9 +13,13 @@ import tensorflow as tf
 from tests.run_processes import Runs, committed_steps
 from tests.training.in_process import store_of, train
 from trainer.checkpoints.restore import restore
+from trainer.distribution.single import Single
+from trainer.evaluation.tally import Tally
 from trainer.runs.document import Finished, Reached
 from trainer.storage import Store
 from trainer.training.finite import Diverged
+from trainer.training.loop import _add
+from trainer.training.run import _over_all_ranks
 from trainer.training.state import digest
 
 from .test_step import BATCH, IMAGES, LABELS, network, stepper
@@ -93,3 +98,15 @@ def test_a_new_run_starts_from_the_weights_of_one_that_diverged(runs: Runs):
 def test_finished_json_is_json():
     with pytest.raises(ValueError, match="JSON"):
         Finished(1, 1, False, last=Reached(1, {"loss": float("nan")}), best=None).dumps()
+
+
+def test_rows_without_finite_probabilities_are_left_out_of_no_evaluation():
+    tally, probabilities = Tally(2), np.array([[0.5, 0.5], [np.inf, 0.0]], np.float32)
+    _add(tally, 2, np.arange(2), np.zeros(2, np.int32), probabilities)
+    assert tally.rows == 0
+    loop = Mock(distribution=Single())
+    loop.plan.dataset.split.return_value.rows = 2
+    with pytest.raises(Diverged, match="the probabilities of 2 images of the test split are not finite"):
+        _over_all_ranks(tally, loop)
+    _add(tally, 1, np.arange(2), np.zeros(2, np.int32), probabilities)
+    assert tally.rows == 1, "what pads a batch does not matter"

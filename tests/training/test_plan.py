@@ -45,3 +45,12 @@ def test_groups_that_cannot_be_kept_whole_are_refused_with_those_that_can(
 ):
     with pytest.raises(ConfigError, match=r"lanes in whole groups.*Set train\.micro_batch: 1"):
         grouped(digits, ranks, lanes, group)
+
+
+def test_a_run_of_before_there_was_a_brightness_is_still_the_same_run(digits: str):
+    def identity(*sets: str):
+        sets = (f"data.url={digits}", "run.url=/run", *sets)
+        return make_plan(load(recipe="digits", sets=sets), 1).identity["augment"]
+
+    assert set(identity()) == {"flip", "rotate", "shift", "zoom"}
+    assert identity("data.augment.brightness=0.2") == identity() | {"brightness": 0.2}

@@ -1,6 +1,7 @@
 """How large images may be that are ZCA-whitened: it takes memory for the square of their values."""
 
 from trainer.errors import ConfigError
+from trainer.observability.process import available_memory
 
 ZCA = "zca"
 LIMIT_BYTES = 4 << 30
@@ -9,18 +10,14 @@ _MATRICES = 5
 
 
 def check_whitening(image_shape: tuple[int, int, int]) -> None:
-    """Raises ConfigError for images (H, W, C) that are too large."""
+    """Raises ConfigError for images (H, W, C) that are too large, or for which there is too little memory."""
     height, width, channels = image_shape
     values = height * width * channels
-    if (needed := whitening_bytes(values)) > LIMIT_BYTES:
-        side = int((LIMIT_BYTES / 8 / _MATRICES) ** 0.5 / channels) ** 0.5
+    limit = min(LIMIT_BYTES, available_memory())
+    if (needed := _MATRICES * 8 * values**2) > limit:
+        side = int((limit / 8 / _MATRICES) ** 0.5 / channels) ** 0.5
         raise ConfigError(
             f"data.standardize: zca of images {height}x{width}x{channels} needs {needed / 2**30:,.1f} GiB, "
-            f"for the covariance of {values:,} values with each other; the limit is {LIMIT_BYTES >> 30} GiB",
+            f"for the covariance of {values:,} values with each other; the limit is {limit / 2**30:,.1f} GiB",
             f"Set data.image_size: {int(side)} or less, or use feature_wise",
         )
-
-
-def whitening_bytes(values: int) -> int:
-    """The memory that it takes to whiten images of so many values."""
-    return _MATRICES * 8 * values**2

@@ -13,7 +13,8 @@ Buffer = bytes | bytearray | memoryview
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """One object: its key below the store's URL, its size in bytes, its etag without quotes.
+    """One object: its key below the store's URL, its size in bytes, its etag without quotes, which is empty
+    where a listing has none.
 
     `modified` is when it was written, by the store's clock, in seconds since the epoch.
     """

@@ -23,7 +23,7 @@ from trainer.storage.s3_body import receive_directly
 from trainer.storage.s3_connection import connect, instance_has_credentials
 from trainer.storage.s3_faults import CREDENTIALS, Fault, Kind, explain
 from trainer.storage.s3_quick import QUICK_BYTES, Quick
-from trainer.storage.s3_upload import PART_BYTES, Upload, content_type
+from trainer.storage.s3_upload import PART_BYTES, Upload, content_type, etag_of
 from trainer.storage.stalls import waiting_for
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class S3Store:
             self._check_condition(key, if_match)
         options: Any = {"Bucket": self._bucket, "Key": self._key(key), "ContentType": content_type(key)}
         url = self._url(key)
-        return _etag(self._ask(url, lambda s3: s3.put_object(Body=body, **options)), url)
+        return etag_of(self._ask(url, lambda s3: s3.put_object(Body=body, **options)), url)
 
     def _put_on_condition(self, key: str, body: bytes, if_match: str | None) -> str:
         """Raises _Unsupported where the server refuses conditions."""
@@ -123,7 +123,9 @@ class S3Store:
         options |= {"IfNoneMatch": "*"} if if_match is None else {"IfMatch": f'"{if_match}"'}
         lost = _lost(url, if_match)
         try:
-            return _etag(self._ask(url, lambda s3: s3.put_object(Body=body, **options), patience, lost), url)
+            return etag_of(
+                self._ask(url, lambda s3: s3.put_object(Body=body, **options), patience, lost), url
+            )
         except FileNotFoundError:
             if if_match is None:
                 raise
@@ -183,7 +185,7 @@ class S3Store:
             answer = self._ask(url, lambda s3: s3.get_object(**where))
             answer["Body"].close()
             head = answer
-        return ObjectInfo(key, head["ContentLength"], _etag(head, url), _modified(head))
+        return ObjectInfo(key, head["ContentLength"], etag_of(head, url), _modified(head))
 
     def delete(self, key: str) -> None:
         self._ask(self._url(key), lambda s3: s3.delete_object(Bucket=self._bucket, Key=self._key(key)))
@@ -218,7 +220,7 @@ class S3Store:
                     view = memoryview(bytearray(length))
                 if length != len(view) - done:
                     raise EOFError(_not_the_range(url, start + done, start + len(view), answer))
-                pin = pin or _etag(answer, url)
+                pin = pin or etag_of(answer, url)
                 deadline = time.monotonic() + self._read_seconds
                 while done < len(view):
                     count = body.readinto(view[done:])
@@ -357,12 +359,3 @@ def _not_the_range(url: str, start: int, stop: int, answer: Any) -> str:
 
 def _modified(answer: Any) -> float:
     return float(answer["LastModified"].timestamp())
-
-
-def _etag(answer: Any, url: str) -> str:
-    """Raises OSError where there is none, as of files that were put below a gateway to a file system."""
-    if not answer.get("ETag"):
-        raise OSError(
-            f"{url}: its store gives it no ETag, by which a changed object is noticed; upload it again"
-        )
-    return str(answer["ETag"]).strip('"')

@@ -76,7 +76,7 @@ class Upload:
         if len(data) != stop - start:
             raise OSError(f"{self._url}: its source became shorter while it was read")
         answer = self._ask(self._url, lambda s3: s3.upload_part(**upload, PartNumber=number, Body=data))
-        return {"PartNumber": number, "ETag": answer["ETag"]}
+        return {"PartNumber": number, "ETag": f'"{etag_of(answer, self._url)}"'}
 
     def _complete(self, upload: dict[str, str], parts: list[dict[str, Any]]) -> str:
         tries = 0
@@ -87,12 +87,12 @@ class Upload:
             return s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
 
         try:
-            return str(self._ask(self._url, attempt)["ETag"]).strip('"')
+            return etag_of(self._ask(self._url, attempt), self._url)
         except FileNotFoundError:
             # Carried out by an earlier attempt whose answer was lost: then the object has our parts' etag.
             if tries > 1:
                 found = self._ask(self._url, lambda s3: s3.head_object(**self._where))
-                etag = str(found["ETag"]).strip('"')
+                etag = etag_of(found, self._url)
                 if found["ContentLength"] == self._size and etag == _etag_of_parts(parts):
                     return etag
             raise
@@ -101,6 +101,15 @@ class Upload:
 def content_type(key: str) -> str:
     """So that a report opens in a browser, straight from the store."""
     return mimetypes.guess_type(key)[0] or "application/octet-stream"
+
+
+def etag_of(answer: Any, url: str) -> str:
+    """Raises OSError where there is none, as of files that were put below a gateway to a file system."""
+    if not answer.get("ETag"):
+        raise OSError(
+            f"{url}: its store gives it no ETag, by which a changed object is noticed; upload it again"
+        )
+    return str(answer["ETag"]).strip('"')
 
 
 def _etag_of_parts(parts: list[dict[str, Any]]) -> str:

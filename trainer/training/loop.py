@@ -161,7 +161,7 @@ class Loop:
     def evaluate(self, split: str, tally: Tally | None = None) -> Sums | None:
         """Sums over every row of a split, each once, over all ranks; None when there is no such split.
 
-        This rank's rows are also added to `tally`.
+        This rank's rows are also added to `tally`, but where their probabilities are not finite.
 
         Raises StopVoted once a rank was asked to stop: the ranks ask each other about every VOTE_SECONDS.
         """
@@ -176,8 +176,8 @@ class Loop:
                 for rows, images, labels, weights in itertools.islice(batches, chunk):
                     sums, probabilities = self.evaluation_step(images, labels, weights)
                     mine += sums
-                    if tally and (own := int(sums.rows)):
-                        tally.add(probabilities.numpy()[:own], labels.numpy()[:own], int(rows[0]))
+                    if tally is not None:
+                        _add(tally, int(sums.rows), rows.numpy(), labels.numpy(), probabilities.numpy())
                     report_phase(Phase.EVALUATING)
                 done += chunk
                 spent = time.perf_counter() - began
@@ -193,12 +193,6 @@ class Loop:
         total = Sums(*self.distribution.sum(np.array(mine.values())))
         report_phase(Phase.PUBLISHING)
         return total
-
-    def tally(self, split: str) -> Tally:
-        """What the present weights reach on a split, over all ranks. Raises StopVoted as `evaluate` does."""
-        mine = Tally(len(self.plan.dataset.classes))
-        self.evaluate(split, mine)
-        return mine.summed(self.distribution.sum, self.distribution.rank, self.distribution.size)
 
     def _close_epoch(self) -> None:
         progress = self.progress
@@ -259,6 +253,12 @@ class Loop:
         if self.progress_log:
             batch = (progress.step - 1) % self.plan.steps_per_epoch
             self.progress_log.end_step(batch, means["loss"], means["accuracy"])
+
+
+def _add(tally: Tally, own: int, rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> None:
+    """The first `own` rows of a batch; the others pad it."""
+    if own and np.isfinite(probabilities[:own]).all():
+        tally.add(probabilities[:own], labels[:own], int(rows[0]))
 
 
 def _hooks_batches(callback: keras.callbacks.Callback) -> bool:

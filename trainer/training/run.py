@@ -18,6 +18,7 @@ from trainer.config import RunSection
 from trainer.distribution import Distribution, environment
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.errors import Interrupted, RankLost
+from trainer.evaluation.tally import Tally
 from trainer.models.starting_weights import load_starting_weights
 from trainer.models.weights_file import load_weights_file
 from trainer.models.whitening_limit import ZCA
@@ -32,7 +33,7 @@ from trainer.storage import Store, join
 from trainer.training import callback_state
 from trainer.training.callbacks import BestWeights, History, ProgressLog, from_config
 from trainer.training.data import RankData
-from trainer.training.finite import check_metrics
+from trainer.training.finite import Diverged, check_metrics
 from trainer.training.loop import Loop, Outcome, StopVoted
 from trainer.training.plan import Plan
 from trainer.training.results.publish import Publisher
@@ -47,6 +48,7 @@ from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
 
+TEST = "test"
 SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
 """The metrics of the log's last lines."""
 
@@ -206,7 +208,8 @@ def _publish_results(
     report_phase(Phase.PUBLISHING)
     history = loop.progress.history
     epoch = callback_state.restored_epoch(loop.callbacks, len(history) - 1)
-    last = Reached(epoch + 1, history[epoch] | _test(loop))
+    tested, tally = _test(loop)
+    last = Reached(epoch + 1, history[epoch] | tested)
     which: layout.Which = "last"
     digest = publisher.weights(which)
     reached = None
@@ -216,10 +219,11 @@ def _publish_results(
         metrics = last.metrics
         if content and best.best_epoch + 1 != last.epoch:
             load_weights_file(loop.model, content)
-            metrics = history[best.best_epoch] | _test(loop)
+            tested, tally = _test(loop)
+            metrics = history[best.best_epoch] | tested
         if content:
             which, digest = "best", sha256(content).hexdigest()
-        reached = Reached(best.best_epoch + 1, metrics) if content else None
+            reached = Reached(best.best_epoch + 1, metrics)
     finished = Finished(
         epochs=loop.progress.epochs_closed,
         steps=loop.progress.step,
@@ -228,8 +232,8 @@ def _publish_results(
         best=reached,
     )
     publisher.card(finished)
-    if loop.plan.split("test") is not None:
-        publisher.evaluation("test", which, digest or "", loop.tally("test"), finished)
+    if tested:
+        publisher.evaluation(TEST, which, digest or "", _over_all_ranks(tally, loop), finished)
     publisher.report(history, finished, loop.timer.rows)
     publisher.keras_model()
     tidy()
@@ -239,12 +243,23 @@ def _publish_results(
     return finished
 
 
-def _test(loop: Loop) -> dict[str, float]:
-    """The metrics of the model's present weights on the test split; none where there is no such split."""
-    sums = loop.evaluate("test")
+def _test(loop: Loop) -> tuple[dict[str, float], Tally]:
+    """The metrics of the model's present weights on the test split, and the tally of this rank's rows; no
+    metrics where there is no such split."""
+    tally = Tally(len(loop.plan.dataset.classes))
+    sums = loop.evaluate(TEST, tally)
     metrics = sums.means("test_") if sums else {}
     check_metrics(metrics, loop.progress.epochs_closed - 1)
-    return metrics
+    return metrics, tally
+
+
+def _over_all_ranks(tally: Tally, loop: Loop) -> Tally:
+    """Raises Diverged where a rank left rows out, since their probabilities are not finite."""
+    distribution, rows = loop.distribution, loop.plan.dataset.split(TEST).rows
+    total = tally.summed(distribution.sum, distribution.rank, distribution.size)
+    if total.rows != rows:
+        raise Diverged(f"the probabilities of {rows - total.rows:,} images of the test split are not finite")
+    return total
 
 
 def log_end(finished: Finished, run: RunSection) -> None:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 import keras
 
@@ -65,8 +66,9 @@ class Publisher:
         if self._fence is None or not self._plan.config.run.tensorboard:
             return
         self._epoch_ends += [time.time()] * (len(history) - len(self._epoch_ends))
-        for name, content in event_files(history, self._epoch_ends).items():
-            self._publish(layout.events(name), lambda content=content: content, may_wait=True)  # type: ignore[misc]
+        files = event_files(history, self._epoch_ends)
+        for name in files:
+            self._publish(layout.events(name), partial(files.__getitem__, name), may_wait=True)
 
     def timing(self, rows: Sequence[EpochTiming]) -> None:
         """Where the time of all epochs so far went."""
@@ -80,11 +82,12 @@ class Publisher:
         self, split: str, which: layout.Which, digest: str, tally: Tally, finished: Finished
     ) -> None:
         """What the model's present weights, the run's last or best, reached on a split."""
-        plan = self._plan
         parameters = int(self._model.count_params())
-        what = Evaluated(self._store.url, which, digest, plan.dataset, split, parameters)
-        found = document(what, tally, sensitivity={}, finished=finished)
-        self._publish(layout.evaluation(split, which), lambda: dumps(found))
+        what = Evaluated(self._store.url, which, digest, self._plan.dataset, split, parameters)
+        self._publish(
+            layout.evaluation(split, which),
+            lambda: dumps(document(what, tally, sensitivity={}, finished=finished)),
+        )
 
     def report(
         self, history: Sequence[Mapping[str, float]], finished: Finished, timing: Sequence[EpochTiming]

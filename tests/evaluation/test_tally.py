@@ -5,7 +5,6 @@ import pytest
 from sklearn import metrics
 
 from trainer.evaluation.tally import WORST, Tally, most_confused, of_classes
-from trainer.inference.evaluation.changes import changes
 
 NAMES = tuple(f"class {number}" for number in range(7))
 
@@ -65,15 +64,3 @@ def test_the_calibration_error_of_a_network_that_is_too_sure() -> None:
     tally = Tally(2)
     tally.add(np.array([[0.9, 0.1]] * 10, np.float32), np.array([0] * 6 + [1] * 4), 0)
     assert tally.calibration_error == pytest.approx(0.3)
-
-
-def test_images_are_turned_mirrored_and_moved() -> None:
-    image = np.arange(20 * 20, dtype=np.int64).reshape(1, 20, 20, 1).astype(np.uint8)
-    found = {name: change(image)[0, :, :, 0] for name, change in changes((20, 20, 1)).items()}
-    plain = image[0, :, :, 0]
-    assert (found["turned by 90 degrees"] == np.rot90(plain)).all()
-    assert (found["mirrored left to right"] == plain[:, ::-1]).all()
-    assert (found["moved right by 10 %"][:, 2:] == plain[:, :-2]).all()
-    assert (found["moved right by 10 %"][:, :2] == plain[:, :1]).all()
-    assert (found["moved up by 10 %"][:-2] == plain[2:]).all()
-    assert "turned by 90 degrees" not in changes((20, 30, 1))
