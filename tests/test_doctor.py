@@ -1,18 +1,23 @@
 """`trainer doctor URL` tries what a run needs, and leaves nothing behind."""
 
+import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from trainer import doctor
-from trainer.doctor import examine
+from tests.commands import trainer
+from trainer.doctor import devices, examine, probe, to_fix
+from trainer.doctor import store as store_checks
+from trainer.doctor.finding import Finding
 from trainer.storage import Store, open_store
 from trainer.storage.base import ObjectInfo
 from trainer.storage.s3 import S3Store
 
 
 def found(url: str) -> dict[str, tuple[str, str]]:
-    return {f.what: (f.mark, f.found) for f in examine(url)}
+    return {f.what: (f.mark, f.found) for f in examine(url, timed=False)}
 
 
 def test_a_store_that_does_all_is_said_to_and_left_empty(store_url: str):
@@ -55,7 +60,55 @@ def test_it_cleans_up_when_it_is_interrupted(store_url: str, monkeypatch: pytest
         assert [info.key for info in store.list()] == [key]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(doctor, "_write_if_absent", interrupted)
+    monkeypatch.setattr(store_checks, "_write_if_absent", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        examine(store_url)
+        examine(store_url, timed=False)
     assert not list(open_store(store_url).list())
+
+
+def test_it_times_the_convolution_the_exchange_and_the_store(tmp_path: Path):
+    done = trainer("doctor", str(tmp_path / "new"), "--json", timeout=280)
+    assert done.returncode == 0, done.stderr
+    said = {found["what"]: found for found in json.loads(done.stdout)}
+    for what, text in {
+        "devices": "the CPU alone (TensorFlow is built for CPUs)",
+        "convolution of 100 images": "CPU ",
+        "convolution of 2 images": "CPU ",
+        "exchange": "2 ranks over Gloo: a number in ",
+        "speed": "writes ",
+    }.items():
+        assert text in said[what]["found"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_timed_where_something_is_missing(s3: str):
+    assert "exchange" not in {finding.what for finding in examine("s3://no-such-bucket/x")}
+
+
+def test_a_probe_that_fails_ends_the_others_and_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "broken.py").write_text(
+        "import os, time\n"
+        "if os.environ['RANK'] == '0':\n    time.sleep(60)\n"
+        "if os.environ['RANK'] == '1':\n    raise SystemExit('no libcudart.so.12')\n"
+        "os.abort()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for rank, ending in (("1", "exit code 1: no libcudart.so.12"), ("2", "killed by SIGABRT")):
+        with pytest.raises(probe.ProbeFailed, match=ending):
+            probe.run("broken", [environment | {"RANK": number} for number in ("0", rank)])
+
+
+def test_a_gpu_is_compared_with_the_cpu(monkeypatch: pytest.MonkeyPatch):
+    seconds = {"CPU": {"100": 4.0, "2": 0.1}, "GPU": {"100": 0.1, "2": 0.2}}
+    assert [finding.found for finding in (devices._convolution(n, seconds) for n in (100, 2))] == [
+        "CPU 4.000 s, GPU 0.100 s: 40.0 times as fast",
+        "CPU 0.100 s, GPU 0.200 s: 0.5 times as fast",
+    ]
+    built = {"cuda": "12.5.1", "cudnn": "9", "gpus": ["NVIDIA H200"]}
+    assert devices._devices(built, 1).found == "NVIDIA H200 (TensorFlow is built with CUDA 12.5.1, cuDNN 9)"
+    assert devices._devices(built | {"gpus": []}, 1).mark == "error"
+
+
+def test_what_to_fix_has_the_errors_first():
+    found = [Finding("warning", "a", "", "x"), Finding("error", "b", "", "y"), Finding("ok", "c", "", "z")]
+    assert [finding.what for finding in to_fix([*found, Finding("error", "d", "")])] == ["b", "a"]

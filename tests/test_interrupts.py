@@ -155,7 +155,7 @@ def test_at_ten_random_moments(command: str, number: int, digits: str, folders: 
         "evaluate": ["evaluate", f"{tmp_path}/run"],
         "report": ["report", f"{tmp_path}/run"],
         "compare": ["compare", f"{tmp_path}/run"],
-        "doctor": ["doctor", str(new)],
+        "doctor": ["doctor", str(new), "--quick"],
         "weights": ["weights", f"{tmp_path}/run", str(new)],
         "runs": ["runs", str(tmp_path)],
         "verify": ["verify", f"{tmp_path}/run"],

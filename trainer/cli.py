@@ -529,14 +529,17 @@ def doctor(
     url: Annotated[
         str | None, typer.Argument(help="A place in object storage to check. Default: this machine alone.")
     ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Nothing that takes seconds. Default: also devices and speeds.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Check this machine, and whether an object store does all that is needed."""
+    """Check this machine, and whether an object store does all that is needed; what to fix, in order."""
     from trainer import pages
     from trainer.doctor import examine
 
     with interrupts.unwinding():
-        findings = examine(url)
+        findings = examine(url, timed=not quick)
     if json:
         _print_json([finding.__dict__ for finding in findings])
     else:

@@ -321,7 +321,12 @@ def checkpoints(found: "Sequence[CheckpointReport]") -> None:
 
 def findings(found: "Iterable[Finding]") -> None:
     """What `trainer doctor` found out."""
+    from trainer.doctor import to_fix
+
+    found = list(found)
     print_table(("check", "result", "found"), [(f.what, f.mark, f.found) for f in found])
+    for number, finding in enumerate(to_fix(found), 1):
+        print(f"{number}. {finding.what}: {finding.remedy}")
 
 
 def _metric(run: "ListedRun", name: str) -> str:

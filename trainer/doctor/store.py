@@ -1,50 +1,27 @@
-"""`trainer doctor`: does this machine have what a run needs, and does a store do what we ask of it?"""
+"""Whether a store does what a run asks of it, and how fast."""
 
-import platform
-import sys
+import statistics
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from importlib import metadata
 
-from trainer import __version__
-from trainer.observability.process import available_cores
+from trainer.doctor.finding import Finding
 from trainer.output.units import size
 from trainer.storage import LARGE_BYTES, ObjectChanged, Store, no_folders_left, open_store, refuses_conditions
 
+READ_BYTES = 4 << 20
+"""Of one range, about what a reader asks for."""
+TIMED_BYTES = 64 << 20
+THREADS = 8
+SLOW = 50 << 20
+"""Bytes a second below which even one fast CPU may wait."""
 
-@dataclass(frozen=True)
-class Finding:
-    """`mark` is ok, warning or error."""
-
-    mark: str
-    what: str
-    found: str
-
-
-def examine(url: str | None) -> list[Finding]:
-    """What was found out about this machine and, where given, the store at `url`."""
-    return [*_machine(), *(_store(url) if url is not None else ())]
+_IMAGE_BYTES = 224 * 224 * 3
 
 
-def _machine() -> Iterator[Finding]:
-    yield Finding("ok", "trainer", __version__)
-    yield Finding("ok", "python", f"{platform.python_version()} at {sys.executable}")
-    yield Finding("ok", "cores", str(available_cores()))
-    for names, need in ((("tensorflow-cpu", "tensorflow"), "training"), (("horovod",), "several ranks")):
-        found = next((f"{n} {v}" for n in names if (v := _version(n))), None)
-        yield Finding("ok" if found else "warning", names[-1], found or f"not installed: no {need} here")
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _store(url: str) -> Iterator[Finding]:
+def examine(url: str) -> Iterator[Finding]:
     """Tries what a run needs, in a prefix of its own below `url`, where nothing is left, whatever happens."""
     store = open_store(url)
     small, large = (f".doctor-{uuid.uuid4().hex}/{name}" for name in ("small", "large"))
@@ -137,3 +114,46 @@ def _delete_and_look(store: Store, *keys: str) -> Finding:
     if left:
         return Finding("error", "delete", f"{store.url}/{left[0]} is still there")
     return Finding("ok", "delete", "nothing is left of this check")
+
+
+def speed(url: str) -> Iterator[Finding]:
+    """Writes an object, reads it in ranges as a reader does, and deletes it."""
+    store = open_store(url)
+    key = f".doctor-{uuid.uuid4().hex}/speed"
+    with no_folders_left(store):
+        try:
+            yield _speed(store, key)
+        except Exception as error:
+            yield Finding("error", "speed", " ".join(str(error).split()))
+        finally:
+            with suppress(Exception):
+                store.delete(key)
+
+
+def _speed(store: Store, key: str) -> Finding:
+    began = time.perf_counter()
+    store.put(key, bytes(TIMED_BYTES))
+    written = time.perf_counter() - began
+    with ThreadPoolExecutor(THREADS) as pool:
+        began = time.perf_counter()
+        starts = range(0, TIMED_BYTES, READ_BYTES)
+        done = sum(pool.map(lambda start: len(store.get_range(key, start, start + READ_BYTES)), starts))
+        rate = done / (time.perf_counter() - began)
+    small = statistics.median(_small(store, key) for _ in range(9))
+    found = (
+        f"writes {size(TIMED_BYTES / written)}/s, reads {size(rate)}/s with {THREADS} threads "
+        f"(about {rate / _IMAGE_BYTES:,.0f} images of 224 x 224 pixels), "
+        f"a small range in {small * 1e3:.1f} ms"
+    )
+    if rate < SLOW:
+        remedy = (
+            "Keep images on the pods (data.cache), store JPEG rows (prepare --encoding jpeg), or move nearer"
+        )
+        return Finding("warning", "speed", found, remedy)
+    return Finding("ok", "speed", found)
+
+
+def _small(store: Store, key: str) -> float:
+    began = time.perf_counter()
+    store.get_range(key, 0, 4096)
+    return time.perf_counter() - began

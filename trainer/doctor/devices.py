@@ -1,0 +1,55 @@
+"""TensorFlow's devices, and how fast they convolve: the timing of the CNN lab (its questions 9 and 10)."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from trainer.doctor import machine, probe
+from trainer.doctor.finding import Finding
+from trainer.gang.ranks.devices import gpus
+
+IMAGES = (100, 2)
+"""How many images are convolved at once."""
+PROBE = "trainer.doctor.devices_probe"
+
+_SLOW = "Train small networks and small batches on CPUs, or raise train.batch_size"
+
+
+def examine() -> Iterator[Finding]:
+    """Nothing where TensorFlow is not installed."""
+    if not (machine.installed("tensorflow") or machine.installed("tensorflow-cpu")):
+        return
+    try:
+        found = probe.run(PROBE, [os.environ])
+    except probe.ProbeFailed as error:
+        yield Finding(
+            "error", "TensorFlow", str(error), "python -c 'import tensorflow' shows all that it says"
+        )
+        return
+    yield _devices(found, len(gpus(os.environ)))
+    for images in IMAGES:
+        yield _convolution(images, found["seconds"])
+
+
+def _devices(found: dict[str, Any], expected: int) -> Finding:
+    built = f"CUDA {found['cuda']}, cuDNN {found['cudnn']}" if found["cuda"] else "for CPUs"
+    names = ", ".join(found["gpus"]) or "the CPU alone"
+    shown = f"{names} (TensorFlow is built {'with ' if found['cuda'] else ''}{built})"
+    if len(found["gpus"]) >= expected:
+        return Finding("ok", "devices", shown)
+    remedy = "Compare the driver (nvidia-smi) with this CUDA" if found["cuda"] else "scripts/env gpu"
+    return Finding("error", "devices", f"{shown}, of {expected} GPUs that this process may use", remedy)
+
+
+def _convolution(images: int, seconds: dict[str, dict[str, float]]) -> Finding:
+    """Ten times 32 filters of 7x7x3 over random images of 100x100 pixels."""
+    what = f"convolution of {images} images"
+    times = {device: of[str(images)] for device, of in seconds.items()}
+    shown = ", ".join(f"{device} {taken:.3f} s" for device, taken in times.items())
+    if "GPU" not in times:
+        return Finding("ok", what, shown)
+    factor = times["CPU"] / times["GPU"]
+    shown += f": {factor:.1f} times as fast"
+    if factor < 1 and images == max(IMAGES):
+        return Finding("warning", what, shown, _SLOW)
+    return Finding("ok", what, shown)

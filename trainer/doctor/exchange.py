@@ -1,0 +1,50 @@
+"""How fast ranks on this machine exchange: a small sum, and one of ResNet-50's size."""
+
+import os
+from collections.abc import Iterator
+
+from trainer.doctor import machine, probe
+from trainer.doctor.finding import Finding
+from trainer.gang.ranks import devices
+from trainer.gang.ranks.environment import rank_environment
+from trainer.gang.ranks.placement import Slot
+from trainer.gang.rendezvous import Rendezvous
+
+VALUES = 25_600_000
+"""float32 values of the large sum: about ResNet-50's parameters."""
+PROBE = "trainer.doctor.exchange_probe"
+
+
+def examine() -> Iterator[Finding]:
+    """Nothing where Horovod is not installed. A rank for each GPU, or two on the CPU."""
+    if not machine.installed("horovod"):
+        return
+    gpus = devices.gpus(os.environ)
+    size = max(2, len(gpus))
+    hidden = {devices.VISIBLE: ""} if len(gpus) == 1 else {}
+    with Rendezvous() as rendezvous:
+        environments = [
+            rank_environment(
+                Slot(rank, size, rank, size, 0, 1, 0),
+                generation=1,
+                rendezvous_port=rendezvous.port,
+                gloo_timeout=30,
+                gang="doctor",
+            )
+            | hidden
+            for rank in range(size)
+        ]
+        try:
+            found = probe.run(PROBE, environments)
+        except probe.ProbeFailed as error:
+            remedy = "One rank does without: --ranks 1. scripts/env compiles Horovod"
+            yield Finding("error", "exchange", str(error), remedy)
+            return
+    shown = (
+        f"{size} ranks over {found['over']}: a number in {found['small'] * 1e3:.2f} ms, "
+        f"{4 * VALUES / 1e6:.0f} MB in {found['large'] * 1e3:.0f} ms"
+    )
+    if len(gpus) > 1 and found["over"] != "NCCL":
+        yield Finding("warning", "exchange", shown, "scripts/env gpu compiles Horovod with NCCL")
+    else:
+        yield Finding("ok", "exchange", shown)

@@ -1,0 +1,18 @@
+"""What a check found, and what to do about it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`mark` is ok, warning or error; `remedy` is empty where there is nothing to do, or nothing known."""
+
+    mark: str
+    what: str
+    found: str
+    remedy: str = ""
+
+
+def to_fix(findings: list[Finding]) -> list[Finding]:
+    """What has a remedy, the errors first."""
+    return [f for mark in ("error", "warning") for f in findings if f.mark == mark and f.remedy]

@@ -1,0 +1,47 @@
+"""What is installed here, and what the machine has."""
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+
+from trainer import __version__
+from trainer.doctor.finding import Finding
+from trainer.gang.ranks.devices import gpus
+from trainer.gang.ranks.environment import usable_cores
+from trainer.observability.process import available_memory
+from trainer.output.units import size
+
+_INSTALL = "pip install 'cars-trainer[cpu]', or [gpu]"
+_COMPILE = "scripts/env compiles it, as Dockerfile.gpu does"
+_LIBRARIES = ("keras", "numpy", "h5py", "boto3")
+
+
+def examine() -> Iterator[Finding]:
+    """Takes no time: nothing is imported."""
+    yield Finding("ok", "trainer", __version__)
+    yield Finding("ok", "python", f"{platform.python_version()} at {sys.executable}")
+    yield Finding("ok", "cores", f"{usable_cores():g}")
+    yield Finding("ok", "memory", size(available_memory()))
+    for names, need, remedy in (
+        (("tensorflow", "tensorflow-cpu"), "training", _INSTALL),
+        (("horovod",), "several ranks", _COMPILE),
+    ):
+        found = next((f"{n} {v}" for n in names if (v := _version(n))), None)
+        absent = Finding("warning", names[0], f"not installed: no {need} here", remedy)
+        yield Finding("ok", names[0], found) if found else absent
+    libraries = [f"{name} {version}" for name in _LIBRARIES if (version := _version(name))]
+    yield Finding("ok", "libraries", ", ".join(libraries))
+    yield Finding("ok", "GPUs", ", ".join(gpus(os.environ)) or "none that this process may use")
+
+
+def installed(distribution: str) -> bool:
+    return _version(distribution) is not None
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
