@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.gang.gangs import wait_for
 from trainer.dataset.index import Dataset, open_dataset
 from trainer.dataset.order import Order
 from trainer.dataset.preparation.prepare import prepare
@@ -100,6 +101,8 @@ def test_each_row_of_a_step_is_that_of_its_order(
 def test_a_start_that_was_stopped_is_continued(datasets: tuple[Dataset, Dataset], tmp_path: Path) -> None:
     def stop(done: int, _: int) -> None:
         if done > 100:
+            records = tmp_path / "made" / "preparing"
+            wait_for(lambda: any(records.rglob("train-00000-*.npz")), "a shard is whole")
             raise KeyboardInterrupt
 
     make = partial(
