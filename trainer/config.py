@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -76,6 +77,14 @@ WeightsUrl = Annotated[
 ]
 Pixels = Annotated[int, Field(ge=1, le=8192)]
 """A height or a width."""
+
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+Switch = Annotated[
+    Literal["auto", "on", "off"],
+    BeforeValidator(lambda value: ("on" if value else "off") if isinstance(value, bool) else value),
+    WithJsonSchema({"enum": ["auto", "on", "off", True, False]}),
+]
+"""`on` and `off` are true and false to YAML."""
 
 MAX_BATCH = 2**20
 
@@ -203,6 +212,20 @@ class OptimizerSection(Section):
         return own | optimizers.check_arguments(name, others)
 
 
+class DistributionSection(Section):
+    """How several GPUs work on one batch."""
+
+    strategy: Literal["horovod", "mirrored"] = Field(
+        "horovod",
+        description="horovod: a process for each GPU, in any number of pods; mirrored: one process for the "
+        "GPUs of one pod (tf.distribute.MirroredStrategy)",
+    )
+    exchange: Literal["float32", "float16"] = Field(
+        "float32",
+        description="as which gradients travel between ranks: float16 halves the bytes, and rounds",
+    )
+
+
 class EarlyStoppingSection(Section):
     """keras.callbacks.EarlyStopping."""
 
@@ -267,11 +290,35 @@ class TrainSection(Section):
     class_weight: Literal["none", "balanced"] = Field(
         "none", description="balanced: each class counts alike, however many rows it has"
     )
-    mixed_precision: bool = Field(False, description="compute in float16, with loss scaling")
+    precision: Precision = Field(
+        "float32",
+        description="of the computation, as keras.dtype_policies; weights stay float32, and mixed_float16 "
+        "scales the loss",
+    )
+    mixed_precision: bool | None = Field(
+        None, exclude=True, description="older name of precision: true is mixed_float16"
+    )
+    xla: Switch = Field(
+        "auto",
+        description="compile gradients and update with XLA; auto: on GPUs. The first step takes longer",
+    )
     deterministic: bool = Field(
         False, description="the same bits in every run at the same number of ranks; slower on GPUs"
     )
     seed: int = Field(1, ge=0, lt=2**31, description="of weights, order, augmentation and dropout")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_name_of_precision(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not isinstance(given.get("mixed_precision"), bool):
+            return given
+        older = "mixed_float16" if given["mixed_precision"] else "float32"
+        if given.get("precision", older) != older:
+            raise ValueError(
+                f"mixed_precision is the older name of precision, and here means {older}: leave it out, "
+                f"received precision {quoted(given['precision'])} with it"
+            )
+        return given | {"precision": older, "mixed_precision": None}
 
 
 class CheckpointSection(Section):
@@ -321,6 +368,7 @@ class RunConfig(Section):
     data: DataSection
     model: ModelSection
     train: TrainSection = TrainSection()
+    distribution: DistributionSection = DistributionSection()
     run: RunSection
     metrics: MetricsSection = MetricsSection()
 

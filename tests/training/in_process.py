@@ -13,6 +13,7 @@ from trainer.runs.document import Finished
 from trainer.storage import Store, open_store
 from trainer.training import run
 from trainer.training.plan import make_plan
+from trainer.training.setup.build import setup_tensorflow
 
 
 def train(
@@ -23,6 +24,7 @@ def train(
 ) -> Finished:
     """`store` stands for the run's folder, `stop` for a request to stop."""
     values = load(config)
+    setup_tensorflow(values)
     return run.train(
         make_plan(values, 1),
         store or open_store(values.run.url),

@@ -22,6 +22,7 @@ from trainer.observability.stacks import print_stacks_on_signal
 from trainer.storage import open_store
 from trainer.training.plan import make_plan
 from trainer.training.run import train
+from trainer.training.setup.build import setup_tensorflow
 from trainer.training.state import digest
 
 
@@ -33,6 +34,10 @@ class Witness(keras.callbacks.Callback):
         self.file = (folder / f"digests-{rank}").open("a")
         self.validations = (folder / f"validations-{rank}").open("a")
         self.random = None if delays is None else random.Random(delays)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if scale := os.environ.get("LOSS_SCALE"):
+            self.model.optimizer.dynamic_scale.assign(float(scale))
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         print(digest(self.model, self.model.optimizer), file=self.file, flush=True)
@@ -55,6 +60,7 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     config, folder = load(Path(sys.argv[1])), Path(sys.argv[2])
+    setup_tensorflow(config)
     distribution = connect(stop.is_set)
     delays = int(sys.argv[4]) + distribution.rank if len(sys.argv) > 3 else None
     (folder / f"pid-{distribution.rank}").write_text(str(os.getpid()))

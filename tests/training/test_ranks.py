@@ -5,6 +5,10 @@ import re
 import numpy as np
 import pytest
 
+from tests.training.in_process import store_of
+from tests.training.in_process import train as train_here
+from trainer.checkpoints.restore import restore
+
 PLAIN = {"name": "lab-cnn", "options": {"n_filters": 4, "use_batch": False}}
 STATEFUL = {"name": "lab-cnn", "options": {"n_filters": 4, "n_dense_layers": 1, "use_dropout": True}}
 FIFTY_STEPS = {"epochs": 3, "batch_size": 60, "lanes": 4, "optimizer": {"name": "sgd", "learning_rate": 0.05}}
@@ -64,3 +68,27 @@ def test_grouped_batch_norm_does_not_depend_on_the_ranks(runs):
     )
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_an_overflow_on_the_way_skips_the_same_steps_on_every_rank(runs, monkeypatch):
+    """Compiled, in float16, and exchanged in float16."""
+    monkeypatch.setenv("LOSS_SCALE", "1e7")
+    train = {"precision": "mixed_float16", "xla": "on", "lanes": 4, "batch_size": 60}
+    config = runs.config("float16", train=train, distribution={"exchange": "float16"})
+    folder = runs.finish(config, 2)
+    assert runs.digests(folder, 0) == runs.digests(folder, 1)
+    state = restore(store_of(config))
+    assert state
+    updates = max(int(array) for name, array in state.arrays.items() if name.endswith("/iteration"))
+    assert 5 < updates < state.step - 5
+
+
+def test_compiled_steps_are_the_same_steps(runs):
+    train = FIFTY_STEPS | {"epochs": 1}
+    plain = runs.config("plain", model=PLAIN, train=train)
+    train_here(plain)
+    compiled = runs.finish(runs.config("compiled", model=PLAIN, train=train | {"xla": "on"}), 2)
+    worst = max(
+        np.abs(a - b).max() for a, b in zip(runs.weights(plain.parent), runs.weights(compiled), strict=True)
+    )
+    assert 0 < worst <= 1e-5

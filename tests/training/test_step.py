@@ -41,9 +41,9 @@ def stepper(model, optimizer, parts=1, rows=BATCH, class_weights=None, **options
     )
 
 
-def trained(steps=10, parts=1, rows=BATCH, class_weights=None, **options):
+def trained(steps=10, parts=1, rows=BATCH, class_weights=None, xla=False, **options):
     model, optimizer = network(**options)
-    step = stepper(model, optimizer, parts, rows, class_weights)
+    step = stepper(model, optimizer, parts, rows, class_weights, xla=xla)
     pad = np.arange(rows) % BATCH
     weights = (np.arange(rows) < BATCH).astype(np.float32)
     for number in range(steps):
@@ -62,11 +62,31 @@ def difference(one, other):
     )
 
 
-def test_ten_steps_are_keras_s_own_ten_steps():
+@pytest.mark.parametrize("xla", [False, True])
+def test_ten_steps_are_keras_s_own_ten_steps(xla: bool):
     model, _ = network()
     for _ in range(10):
         model.train_on_batch(IMAGES, LABELS)
-    assert difference(model, trained()) < 1e-5
+    assert difference(model, trained(xla=xla)) < 1e-5
+
+
+def test_a_loss_scale_goes_as_keras_s_own():
+    def scaled():
+        inner = keras.optimizers.SGD(0.1, momentum=0.9)
+        return keras.optimizers.LossScaleOptimizer(inner, initial_scale=1e38, dynamic_growth_steps=3)
+
+    model, own = network(scaled())
+    for _ in range(10):
+        model.train_on_batch(IMAGES * 1e3, LABELS)
+    other, optimizer = network(scaled())
+    step = stepper(other, optimizer)
+    batch = (tf.constant(IMAGES * 1e3), tf.constant(LABELS), tf.ones(BATCH))
+    for number in range(10):
+        step(number, *batch, False)
+    assert own.iterations.numpy() == optimizer.iterations.numpy() < 10
+    assert own.dynamic_scale.numpy() == optimizer.dynamic_scale.numpy() < 1e38
+    assert own.step_counter.numpy() == optimizer.step_counter.numpy()
+    assert difference(model, other) < 1e-4
 
 
 def test_class_weights_are_keras_s():
@@ -86,8 +106,9 @@ def test_padding_changes_nothing_without_batch_norm():
     assert difference(trained(use_batch=False), trained(rows=36, use_batch=False)) < 1e-5
 
 
-def test_dropout_is_a_function_of_seed_and_step():
-    one, other = trained(use_dropout=True), trained(use_dropout=True)
+@pytest.mark.parametrize("xla", [False, True])
+def test_dropout_is_a_function_of_seed_and_step(xla: bool):
+    one, other = trained(use_dropout=True, xla=xla), trained(use_dropout=True, xla=xla)
     assert digest(one, one.optimizer) == digest(other, other.optimizer)
     assert difference(one, trained()) > 1e-3
 

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.distribution.meeting import meet
 from trainer.distribution.rank_status import Phase, report_phase
+from trainer.distribution.single import OneReplica
 
 PART = 256 << 20
 """Bytes of one broadcast. Gloo ends the process (SIGABRT) at 2 GiB, more than Linux takes in one writev."""
 
 
-class Horovod:
+class Horovod(OneReplica):
     """The ranks that the HOROVOD_* environment names.
 
     A rank that is lost surfaces as `RankLost` in the host calls and as one of `LOST` in a step.
@@ -35,8 +36,8 @@ class Horovod:
     def is_chief(self) -> bool:
         return self.rank == 0
 
-    def exchange(self, flat: tf.Tensor) -> tf.Tensor:
-        return hvd.allreduce(flat, op=hvd.Sum, name="exchange")
+    def exchange(self, flat: tf.Tensor, name: str = "exchange") -> tf.Tensor:
+        return hvd.allreduce(flat, op=hvd.Sum, name=name)
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         total = self._collective(lambda: hvd.allreduce(tf.constant(values), op=hvd.Sum, name="sum"))

@@ -53,6 +53,7 @@ class SupervisorOptions:
 
     Attributes:
         ranks: rank processes in this pod.
+        gpus_of_rank: GPUs that each of them sees, where there are any.
         grace: seconds that ranks have from SIGTERM to their exit.
         gloo_timeout: seconds after which a rank notices the loss of one that it is not connected to.
         max_failures: failures in a row without a new step after which the pod gives up.
@@ -65,6 +66,7 @@ class SupervisorOptions:
     """
 
     ranks: int = 1
+    gpus_of_rank: int = 1
     grace: float = 60.0
     gloo_timeout: int = 5
     max_failures: int = 6
@@ -300,6 +302,7 @@ class _Supervisor:
                 gloo_timeout=self._options.gloo_timeout,
                 gang=self._gang,
                 metrics_folder=self._endpoint.folder if self._endpoint else None,
+                gpus=self._options.gpus_of_rank,
             )
             for slot in slots(generation, self._member.index)
         }

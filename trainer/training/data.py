@@ -23,7 +23,8 @@ class RankData:
         self.lanes = plan.lanes_of(distribution.rank, distribution.size)
         self.rank, self.size = distribution.rank, distribution.size
         self.rows_per_step = len(self.lanes) * plan.order.lane_rows
-        self.padded_rows = -(-self.rows_per_step // plan.micro_rows) * plan.micro_rows
+        self.rows_at_once = plan.micro_rows * distribution.replicas
+        self.padded_rows = -(-self.rows_per_step // self.rows_at_once) * self.rows_at_once
         data = plan.config.data
         augmentation = Augmentation(**data.augment.model_dump())
         self.preprocessing = Preprocessing.of(plan.dataset, data.standardize, augmentation, data.image_size)
@@ -50,7 +51,7 @@ class RankData:
         """How many batches the rank with the most rows of a split has."""
         rows = self.plan.dataset.split(split).rows
         most = max(len(evaluation_range(rows, rank, self.size)) for rank in range(self.size))
-        return -(-most // self.plan.micro_rows)
+        return -(-most // self.rows_at_once)
 
     def evaluation(self, split: str) -> BatchStream:
         """This rank's rows of a split, each once."""
@@ -60,6 +61,4 @@ class RankData:
                 self.plan.dataset, self.plan.dataset.split(split), budget_bytes=self._budget
             )
         rows = evaluation_range(reader.split.rows, self.rank, self.size)
-        return evaluation_stream(
-            reader, rows, self.plan.micro_rows, self.preprocessing, parallel=self._parallel
-        )
+        return evaluation_stream(reader, rows, self.rows_at_once, self.preprocessing, parallel=self._parallel)

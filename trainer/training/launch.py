@@ -32,16 +32,19 @@ log = logging.getLogger(__name__)
 def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
     """Trains in this process, or starts `ranks` ranks of `command` and supervises them -> the exit code.
 
+    Under `distribution.strategy: mirrored`, `ranks` is the number of replicas in one rank.
+
     Raises ConfigError, DataError, RunError before any expensive work, Interrupted after a stop.
     """
+    replicas = ranks if _mirrored(config) else 1
     if environment.is_rank():
         print_stacks_on_signal()
         restarted = environment.generation() > 1
         with transient_errors() if restarted else nullcontext():
-            return _train(config)
+            return _train(config, replicas)
     if ranks == 1:
         serve(config.metrics.port)
-        return _train(config)
+        return _train(config, replicas)
     return supervise_pod(config, ranks=ranks, command=command)
 
 
@@ -50,20 +53,24 @@ def supervise_pod(
 ) -> int:
     """Process 1 of a pod: `ranks` ranks of `command`, in a gang with the pods that the environment names.
 
+    Under `distribution.strategy: mirrored` they are the replicas of one rank, and there is one pod.
     `wanted` reads how many pods the gang is to have now. Returns and raises as `launch` does.
     """
     devices.check_ranks(ranks, devices.gpus(os.environ))
     gang = pods.from_environment(wanted=wanted)
+    _check_pods(config, gang.count if gang else 1)
     checked = _check(config, ranks * (gang.count if gang else 1))
     if checked is None:
         return 0
     if gang and gang.wanted:
         gang = replace(gang, wanted=pods_within_lanes(gang.wanted, ranks, checked[0]))
+    replicas = ranks if _mirrored(config) else 1
     from trainer.gang.supervisor import SupervisorOptions, supervise
 
     store = open_store(config.run.url)
     options = SupervisorOptions(
-        ranks=ranks,
+        ranks=ranks // replicas,
+        gpus_of_rank=replicas,
         grace=config.run.grace,
         stall_timeout=config.run.stall_timeout,
         pods=gang,
@@ -79,10 +86,23 @@ def pods_within_lanes(wanted: Callable[[], int], ranks: int, plan: Plan) -> Call
 
     def read() -> int:
         pods = wanted()
+        _check_pods(plan.config, pods)
         plan.check_ranks(pods * ranks)
         return pods
 
     return read
+
+
+def _mirrored(config: RunConfig) -> bool:
+    return config.distribution.strategy == "mirrored"
+
+
+def _check_pods(config: RunConfig, pods: int) -> None:
+    if _mirrored(config) and pods > 1:
+        raise ConfigError(
+            f"distribution.strategy: mirrored: expected one pod, received {pods}",
+            "Use horovod for several pods, or one pod with more GPUs",
+        )
 
 
 def ranks_of(text: str) -> int:
@@ -110,18 +130,20 @@ def _check(config: RunConfig, size: int, on_retry: OnRetry | None = None) -> tup
     return plan, store
 
 
-def _train(config: RunConfig) -> int:
+def _train(config: RunConfig, replicas: int) -> int:
     report_phase(Phase.LOADING)
     metrics = RunMetrics(environment.rank())
-    checked = _check(config, environment.size(), metrics.store_retry)
+    checked = _check(config, environment.size() * replicas, metrics.store_retry)
     if checked is None:
         return 0
     with quiet_tensorflow_import():
         from trainer.distribution import connect
         from trainer.training.run import train
+        from trainer.training.setup.build import setup_tensorflow
 
     stop = _stop_on_signals()  # until here nothing is lost: trainer/interrupts.py ends the process
-    train(*checked, connect(stop.is_set), stop, metrics)
+    setup_tensorflow(config)
+    train(*checked, connect(stop.is_set, replicas=replicas), stop, metrics)
     return 0
 
 

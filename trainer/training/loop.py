@@ -72,7 +72,9 @@ class Loop:
     ) -> None:
         self.plan, self.distribution, self.data = plan, distribution, data
         self.model, self.step = model, step
-        self.evaluation_step = EvaluationStep(model, plan.config.train.label_smoothing)
+        self.evaluation_step = EvaluationStep(
+            model, distribution, plan.config.train.label_smoothing, xla=step.xla
+        )
         self.callbacks = list(callbacks)
         settle_modes(self.callbacks)
         self.progress_log, self.progress, self.save, self.stop = progress_log, progress, save, stop
@@ -177,7 +179,7 @@ class Loop:
                     sums, probabilities = self.evaluation_step(images, labels, weights)
                     mine += sums
                     if tally is not None:
-                        _add(tally, int(sums.rows), rows.numpy(), labels.numpy(), probabilities.numpy())
+                        _add(tally, int(sums.rows), rows.numpy(), labels.numpy(), probabilities)
                     report_phase(Phase.EVALUATING)
                 done += chunk
                 spent = time.perf_counter() - began

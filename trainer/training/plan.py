@@ -97,7 +97,7 @@ class Plan:
             "warmup_epochs": config.train.warmup_epochs or None,
             "decay": config.train.decay or None,
             "label_smoothing": config.train.label_smoothing or None,
-            "mixed_precision": config.train.mixed_precision,
+            "mixed_precision": _mixed_precision(config),
         }
 
 
@@ -128,6 +128,12 @@ def _augment(config: RunConfig) -> dict[str, Any]:
     """Without a brightness of none, which runs of before there was any do not have."""
     augment = config.data.augment
     return augment.model_dump(mode="json", exclude=set() if augment.brightness else {"brightness"})
+
+
+def _mixed_precision(config: RunConfig) -> bool | str:
+    """As runs of before there was any other than float16 have it."""
+    precision = config.train.precision
+    return precision if precision == "mixed_bfloat16" else precision == "mixed_float16"
 
 
 def _cache(config: RunConfig) -> DiskCache | None:

@@ -40,7 +40,7 @@ from trainer.training.results.publish import Publisher
 from trainer.training.results.timer import Timer, earlier
 from trainer.training.saver import saver
 from trainer.training.schedule import Schedule
-from trainer.training.setup.build import build, setup_tensorflow
+from trainer.training.setup.build import build, uses_xla
 from trainer.training.setup.whiten import whiten
 from trainer.training.state import Progress, assign, capture
 from trainer.training.step import TrainStep, balanced_class_weights
@@ -68,10 +68,9 @@ def train(
         Interrupted: `stop` was set, a newer generation took over, or a rank was lost (exit 75, or 64 where
             another run took the folder); committed work is kept.
     """
-    config = plan.config
     callback_state.check(callbacks)
-    setup_tensorflow(config)
-    model, optimizer = build(plan)
+    config = plan.config
+    model, optimizer = build(plan, scope=distribution.scope)
     restored, fence = _agree_on_state(store, plan, distribution, model, optimizer, metrics)
     progress = assign(restored, model, optimizer)
     background = Background(store.url)
@@ -151,6 +150,8 @@ def make_step(
         class_weights=_class_weights(plan),
         label_smoothing=plan.config.train.label_smoothing,
         schedule=Schedule(plan.config.train, plan.steps_per_epoch),
+        xla=uses_xla(plan.config.train),
+        exchange_dtype=plan.config.distribution.exchange,
     )
 
 
@@ -281,6 +282,12 @@ def _log_reached(which: layout.Which, reached: Reached, why: str, *, model: bool
     )
 
 
+def _devices(distribution: Distribution) -> str:
+    if distribution.replicas > 1:
+        return f"{distribution.replicas} replicas of one process"
+    return "1 rank" if distribution.size == 1 else f"{distribution.size} ranks"
+
+
 def _class_weights(plan: Plan) -> np.ndarray | None:
     split = plan.split("train")
     if plan.config.train.class_weight == "none" or split is None:
@@ -295,11 +302,11 @@ def _progress_log(plan: Plan, bar: EpochBar | None) -> ProgressLog:
 def _log_start(plan: Plan, distribution: Distribution, progress: Progress) -> None:
     config = plan.config
     log.info(
-        "training %s on %s: %s images of %d classes, %d epochs of %d steps, global batch %d on %d rank%s",
+        "training %s on %s: %s images of %d classes, %d epochs of %d steps, global batch %d on %s",
         *(config.model.name, plan.dataset.url),
         *(f"{plan.dataset.split('train').rows:,}", len(plan.dataset.classes)),
         *(config.train.epochs, plan.steps_per_epoch, config.train.batch_size),
-        *(distribution.size, "" if distribution.size == 1 else "s"),
+        _devices(distribution),
     )
     if progress.step:
         log.info("resuming at step %d (epoch %d)", progress.step, progress.step // plan.steps_per_epoch + 1)

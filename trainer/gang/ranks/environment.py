@@ -22,11 +22,12 @@ def rank_environment(
     gloo_timeout: int,
     gang: str,
     metrics_folder: str | None = None,
+    gpus: int = 1,
 ) -> dict[str, str]:
     """This process's environment, what Horovod's core reads, and thread counts.
 
     Threads and timeout are left as they are where this process's environment names them. Where this
-    container has GPUs, each rank sees the one of its local rank.
+    container has GPUs, each rank sees the one of its local rank, or as many as are its own.
 
     Args:
         slot: the rank's place.
@@ -35,8 +36,9 @@ def rank_environment(
         gloo_timeout: seconds.
         gang: who runs the run, over restarts; see `trainer.runs.fence`.
         metrics_folder: where the ranks of a pod write their metrics; None where nobody reads them.
+        gpus: of each rank.
     """
-    visible = devices.gpus(os.environ)
+    visible, first = devices.gpus(os.environ), slot.local_rank * gpus
     return {
         **thread_environment(slot.local_size, usable_cores()),
         GLOO_TIMEOUT: str(gloo_timeout),
@@ -58,7 +60,7 @@ def rank_environment(
         "HOROVOD_FUSION_THRESHOLD": "0",
         environment.GENERATION: str(generation),
         environment.GANG: gang,
-        **({devices.VISIBLE: visible[slot.local_rank]} if visible else {}),
+        **({devices.VISIBLE: ",".join(visible[first : first + gpus])} if visible else {}),
     }
 
 

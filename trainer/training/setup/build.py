@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -45,20 +46,32 @@ def setup_tensorflow(config: RunConfig) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def build(plan: Plan, needed: Footprint | None = None) -> tuple[keras.Model, keras.optimizers.Optimizer]:
+def uses_xla(train: TrainSection) -> bool:
+    """Whether steps are compiled on this machine."""
+    return train.xla == "on" or (train.xla == "auto" and bool(tf.config.list_physical_devices("GPU")))
+
+
+def build(
+    plan: Plan,
+    needed: Footprint | None = None,
+    *,
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> tuple[keras.Model, keras.optimizers.Optimizer]:
     """The network and its optimizer, with the weights that the seed gives.
 
-    `needed` is its footprint, where that is known.
+    `needed` is its footprint, where that is known. They are made in `scope`, the distribution's, which may
+    not be entered yet: what Keras knows of earlier networks is forgotten first.
 
     Raises ConfigError for what Keras refuses, and where a step needs far more memory than there is.
     """
     _check_memory(needed or footprint(plan))
     _begin(plan.config.train)
-    model = _network(plan)
-    optimizer = _optimizer(plan.config.train)
-    with _refusals(_described(plan.config.train), "train.optimizer"):
-        model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", jit_compile=False)
-        optimizer.build(model.trainable_variables)
+    with scope():
+        model = _network(plan)
+        optimizer = _optimizer(plan.config.train)
+        with _refusals(_described(plan.config.train), "train.optimizer"):
+            model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", jit_compile=False)
+            optimizer.build(model.trainable_variables)
     return model, optimizer
 
 
@@ -75,7 +88,7 @@ def footprint(plan: Plan) -> Footprint:
     with _refusals(_described(plan.config.train), "train.optimizer"):
         optimizer.build([keras.Variable(np.zeros(1, np.float32))])
     slots = sum(v.shape == (1,) for v in optimizer.variables)
-    width = 2 if plan.config.train.mixed_precision else 4
+    width = 4 if plan.config.train.precision == "float32" else 2
     batches = 3 * -(-plan.config.train.batch_size // plan.ranks) * math.prod(plan.image_shape)
     parameters = model.count_params()
     arrays = 4 * (parameters + (4 + slots) * trained + batches)
@@ -85,7 +98,7 @@ def footprint(plan: Plan) -> Footprint:
 def _begin(train: TrainSection) -> None:
     keras.utils.clear_session()  # layers are named the same in every process
     keras.utils.set_random_seed(train.seed)
-    keras.config.set_dtype_policy("mixed_float16" if train.mixed_precision else "float32")
+    keras.config.set_dtype_policy(train.precision)
 
 
 def _network(plan: Plan) -> keras.Model:
@@ -103,7 +116,8 @@ def _optimizer(train: TrainSection) -> keras.optimizers.Optimizer:
     arguments = train.optimizer.model_dump(exclude={"name"})
     with _refusals(_described(train), "train.optimizer"):
         optimizer = keras.optimizers.get({"class_name": train.optimizer.name, "config": arguments})
-    return keras.optimizers.LossScaleOptimizer(optimizer) if train.mixed_precision else optimizer
+    scaled = train.precision == "mixed_float16"
+    return keras.optimizers.LossScaleOptimizer(optimizer) if scaled else optimizer
 
 
 def _described(train: TrainSection) -> str:

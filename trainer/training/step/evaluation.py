@@ -1,0 +1,54 @@
+"""One batch of an evaluation."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from trainer.distribution import Distribution
+from trainer.training.step.sums import Sums, metric_sums, row_losses
+
+
+class EvaluationStep:
+    """`step(images, labels, weights)` -> Sums over this rank's rows that have weight 1, and the
+    probabilities of all, float32 (n, classes).
+
+    Args:
+        model: from (n, H, W, C) float32 to probabilities (n, classes).
+        distribution: whose replicas share the rows, as many each.
+        label_smoothing: of the loss.
+        xla: whether XLA compiles it.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        distribution: Distribution,
+        label_smoothing: float = 0.0,
+        *,
+        xla: bool = False,
+    ) -> None:
+        self.model = model
+        self.distribution = distribution
+        self.label_smoothing = label_smoothing
+        self._replica = tf.function(self._evaluate, jit_compile=xla, autograph=False)
+        self._all = tf.function(self._on_replicas, jit_compile=False, autograph=False)
+
+    def __call__(
+        self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+    ) -> tuple[Sums, NDArray[np.float32]]:
+        sums, probabilities = self._all(images, labels, weights)
+        parts = [part.numpy() for part in self.distribution.parts(probabilities)]
+        return Sums(*map(float, sums.numpy())), parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _on_replicas(self, *batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        own = self.distribution
+        sums, probabilities = own.run(self._replica, *map(own.spread, batch))
+        return own.total(sums), probabilities
+
+    def _evaluate(
+        self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        probabilities = tf.cast(self.model(images, training=False), tf.float32)
+        losses = row_losses(labels, probabilities, self.label_smoothing)
+        return metric_sums(labels, probabilities, losses, weights), probabilities

@@ -1,0 +1,186 @@
+"""One training step as a pure function of state and batch, with one exchange between the ranks.
+
+Gradients, batch-norm statistics, metric sums and the stop vote travel as one flat vector that is summed
+over the ranks; only then is anything assigned. A failure before or in the exchange therefore leaves the
+state of the step before, and afterwards every rank holds the same state to the bit. The exchange lies between
+the gradients and the update, so that XLA can compile both.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from trainer.distribution import Distribution
+from trainer.training.schedule import Schedule
+from trainer.training.step.sums import Result, Sums, metric_sums, row_losses
+from trainer.training.step.update import Update
+from trainer.training.step.variables import StepVariables
+
+
+class TrainStep:
+    """`step(number, images, labels, weights, stop)` -> a result that is read with `read`.
+
+    Args:
+        model: from (n, H, W, C) float32 to probabilities (n, classes) float32.
+        optimizer: built for the model's trainable variables.
+        distribution: the ranks that sum, and the replicas of this one.
+        batch_size: rows of the global batch, by which the summed loss is divided.
+        micro_rows: rows that a replica works at once; a rank's batch is a multiple of all replicas' rows.
+        micro_lanes: lanes that those rows are.
+        first_lane: the first lane of this rank.
+        seed: of the run.
+        class_weights: (classes,) float32, or None.
+        label_smoothing: 0 to below 1.
+        schedule: of the learning rate; None for a constant one.
+        xla: whether XLA compiles gradients and update. The update of several replicas is never compiled.
+        exchange_dtype: as which gradients travel; all else travels as float32.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        distribution: Distribution,
+        *,
+        batch_size: int,
+        micro_rows: int,
+        micro_lanes: int,
+        first_lane: int,
+        seed: int,
+        class_weights: NDArray[np.float32] | None = None,
+        label_smoothing: float = 0.0,
+        schedule: Schedule | None = None,
+        xla: bool = False,
+        exchange_dtype: str = "float32",
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.distribution = distribution
+        self.batch_size = batch_size
+        self.micro_rows = micro_rows
+        self.micro_lanes = micro_lanes
+        self.first_lane = first_lane
+        self.seed = seed
+        self.label_smoothing = label_smoothing
+        self.xla = xla
+        self.exchange_dtype = exchange_dtype
+        self.class_weights = None if class_weights is None else tf.constant(class_weights, tf.float32)
+        self.variables = StepVariables(model)
+        self.update = Update(self.variables, optimizer, schedule)
+        self.rate = self.update.rate
+        self._micro = tf.function(self._micro_batch, jit_compile=xla, autograph=False)
+        self._update = tf.function(
+            self.update, jit_compile=xla and distribution.replicas == 1, autograph=False
+        )
+        self._accumulate = tf.function(self._on_replicas, jit_compile=False, autograph=False)
+        self._finish = tf.function(self._last, jit_compile=False, autograph=False)
+
+    def __call__(
+        self, number: int, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, stop: bool
+    ) -> tf.Tensor:
+        """One optimizer update from this rank's rows; `number` counts steps from 0.
+
+        Args:
+            images: (rows, H, W, C) float32, rows a multiple of `micro_rows` and the replicas.
+            labels: (rows,) int32.
+            weights: (rows,) float32, 0 for padding.
+            stop: whether this rank wants to stop after an agreed step.
+
+        Raises:
+            tf.errors.UnknownError: a rank was lost; nothing was changed.
+        """
+        replicas = self.distribution.replicas
+        at_once = self.micro_rows * replicas
+        parts = images.shape[0] // at_once
+        votes = np.zeros(replicas, np.float32)
+        carry = None
+        for part in range(parts):
+            rows = slice(part * at_once, (part + 1) * at_once)
+            batch = (images, labels, weights) if parts == 1 else (images[rows], labels[rows], weights[rows])
+            lanes = [self.first_lane + (part * replicas + i) * self.micro_lanes for i in range(replicas)]
+            seeds = tf.constant([self.variables.seeds(self.seed, number, lane) for lane in lanes])
+            if part == parts - 1:
+                votes[0] = stop
+                return self._finish(*batch, seeds, tf.constant(votes), carry)
+            carry = self._accumulate(*batch, seeds, tf.constant(votes), carry)
+        raise AssertionError("a rank's batch holds no rows")
+
+    @staticmethod
+    def read(result: tf.Tensor) -> Result:
+        """Waits for the device."""
+        *sums, votes, finite = map(float, result.numpy())
+        return Result(Sums(*sums), votes, bool(finite))
+
+    def _last(self, *batch: tf.Tensor) -> tf.Tensor:
+        """The last micro-batch, the exchange, then the assignments -> sums, votes, finite, (6,) float32."""
+        mine = self.distribution.total(self._on_replicas(*batch))
+        gradients, rest = self._exchange(mine)
+        finite = self._update(gradients, rest)
+        return tf.concat([rest[-5:], [tf.cast(finite, tf.float32)]], 0)
+
+    def _exchange(self, mine: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Gradients, and all else, summed over the ranks."""
+        sizes = [self.variables.gradients_size, mine.shape[0] - self.variables.gradients_size]
+        exchange = self.distribution.exchange
+        if self.exchange_dtype == "float32":
+            return tuple(tf.split(exchange(mine), sizes))
+        gradients, rest = tf.split(mine, sizes)
+        narrow = exchange(tf.cast(gradients, self.exchange_dtype), "gradients")
+        return tf.cast(narrow, tf.float32), exchange(rest)
+
+    def _on_replicas(self, *batch: tf.Tensor) -> tf.Tensor:
+        *arrays, carry = batch
+        return self.distribution.run(self._on_replica, *map(self.distribution.spread, arrays), carry)
+
+    def _on_replica(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        weights: tf.Tensor,
+        seeds: tf.Tensor,
+        votes: tf.Tensor,
+        carry: tf.Tensor | None,
+    ) -> tf.Tensor:
+        own, others = self.variables.trained_values(), self.variables.other_values(seeds[0])
+        return self._micro(own, others, self.update.scale(), images, labels, weights, votes, carry)
+
+    def _micro_batch(
+        self,
+        trained: list[tf.Tensor],
+        others: list[tf.Tensor],
+        scale: tf.Tensor,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        weights: tf.Tensor,
+        votes: tf.Tensor,
+        carry: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """Gradients, statistics' changes and what is counted, of this micro-batch, added to `carry`."""
+        share = tf.reduce_sum(weights) / self.batch_size
+        with tf.GradientTape() as tape:
+            tape.watch(trained)
+            probabilities, after, penalties = self.model.stateless_call(
+                trained, others, images, training=True, return_losses=True
+            )
+            losses = row_losses(labels, probabilities, self.label_smoothing)
+            if self.class_weights is not None:
+                losses *= tf.gather(self.class_weights, labels)
+            loss = tf.reduce_sum(losses * weights) / self.batch_size
+            if penalties:
+                loss += share * tf.add_n([tf.cast(p, tf.float32) for p in penalties])
+            scaled = loss * scale
+        gradients = tape.gradient(scaled, trained, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        changes = [change * share for change in self.variables.changes(others, after)]
+        counted = metric_sums(labels, probabilities, losses, weights)
+        flat = [tf.reshape(tf.cast(t, tf.float32), [-1]) for t in (*gradients, *changes, counted, votes)]
+        own = tf.concat(flat, 0)
+        return own if carry is None else carry + own
+
+
+def balanced_class_weights(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:
+    """scikit-learn's "balanced": rows / (classes * rows of the class); 0 for a class without rows."""
+    count = np.asarray(counts, np.float64)
+    return np.where(count > 0, count.sum() / (len(count) * np.maximum(count, 1)), 0).astype(np.float32)
