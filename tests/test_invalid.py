@@ -173,8 +173,9 @@ def never(field: Any) -> list[str]:
         return ["foo", "7", "[1, x]", ".nan", "true", "{no_such_key: 1}", "{1: 2}"]
     if any(get_origin(kind) is dict for kind in kinds):
         return ["foo", "7", "[1, x]", ".nan", "true", "{a: [1]}", "{a: .nan}", "{1: 2}"]
-    if any(get_origin(kind) is Literal for kind in kinds):
-        return ["foo", "'", "7", "[1, x]", "{a: 1}", ".nan", "true"]
+    if literals := [kind for kind in kinds if get_origin(kind) is Literal]:
+        switch = any("on" in get_args(kind) for kind in literals)
+        return ["foo", "'", "7", "[1, x]", "{a: 1}", ".nan", *([] if switch else ["true"])]
     if set(get_args(Url)[1:]) & set(field.metadata):
         return [*KINDS[str], *(yaml.safe_dump(url) for url in NO_URLS if url != "\udcff")]
     if set(get_args(Seconds)[1:2]) & set(field.metadata):

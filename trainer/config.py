@@ -300,7 +300,8 @@ class TrainSection(Section):
     )
     xla: Switch = Field(
         "auto",
-        description="compile gradients and update with XLA; auto: on GPUs. The first step takes longer",
+        description="compile gradients and update with XLA, for which the first step takes longer; auto: on "
+        "GPUs, but where train.deterministic is true",
     )
     deterministic: bool = Field(
         False, description="the same bits in every run at the same number of ranks; slower on GPUs"

@@ -92,3 +92,13 @@ def test_compiled_steps_are_the_same_steps(runs):
         np.abs(a - b).max() for a, b in zip(runs.weights(plain.parent), runs.weights(compiled), strict=True)
     )
     assert 0 < worst <= 1e-5
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_compiled_steps_resume_to_the_same_bits(runs):
+    train = {"epochs": 2, "xla": "on", "deterministic": True, "lanes": 4}
+    whole = runs.finish(runs.config("whole", model=STATEFUL, train=train), 2)
+    runs.finish(runs.config("parts", model=STATEFUL, train=train | {"epochs": 1}), 2)
+    parts = runs.finish(runs.config("parts", model=STATEFUL, train=train), 2)
+    assert runs.digests(whole) == runs.digests(parts)

@@ -1,6 +1,7 @@
 """The network and its optimizer, from the configuration: what Keras refuses of it is a ConfigError."""
 
 import math
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -39,16 +40,25 @@ class Footprint:
 
 
 def setup_tensorflow(config: RunConfig) -> None:
-    """Memory of GPUs as it is needed, and determinism where it is asked for."""
+    """Memory of GPUs as it is needed, and determinism where it is asked for.
+
+    XLA has one of its own: of TensorFlow's it refuses the gradient of max pooling, also on CPUs.
+    """
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
-    if config.train.deterministic:
+    if config.train.deterministic and uses_xla(config.train):
+        os.environ["XLA_FLAGS"] = (
+            f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
+        )
+    elif config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
 
 
 def uses_xla(train: TrainSection) -> bool:
     """Whether steps are compiled on this machine."""
-    return train.xla == "on" or (train.xla == "auto" and bool(tf.config.list_physical_devices("GPU")))
+    if train.xla == "auto":
+        return not train.deterministic and bool(tf.config.list_physical_devices("GPU"))
+    return train.xla == "on"
 
 
 def build(
