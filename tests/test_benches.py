@@ -13,6 +13,7 @@ KEYS = {
     "data": {"cold_sequential/h5py_s3fs", "cold_shuffled/cold_sequential", "warm_cpu/tfrecord_cpu"},
     "accelerators": {"h100s_fed", "h100s_fed_jpeg", "first_batch_after_restore_s"},
     "plan": {"index_open_s", "index_mb", "order_s"},
+    "gang": {"form_s", "mb", "busy", "single_form_s"},
     "checkpoint": set(),
     "ranks": set(),
     "predict": {"whole/bare_predict", "read_decode/whole", "whole/slower_of_decode_and_model"},

@@ -28,6 +28,10 @@ _LOG_AFTER = 2.0
 _LOG_AGAIN = 30.0
 _KEEP_ALIVE = 30.0
 _LARGEST = 1 << 31
+_FEW = 64
+"""Of so many pods each report is reviewed at once."""
+_SPARE = 10
+"""Of more, a review is followed by so many times as long without one: it looks at all of them."""
 _LONGEST = 64
 
 
@@ -55,18 +59,17 @@ class Coordinator:
         self._named: set[int] = set()
         self._complete = time.monotonic()
         self._logged = 0.0
+        self._next_review = 0.0
 
     def report(self, member: decisions.Member) -> tuple[decisions.Answer, int]:
         """A member's report -> what it is to do, and the port of the rendezvous (0 without one)."""
         now = time.monotonic()
         with self._lock:
             before = self._gang
-            recorded = decisions.record(before, member, now=now)
-            token = secrets.token_hex(4)
-            self._gang = decisions.review(
-                recorded, now=now, wanted=self._wanted(), token=token, limits=self._limits
-            )
-            self._follow(before, self._gang, now)
+            self._gang = decisions.record(before, member, now=now)
+            if len(self._gang.members) <= _FEW or now >= self._next_review:
+                self._review(before, now)
+                self._next_review = now + _SPARE * (time.monotonic() - now)
             answer = decisions.answer(self._gang, member)
             if isinstance(answer, decisions.ExitPod):
                 self._told.add(member.uid)
@@ -87,6 +90,13 @@ class Coordinator:
             if self._rendezvous:
                 self._rendezvous.close()
                 self._rendezvous = None
+
+    def _review(self, before: decisions.Gang, now: float) -> None:
+        token = secrets.token_hex(4)
+        self._gang = decisions.review(
+            self._gang, now=now, wanted=self._wanted(), token=token, limits=self._limits
+        )
+        self._follow(before, self._gang, now)
 
     def _follow(self, before: decisions.Gang, after: decisions.Gang, now: float) -> None:
         generation = after.generation
@@ -133,14 +143,18 @@ def serve(coordinator: Coordinator, host: str, port: int, key: GangKey) -> HttpS
         if not key.verify(signature, request.body):
             return Response(403)
         try:
-            member = decode_member(request.body)
+            answer = answer_to(coordinator, request.body)
         except (ValueError, TypeError, KeyError):
             return Response(400)
-        answer = encode_answer(*coordinator.report(member))
         return Response(200, answer, headers={HEADER: key.sign(signature.encode(), answer)})
 
     # Members keep their connection: it saves a name look-up and a handshake four times a second.
     return HttpServer(handle, host, port, name="coordinator", keep_alive=True, timeout=_KEEP_ALIVE)
+
+
+def answer_to(coordinator: Coordinator, report: bytes) -> bytes:
+    """A member's report -> the answer. Raises ValueError, TypeError or KeyError for what is no report."""
+    return encode_answer(*coordinator.report(decode_member(report)))
 
 
 def encode_member(member: decisions.Member) -> bytes:
@@ -169,16 +183,24 @@ def decode_member(data: bytes) -> decisions.Member:
 
 
 def encode_answer(answer: decisions.Answer, port: int) -> bytes:
+    if isinstance(answer, decisions.RunRanks):
+        generation = answer.generation
+        values = {"id": generation.id, "number": generation.number, "seats": generation.runs}
+        return json.dumps({"kind": type(answer).__name__, "port": port, "generation": values}).encode()
     return json.dumps({"kind": type(answer).__name__, "port": port, **asdict(answer)}).encode()
 
 
 def decode_answer(data: bytes) -> tuple[decisions.Answer, int]:
-    """Raises ValueError, TypeError or KeyError for anything else than `encode_answer` makes."""
+    """A generation's seats come without the uids, which the coordinator alone compares.
+
+    Raises ValueError, TypeError or KeyError for anything else than `encode_answer` makes.
+    """
     values = json.loads(data)
     kind, port = values.pop("kind"), int(values.pop("port"))
     if kind == decisions.RunRanks.__name__:
         generation = values["generation"]
-        seats = tuple(decisions.Seat(**seat) for seat in generation["seats"])
+        ranks = [int(ranks) for count, ranks in generation["seats"] for _ in range(count)]
+        seats = tuple(decisions.Seat(index, "", number) for index, number in enumerate(ranks))
         return decisions.RunRanks(decisions.Generation(generation["id"], generation["number"], seats)), port
     if kind == decisions.ExitPod.__name__:
         return decisions.ExitPod(**values), port

@@ -4,9 +4,11 @@ Each pod's supervisor reports its state about four times a second; the coordinat
 decides (`review`) and answers (`answer`). A generation is one set of rank processes that exchange with each
 other; it ends as a whole, and the next one forms when every pod that is wanted is idle."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal
 
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST
@@ -71,7 +73,7 @@ class Seat:
 
 @dataclass(frozen=True)
 class Generation:
-    """`seats` in the order of their pods' numbers."""
+    """`seats` of the pods from 0 on, in the order of their numbers."""
 
     id: str
     number: int
@@ -80,6 +82,16 @@ class Generation:
     @property
     def size(self) -> int:
         return sum(seat.ranks for seat in self.seats)
+
+    @cached_property
+    def runs(self) -> list[list[int]]:
+        """The seats as [pods, ranks of each]: short, since all pods are sent them four times a second."""
+        groups = itertools.groupby(seat.ranks for seat in self.seats)
+        return [[len(list(group)), ranks] for ranks, group in groups]
+
+    def seat(self, index: int) -> Seat | None:
+        """Of a pod, None for one that has no part in it."""
+        return self.seats[index] if index < len(self.seats) else None
 
 
 @dataclass(frozen=True)
@@ -187,7 +199,7 @@ def answer(gang: Gang, member: Member) -> Answer:
         return StopRanks("hard", "a new generation is forming")
     if gang.ending:
         return StopRanks(gang.ending.how, gang.ending.reason, gang.ending.late)
-    if Seat(member.index, member.uid, member.ranks) not in generation.seats:
+    if generation.seat(member.index) != Seat(member.index, member.uid, member.ranks):
         return StopRanks("hard", f"generation {generation.number} runs without pod {member.index}")
     if member.state in (MemberState.RUNNING, MemberState.DONE) and member.generation != generation.id:
         return StopRanks("hard", f"generation {generation.number} has begun")
