@@ -44,6 +44,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         "serviceAccount.name: expected the name of a ServiceAccount",
     ),
     ("cars-train", {"gpu": {"perPod": -1}}, "/gpu/perPod"),
+    (
+        "cars-train",
+        {"workers": 2, "run": {"distribution": {"strategy": "mirrored"}}},
+        "run.distribution.strategy: mirrored is for one pod, received workers 2",
+    ),
     ("cars-train", {"cache": {"size": "10Gi"}}, "'cache' not allowed"),
     (
         "cars-train",

@@ -12,6 +12,9 @@
 {{- define "train.run" -}}
 {{- $_ := required "run.data.url: expected the URL of the dataset, such as s3://bucket/cars, received none; set run.data.url" .Values.run.data.url -}}
 {{- $_ := required "run.run.url: expected the URL of the run's folder, such as s3://bucket/runs/cars-1, received none; set run.run.url" .Values.run.run.url -}}
+{{- if and (gt (int .Values.workers) 1) (eq (dig "distribution" "strategy" "" .Values.run) "mirrored") -}}
+{{- fail (printf "run.distribution.strategy: mirrored is for one pod, received workers %v; use horovod, or one pod with more GPUs" .Values.workers) -}}
+{{- end -}}
 {{- include "cars.yaml" .Values.run -}}
 {{- end -}}
 
