@@ -128,3 +128,19 @@ def test_zca_is_refused_for_weights_that_expect_images_as_they_were_trained_on()
         ConfigError, match=r"zca is not for model\.weights imagenet.*leave data\.standardize out"
     ):
         load(recipe="digits", sets=sets)
+
+
+def test_mixed_precision_is_an_older_name_of_precision():
+    def precision(*sets: str) -> str:
+        return load(recipe="digits", sets=[*NEEDED, *sets]).train.precision
+
+    assert precision("train.mixed_precision=true") == "mixed_float16"
+    assert precision("train.mixed_precision=false") == "float32"
+    assert precision("train.mixed_precision=true", "train.precision=mixed_float16") == "mixed_float16"
+    with pytest.raises(ConfigError, match=r"older name of precision.*means mixed_float16.*'mixed_bfloat16'"):
+        precision("train.mixed_precision=true", "train.precision=mixed_bfloat16")
+
+
+@pytest.mark.parametrize(("written", "read"), [("on", "on"), ("off", "off"), ("true", "on"), ("'on'", "on")])
+def test_on_and_off_are_as_yaml_reads_them(written: str, read: str):
+    assert load(recipe="digits", sets=[*NEEDED, f"train.xla={written}"]).train.xla == read
