@@ -336,7 +336,10 @@ def train(
     config: Config = None,
     recipe: Recipe = None,
     sets: Sets = None,
-    ranks: Annotated[str, typer.Option(help="Horovod ranks on this machine; auto: one for each GPU.")] = "1",
+    ranks: Annotated[
+        str,
+        typer.Option(help="Ranks here, or replicas if mirrored; auto: one for each GPU."),
+    ] = "1",
     check: Annotated[
         bool, typer.Option("--check", help="Try everything, print the plan, and train nothing.")
     ] = False,

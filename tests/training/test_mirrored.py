@@ -1,5 +1,7 @@
 """Replicas in one process: the same weights as ranks of Horovod, and as one alone."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -57,13 +59,13 @@ def test_two_of_them_train_the_weights_of_one(runs: Runs, name: str) -> None:
     assert 0 < worst(runs, one.parent, two) <= 1e-5
 
 
-def test_replicas_train_in_float16_with_batch_norm_dropout_and_moving_averages(runs: Runs) -> None:
-    """Whatever a step assigns is assigned to every copy."""
-    model = {"name": "lab-cnn", "options": {"n_filters": 4, "n_dense_layers": 1, "use_dropout": True}}
-    optimizer = {"name": "adamw", "weight_decay": 0.001, "use_ema": True, "ema_overwrite_frequency": 10}
-    config = runs.config("all", model=model, train={"optimizer": optimizer, "lanes": 4})
-    folder = go_on(config, 1, "mirrored", 2, "train.precision=mixed_float16")
-    assert all(np.isfinite(array).all() for array in runs.weights(folder))
+@pytest.mark.parametrize(("precision", "xla"), [("mixed_float16", "on"), ("mixed_bfloat16", "off")])
+def test_whatever_a_step_assigns_is_assigned_to_every_copy(precision: str, xla: str) -> None:
+    """Batch norm, dropout, weight decay, moving averages and the loss scale, in two micro-batches."""
+    command = [sys.executable, "-m", "tests.training.replicas", precision, xla]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["0", "0", "True"]
 
 
 def test_replicas_are_of_one_pod(runs: Runs) -> None:

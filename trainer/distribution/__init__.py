@@ -70,7 +70,8 @@ def connect(stopping: Callable[[], bool] = lambda: False, *, replicas: int = 1) 
     """The distribution that this process's environment describes, or several replicas in this process.
 
     Raises Interrupted when other ranks do not come, or `stopping` becomes true while they are waited for;
-    ConfigError where Horovod was installed without being compiled for TensorFlow, as plain pip does it.
+    ConfigError where Horovod was installed without being compiled for TensorFlow, as plain pip does it, and
+    for more replicas than GPUs.
     """
     if replicas > 1:
         from trainer.distribution.mirrored import Mirrored

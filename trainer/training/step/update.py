@@ -10,8 +10,8 @@ from trainer.training.step.variables import StepVariables
 
 
 class Update:
-    """`update(total, rest)` -> whether the sums were finite, as a boolean `tf.Tensor`; if not, nothing was
-    assigned.
+    """`update(gradients, rest)` -> whether the sums were finite, as a boolean `tf.Tensor`; if not, nothing
+    was assigned.
 
     A loss scale that was too high skips the update of the weights and is halved; after enough updates it is
     doubled, as by keras.optimizers.LossScaleOptimizer, whose own `apply` knows one replica only. All ranks
