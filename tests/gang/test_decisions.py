@@ -164,6 +164,12 @@ def test_a_supervisor_that_started_anew_ends_the_generation_and_the_old_one_is_n
     assert answer(gang, old) == StopRanks("hard", "another supervisor has taken over pod 1")
 
 
+def test_the_next_generation_forms_only_after_the_reason_was_told() -> None:
+    table = Table(1).run()
+    assert table.say(0, state=MemberState.IDLE, exit_code=1) == StopRanks("hard", "pod 0 has lost its ranks")
+    assert isinstance(table.say(0), RunRanks)
+
+
 @pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 2)])
 def test_another_size_is_a_soft_ending_and_the_next_generation_has_it(before: int, after: int) -> None:
     table = Table(before).run()

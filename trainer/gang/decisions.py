@@ -167,6 +167,8 @@ def record(gang: Gang, member: Member, *, now: float) -> Gang:
 def review(gang: Gang, *, now: float, wanted: int, token: str, limits: Limits = NO_LIMITS) -> Gang:
     """Ends the generation that has to end, and forms the next one when all `wanted` pods are idle.
 
+    Not both at once: why a generation ends is told first.
+
     Args:
         now: seconds, on the clock of `Member.heard`.
         wanted: how many pods the gang is to have.
@@ -178,7 +180,10 @@ def review(gang: Gang, *, now: float, wanted: int, token: str, limits: Limits = 
     if gang.end is not None:
         return gang
     if gang.generation:
+        known = gang.ending.reason if gang.ending else None
         gang = replace(gang, ending=_ending(gang, gang.generation, now, wanted, limits))
+        if gang.ending and gang.ending.reason != known:
+            return gang  # not formed yet, so that the reason is seen and logged
     if (gang.generation is None or gang.ending) and not missing(gang, now=now, wanted=wanted):
         members = [gang.members[index] for index in range(wanted)]
         last = gang.generation.number if gang.generation else 0
