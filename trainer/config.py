@@ -306,6 +306,12 @@ class TrainSection(Section):
     deterministic: bool = Field(
         False, description="the same bits in every run at the same number of ranks; slower on GPUs"
     )
+    audit: int | None = Field(
+        None,
+        ge=1,
+        description="every so many steps each rank computes the gradients of another one again, and the run "
+        "goes back where they differ; needs train.deterministic",
+    )
     seed: int = Field(1, ge=0, lt=2**31, description="of weights, order, augmentation and dropout")
 
     @model_validator(mode="before")
@@ -415,6 +421,14 @@ class RunConfig(Section):
             raise ValueError(
                 "data.standardize: zca is not for model.weights imagenet, which expect images as they were "
                 "trained on: leave data.standardize out, or model.weights"
+            )
+        if train.audit and not train.deterministic:
+            raise ValueError(
+                "train.audit: ranks that do the same have to get the same bits: set train.deterministic: true"
+            )
+        if train.audit and self.distribution.strategy == "mirrored":
+            raise ValueError(
+                "train.audit: compares ranks, and mirrored has one: set distribution.strategy: horovod"
             )
         if self.model.batch_norm == "grouped" and not train.micro_batch:
             raise ValueError("model.batch_norm: grouped needs train.micro_batch, the lanes of a group")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainer.observability import log
 
-NAMES = ("data", "accelerators", "plan", "gang", "checkpoint", "ranks", "predict")
+NAMES = ("data", "accelerators", "plan", "gang", "train", "scaling", "checkpoint", "predict")
 
 
 def main() -> None:

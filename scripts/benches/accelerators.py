@@ -7,19 +7,15 @@ https://github.com/mlcommons/storage
 CARS_BENCH_MB: how much data, 2,000 MB without. Client and server share this machine's cores.
 """
 
-import atexit
 import math
 import os
 import random
-import tempfile
-from contextlib import ExitStack
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from scripts.benches.images import make_dataset, make_jpeg_dataset
 from scripts.benches.methods import REASONS, download, run
-from scripts.benches.store import bench_store
+from scripts.benches.store import kept_store
 from trainer.storage import open_store
 
 SHAPE = (195, 196, 3)
@@ -81,10 +77,7 @@ def _rate(figures: dict[str, Any] | None) -> float | None:
 
 @cache
 def _setup() -> dict[str, Any]:
-    stack = ExitStack()
-    atexit.register(stack.close)
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    bucket = stack.enter_context(bench_store(folder))
+    bucket, folder = kept_store()
     megabytes = int(os.environ.get("CARS_BENCH_MB", "2000"))
     options = make_dataset(folder, bucket, megabytes, SHAPE)
     options |= {

@@ -3,18 +3,14 @@
 CARS_BENCH_MB: how much data, 512 MB without. Client and server share this machine's cores.
 """
 
-import atexit
 import os
 import random
-import tempfile
-from contextlib import ExitStack
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from scripts.benches.images import make_dataset
 from scripts.benches.methods import REASONS, Figures, download, run
-from scripts.benches.store import bench_store
+from scripts.benches.store import kept_store
 from trainer.storage import open_store
 
 SHAPE = (224, 224, 3)
@@ -78,10 +74,7 @@ def _cheaper(found: dict[str, Figures | None], ours: str, other: str) -> float |
 @cache
 def _setup() -> dict[str, Any]:
     """The same images in every form that a method reads, once for all rounds."""
-    stack = ExitStack()
-    atexit.register(stack.close)
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    bucket = stack.enter_context(bench_store(folder))
+    bucket, folder = kept_store()
     options = make_dataset(folder, bucket, int(os.environ.get("CARS_BENCH_MB", "512")), SHAPE)
     options |= {"records": str(folder / "records"), "remote": f"s3://{bucket}/mds"}
     run("write_tfrecord", options, _READERS)

@@ -20,9 +20,7 @@ Images = NDArray[np.uint8]
 def make_dataset(folder: Path, bucket: str, megabytes: int, shape: Shape) -> dict[str, Any]:
     """Of random pixels. Returns what the methods need to know of it."""
     url = f"s3://{bucket}/{shape[0]}x{shape[1]}"
-    draw = np.random.default_rng(0)
-    count = megabytes * 1_000_000 // (shape[0] * shape[1] * shape[2])
-    _prepare(folder, url, (draw.integers(0, 256, shape, np.uint8) for _ in range(count)))
+    make_random_dataset(folder, url, megabytes * 1_000_000 // (shape[0] * shape[1] * shape[2]), shape)
     split = open_dataset(url).split("train")
     prefix = url.removeprefix(f"s3://{bucket}/")
     return {
@@ -35,6 +33,12 @@ def make_dataset(folder: Path, bucket: str, megabytes: int, shape: Shape) -> dic
         "shape": list(shape),
         "folder": str(folder),
     }
+
+
+def make_random_dataset(folder: Path, url: str, count: int, shape: Shape) -> None:
+    """`count` training images of random pixels, of ten classes."""
+    draw = np.random.default_rng(0)
+    _prepare(folder, url, (draw.integers(0, 256, shape, np.uint8) for _ in range(count)))
 
 
 def make_jpeg_dataset(folder: Path, bucket: str, count: int, shape: Shape) -> str:

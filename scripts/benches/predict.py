@@ -3,17 +3,13 @@
 Client and server share this machine's cores. CPU is that of the client, start-up and building left out.
 """
 
-import atexit
 import random
-import tempfile
-from contextlib import ExitStack
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from scripts.benches.images import photographs
 from scripts.benches.methods import REASONS, Figures, run
-from scripts.benches.store import bench_store
+from scripts.benches.store import kept_store
 from trainer.config import parse
 from trainer.dataset.images import encode_jpeg
 from trainer.runs import layout
@@ -63,10 +59,8 @@ def measure() -> dict[str, float | None]:
 
 @cache
 def _setup() -> dict[str, dict[str, Any]]:
-    stack = ExitStack()
-    atexit.register(stack.close)
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    bucket = f"s3://{stack.enter_context(bench_store(folder))}"
+    name, folder = kept_store()
+    bucket = f"s3://{name}"
     options = {}
     for network, (side, few, many) in NETWORKS.items():
         base = f"{bucket}/{network}"

@@ -1,9 +1,12 @@
 """The S3 server of a benchmark: the one that the environment names, else versitygw on loopback."""
 
+import atexit
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 from scripts.processes import free_port, s3_environment, start_server, stop_server
@@ -39,3 +42,12 @@ def bench_store(folder: Path) -> Iterator[str]:
         stop_server(server)
         os.environ.clear()
         os.environ |= before
+
+
+@cache
+def kept_store() -> tuple[str, Path]:
+    """The bucket of `bench_store` and a folder for files, both until this process ends."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    return stack.enter_context(bench_store(folder)), folder

@@ -14,9 +14,11 @@ from typing import Any
 
 import keras
 
+from tests.training.fault import inject
 from trainer.config import load
 from trainer.distribution import connect
 from trainer.errors import TrainerError
+from trainer.observability import log
 from trainer.observability.metrics import RunMetrics
 from trainer.observability.stacks import print_stacks_on_signal
 from trainer.storage import open_store
@@ -56,12 +58,14 @@ class Witness(keras.callbacks.Callback):
 
 
 def main() -> None:
+    log.setup()
     print_stacks_on_signal()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     config, folder = load(Path(sys.argv[1])), Path(sys.argv[2])
     setup_tensorflow(config)
     distribution = connect(stop.is_set)
+    inject()
     delays = int(sys.argv[4]) + distribution.rank if len(sys.argv) > 3 else None
     (folder / f"pid-{distribution.rank}").write_text(str(os.getpid()))
     witness = Witness(folder, distribution.rank, delays)

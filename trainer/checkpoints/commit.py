@@ -17,6 +17,7 @@ from trainer.checkpoints.parallel import each
 from trainer.checkpoints.state import FORMAT, refuse_newer
 from trainer.runs import layout
 from trainer.runs.fence import Fence
+from trainer.runs.findings import is_doubted, read_findings
 from trainer.runs.layout import COMMIT, STATE, Attempt
 from trainer.storage.base import Buffer, ObjectInfo, Store
 
@@ -146,10 +147,12 @@ def list_attempts(store: Store) -> dict[Attempt, dict[str, ObjectInfo]]:
 
 
 def survey(store: Store) -> dict[Attempt, dict[str, int]]:
-    """Every attempt, the highest first, with the sizes of its objects by name; one listing."""
+    """Every attempt that no audit doubts, the highest first, with the sizes of its objects by name."""
+    listed, findings = list_attempts(store), read_findings(store)
     return {
         attempt: {name: info.size for name, info in objects.items()}
-        for attempt, objects in list_attempts(store).items()
+        for attempt, objects in listed.items()
+        if not is_doubted(attempt, findings)
     }
 
 

@@ -7,6 +7,7 @@ from trainer.checkpoints.commit import Commit, Damaged, list_attempts
 from trainer.checkpoints.parallel import each
 from trainer.errors import RunError
 from trainer.runs.fence import Fence
+from trainer.runs.findings import is_doubted, read_findings
 from trainer.runs.layout import COMMIT, Attempt
 from trainer.storage import ObjectInfo, Store, remove_leftovers
 
@@ -19,9 +20,14 @@ Objects = Mapping[str, ObjectInfo]
 
 
 def steps_to_remove(
-    steps: Collection[int], keep_last: int = 3, keep_every: int | None = None, best: int | None = None
+    steps: Collection[int],
+    keep_last: int = 3,
+    keep_every: int | None = None,
+    best: int | None = None,
+    audited: int | None = None,
 ) -> set[int]:
-    """The steps to remove: all but the last `keep_last`, `best`, and one for each `keep_every` steps.
+    """The steps to remove: all but the last `keep_last`, `best`, the newest of those up to `audited`, and one
+    for each `keep_every` steps.
 
     That one is the first at or after each multiple of `keep_every`, so it stays the same as others come.
     """
@@ -29,6 +35,8 @@ def steps_to_remove(
         raise ValueError(f"Expected keep_last and keep_every of at least 1, got {keep_last}, {keep_every}")
     ordered = sorted(set(steps))
     kept = {*ordered[-keep_last:], best}
+    if audited is not None:
+        kept |= {max((step for step in ordered if step <= audited), default=None)}
     if keep_every is not None:
         first = {step // keep_every: step for step in reversed(ordered)}
         kept |= {step for stretch, step in first.items() if stretch > 0}
@@ -69,23 +77,28 @@ class Retention:
         self,
         mine: Attempt | None = None,
         best: int | None = None,
+        audited: int | None = None,
         *,
         readers: bool = True,
         stop: Callable[[], bool] = lambda: False,
     ) -> list[Attempt]:
         """Removes what is due, until `stop` says so, and returns it. Raises Superseded, the store's errors.
 
-        `mine` is the last that this writer committed. With `readers` False the wait for those who may still
+        `mine` is the last that this writer committed, `best` and `audited` are as of `steps_to_remove`. What
+        an audit doubts goes at once. With `readers` False the wait for those who may still
         read is left out.
         """
         store = self.fence.store
-        listed = list_attempts(store)
+        listed, findings = list_attempts(store), read_findings(store)
+        doubted = {attempt for attempt in listed if is_doubted(attempt, findings)}
         now = max((info.modified for objects in listed.values() for info in objects.values()), default=0.0)
+        trusted = {attempt: objects for attempt, objects in listed.items() if attempt not in doubted}
         due = [
             attempt
-            for attempt, since in self._doomed(store, listed, mine, best).items()
+            for attempt, since in self._doomed(store, trusted, mine, best, audited).items()
             if not readers or now - since >= self.read_age
         ]
+        due += [attempt for attempt in doubted if COMMIT in listed[attempt]]
         for attempt, objects in listed.items():
             if COMMIT not in objects and not self._may_be_under_way(attempt, mine):
                 age = now - max(info.modified for info in objects.values())
@@ -112,7 +125,12 @@ class Retention:
         return attempt.generation == self.fence.number and (mine is None or attempt > mine)
 
     def _doomed(
-        self, store: Store, listed: Mapping[Attempt, Objects], mine: Attempt | None, best: int | None
+        self,
+        store: Store,
+        listed: Mapping[Attempt, Objects],
+        mine: Attempt | None,
+        best: int | None,
+        audited: int | None,
     ) -> dict[Attempt, float]:
         """The checkpoints to remove, and the time of the commit that doomed each."""
         committed = {a: objects[COMMIT].modified for a, objects in listed.items() if COMMIT in objects}
@@ -123,7 +141,7 @@ class Retention:
             if len(last) == self.keep_last or self._whole(store, attempt, listed[attempt]):
                 highest.setdefault(attempt.step, attempt)
                 last = list(highest)[: self.keep_last]
-        gone = steps_to_remove(highest, self.keep_last, self.keep_every, best)
+        gone = steps_to_remove(highest, self.keep_last, self.keep_every, best, audited)
         staying = {attempt for step, attempt in highest.items() if step not in gone}
         oldest_of_last = min(last, default=0)
         doomed: dict[Attempt, float] = {}

@@ -36,7 +36,8 @@ class CheckpointWriter:
 
     Attributes for metrics: `stalled_seconds` (all time that callers spent in here), `last_step`,
     `last_committed_at` (Unix seconds), `last_duration` (seconds from the copy to the acknowledgement),
-    `failures` (in a row). `best_step` may be set to a step that retention keeps.
+    `failures` (in a row). `best_step` may be set to a step that retention keeps, `audited_step` to one up to
+    which it keeps the newest.
 
     Args:
         background: where it writes, together with what else the run publishes; closed with the writer.
@@ -61,6 +62,7 @@ class CheckpointWriter:
         self.piece_bytes = piece_bytes
         self.workers = workers
         self.best_step: int | None = None
+        self.audited_step: int | None = None
         self.stalled_seconds = 0.0
         self.last_step: int | None = None
         self.last_committed_at: float | None = None
@@ -165,7 +167,7 @@ class CheckpointWriter:
 
     def _sweep(self, stop: Callable[[], bool], readers: bool = True) -> None:
         try:
-            self._retention.sweep(self._mine, self.best_step, readers=readers, stop=stop)
+            self._retention.sweep(self._mine, self.best_step, self.audited_step, readers=readers, stop=stop)
         except Superseded as error:
             self.background.end(error)
         except Exception as error:

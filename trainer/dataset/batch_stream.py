@@ -2,7 +2,7 @@
 
 import atexit
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -196,9 +196,10 @@ def training_stream(
     steps_per_epoch: int,
     pad_to: int,
     *,
+    steps: Iterable[int] | None = None,
     parallel: bool = True,
 ) -> BatchStream:
-    """A rank's batches from `start_step` on, without end.
+    """A rank's batches from `start_step` on, without end; or those of `steps` alone.
 
     Each of `pad_to` rows: a rank with fewer repeats its own in turn, with weight 0.
     """
@@ -207,7 +208,8 @@ def training_stream(
     augmentation = preprocessing.augmentation
 
     def arrays() -> Iterator[tuple[Any, ...]]:
-        for step, rows, images, labels in reader.batches(start_step):
+        batches = reader.batches(start_step) if steps is None else reader.batches_at(steps)
+        for step, rows, images, labels in batches:
             epoch = step // steps_per_epoch
             transforms = augmentation.transforms(seed, epoch, rows, height, width)
             yield step, images, labels, transforms, augmentation.factors(seed, epoch, rows)

@@ -1,9 +1,10 @@
 """Look-ahead: byte ranges of the store -> arrays of images, in the order of the run."""
 
+import copy
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from functools import partial
@@ -108,6 +109,25 @@ class Reader:
         source = self._from_memory if self._order.small else self._from_windows
         return self._stoppable(partial(source, self._order, self._lanes, start_step, stop_step))
 
+    def batches_at(self, steps: Iterable[int]) -> Iterator[Batch]:
+        """The batches of this rank in these steps alone, which ascend."""
+        if self._order is None or self._lanes is None:
+            raise ValueError("Expected a reader with an order and lanes, for training")
+        return self._stoppable(partial(self._single, self._order, self._lanes, steps))
+
+    def beside(self, lanes: range) -> "Reader":
+        """A reader of other lanes, which shares the images that stay in memory.
+
+        It has an order of its own, since an order remembers what it drew last.
+        """
+        reader = Reader(
+            *(self.dataset, self.split, copy.deepcopy(self._order), lanes),
+            budget_bytes=self._budget,
+            threads=self._thread_count,
+        )
+        reader._kept = self._kept
+        return reader
+
     def batches_of(self, rows: range, size: int) -> Iterator[Batch]:
         """Consecutive rows in batches of `size`, the last one shorter; `step` counts them from 0.
 
@@ -139,6 +159,13 @@ class Reader:
         for step, start in enumerate(range(0, len(rows), size)):
             taken = np.arange(rows.start + start, min(rows.start + start + size, rows.stop))
             yield self._batch(step, taken, images[start : start + size])
+
+    def _single(
+        self, order: Order, lanes: range, steps: Iterable[int], stopped: threading.Event
+    ) -> Iterator[Batch]:
+        source = self._from_memory if order.small else self._from_windows
+        for step in steps:
+            yield from source(order, lanes, step, step + 1, stopped)
 
     def _from_memory(
         self, order: Order, lanes: range, step: int, stop: int | None, stopped: threading.Event

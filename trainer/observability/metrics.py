@@ -5,6 +5,7 @@ on one endpoint. A process of its own serves itself (`serving`).
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -41,6 +42,9 @@ CHECKPOINT_STALLED_SECONDS = _gauge(
 STORE_RETRIES = Counter(
     names.STORE_RETRIES, "Requests to the object store that were retried.", ["rank", "cause"]
 )
+
+AUDITS = Counter(names.AUDITS, "Audits, by result: passed or failed.", ["rank", "result"])
+AUDIT_SECONDS = Counter(names.AUDIT_SECONDS, "Seconds that audits took.", ["rank"])
 
 CACHE_HITS = Counter(names.CACHE_HITS, "Ranges of blocks that were in the disk cache.", ["rank"])
 CACHE_MISSES = Counter(
@@ -104,6 +108,11 @@ class RunMetrics:
     def checkpoint_stalled(self, seconds: float) -> None:
         """Seconds, in all, that training waited for checkpoints."""
         CHECKPOINT_STALLED_SECONDS.labels(self._rank).set(seconds)
+
+    def audit(self, result: Literal["passed", "failed"], seconds: float) -> None:
+        """An audit is over."""
+        AUDITS.labels(self._rank, result).inc()
+        AUDIT_SECONDS.labels(self._rank).inc(seconds)
 
     def cache(self, *, hits: int, misses: int, bytes_read: int) -> None:
         """What the disk cache did so far, in this process."""

@@ -13,6 +13,7 @@ finished.json                              how the run ended
 report/index.html                          the run for a person
 tensorboard/train/…, validation/…          the metrics of each epoch, where run.tensorboard asks for them
 evaluation/test-best.json                  what weights reached on a split
+audit.json                                 what audits found: steps that are not trusted
 """
 
 import re
@@ -23,6 +24,7 @@ RUN = "run.json"
 FINISHED = "finished.json"
 METRICS = "metrics.csv"
 TIMING = "timing.csv"
+AUDIT = "audit.json"
 WEIGHTS = "weights/"
 CLASSES = "weights/classes.json"
 CARD = "weights/card.md"
@@ -41,7 +43,7 @@ _TOKEN = re.compile(rf"{TOKENS}(\d+)", re.ASCII)
 _ATTEMPT = re.compile(rf"(?:(?P<run>.+)/)?{CHECKPOINTS}(\d+)/(\d+)-(\w+)/(?P<name>.+)", re.ASCII)
 
 _OWN = re.compile(
-    rf"(?:(?P<run>.+)/)?(?P<own>{'|'.join(map(re.escape, (RUN, FINISHED, METRICS, TIMING, REPORT)))}"
+    rf"(?:(?P<run>.+)/)?(?P<own>{'|'.join(map(re.escape, (RUN, FINISHED, METRICS, TIMING, AUDIT, REPORT)))}"
     rf"|{WEIGHTS}[^/]+|{EVALUATION}[^/]+|{TENSORBOARD}\w+/[^/]+|{TOKENS}\d+|{CHECKPOINTS}\d+/\d+-\w+/[^/]+)",
     re.ASCII,
 )

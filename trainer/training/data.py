@@ -1,5 +1,7 @@
 """A rank's share of the dataset, as tensors: what the loop iterates over."""
 
+from collections.abc import Iterable
+
 from trainer.dataset.augmentation import Augmentation
 from trainer.dataset.batch_stream import BatchStream, Preprocessing, evaluation_stream, training_stream
 from trainer.dataset.order import BUDGET_BYTES, evaluation_range
@@ -24,7 +26,6 @@ class RankData:
         self.rank, self.size = distribution.rank, distribution.size
         self.rows_per_step = len(self.lanes) * plan.order.lane_rows
         self.rows_at_once = plan.micro_rows * distribution.replicas
-        self.padded_rows = -(-self.rows_per_step // self.rows_at_once) * self.rows_at_once
         data = plan.config.data
         augmentation = Augmentation(**data.augment.model_dump())
         self.preprocessing = Preprocessing.of(plan.dataset, data.standardize, augmentation, data.image_size)
@@ -37,13 +38,22 @@ class RankData:
 
     def training(self, start_step: int) -> BatchStream:
         """This rank's padded batches from `start_step` on, epoch after epoch."""
+        return self._stream(self._reader, start_step=start_step)
+
+    def others(self, rank: int, steps: Iterable[int]) -> BatchStream:
+        """The padded batches of another rank, of these steps, which ascend; read here as that rank reads."""
+        reader = self._reader.beside(self.plan.lanes_of(rank, self.size))
+        return self._stream(reader, start_step=0, steps=steps)
+
+    def _stream(self, reader: Reader, *, start_step: int, steps: Iterable[int] | None = None) -> BatchStream:
         return training_stream(
-            self._reader,
+            reader,
             self.preprocessing,
             seed=self.plan.config.train.seed,
             start_step=start_step,
             steps_per_epoch=self.plan.steps_per_epoch,
-            pad_to=self.padded_rows,
+            pad_to=-(-reader.batch_rows // self.rows_at_once) * self.rows_at_once,
+            steps=steps,
             parallel=self._parallel,
         )
 

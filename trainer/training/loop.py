@@ -9,6 +9,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import keras
 import numpy as np
@@ -23,6 +24,7 @@ from trainer.errors import RunError, shortened
 from trainer.evaluation.tally import Tally
 from trainer.observability.metrics import RunMetrics
 from trainer.training import callback_state
+from trainer.training.audit import Auditor
 from trainer.training.callbacks import ProgressLog, settle_modes
 from trainer.training.data import RankData
 from trainer.training.finite import Diverged, check_metrics
@@ -69,6 +71,7 @@ class Loop:
         stop: threading.Event,
         metrics: RunMetrics,
         timer: Timer,
+        auditor: Auditor | None = None,
     ) -> None:
         self.plan, self.distribution, self.data = plan, distribution, data
         self.model, self.step = model, step
@@ -78,7 +81,7 @@ class Loop:
         self.callbacks = list(callbacks)
         settle_modes(self.callbacks)
         self.progress_log, self.progress, self.save, self.stop = progress_log, progress, save, stop
-        self.metrics, self.timer = metrics, timer
+        self.metrics, self.timer, self.auditor = metrics, timer, auditor
         self.keras_callbacks = keras.callbacks.CallbackList(
             [*callbacks, *([progress_log] if progress_log else [])],
             add_history=False,
@@ -133,7 +136,7 @@ class Loop:
             fetched = time.perf_counter()
             report_phase(Phase.TRAINING)
             try:
-                result = self.step(number, images, labels, weights, self.stop.is_set())
+                result = self.step(number, images, labels, weights, self.stop.is_set(), self._audit(number))
             except LOST as error:
                 raise lost_peer(error) from None
             except tf.errors.ResourceExhaustedError as error:
@@ -143,6 +146,8 @@ class Loop:
                     "Lower train.micro_batch or train.batch_size, or use more ranks",
                 ) from None
             progress.step += 1
+            if self.auditor and self.auditor.due(number):
+                progress.audited = progress.step
             self._unread.append((number, result))
             self._read(keep=0 if self._batch_hooks else 1)
             self._observe(fetched - began, time.perf_counter() - fetched)
@@ -195,6 +200,12 @@ class Loop:
         total = Sums(*self.distribution.sum(np.array(mine.values())))
         report_phase(Phase.PUBLISHING)
         return total
+
+    def _audit(self, number: int) -> Callable[[tf.Tensor], None] | None:
+        """What a step that is audited calls."""
+        if self.auditor is None or not self.auditor.due(number):
+            return None
+        return partial(self.auditor.check, number)
 
     def _close_epoch(self) -> None:
         progress = self.progress

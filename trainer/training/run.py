@@ -4,8 +4,9 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from hashlib import sha256
 
 import keras
@@ -31,6 +32,7 @@ from trainer.runs.fence import Fence
 from trainer.runs.history import metric_of
 from trainer.storage import Store, join
 from trainer.training import callback_state
+from trainer.training.audit import Auditor
 from trainer.training.callbacks import BestWeights, History, ProgressLog, from_config
 from trainer.training.data import RankData
 from trainer.training.finite import Diverged, check_metrics
@@ -88,7 +90,9 @@ def train(
         _log_start(plan, distribution, progress)
 
     data = RankData(plan, distribution)
+    step = make_step(plan, distribution, data, model, optimizer)
     with (
+        _auditor(plan, distribution, data, step, progress, fence, metrics) as auditor,
         transient_errors(),
         epoch_bar(config.train.epochs) if distribution.is_chief else nullcontext() as bar,
         saver(
@@ -101,7 +105,7 @@ def train(
             distribution=distribution,
             data=data,
             model=model,
-            step=make_step(plan, distribution, data, model, optimizer),
+            step=step,
             callbacks=callbacks,
             progress_log=_progress_log(plan, bar) if distribution.is_chief else None,
             progress=progress,
@@ -109,6 +113,7 @@ def train(
             stop=stop,
             metrics=metrics,
             timer=_timer(store, fence, distribution, progress, publisher),
+            auditor=auditor,
         )
         try:
             outcome = loop.run(batches, restored)
@@ -153,6 +158,28 @@ def make_step(
         xla=uses_xla(plan.config.train),
         exchange_dtype=plan.config.distribution.exchange,
     )
+
+
+@contextmanager
+def _auditor(
+    plan: Plan,
+    distribution: Distribution,
+    data: RankData,
+    step: TrainStep,
+    progress: Progress,
+    fence: Fence | None,
+    metrics: RunMetrics,
+) -> Iterator[Auditor | None]:
+    """None where the run has no audits. What they took is logged at the end."""
+    if plan.config.train.audit is None:
+        yield None
+        return
+    began, auditor = time.monotonic(), Auditor(plan, distribution, data, step, progress, fence, metrics)
+    with closing(auditor):
+        yield auditor
+    if fence:
+        share = auditor.seconds / (time.monotonic() - began)
+        log.info("%d audits passed, which took %.2f %% of the time", auditor.passed, 100 * share)
 
 
 def _agree_on_state(

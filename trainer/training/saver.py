@@ -40,6 +40,7 @@ class Saver:
     ) -> None:
         self._writer = writer
         self._run = run
+        self._progress = progress
         self._metrics = metrics
         self._schedule = Schedule(
             run.checkpoint.every, progress.step, progress.epochs_closed, time.monotonic()
@@ -51,7 +52,7 @@ class Saver:
         now = time.monotonic()
         if self._writer and self._schedule.due(progress.step, progress.epochs_closed, now):
             report_phase(Phase.SAVING)
-            self._writer.best_step = self._best_step()
+            self._keep()
             self._writer.save(capture())
             self._schedule.taken(progress.step, progress.epochs_closed, now)
         self._report()
@@ -60,7 +61,7 @@ class Saver:
         """Saves now, and returns when that is committed."""
         if self._writer:
             report_phase(Phase.SAVING)
-            self._writer.best_step = self._best_step()
+            self._keep()
             self._writer.save(capture(), wait=True)
         self._report()
 
@@ -77,6 +78,11 @@ class Saver:
         """Removes, at the end of the run, the checkpoints that retention does not keep, until `stop`."""
         if self._writer:
             self._writer.tidy(stop)
+
+    def _keep(self) -> None:
+        """Tells retention what else is to stay."""
+        if self._writer:
+            self._writer.best_step, self._writer.audited_step = self._best_step(), self._progress.audited
 
     def _report(self) -> None:
         writer = self._writer

@@ -18,13 +18,17 @@ from trainer.training.step import Sums, seed_variables
 
 @dataclass
 class Progress:
-    """Where a run is: `step` steps are done; `epochs_closed` epochs had their validation and callbacks."""
+    """Where a run is: `step` steps are done; `epochs_closed` epochs had their validation and callbacks.
+
+    `audited`: how many steps were done when an audit passed last; None where there is none.
+    """
 
     step: int = 0
     epochs_closed: int = 0
     sums: Sums = field(default_factory=Sums)
     history: list[dict[str, float]] = field(default_factory=list)
     stop_training: bool = False
+    audited: int | None = None
 
 
 def weights(model: keras.Model) -> dict[str, keras.Variable]:
@@ -95,6 +99,7 @@ def capture(
     """The state between two steps; its arrays are read as they are asked for."""
     remembered, arrays = callback_state.capture(callbacks)
     values = {"progress": asdict(progress), "callbacks": remembered}
+    values["audited"] = values["progress"].pop("audited")  # beside it: older versions would not know it
     return TrainingState(progress.step, _Live({**variables(model, optimizer), **arrays}), values)
 
 
@@ -105,7 +110,8 @@ def assign(state: TrainingState, model: keras.Model, optimizer: keras.optimizers
     """
     _assign(state, variables(model, optimizer))
     values = state.values["progress"]
-    return Progress(**(values | {"sums": Sums(**values["sums"])}))
+    audited = state.values.get("audited")
+    return Progress(**(values | {"sums": Sums(**values["sums"]), "audited": audited}))
 
 
 def assign_weights(state: TrainingState, model: keras.Model) -> None:

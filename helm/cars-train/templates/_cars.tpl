@@ -153,6 +153,8 @@ data:
   valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/controller-uid']"}}
 - name: TRAINER_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+- name: TRAINER_NODE
+  valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
 - name: TRAINER_POD_INDEX
   valueFrom: {fieldRef: {fieldPath: "metadata.annotations['batch.kubernetes.io/job-completion-index']"}}
 - {name: HOME, value: /tmp}

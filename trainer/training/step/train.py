@@ -6,7 +6,7 @@ state of the step before, and afterwards every rank holds the same state to the 
 the gradients and the update, so that XLA can compile both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -77,9 +77,16 @@ class TrainStep:
         )
         self._accumulate = tf.function(self._on_replicas, jit_compile=False, autograph=False)
         self._finish = tf.function(self._last, jit_compile=False, autograph=False)
+        self._conclude = tf.function(self._exchange_and_update, jit_compile=False, autograph=False)
 
     def __call__(
-        self, number: int, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, stop: bool
+        self,
+        number: int,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        weights: tf.Tensor,
+        stop: bool,
+        check: Callable[[tf.Tensor], None] | None = None,
     ) -> tf.Tensor:
         """One optimizer update from this rank's rows; `number` counts steps from 0.
 
@@ -88,6 +95,7 @@ class TrainStep:
             labels: (rows,) int32.
             weights: (rows,) float32, 0 for padding.
             stop: whether this rank wants to stop after an agreed step.
+            check: is given what `first_part` gives for these rows, before anything is exchanged or assigned.
 
         Raises:
             tf.errors.UnknownError: a rank was lost; nothing was changed.
@@ -100,13 +108,25 @@ class TrainStep:
         for part in range(parts):
             rows = slice(part * at_once, (part + 1) * at_once)
             batch = (images, labels, weights) if parts == 1 else (images[rows], labels[rows], weights[rows])
-            lanes = [self.first_lane + (part * replicas + i) * self.micro_lanes for i in range(replicas)]
-            seeds = tf.constant([self.variables.seeds(self.seed, number, lane) for lane in lanes])
+            seeds = self._seeds(number, self.first_lane + part * replicas * self.micro_lanes)
             if part == parts - 1:
                 votes[0] = stop
-                return self._finish(*batch, seeds, tf.constant(votes), carry)
+                if part or not check:
+                    return self._finish(*batch, seeds, tf.constant(votes), carry)
             carry = self._accumulate(*batch, seeds, tf.constant(votes), carry)
-        raise AssertionError("a rank's batch holds no rows")
+            if check and not part:
+                check(carry)
+        return self._conclude(carry)
+
+    def first_part(
+        self, number: int, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, *, first_lane: int
+    ) -> tf.Tensor:
+        """What a rank whose lanes begin at `first_lane` computes in step `number` of its first micro-batch: a
+        flat float32 vector, the last of it the vote to stop. `images`, `labels`, `weights` are its batch."""
+        rows = self.micro_rows * self.distribution.replicas
+        votes = tf.zeros(self.distribution.replicas)
+        seeds = self._seeds(number, first_lane)
+        return self._accumulate(images[:rows], labels[:rows], weights[:rows], seeds, votes, None)
 
     @staticmethod
     def read(result: tf.Tensor) -> Result:
@@ -114,9 +134,18 @@ class TrainStep:
         *sums, votes, finite = map(float, result.numpy())
         return Result(Sums(*sums), votes, bool(finite))
 
+    def _seeds(self, number: int, lane: int) -> tf.Tensor:
+        """(replicas, n): those of each replica's first lane."""
+        lanes = [lane + replica * self.micro_lanes for replica in range(self.distribution.replicas)]
+        return tf.constant([self.variables.seeds(self.seed, number, lane) for lane in lanes])
+
     def _last(self, *batch: tf.Tensor) -> tf.Tensor:
-        """The last micro-batch, the exchange, then the assignments -> sums, votes, finite, (6,) float32."""
-        mine = self.distribution.total(self._on_replicas(*batch))
+        """The last micro-batch, then as `_exchange_and_update`."""
+        return self._exchange_and_update(self._on_replicas(*batch))
+
+    def _exchange_and_update(self, of_replicas: tf.Tensor) -> tf.Tensor:
+        """The exchange, then the assignments -> sums, votes, finite, (6,) float32."""
+        mine = self.distribution.total(of_replicas)
         gradients, rest = self._exchange(mine)
         finite = self._update(gradients, rest)
         return tf.concat([rest[-5:], [tf.cast(finite, tf.float32)]], 0)

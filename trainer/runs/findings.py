@@ -1,0 +1,82 @@
+"""What audits found in a run: the steps since the last passed audit are not trusted any more.
+
+One object, written as a whole. A checkpoint of these steps is passed over by whoever restores, and retention
+removes it; later generations compute its steps again.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from trainer.errors import RunError
+from trainer.runs import layout
+from trainer.runs.fence import Fence, publish
+from trainer.runs.layout import Attempt
+from trainer.storage.base import Store
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One failed audit.
+
+    Attributes:
+        step: whose gradients were found to be wrong, counted from 0.
+        trusted: the steps that are done and trusted.
+        generation: the number of the token under which it was found.
+        culprits: the ranks that computed otherwise than the others, each with its pod, node and device.
+        certain: False where no majority said who was right.
+        at: in ISO 8601.
+    """
+
+    step: int
+    trusted: int
+    generation: int
+    culprits: tuple[str, ...]
+    certain: bool
+    at: str
+
+    def doubts(self, attempt: Attempt) -> bool:
+        """Whether this checkpoint may hold what the faulty rank computed."""
+        return attempt.generation <= self.generation and attempt.step > self.trusted
+
+
+def read_findings(store: Store) -> list[Finding]:
+    """All of a run, none where there is no such object. Raises RunError for one that makes no sense."""
+    try:
+        data = store.get(layout.AUDIT)
+    except FileNotFoundError:
+        return []
+    try:
+        document = json.loads(data)
+        if document["format"] <= FORMAT:
+            return [_finding(values) for values in document["findings"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{store.url}/{layout.AUDIT} makes no sense: {type(error).__name__}: {error}",
+            "Restore it from an older version; without it untrusted checkpoints would be used",
+        ) from None
+    raise RunError(
+        f"{store.url}/{layout.AUDIT} is of format {document['format']}, this trainer reads up to {FORMAT}",
+        "Use the newer trainer that wrote it",
+    )
+
+
+def add_finding(fence: Fence, finding: Finding) -> None:
+    """Raises Superseded where a higher token exists."""
+    found = [*read_findings(fence.store), finding]
+    document = {"format": FORMAT, "findings": [asdict(one) for one in found]}
+    publish(fence.store, fence, layout.AUDIT, json.dumps(document, indent=1).encode())
+
+
+def is_doubted(attempt: Attempt, findings: Sequence[Finding]) -> bool:
+    return any(finding.doubts(attempt) for finding in findings)
+
+
+def _finding(values: dict[str, Any]) -> Finding:
+    finding = Finding(**{**values, "culprits": tuple(values["culprits"])})
+    if not all(isinstance(n, int) for n in (finding.step, finding.trusted, finding.generation)):
+        raise ValueError("expected numbers of steps")
+    return finding

@@ -1,0 +1,156 @@
+"""Every K steps each rank computes what its neighbour did once more, and all compare digests."""
+
+import logging
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from trainer.dataset.batch_stream import BatchStream
+from trainer.distribution import Distribution
+from trainer.distribution.lost_rank import LOST, lost_peer
+from trainer.errors import EXIT_LOST, TrainerError
+from trainer.observability.metrics import RunMetrics
+from trainer.runs.fence import Fence
+from trainer.runs.findings import Finding, add_finding
+from trainer.training.audit.digest import digest
+from trainer.training.audit.place import place
+from trainer.training.audit.verdict import audited_by, disputed, judge
+from trainer.training.data import RankData
+from trainer.training.plan import Plan
+from trainer.training.state import Progress
+from trainer.training.step import TrainStep
+
+log = logging.getLogger(__name__)
+
+_PLACE_BYTES = 200
+_HALF = 1 << 32
+
+
+class Corrupted(TrainerError):
+    """A rank computed wrong gradients. Raised by all ranks, once the finding is recorded."""
+
+    def __init__(self, finding: Finding, *, mine: bool) -> None:
+        culprits, trusted = " and ".join(finding.culprits), finding.trusted
+        said = f"computed other gradients than the others in step {finding.step}"
+        if not finding.certain:
+            said = f"do not agree on the gradients of step {finding.step}, and no majority says who is right"
+        super().__init__(
+            f"audit: {culprits} {said}; the run goes back to the last checkpoint of at most {trusted} steps",
+            "If it happens again, cordon the node and have its device tested",
+        )
+        self.exit_code = 1 if mine else EXIT_LOST
+
+
+class Auditor:
+    """Audits one rank's part of a run. Every rank calls the same methods in the same order.
+
+    What is compared is the gradient of the first micro-batch, as it enters the exchange: computed by its
+    rank, and by the one before it from rows that it read itself. Where they differ all ranks compute it
+    again, and those that differ from the majority, at either time, are the culprits.
+
+    Attributes:
+        passed, seconds: how many audits passed, and what they took.
+
+    Args:
+        step: this rank's.
+        fence: under which a finding is recorded, on the chief.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        distribution: Distribution,
+        data: RankData,
+        step: TrainStep,
+        progress: Progress,
+        fence: Fence | None,
+        metrics: RunMetrics,
+    ) -> None:
+        self.passed, self.seconds = 0, 0.0
+        self._plan, self._distribution, self._data, self._step = plan, distribution, data, step
+        self._progress, self._fence, self._metrics = progress, fence, metrics
+        self._target = audited_by(distribution.rank, distribution.size)
+        self._batches: BatchStream | None = None
+        self._sum = tf.function(digest, autograph=False)
+
+    def due(self, number: int) -> bool:
+        """Whether step `number`, counted from 0, is audited: the last of each K, and of the run."""
+        every = self._plan.config.train.audit
+        return every is not None and ((number + 1) % every == 0 or number + 1 == self._plan.total_steps)
+
+    def check(self, number: int, flat: tf.Tensor) -> None:
+        """Compares `flat`, what this rank computed in step `number`, before the step assigns anything.
+
+        Raises Corrupted where ranks differ, RankLost where one is gone.
+        """
+        began = time.perf_counter()
+        if self._batches is None:
+            self._batches = self._data.others(self._target, self._steps(number))
+        batch = next(self._batches)
+        assert int(batch.number) == number
+        own, checked = self._exchanged(self._digest(flat), self._of(number, self._target, batch[1:]))
+        targets, seconds = disputed(own, checked), time.perf_counter() - began
+        self._metrics.audit("failed" if targets else "passed", seconds)
+        if targets:
+            self._dispute(number, own, checked, targets)
+        self.passed += 1
+        self.seconds += seconds
+
+    def close(self) -> None:
+        if self._batches is not None:
+            self._batches.close()
+
+    def _steps(self, first: int) -> Iterator[int]:
+        return (number for number in range(first, self._plan.total_steps) if self.due(number))
+
+    def _of(self, number: int, rank: int, batch: tuple[tf.Tensor, ...]) -> int:
+        lanes = self._plan.lanes_of(rank, self._distribution.size)
+        return self._digest(self._step.first_part(number, *batch, first_lane=lanes.start))
+
+    def _digest(self, flat: tf.Tensor) -> int:
+        """Of all but the vote, as an unsigned number."""
+        return int(self._sum(flat[:-1])) % (1 << 64)
+
+    def _exchanged(self, *digests: int) -> list[list[int]]:
+        """For each digest, those of all ranks."""
+        halves = np.array([(one // _HALF, one % _HALF) for one in digests], np.float64)
+        all_halves = self._gathered(halves.reshape(-1)).reshape(-1, len(digests), 2)
+        return [[int(high) * _HALF + int(low) for high, low in all_halves[:, i]] for i in range(len(digests))]
+
+    def _gathered(self, mine: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n,) of each rank -> (ranks, n)."""
+        table = np.zeros((self._distribution.size, mine.size))
+        table[self._distribution.rank] = mine
+        try:
+            return self._distribution.sum(table.reshape(-1)).reshape(table.shape)
+        except LOST as error:
+            raise lost_peer(error) from None
+
+    def _dispute(self, number: int, own: list[int], checked: list[int], targets: list[int]) -> None:
+        again = {}
+        for target in targets:
+            with self._data.others(target, iter([number])) as batches:
+                [again[target]] = self._exchanged(self._of(number, target, next(batches)[1:]))
+        verdict = judge(own, checked, again)
+        places = self._places()
+        finding = Finding(
+            step=number,
+            trusted=self._progress.audited or 0,
+            generation=self._fence.number if self._fence else 0,
+            culprits=tuple(places[rank] for rank in verdict.culprits),
+            certain=verdict.certain,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        if self._fence:
+            add_finding(self._fence, finding)
+        self._distribution.barrier()  # no rank leaves, and has the others killed, before that is done
+        raise Corrupted(finding, mine=self._distribution.rank in verdict.culprits)
+
+    def _places(self) -> list[str]:
+        mine = place().encode()[:_PLACE_BYTES].ljust(_PLACE_BYTES)
+        rows = self._gathered(np.frombuffer(mine, np.uint8).astype(np.float64))
+        return [row.astype(np.uint8).tobytes().decode(errors="replace").strip() for row in rows]
