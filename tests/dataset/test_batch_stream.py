@@ -1,5 +1,7 @@
 """The same pixels for the same row and epoch, whoever reads it and in whatever company."""
 
+import ctypes
+import resource
 import subprocess
 import sys
 import threading
@@ -82,6 +84,22 @@ def test_resuming_gives_the_images_that_were_to_come(dataset: Dataset) -> None:
     ):
         for left, right in zip(one, other, strict=True):
             np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_a_rank_reads_single_steps_of_another_as_that_one_does(dataset: Dataset, small: bool) -> None:
+    preprocessing = Preprocessing(augmentation=EVERYTHING)
+    theirs = some(reader_of(dataset, size=2, rank=1, small=small), preprocessing, 12, 26)
+    mine = reader_of(dataset, size=2, rank=0, small=small)
+    with training_stream(mine, preprocessing, 3, 0, 21, 12) as own:
+        next(own)
+        beside, steps = mine.beside(lanes_of(1, 2, 5)), [0, 7, 20, 25]
+        with training_stream(beside, preprocessing, 3, 0, 21, 12, steps=steps) as batches:
+            for step in steps:
+                for part, expected in zip(next(batches), theirs[step], strict=True):
+                    np.testing.assert_array_equal(part, expected)
+            assert next(batches, None) is None
+        assert int(next(own).number) == 1, "its own reading goes on"
 
 
 def test_draws_depend_on_seed_epoch_and_row_alone() -> None:
@@ -264,3 +282,18 @@ sys.exit(75)
 def test_a_process_ends_in_the_middle_of_its_batches_while_the_store_hangs(dataset: Dataset) -> None:
     done = subprocess.run([sys.executable, "-c", EXITS, dataset.url], timeout=120, check=False)
     assert done.returncode == 75
+
+
+def test_memory_that_is_freed_is_not_faulted_in_again(dataset: Dataset) -> None:
+    """TensorFlow's iterators over generators have glibc give back all but 128 KiB."""
+    if not hasattr(ctypes.CDLL(None), "mallopt"):
+        pytest.skip("glibc's")
+    with training_stream(reader_of(dataset), Preprocessing(), 3, 0, 21, 20) as batches:
+        next(batches)
+        for _ in range(3):
+            np.ones(20 << 20, np.uint8)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(20):
+            np.ones(20 << 20, np.uint8)
+        faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    assert faults < 20 * (20 << 20) / resource.getpagesize() / 10

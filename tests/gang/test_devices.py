@@ -77,3 +77,19 @@ def test_without_gpus_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     slot = Slot(0, 1, 0, 1, 0, 1, 0)
     made = rank_environment(slot, generation=1, rendezvous_port=1, gloo_timeout=5, gang="a")
     assert devices.VISIBLE not in made
+
+
+def test_ranks_on_cores_ask_each_other_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cycle() -> str | None:
+        slot = Slot(0, 1, 0, 1, 0, 1, 0)
+        made = rank_environment(slot, generation=1, rendezvous_port=1, gloo_timeout=5, gang="a")
+        return made.get("HOROVOD_CYCLE_TIME")
+
+    monkeypatch.delenv("HOROVOD_CYCLE_TIME", raising=False)
+    monkeypatch.setenv(devices.VISIBLE, "")
+    assert cycle() == "3"
+    monkeypatch.setenv("HOROVOD_CYCLE_TIME", "7")
+    assert cycle() == "7"
+    monkeypatch.delenv("HOROVOD_CYCLE_TIME")
+    monkeypatch.setenv(devices.VISIBLE, "0")
+    assert cycle() is None

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from trainer.config import Standardize
 from trainer.dataset.augmentation import Augmentation
+from trainer.dataset.freed_memory import keep_freed_memory
 from trainer.dataset.index import Dataset
 from trainer.dataset.reader import Reader
 from trainer.dataset.standardize import STANDARDIZATIONS, Pixels
@@ -148,6 +149,7 @@ class BatchStream(Iterator[TensorBatch]):
         self._errors = errors
         self.pipeline = batches.with_options(options)
         self._iterator = iter(self.pipeline)
+        keep_freed_memory()
         _open.add(self)
 
     def __next__(self) -> TensorBatch:
