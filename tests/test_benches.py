@@ -2,10 +2,12 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from scripts.benches import sizing
 from scripts.benches.__main__ import NAMES
 
 ROOT = Path(__file__).parents[1]
@@ -15,7 +17,12 @@ KEYS = {
     "plan": {"index_open_s", "index_mb", "order_s"},
     "gang": {"form_s", "mb", "busy", "single_form_s"},
     "checkpoint": set(),
-    "ranks": set(),
+    "train": {"resnet50/keras_fit", "lab/keras_fit", "observability_share"},
+    "scaling": {
+        f"{network} {key}"
+        for network in ("resnet50", "lab")
+        for key in ("cpu_per_image_1/cpu_per_image_2", "wall_two/one", "exchange_share", "predicted/measured")
+    },
     "predict": {"whole/bare_predict", "read_decode/whole", "whole/slower_of_decode_and_model"},
 }
 
@@ -31,3 +38,27 @@ def test_a_round(name: str, versitygw: str, tmp_path: Path) -> None:
     found = json.loads(file.read_text())
     assert found["ratios"].keys() >= KEYS[name]
     assert all(found["ratios"][key] is not None for key in KEYS[name])
+
+
+PARTS = sizing.Parts(
+    device_seconds=0.1,
+    device_rows=256,
+    exchange_bytes=100e6,
+    pod_bandwidth=200e9,
+    network_bandwidth=12.5e9,
+    latency=0.0,
+    image_bytes=150_528,
+    store_bandwidth=10e9,
+    reader_images=4000,
+)
+
+
+def test_the_model_of_scaling() -> None:
+    alone = sizing.predict(PARTS, 1, 1)
+    assert (alone.images_per_second, alone.bound, alone.efficiency) == (2560, "devices", 1)
+    assert sizing.exchange_seconds(PARTS, 2, 1) == pytest.approx(100e6 / 12.5e9)
+    assert sizing.exchange_seconds(PARTS, 1, 2) == pytest.approx(100e6 / 200e9)
+    many = sizing.predict(PARTS, 4, 8)
+    assert many.bound == "store"
+    assert many.images_per_second == pytest.approx(10e9 / 150_528)
+    assert sizing.predict(replace(PARTS, reader_images=1000), 1, 8).bound == "readers"

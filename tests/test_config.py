@@ -144,3 +144,20 @@ def test_mixed_precision_is_an_older_name_of_precision():
 @pytest.mark.parametrize(("written", "read"), [("on", "on"), ("off", "off"), ("true", "on"), ("'on'", "on")])
 def test_on_and_off_are_as_yaml_reads_them(written: str, read: str):
     assert load(recipe="digits", sets=[*NEEDED, f"train.xla={written}"]).train.xla == read
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        (["train.audit=100"], r"train\.audit: ranks that do the same.*set train\.deterministic: true"),
+        (
+            ["train.audit=100", "train.deterministic=true", "distribution.strategy=mirrored"],
+            r"train\.audit: compares ranks, and mirrored has one: set distribution\.strategy: horovod",
+        ),
+        (["train.audit=0", "train.deterministic=true"], r"train\.audit.*1.*received 0"),
+        (["train.audit=1.5", "train.deterministic=true"], r"train\.audit.*received 1\.5"),
+    ],
+)
+def test_audits_need_ranks_that_get_the_same_bits(sets: list[str], said: str):
+    with pytest.raises(ConfigError, match=said):
+        load(recipe="digits", sets=[*NEEDED, *sets])

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.checkpoints.commit import new_uid, survey
+from trainer.checkpoints.commit import list_attempts, new_uid, survey
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.retention import Retention, steps_to_remove
 from trainer.checkpoints.state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
 from trainer.runs import layout
 from trainer.runs.fence import Fence, Superseded
+from trainer.runs.findings import Finding, add_finding
 from trainer.runs.layout import Attempt
 from trainer.storage import ObjectInfo, Store, open_store
 
@@ -167,6 +168,35 @@ def test_the_best_and_every_kth_stay(tmp_path: Any) -> None:
             checkpoints.save(TrainingState(step, {}, {}), wait=True)
         checkpoints.tidy()
     assert [a.step for a in survey(store)] == [39, 30, 21, 12, 6]
+
+
+def test_the_newest_that_an_audit_trusts_stays(tmp_path: Any) -> None:
+    run = Folder(tmp_path)
+    run.save(2, 5, 7)
+    run.save(8, 9, at=100)
+    assert run.sweep(audited=6) == [2, 7]
+    assert run.sweep(audited=8) == [5]
+
+
+def test_what_an_audit_doubts_is_not_restored_does_not_count_and_goes(tmp_path: Any) -> None:
+    run = Folder(tmp_path)
+    run.save(10, 20, 25, 30)
+    add_finding(run.fence, Finding(30, 20, run.fence.number, ("rank 1",), True, ""))
+    restored = restore(run.store)
+    assert restored is not None
+    assert restored.step == 20
+    run.take_over()
+    run.save(22, at=1)
+    assert sorted(run.sweep()) == [25, 30]
+    assert {attempt.step for attempt in list_attempts(run.store)} == {10, 20, 22}
+    assert restore(run.store).step == 22  # type: ignore[union-attr]
+
+
+def test_where_nothing_is_trusted_the_run_begins_again(tmp_path: Any) -> None:
+    run = Folder(tmp_path)
+    run.save(10)
+    add_finding(run.fence, Finding(10, 0, run.fence.number, ("rank 1",), True, ""))
+    assert restore(run.store) is None
 
 
 def test_what_a_crashed_save_left_goes_after_a_safe_age(tmp_path: Any) -> None:

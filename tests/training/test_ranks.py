@@ -58,16 +58,20 @@ def test_micro_batches_are_one_update(runs, ranks: int):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-def test_grouped_batch_norm_does_not_depend_on_the_ranks(runs):
+@pytest.mark.parametrize(
+    ("epochs", "others"), [(1, [2]), pytest.param(3, [2, 3], marks=[pytest.mark.long, pytest.mark.timeout(900)])]
+)
+def test_grouped_batch_norm_does_not_depend_on_the_ranks(runs, epochs: int, others: list[int]):
     model = {"name": "lab-cnn", "options": {"n_filters": 4}, "batch_norm": "grouped"}
     calm = {"name": "sgd", "learning_rate": 0.005}  # rounding is not blown up
-    train = FIFTY_STEPS | {"epochs": 1, "lanes": 6, "micro_batch": 2, "optimizer": calm}
-    one, two = (
+    train = FIFTY_STEPS | {"epochs": epochs, "lanes": 6, "micro_batch": 2, "optimizer": calm}
+    one, *more = (
         runs.weights(runs.finish(runs.config(f"{ranks}-ranks", model=model, train=train), ranks))
-        for ranks in (1, 2)
+        for ranks in (1, *others)
     )
-    for a, b in zip(one, two, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+    for weights in more:
+        worst = max(np.abs(a - b).max() for a, b in zip(one, weights, strict=True))
+        assert 0 < worst <= 1e-5 * epochs
 
 
 def test_an_overflow_on_the_way_skips_the_same_steps_on_every_rank(runs, monkeypatch):
