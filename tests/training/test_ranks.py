@@ -59,7 +59,8 @@ def test_micro_batches_are_one_update(runs, ranks: int):
 
 
 @pytest.mark.parametrize(
-    ("epochs", "others"), [(1, [2]), pytest.param(3, [2, 3], marks=[pytest.mark.long, pytest.mark.timeout(900)])]
+    ("epochs", "others"),
+    [(1, [2]), pytest.param(3, [2, 3], marks=[pytest.mark.long, pytest.mark.timeout(900)])],
 )
 def test_grouped_batch_norm_does_not_depend_on_the_ranks(runs, epochs: int, others: list[int]):
     model = {"name": "lab-cnn", "options": {"n_filters": 4}, "batch_norm": "grouped"}

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from trainer.dataset.batch_stream import BatchStream
 from trainer.distribution import Distribution
-from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.errors import EXIT_LOST, TrainerError
 from trainer.observability.metrics import RunMetrics
 from trainer.runs.fence import Fence
@@ -36,11 +35,13 @@ class Corrupted(TrainerError):
     def __init__(self, finding: Finding, *, mine: bool) -> None:
         culprits, trusted = " and ".join(finding.culprits), finding.trusted
         said = f"computed other gradients than the others in step {finding.step}"
+        remedy = "If it happens again, cordon the node and have its device tested"
         if not finding.certain:
             said = f"do not agree on the gradients of step {finding.step}, and no majority says who is right"
+            remedy = "Ranks need the same kind of device, as many threads, and the same versions"
         super().__init__(
             f"audit: {culprits} {said}; the run goes back to the last checkpoint of at most {trusted} steps",
-            "If it happens again, cordon the node and have its device tested",
+            remedy,
         )
         self.exit_code = 1 if mine else EXIT_LOST
 
@@ -75,7 +76,7 @@ class Auditor:
         self._progress, self._fence, self._metrics = progress, fence, metrics
         self._target = audited_by(distribution.rank, distribution.size)
         self._batches: BatchStream | None = None
-        self._sum = tf.function(digest, autograph=False)
+        self._sum = tf.function(digest, jit_compile=True, autograph=False)  # else of several times the memory
 
     def due(self, number: int) -> bool:
         """Whether step `number`, counted from 0, is audited: the last of each K, and of the run."""
@@ -125,10 +126,7 @@ class Auditor:
         """(n,) of each rank -> (ranks, n)."""
         table = np.zeros((self._distribution.size, mine.size))
         table[self._distribution.rank] = mine
-        try:
-            return self._distribution.sum(table.reshape(-1)).reshape(table.shape)
-        except LOST as error:
-            raise lost_peer(error) from None
+        return self._distribution.sum(table.reshape(-1)).reshape(table.shape)
 
     def _dispute(self, number: int, own: list[int], checked: list[int], targets: list[int]) -> None:
         again = {}

@@ -12,5 +12,5 @@ def digest(flat: tf.Tensor) -> tf.Tensor:
     is a power of two times that. Whole numbers add up to the same in any order.
     """
     bits = tf.cast(tf.bitcast(flat, tf.int32), tf.int64)
-    places = tf.range(tf.size(flat, tf.int64), dtype=tf.int64)
+    places = tf.range(flat.shape[0], dtype=tf.int64)
     return tf.reduce_sum(bits * tf.bitwise.bitwise_or(places * _ODD, tf.constant(1, tf.int64)))
