@@ -174,8 +174,11 @@ def test_the_newest_that_an_audit_trusts_stays(tmp_path: Any) -> None:
     run = Folder(tmp_path)
     run.save(2, 5, 7)
     run.save(8, 9, at=100)
+    run.save(10, at=200)
     assert run.sweep(audited=6) == [2, 7]
+    run.save(11, at=300)
     assert run.sweep(audited=8) == [5]
+    assert run.steps() == [8, 9, 10, 11], "9 may still be read"
 
 
 def test_what_an_audit_doubts_is_not_restored_does_not_count_and_goes(tmp_path: Any) -> None:
@@ -187,7 +190,7 @@ def test_what_an_audit_doubts_is_not_restored_does_not_count_and_goes(tmp_path: 
     assert restored.step == 20
     run.take_over()
     run.save(22, at=1)
-    assert sorted(run.sweep()) == [25, 30]
+    run.sweep()
     assert {attempt.step for attempt in list_attempts(run.store)} == {10, 20, 22}
     assert restore(run.store).step == 22  # type: ignore[union-attr]
 
@@ -313,7 +316,7 @@ def test_only_the_commits_of_the_last_ones_are_read(tmp_path: Any) -> None:
 
     run.retention.fence.store = Reads(run.store)
     assert run.sweep(readers=False) == [1, 2, 3]
-    assert len(read) == 2
+    assert len([key for key in read if key.endswith(layout.COMMIT)]) == 2
 
 
 def test_a_removal_that_breaks_off_leaves_nothing_that_looks_whole(tmp_path: Any) -> None:

@@ -98,8 +98,8 @@ class Retention:
             for attempt, since in self._doomed(store, trusted, mine, best, audited).items()
             if not readers or now - since >= self.read_age
         ]
-        due += [attempt for attempt in doubted if COMMIT in listed[attempt]]
-        for attempt, objects in listed.items():
+        due += doubted
+        for attempt, objects in trusted.items():
             if COMMIT not in objects and not self._may_be_under_way(attempt, mine):
                 age = now - max(info.modified for info in objects.values())
                 if age >= self.orphan_age:
