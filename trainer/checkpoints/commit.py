@@ -21,7 +21,7 @@ from trainer.runs.findings import is_doubted, read_findings
 from trainer.runs.layout import COMMIT, STATE, Attempt
 from trainer.storage.base import Buffer, ObjectInfo, Store
 
-PIECE_BYTES = 2 << 20
+PIECE_BYTES = 8 << 20
 MAX_PIECES = 256
 """Pieces are small enough to go up in one request each (a store may copy those that are on their way), and
 few enough for a listing of many checkpoints to be short: a state of more than 2 GiB has larger ones."""

@@ -24,6 +24,7 @@ from trainer.storage.s3_connection import connect, instance_has_credentials
 from trainer.storage.s3_faults import CREDENTIALS, Fault, Kind, explain
 from trainer.storage.s3_quick import QUICK_BYTES, Quick
 from trainer.storage.s3_upload import PART_BYTES, Upload, content_type, etag_of
+from trainer.storage.s3_window import Window
 from trainer.storage.stalls import waiting_for
 
 if TYPE_CHECKING:
@@ -101,11 +102,10 @@ class S3Store:
     def put(self, key: str, data: Buffer, *, if_absent: bool = False, if_match: str | None = None) -> str:
         view = memoryview(data).cast("B")
         if len(view) >= 2 * self._part_bytes and not if_absent and if_match is None:
-            return self._upload(key, len(view), lambda start, stop: bytes(view[start:stop]))
-        body = data if isinstance(data, bytes) else bytes(view)
+            return self._upload(key, len(view), lambda start, stop: view[start:stop])
         if (if_absent or if_match is not None) and not self.refuses_conditions:
             with suppress(_Unsupported):
-                return self._put_on_condition(key, body, if_match)
+                return self._put_on_condition(key, bytes(view), if_match)
             _endpoints_without_conditions.add(self._client.meta.endpoint_url)
             log.warning(
                 "%s has no conditional writes: start no two runs at the same time with one run.url", self.url
@@ -114,7 +114,7 @@ class S3Store:
             self._check_condition(key, if_match)
         options: Any = {"Bucket": self._bucket, "Key": self._key(key), "ContentType": content_type(key)}
         url = self._url(key)
-        return etag_of(self._ask(url, lambda s3: s3.put_object(Body=body, **options)), url)
+        return etag_of(self._ask(url, lambda s3: s3.put_object(**{**options, "Body": Window(view)})), url)
 
     def _put_on_condition(self, key: str, body: bytes, if_match: str | None) -> str:
         """Raises _Unsupported where the server refuses conditions."""
@@ -251,7 +251,7 @@ class S3Store:
                     view = None
                 done, progress, pin = 0, 0, None
 
-    def _upload(self, key: str, size: int, read: Callable[[int, int], bytes]) -> str:
+    def _upload(self, key: str, size: int, read: Callable[[int, int], Buffer]) -> str:
         return Upload(
             self._bucket, self._key(key), self._url(key), size, self._part_bytes, read, self._ask
         ).run()

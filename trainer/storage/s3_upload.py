@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 from trainer import interrupts
-from trainer.storage.base import LARGE_BYTES
+from trainer.storage.base import LARGE_BYTES, Buffer
 from trainer.storage.retry import Patience
+from trainer.storage.s3_window import Window
 
 PART_BYTES = LARGE_BYTES // 2
 MAX_PARTS = 10_000
@@ -35,7 +36,7 @@ class Upload:
         url: str,
         size: int,
         part_bytes: int,
-        read: Callable[[int, int], bytes],
+        read: Callable[[int, int], Buffer],
         ask: Ask,
     ) -> None:
         self._where = {"Bucket": bucket, "Key": key}
@@ -72,10 +73,12 @@ class Upload:
 
     def _part(self, upload: dict[str, str], number: int, start: int) -> dict[str, Any]:
         stop = min(start + self._part_bytes, self._size)
-        data = self._read(start, stop)
+        data = memoryview(self._read(start, stop))
         if len(data) != stop - start:
             raise OSError(f"{self._url}: its source became shorter while it was read")
-        answer = self._ask(self._url, lambda s3: s3.upload_part(**upload, PartNumber=number, Body=data))
+        answer = self._ask(
+            self._url, lambda s3: s3.upload_part(**upload, PartNumber=number, Body=Window(data))
+        )
         return {"PartNumber": number, "ETag": f'"{etag_of(answer, self._url)}"'}
 
     def _complete(self, upload: dict[str, str], parts: list[dict[str, Any]]) -> str:
