@@ -113,7 +113,7 @@ class BatchStream(Iterator[TensorBatch]):
         self,
         reader: Reader,
         arrays: Callable[[], Iterator[tuple[Any, ...]]],
-        signature: tuple[tf.TensorSpec, ...],
+        signature: tuple[Any, ...],
         finish: Callable[..., tuple[Any, ...]],
         *,
         parallel: bool,
@@ -122,7 +122,7 @@ class BatchStream(Iterator[TensorBatch]):
         Args:
             reader: closing the stream stops it, whatever it waits for.
             arrays: makes the iterator over the reader's batches; called in one of tf.data's threads.
-            signature: of the elements of `arrays`.
+            signature: of the elements of `arrays`, as `tf.data` takes it.
             finish: such an element -> the fields of a `TensorBatch`, as a graph.
             parallel: whether several batches are finished at the same time. Under op determinism tf.data
                 takes that back, and logs an error with each iterator (`node_def_util.cc`).
@@ -179,6 +179,8 @@ class BatchStream(Iterator[TensorBatch]):
 
 
 _ENDED: Iterator[Any] = iter(())
+_DRAWN = {"transforms": (8,), "factors": ()}
+"""Shapes, for each image, of what an `Augmentation` draws."""
 _open: weakref.WeakSet[BatchStream] = weakref.WeakSet()
 
 
@@ -208,20 +210,21 @@ def training_stream(
     height, width, channels = preprocessing.output_shape(reader.dataset.image_shape)
     count = reader.batch_rows
     augmentation = preprocessing.augmentation
+    draws: dict[str, Callable[[int, Any], Any]] = {}
+    if augmentation.moves:
+        draws["transforms"] = lambda epoch, rows: augmentation.transforms(seed, epoch, rows, height, width)
+    if augmentation.brightness:
+        draws["factors"] = lambda epoch, rows: augmentation.factors(seed, epoch, rows)
 
     def arrays() -> Iterator[tuple[Any, ...]]:
         batches = reader.batches(start_step) if steps is None else reader.batches_at(steps)
         for step, rows, images, labels in batches:
             epoch = step // steps_per_epoch
-            transforms = augmentation.transforms(seed, epoch, rows, height, width)
-            yield step, images, labels, transforms, augmentation.factors(seed, epoch, rows)
+            drawn = {name: draw(epoch, rows) for name, draw in draws.items()}
+            yield step, images, labels, drawn
 
-    def finish(step: Any, images: Any, labels: Any, transforms: Any, factors: Any) -> tuple[Any, ...]:
-        images = preprocessing(
-            images,
-            transforms if augmentation.moves else None,
-            factors if augmentation.brightness else None,
-        )
+    def finish(step: Any, images: Any, labels: Any, drawn: dict[str, Any]) -> tuple[Any, ...]:
+        images = preprocessing(images, **drawn)
         if pad_to != count:
             places = np.arange(pad_to) % count
             images, labels = tf.gather(images, places), tf.gather(labels, places)
@@ -232,8 +235,7 @@ def training_stream(
         tf.TensorSpec((), tf.int64),
         tf.TensorSpec((count, *reader.dataset.image_shape), tf.uint8),
         tf.TensorSpec((count,), tf.int32),
-        tf.TensorSpec((count, 8), tf.float32),
-        tf.TensorSpec((count,), tf.float32),
+        {name: tf.TensorSpec((count, *_DRAWN[name]), tf.float32) for name in draws},
     )
     return BatchStream(reader, arrays, signature, finish, parallel=parallel)
 
