@@ -11,7 +11,7 @@ from scripts.benches.whole_run import Pace, Workload
 
 WORKLOADS = {
     "resnet50": Workload("resnet50", side=224, images=64, batch=32, epochs=1),
-    "lab": Workload("lab-1", side=32, images=5120, batch=256, epochs=2),
+    "lab": Workload("lab-1", side=32, images=7680, batch=256, epochs=2),
 }
 
 

@@ -9,7 +9,7 @@ from scripts.benches.whole_run import Pace, Workload
 
 WORKLOADS = {
     "resnet50": Workload("resnet50", side=224, images=64, batch=16, epochs=1),
-    "lab": Workload("lab-1", side=32, images=5000, batch=100, epochs=2),
+    "lab": Workload("lab-1", side=32, images=7500, batch=100, epochs=2),
 }
 _MODULE = "scripts.benches.bare_fit"
 

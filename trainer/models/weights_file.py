@@ -1,5 +1,6 @@
 """A network's weights as the bytes of Keras's `.weights.h5`, and back."""
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ def load_weights_file(model: keras.Model, content: bytes) -> None:
 
 def _check_room(model: keras.Model, folder: str) -> None:
     """Raises OSError for a full disk, on which HDF5 would crash the process."""
-    size = sum(weight.size * weight.itemsize for weight in model.get_weights())
+    size = sum(math.prod(weight.shape) * weight.value.dtype.size for weight in model.weights)
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
             os.posix_fallocate(file.fileno(), 0, size + HDF5_BYTES * (len(model.weights) + 1))
