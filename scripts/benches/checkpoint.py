@@ -3,12 +3,17 @@
 The store is the S3 that AWS_ENDPOINT_URL names (and CARS_BENCH_BUCKET), else one of our own on loopback.
 """
 
+import json
 import os
-import tempfile
+import sys
 import threading
 import time
+import uuid
 from pathlib import Path
 
+from scripts.benches.measured import report
+from scripts.benches.methods import run
+from scripts.benches.store import kept_store
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 
 EVERY_SECONDS = 60.0
@@ -19,28 +24,17 @@ SAVES = 3
 BATCH, SIZE = 16, 64
 
 
-def measure() -> dict[str, float]:
+def measure() -> dict[str, float | None]:
     """`stalled_share`: seconds inside a checkpoint over EVERY_SECONDS; `memory_copies`: of the state,
     its own one and what the highest resident set grows by while checkpoints are taken."""
-    from scripts.processes import start_s3, stop_server
-
-    with tempfile.TemporaryDirectory() as folder:
-        if "AWS_ENDPOINT_URL" in os.environ:
-            return _measure(Path(folder), os.environ["CARS_BENCH_BUCKET"])
-        server, environment = start_s3(Path(folder) / "s3.log")
-        os.environ |= environment
-        try:
-            import boto3
-
-            boto3.client("s3").create_bucket(Bucket="bench")
-            return _measure(Path(folder), "bench")
-        finally:
-            stop_server(server)
-            for name in environment:
-                del os.environ[name]
+    bucket, folder = kept_store()
+    figures = run("saving", {"bucket": bucket, "folder": str(folder / uuid.uuid4().hex)}, __name__)
+    assert figures
+    return figures
 
 
-def _measure(folder: Path, bucket: str) -> dict[str, float]:
+def saving(folder: Path, bucket: str) -> dict[str, float]:
+    """One round, in a process of its own."""
     from scripts.quickstart import write_digits
     from trainer.checkpoints.writer import CheckpointWriter
     from trainer.config import parse
@@ -116,3 +110,8 @@ class _Memory:
         while not self._done.wait(0.02):
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             self.highest = max(self.highest, pages * page)
+
+
+if __name__ == "__main__":
+    options = json.loads(sys.argv[2])
+    report(saving(Path(options["folder"]), options["bucket"]))
