@@ -8,7 +8,7 @@ import numpy as np
 from trainer.storage import open_store
 from trainer.storage.s3_window import Window
 
-DATA = bytes(range(256)) * 4096
+DATA = np.random.default_rng(0).bytes(1 << 20)
 
 
 def test_a_window_reads_as_a_file_of_the_same_bytes() -> None:
