@@ -184,13 +184,14 @@ def test_the_newest_that_an_audit_trusts_stays(tmp_path: Any) -> None:
 def test_what_an_audit_doubts_is_not_restored_does_not_count_and_goes(tmp_path: Any) -> None:
     run = Folder(tmp_path)
     run.save(10, 20, 25, 30)
+    run.store.put(Attempt(27, run.fence.number, new_uid()).key("arrays-00000.bin"), b"half")
     add_finding(run.fence, Finding(30, 20, run.fence.number, ("rank 1",), True, ""))
     restored = restore(run.store)
     assert restored is not None
     assert restored.step == 20
     run.take_over()
     run.save(22, at=1)
-    run.sweep()
+    assert run.sweep() == [25, 27, 30]
     assert {attempt.step for attempt in list_attempts(run.store)} == {10, 20, 22}
     assert restore(run.store).step == 22  # type: ignore[union-attr]
 

@@ -32,8 +32,7 @@ class Standardization:
 def _channels(values: Sequence[float], images: tf.Tensor) -> tf.Tensor:
     """`values` (C,) for a whole row of pixels, float32 (W, C): TensorFlow broadcasts three numbers at a time
     much more slowly."""
-    width = images.shape[2] or 1
-    return tf.constant(np.tile(np.asarray(values, np.float32), (width, 1)))
+    return tf.constant(np.tile(np.asarray(values, np.float32), (images.shape[2], 1)))
 
 
 # As keras.applications.imagenet_utils.preprocess_input.
