@@ -1,0 +1,104 @@
+"""What plain Keras makes of a case: the same network, weights, batches and options, trained by `fit`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from trainer.config import RunConfig
+from trainer.distribution.single import Single
+from trainer.models.starting_weights import load_starting_weights
+from trainer.training.data import RankData
+from trainer.training.plan import make_plan
+from trainer.training.setup.build import build
+from trainer.training.step import balanced_class_weights
+
+
+def fitted(config: RunConfig) -> list[NDArray[np.float32]]:
+    """The weights that `fit` ends with."""
+    plan = make_plan(config, 1)
+    model, optimizer = build(plan)
+    if config.model.weights != "none":
+        load_starting_weights(model, config.model.weights)
+    train = config.train
+    classes = len(plan.dataset.classes)
+    steps = plan.steps_per_epoch
+    if train.schedule != "constant" or train.warmup_epochs:
+        optimizer = _with_rate(config, optimizer, steps)
+    model.compile(
+        optimizer=optimizer,
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=train.label_smoothing),
+        metrics=["accuracy", keras.metrics.TopKCategoricalAccuracy(5, name="top5_accuracy")],
+        jit_compile=False,
+    )
+    data = RankData(plan, Single())
+    weights = None
+    if train.class_weight == "balanced":
+        counts = np.bincount(plan.dataset.split("train").labels, minlength=classes)
+        weights = dict(enumerate(balanced_class_weights(counts).tolist()))
+    with data.training(0) as batches:
+        model.fit(
+            _batches(batches, classes),
+            epochs=train.epochs,
+            steps_per_epoch=steps,
+            class_weight=weights,
+            validation_data=_validation(data, plan, classes),
+            validation_freq=train.validation_freq,
+            callbacks=_callbacks(config, validated=plan.split("validation") is not None),
+            shuffle=False,
+            verbose=0,
+        )
+    return [np.asarray(value) for value in model.get_weights()]
+
+
+def _batches(stream: Any, classes: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+    for _, images, labels, _ in stream:
+        yield images, tf.one_hot(labels, classes)
+
+
+def _validation(data: RankData, plan: Any, classes: int) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    if plan.split("validation") is None:
+        return None
+    images, labels = [], []
+    with data.evaluation("validation") as batches:
+        for _, some, of_some, counted in batches:
+            images.append(some.numpy()[counted.numpy() > 0])
+            labels.append(of_some.numpy()[counted.numpy() > 0])
+    return np.concatenate(images), keras.utils.to_categorical(np.concatenate(labels), classes)
+
+
+def _callbacks(config: RunConfig, *, validated: bool) -> list[keras.callbacks.Callback]:
+    """By their names, with the monitors that exist."""
+    found: list[keras.callbacks.Callback] = []
+    for section, kind in (
+        (config.train.reduce_lr_on_plateau, keras.callbacks.ReduceLROnPlateau),
+        (config.train.early_stopping, keras.callbacks.EarlyStopping),
+    ):
+        if section:
+            given = section.model_dump()
+            if not validated:
+                given["monitor"] = given["monitor"].removeprefix("val_")
+            given["mode"] = "max" if "acc" in given["monitor"] else "min"
+            found.append(kind(**given))
+    return found
+
+
+def _with_rate(
+    config: RunConfig, optimizer: keras.optimizers.Optimizer, steps: int
+) -> keras.optimizers.Optimizer:
+    """The optimizer with Keras's own schedule of the same name."""
+    train = config.train
+    initial, total = train.optimizer.learning_rate, train.epochs * steps
+    rate: keras.optimizers.schedules.LearningRateSchedule
+    if train.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(initial, total)
+    elif train.schedule == "inverse_time":
+        rate = keras.optimizers.schedules.InverseTimeDecay(initial, 1, train.decay)
+    else:
+        warmup = round(train.warmup_epochs * steps)
+        rate = keras.optimizers.schedules.PolynomialDecay(initial / warmup, warmup - 1, initial)
+    arguments = train.optimizer.model_dump(exclude={"name"}) | {"learning_rate": rate}
+    return keras.optimizers.get({"class_name": train.optimizer.name, "config": arguments})
