@@ -81,6 +81,20 @@ def lies_in(url: str, folder: str) -> bool:
     return _place(url).startswith(_place(folder))
 
 
+def beside(url: str, name: str) -> str:
+    """A place for something else near a URL: in a bucket that is all of it there is only one below.
+
+    >>> beside("s3://bucket/cars/", "run"), beside("s3://bucket", "run")
+    ('s3://bucket/cars-run', 's3://bucket/run')
+    """
+    return f"{url.rstrip('/')}{'/' if is_bucket(url) else '-'}{name}"
+
+
+def is_bucket(url: str) -> bool:
+    """Whether it is all of a bucket."""
+    return bool(re.fullmatch(r"s3://[^/]+/*", url))
+
+
 def _place(url: str) -> str:
     scheme, rest = parse_url(url)
     if scheme == "s3":

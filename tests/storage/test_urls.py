@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import use_s3
 from trainer.errors import ConfigError
 from trainer.storage import join, open_store, split_url
-from trainer.urls import absolute, lies_in, may_be_typed
+from trainer.urls import absolute, beside, lies_in, may_be_typed
 
 
 @pytest.fixture(autouse=True)
@@ -215,3 +215,16 @@ def test_whether_a_place_is_in_another(
     (tmp_path / "x").mkdir()
     (tmp_path / "link").symlink_to("x")
     assert lies_in(url.format(here=tmp_path), folder.format(here=tmp_path)) is inside
+
+
+@pytest.mark.parametrize(
+    ("url", "near"),
+    [
+        ("s3://b/cars/", "s3://b/cars-run"),
+        ("s3://b", "s3://b/run"),
+        ("s3://b/", "s3://b/run"),
+        ("/a", "/a-run"),
+    ],
+)
+def test_a_place_beside_another_is_in_the_same_bucket(url: str, near: str) -> None:
+    assert beside(url, "run") == near

@@ -8,6 +8,7 @@ import pytest
 from trainer.config import load
 from trainer.errors import ConfigError, DataError
 from trainer.training.plan import make_plan
+from trainer.urls import beside
 
 
 def plan(digits: str, ranks: int = 1, **train: Any):
@@ -63,7 +64,8 @@ def test_a_run_of_before_there_was_a_brightness_is_still_the_same_run(digits: st
         ("s3://bucket/cars", "s3://bucket/cars/", None),
         ("s3://bucket/cars/", "s3://bucket/cars/run", None),
         ("s3://bucket/runs/1/data", "s3://bucket/runs/1", None),
-        ("s3://bucket", "s3://bucket/runs/1", None),
+        ("s3://bucket/runs", "s3://bucket", None),
+        ("s3://bucket/", "s3://bucket", None),
         ("data", "data", None),
         ("data", "file://{here}/data/run", None),
         ("link", "data", None),
@@ -97,3 +99,8 @@ def test_a_run_beside_its_dataset_is_fine(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="no dataset"):
         make_plan(load(recipe="digits", sets=[f"data.url={data}", f"run.url={run}"]), 1)
+
+
+def test_a_run_is_below_a_dataset_that_has_a_bucket_of_its_own(s3: str):
+    with pytest.raises(DataError, match="no dataset"):
+        make_plan(load(recipe="digits", sets=[f"data.url={s3}", f"run.url={beside(s3, 'run')}"]), 1)

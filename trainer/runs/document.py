@@ -179,7 +179,7 @@ def classes_json(classes: Sequence[str]) -> bytes:
 def versions() -> dict[str, str]:
     """The versions of the packages that decide what a run computes, by name."""
     found = {"cars-trainer": __version__}
-    for name in ("tensorflow-cpu", "tensorflow", "keras", "horovod", "numpy", "h5py"):
+    for name in ("tensorflow-cpu", "tensorflow", "keras", "horovod", "numpy", "pillow", "h5py"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

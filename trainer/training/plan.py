@@ -13,7 +13,7 @@ from trainer.models.whitening_limit import ZCA, check_whitening
 from trainer.runs.document import RunDocument
 from trainer.storage import OnRetry
 from trainer.storage.disk_cache import DiskCache
-from trainer.urls import lies_in
+from trainer.urls import beside, is_bucket, lies_in
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,10 @@ def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None)
 
 def _check_places(config: RunConfig) -> None:
     data, run = config.data.url, config.run.url
-    if lies_in(run, data) or lies_in(data, run):
+    if lies_in(data, run) or (lies_in(run, data) and not is_bucket(data)):
         raise ConfigError(
             f"run.url: expected a folder apart from the dataset's, received {run} with data.url {data}",
-            f"Choose one beside it, such as {data.rstrip('/')}-run",
+            f"Choose one beside it, such as {beside(data, 'run')}",
         )
     cache = config.data.cache
     if cache and any(lies_in(cache.path, url) or lies_in(url, cache.path) for url in (data, run)):
