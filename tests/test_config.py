@@ -1,11 +1,15 @@
 """A wrong configuration is one clear line, before anything happens."""
 
+import re
+from functools import reduce
 from pathlib import Path
 
 import pytest
 
 from trainer.config import load, recipes
 from trainer.errors import ConfigError
+from trainer.inference import config as prediction
+from trainer.inference.job import main as predict_job
 
 NEEDED = ["data.url=s3://bucket/data", "run.url=s3://bucket/run"]
 
@@ -161,3 +165,120 @@ def test_on_and_off_are_as_yaml_reads_them(written: str, read: str):
 def test_audits_need_ranks_that_get_the_same_bits(sets: list[str], said: str):
     with pytest.raises(ConfigError, match=said):
         load(recipe="digits", sets=[*NEEDED, *sets])
+
+
+def test_urls_are_absolute_once_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """So that run.json names the same dataset to `trainer report` in another folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    sets = ["data.url=data", "run.url=./runs/a", "model.weights=../old", "data.cache.path=~/cache"]
+    config = load(recipe="lab-1", sets=sets)
+    assert config.data.url == f"{tmp_path}/data"
+    assert config.run.url == f"{tmp_path}/runs/a"
+    assert config.model.weights == f"{tmp_path.parent}/old"
+    assert config.data.cache is not None
+    assert config.data.cache.path == "/home/me/cache"
+    job = prediction.parse({"run": "runs/a", "input": "photos/list.txt", "output": "out"})
+    assert (job.run, job.input, job.output) == tuple(
+        f"{tmp_path}/{name}" for name in ("runs/a", "photos/list.txt", "out")
+    )
+    kept = load(recipe="lab-1", sets=[*NEEDED, "model.weights=imagenet"])
+    assert (kept.data.url, kept.run.url, kept.model.weights) == (
+        "s3://bucket/data",
+        "s3://bucket/run",
+        "imagenet",
+    )
+    with pytest.raises(ConfigError, match="received ''"):
+        load(recipe="lab-1", sets=[*NEEDED, "data.cache.path=''"])
+
+
+TWICE = {
+    "train: {epochs: 3}\nrun: {}\ntrain: {epochs: 4}\n": "'train' is there twice, in line 1 and in line 3",
+    "train:\n  epochs: 3\n\n  epochs: 4\n": "'epochs' is there twice, in line 2 and in line 4",
+    "train: {epochs: 3, 'epochs': 4}\n": "'epochs' is there twice, in line 1 and in line 1",
+    "a: &a {x: 1,\n x: 2}\nb: {<<: *a}\n": "'x' is there twice, in line 1 and in line 2",
+    "- {x: 1, x: 2}\n": "'x' is there twice",
+    "train: {}\n---\nrun: {}\n": "expected one YAML document, and another one begins in line 3",
+}
+
+
+@pytest.mark.parametrize("text", TWICE)
+def test_a_file_that_says_two_things_is_refused(text: str, tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    for read in (load, lambda path: predict_job(path, {}, ())):
+        with pytest.raises(ConfigError) as error:
+            read(path)
+        assert str(error.value).startswith(f"{path}: ")
+        assert TWICE[text] in str(error.value)
+        assert error.value.exit_code == 64
+
+
+def test_a_value_of_set_that_says_two_things_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"^--set train.optimizer=\{name: adam, .*: the key 'name' is there twice"
+    ):
+        load(recipe="lab-1", sets=[*NEEDED, "train.optimizer={name: adam, name: sgd}"])
+
+
+def test_merge_keys_are_as_yaml_has_them(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "recipe: lab-1\ndata: {url: /d}\n"
+        "run: &run {url: /r, grace: 5, checkpoint: &saved {keep_last: 2, every: 5m}}\n"
+        "train: {optimizer: &adam {name: adam, learning_rate: 0.5}}\n"
+    )
+    with path.open("a") as file:
+        file.write("metrics: &metrics {port: 1}\n")
+    assert load(path).train.optimizer.learning_rate == 0.5
+    path.write_text(
+        "recipe: lab-1\ndata: {url: /d, cache: &cache {path: /c, max_bytes: 5GiB}}\n"
+        "run: {url: /r, checkpoint: {<<: {keep_last: 7, every: 5m}, every: 1 epoch}}\n"
+    )
+    found = load(path).run.checkpoint
+    assert (found.keep_last, found.every.unit) == (7, "epochs")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "value"),
+    [
+        ("train.epochs=012", 12),
+        ("train.epochs=0x1f", 31),
+        ("train.epochs=1_000", 1000),
+        ("train.optimizer.learning_rate=1e-3", 0.001),
+        ("train.optimizer.learning_rate=1.5E3", 1500.0),
+        ("train.deterministic=yes", True),
+        ("train.deterministic=off", False),
+        ("run.url=/runs/2026-11-30", "/runs/2026-11-30"),
+        ("run.grace=1e1", None),
+        ("model.freeze=2026-11-30", "2026-11-30"),
+        ("model.freeze=012", "012"),
+        ("model.freeze=12:30:00", "12:30:00"),
+        ("model.options.rate=1e-3", 0.001),
+        ("model.options.word=12:30:00", "12:30:00"),
+        ("train.epochs=12:30:00", None),
+        ("run.grace=12:30:00", None),
+        ("run.checkpoint.every=1:30", None),
+        ("train.epochs=0o17", None),
+        ("train.epochs=1e3", None),
+        ("train.epochs=2026-11-30", None),
+        ("train.epochs=no", None),
+        ("model.freeze=no", None),
+        ("train.deterministic=012", None),
+        ("run.url=~", None),
+        ("on=1", None),
+    ],
+)
+def test_what_is_typed_is_what_is_meant_or_an_error(assignment: str, value: object):
+    """None: an error that names the key."""
+    key = assignment.partition("=")[0]
+    if value is None:
+        with pytest.raises(ConfigError, match=re.escape(key)):
+            load(recipe="lab-1", sets=[*NEEDED, assignment])
+        return
+    config = load(recipe="lab-1", sets=[*NEEDED, assignment])
+    found = reduce(getattr, key.split(".")[:2], config)
+    for name in key.split(".")[2:]:
+        found = found[name] if isinstance(found, dict) else getattr(found, name)
+    assert found == value
+    assert type(found) is type(value)

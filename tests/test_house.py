@@ -19,7 +19,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     ("errors", "output"),
     ("explain", "interrupts", "urls"),
-    ("optimizers", "applications", "local_file"),
+    ("optimizers", "applications", "local_file", "yaml_text"),
     ("config",),
     ("storage",),
     ("runs",),

@@ -1,6 +1,7 @@
 """The configuration of a run: one YAML, checked strictly."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
@@ -21,11 +22,11 @@ from pydantic import (
     model_validator,
 )
 
-from trainer import optimizers
+from trainer import optimizers, yaml_text
 from trainer.applications import APPLICATIONS
 from trainer.errors import ConfigError, shortened
 from trainer.explain import explain, quoted
-from trainer.urls import parse_url
+from trainer.urls import absolute
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -64,17 +65,20 @@ Seconds = Annotated[float, BeforeValidator(_duration), Field(ge=0, le=366 * 8640
 
 def _url(value: str) -> str:
     try:
-        parse_url(value)
+        return absolute(value)
     except ConfigError as error:
         raise ValueError(str(error)) from None
-    return value
 
 
 Url = Annotated[str, AfterValidator(_url)]
-"""The URL of an object store, or a path: see trainer/urls.py."""
-WeightsUrl = Annotated[
-    str, AfterValidator(lambda value: value if value in ("none", "imagenet") else _url(value))
+"""The URL of an object store, or a path, which is made absolute: see trainer/urls.py."""
+NO_URLS = {"none", "imagenet"}
+"""Of model.weights; anything else is a URL."""
+WeightsUrl = Annotated[str, AfterValidator(lambda value: value if value in NO_URLS else _url(value))]
+Folder = Annotated[
+    str, Field(min_length=1), AfterValidator(lambda value: os.path.abspath(os.path.expanduser(value)))
 ]
+"""A folder of this machine, which is made absolute."""
 Pixels = Annotated[int, Field(ge=1, le=8192)]
 """A height or a width."""
 
@@ -85,6 +89,13 @@ Switch = Annotated[
     WithJsonSchema({"enum": ["auto", "on", "off", True, False]}),
 ]
 """`on` and `off` are true and false to YAML."""
+
+
+def _number(value: Any) -> Any:
+    """1e-3, which is text to YAML 1.1, as a number."""
+    exponent = isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", value)
+    return float(value) if exponent else value
+
 
 MAX_BATCH = 2**20
 
@@ -150,7 +161,7 @@ Standardize = Literal["none", "x/255", "x/127.5-1", "per_image", "feature_wise",
 class CacheSection(Section):
     """A cache of the dataset on a local disk, shared by the ranks of a pod; it may be lost at any time."""
 
-    path: str = Field(min_length=1, description="its folder; the chart mounts a volume there")
+    path: Folder = Field(description="its folder; the chart mounts a volume there")
     max_bytes: Bytes = Field(
         50 << 30, description="a size such as 50GiB; the least recently used leaves first"
     )
@@ -182,7 +193,7 @@ class ModelSection(Section):
         description="a network of trainer/models, `keras:NAME` for one of keras.applications, or "
         "`package.module:function` for one of your own"
     )
-    options: dict[str, bool | int | float | str | list[int]] = Field(
+    options: dict[str, Annotated[bool | int | float | str | list[int], BeforeValidator(_number)]] = Field(
         {}, description="the network's own options"
     )
     weights: WeightsUrl = Field(
@@ -514,8 +525,12 @@ def parse_set(assignment: str) -> dict[str, Any]:
     if not equals or not all(key.split(".")):
         raise ConfigError(f"--set: expected key.name=value, received {quoted(assignment)}")
     try:
-        nested: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):  # ValueError: of a date such as 2026-13-01, or a number too long
+        nested: Any = yaml_text.read(text)
+    except yaml_text.TwiceError as error:
+        raise ConfigError(
+            f"--set {shortened(assignment)}: the key {error.key!r} is there twice", "Leave one of them out"
+        ) from None
+    except (yaml.YAMLError, yaml_text.SeveralDocumentsError, ValueError):  # the last of a number too long
         nested = text
     for part in reversed(key.split(".")):
         nested = {part: nested}
@@ -529,20 +544,24 @@ def _recipe(name: Any) -> dict[str, Any]:
         near = difflib.get_close_matches(str(name), known, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}"
         raise ConfigError(f"recipe: there is no recipe {quoted(name)}", hint)
-    values: dict[str, Any] = yaml.safe_load(known[name])
+    values: dict[str, Any] = yaml_text.read(known[name])
     return values
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping. Raises ConfigError."""
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml_text.read(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file", "Give the run's YAML file with --config") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: cannot be read: expected text in UTF-8") from None
+    except yaml_text.TwiceError as error:
+        raise ConfigError(f"{path}: {error}", "Leave one of them out") from None
+    except yaml_text.SeveralDocumentsError as error:
+        raise ConfigError(f"{path}: {error}", "Leave out all but one, or make files of them") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):

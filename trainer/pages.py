@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import plural, shape, size, span
+from trainer.urls import beside
 
 if TYPE_CHECKING:
     from trainer.checkpoints.verify import CheckpointReport
@@ -85,7 +86,7 @@ def reindexed(made: "Reindexed") -> None:
 def after_prepare(made: "PreparedDataset | Indexed") -> str:
     """The command that may come next."""
     recipe = "resnet50" if min(made.image_shape[:2]) >= 64 else "lab-1"
-    urls = f"--set data.url={_word(made.url)} --set run.url={_word(made.url + '-run')}"
+    urls = f"--set data.url={_word(made.url)} --set run.url={_word(beside(made.url, 'run'))}"
     return f"trainer train --recipe {recipe} {urls}"
 
 

@@ -50,6 +50,59 @@ def parse_url(url: str) -> tuple[str, str]:
     raise ConfigError(f"No object store for {scheme}:// (received {url!r})", _SUPPORTED + path)
 
 
+def absolute(url: str) -> str:
+    """The same place for every process of this machine, whatever its working directory: a plain path becomes
+    absolute. Raises ConfigError as `parse_url` does."""
+    _, path = parse_url(url)
+    return url if looks_like_a_url(url) else os.path.abspath(path)
+
+
+def may_be_typed(url: str, typed: str) -> bool:
+    """Whether `typed` may have named `url`, which is absolute: of a relative path, which older runs keep,
+    nobody knows what it was relative to.
+
+    >>> may_be_typed("/home/me/runs/a", "../runs/a")
+    True
+    """
+    if absolute(typed) == url:
+        return True
+    if looks_like_a_url(typed) or os.path.isabs(os.path.expanduser(typed)):
+        return False
+    known = [part for part in os.path.normpath(typed).split("/") if part not in (".", "..")]
+    return not looks_like_a_url(url) and url.split("/")[-len(known) :] == known
+
+
+def lies_in(url: str, folder: str) -> bool:
+    """Whether one URL is another or below it; links of this machine are followed.
+
+    >>> lies_in("s3://bucket/cars/", "s3://bucket/cars"), lies_in("s3://bucket/cars-2", "s3://bucket/cars")
+    (True, False)
+    """
+    return _place(url).startswith(_place(folder))
+
+
+def beside(url: str, name: str) -> str:
+    """A place for something else near a URL: in a bucket that is all of it there is only one below.
+
+    >>> beside("s3://bucket/cars/", "run"), beside("s3://bucket", "run")
+    ('s3://bucket/cars-run', 's3://bucket/run')
+    """
+    return f"{url.rstrip('/')}{'/' if is_bucket(url) else '-'}{name}"
+
+
+def is_bucket(url: str) -> bool:
+    """Whether it is all of a bucket."""
+    return bool(re.fullmatch(r"s3://[^/]+/*", url))
+
+
+def _place(url: str) -> str:
+    scheme, rest = parse_url(url)
+    if scheme == "s3":
+        bucket, _, prefix = rest.partition("/")
+        return f"s3://{bucket}/{prefix.strip('/')}".rstrip("/") + "/"
+    return f"file://{os.path.realpath(rest)}".rstrip("/") + "/"
+
+
 def looks_like_a_url(text: str) -> bool:
     """Whether a URL was meant where only a local path can be."""
     found = _SCHEME.match(text)

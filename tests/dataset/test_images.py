@@ -109,6 +109,12 @@ def test_resized_bilinearly_to_height_and_width() -> None:
     )
 
 
+def test_pixels_are_taken_as_a_file_of_them() -> None:
+    for pixels in (PIXELS, PIXELS[..., :1]):
+        file = encoded(Image.fromarray(pixels.squeeze()))
+        np.testing.assert_array_equal(decode_image(pixels, (3, 5)), decode_image(file, (3, 5)))
+
+
 def test_damaged_images_are_named_in_one_line() -> None:
     whole = encoded(Image.fromarray(np.tile(PIXELS, (20, 20, 1))), "JPEG")
     png = bytearray(encoded(Image.fromarray(PIXELS)))

@@ -216,6 +216,9 @@ def test_not_into_the_images_themselves(folders: Path, place: str) -> None:
     before = sorted(folders.rglob("*"))
     with pytest.raises(ConfigError, match=r"is inside the images at .*Choose a place beside them"):
         prepare(str(folders), f"{folders}{place}")
+    (folders.parent / "link").symlink_to(folders)
+    with pytest.raises(ConfigError, match="is inside the images at"):
+        prepare(str(folders), f"{folders.parent}/link{place}")
     assert sorted(folders.rglob("*")) == before
 
 

@@ -119,6 +119,20 @@ def test_a_folder_of_predictions_takes_no_other_job(trained: str, tmp_path: Path
     assert "1 image changed" in invalid(trained, folder, out, part_size=4)
 
 
+def test_predictions_have_a_folder_of_their_own(trained: str, tmp_path: Path) -> None:
+    folder = images(tmp_path / "photos", 2, "a", "images")
+    (tmp_path / "link").symlink_to("photos")
+    run = shutil.copytree(trained, tmp_path / "run")
+    before = sorted(tmp_path.rglob("*"))
+    assert "is inside the input" in invalid(str(run), folder, tmp_path / "link/a")
+    assert "is inside the input" in invalid(str(run), tmp_path / "link", folder)
+    assert "is one of the folders that predictions" in invalid(str(run), folder / "images", folder)
+    for inside in ("", "/evaluation", "/checkpoints/5"):
+        assert "is the folder of the run" in invalid(str(run), folder, f"{run}{inside}")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert predicted(str(run), folder, f"{run}/predictions")["predicted"] == 4
+
+
 def test_too_many_bad_images_fail_the_job_and_are_named(trained: str, tmp_path: Path) -> None:
     folder = images(tmp_path / "photos", 3, *CLASSES)
     (folder / "cat/broken.png").write_bytes(b"no image")

@@ -1,10 +1,12 @@
 """Images from a dataset, a list, the web, and a few by name."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from tests.trained import CLASSES, images
 from trainer.errors import DataError
 from trainer.inference import few
 from trainer.inference.sources import web
+from trainer.inference.sources.addresses import is_public
 
 
 @pytest.fixture
@@ -21,16 +24,21 @@ def served(tmp_path: Path) -> Iterator[str]:
     """A web server on this machine. /1.png is an image, the other paths are trouble."""
     content = (images(tmp_path / "web", 1, "a") / "a/0.png").read_bytes()
     answers: dict[str, int] = {}
+    moved = {
+        "/loop": "/loop",
+        "/to-file": "file:///etc/passwd",
+        "/to-private": "http://private.example/1.png",
+    }
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answers[self.path] = answers.get(self.path, 0) + 1
-            code = {"/loop": 302, "/gone": 404, "/to-file": 302, "/busy": 503}.get(self.path, 200)
+            code = {"/gone": 404, "/busy": 503}.get(self.path, 302 if self.path in moved else 200)
             if self.path == "/busy-once" and answers[self.path] == 1:
                 code = 503
             self.send_response(code)
             if code == 302:
-                self.send_header("Location", "file:///etc/passwd" if self.path == "/to-file" else "/loop")
+                self.send_header("Location", moved[self.path])
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             if self.path == "/cut":
@@ -81,6 +89,57 @@ def test_limits_of_the_web(served: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(web, "MAX_BYTES", 30)
     with pytest.raises(DataError, match="more than 30 B"):
         web.fetch(f"{served}/1.png", allow_private=True)
+
+
+PUBLIC = """
+1.1.1.1 9.9.9.9 93.184.216.34 100.128.0.1 172.32.0.1 192.167.255.255 223.255.255.255
+2606:4700:4700::1111 2a00:1450:4001::1 2001:4860:4860::8888
+::ffff:9.9.9.9 64:ff9b::9.9.9.9 2002:909:909::1
+"""
+PRIVATE = """
+0.0.0.0 10.1.2.3 100.64.0.1 127.0.0.1 127.8.9.1 169.254.169.254 172.16.0.1 172.31.255.255 192.0.0.8 192.0.2.1
+192.88.99.1 192.168.1.1 198.18.0.1 198.51.100.1 203.0.113.1 224.0.0.1 239.1.1.1 240.0.0.1 255.255.255.255
+:: ::1 ::127.0.0.1 ::9.9.9.9 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 ::ffff:0:127.0.0.1
+64:ff9b::127.0.0.1 64:ff9b::10.0.0.1 64:ff9b::169.254.169.254 64:ff9b:1::1 64:ff9b:1::9.9.9.9 100::1
+2001::1 2001:0:7f00:1:0:0:80ff:fffe 2001:2::1 2001:10::1 2001:db8::1 3fff::1
+2002:7f00:1::1 2002:a00:1::1 2002:c0a8:101::1 2002:a9fe:a9fe::1 200::1 4000::1
+fc00::1 fd00:ec2::254 fe80::1 fe80::1%eth0 fec0::1 feff::1 ff02::1 ff0e::1
+"""
+
+
+@pytest.mark.parametrize(
+    ("addresses", "public"), [(PUBLIC, True), (PRIVATE, False)], ids=["public", "private"]
+)
+def test_only_what_anybody_reaches_is_public(addresses: str, public: bool) -> None:
+    assert [address for address in addresses.split() if is_public(address) is not public] == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "0", "2130706433", "localhost"])
+def test_however_a_private_address_is_written_it_is_not_connected_to(
+    served: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web.socket, "create_connection", lambda *_: pytest.fail("connected"))
+    port = served.rpartition(":")[2]
+    with pytest.raises(DataError, match="is an address of a private network"):
+        web.fetch(f"http://{host}:{port}/1.png")
+
+
+def test_names_and_redirects_are_looked_at_too(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = int(served.rpartition(":")[2])
+    names = {"public.example": "127.0.0.1", "private.example": "64:ff9b::7f00:1"}
+    resolve = socket.getaddrinfo
+
+    def resolved(host: str, *given: Any, **named: Any) -> Any:
+        return resolve(names.get(host, host), *given, **named)
+
+    monkeypatch.setattr(web.socket, "getaddrinfo", resolved)
+    monkeypatch.setattr(web, "is_public", lambda text: text == "127.0.0.1" or is_public(text))
+    assert web.fetch(f"http://public.example:{port}/1.png")
+    for url in (f"http://private.example:{port}/1.png", f"http://public.example:{port}/to-private"):
+        with pytest.raises(
+            DataError, match=r"private.example: 64:ff9b::(7f00:1|127\.0\.0\.1) is an address of"
+        ):
+            web.fetch(url)
 
 
 def test_a_list_names_images_of_all_kinds(trained: str, served: str, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from trainer.inference.evaluation.evaluate import evaluate
 from trainer.report.build import write_report
 from trainer.report.page import Known, page
 from trainer.runs import layout
-from trainer.runs.document import read_run
+from trainer.runs.document import dump_run, read_run
 from trainer.runs.timing import EpochTiming
 from trainer.storage import open_store
 
@@ -91,3 +91,28 @@ def test_in_a_browser_nothing_overflows_and_every_image_loads(html: str, width: 
     assert found["images"] > 9
     assert (found["overflow"], found["broken"]) == (0, 0)
     assert "CONSOLE" not in done.stderr
+
+
+def test_written_from_another_folder_it_has_the_images(
+    trained: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = open_store(shutil.copytree(trained, tmp_path / "run").as_posix())
+    document = json.loads(run.get(layout.RUN))
+    document["config"]["data"]["url"] = "data"
+    run.put(layout.RUN, json.dumps(document).encode())
+
+    def images() -> int:
+        write_report(run.url)
+        return run.get(layout.REPORT).count(b"<figure><img")
+
+    with monkeypatch.context() as there:
+        there.chdir(Path(trained).parent)
+        assert images()
+        run.put(layout.RUN, dump_run(read_run(run), 0))
+    assert read_run(run).config.data.url == f"{Path(trained).parent}/data"
+    monkeypatch.chdir(tmp_path)
+    assert images()
+    assert not caplog.messages
+    run.put(layout.RUN, json.dumps(document).encode())
+    assert not images(), "run.json of an older run has what was typed"
+    assert re.search(r"has no images, since the dataset cannot be read: .*/data", caplog.text)

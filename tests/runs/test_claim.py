@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -158,3 +159,29 @@ def test_of_two_that_start_at_once_one_has_the_folder(preemptions: int, troubles
                 assert document["identity"] == identities[attempt.uid].identity
 
     assert explore(story, preemptions, troubles) > 50
+
+
+@pytest.mark.parametrize("old", ["runs/old", "../runs/old", "./runs/old/", "/home/me/runs/old"])
+def test_a_run_whose_weights_were_typed_as_a_relative_path_is_still_the_same_run(store: Store, old: str):
+    def starting_with(weights: str) -> RunDocument:
+        return replace(SLOW, identity={**SLOW.identity, "model": {"name": "lab-cnn", "weights": weights}})
+
+    fence, _ = claim_folder(store, starting_with(old), {})
+    commit(store, fence)
+    check_identity(store, starting_with("/home/me/runs/old").identity)
+    for other in ("/home/me/runs/new", "none", "imagenet", "s3://bucket/runs/old"):
+        with pytest.raises(RunError, match=r"its model\.weights is"):
+            check_identity(store, starting_with(other).identity)
+
+
+def test_a_run_that_goes_on_brings_its_document_up_to_date(store: Store):
+    """run.json of before it had what the dataset's images went through, or absolute URLs."""
+    fence, _ = claim_folder(store, SLOW, {})
+    commit(store, fence)
+    newer = replace(SLOW, prepared={"shape": (16, 16, 3), "resize": "pad", "encoding": "jpeg"})
+    claim_folder(store, newer, {})
+    found = read_run(store)
+    assert (found.prepared_shape, found.resize, found.encoding) == ((16, 16, 3), "pad", "jpeg")
+    etag = store.stat(layout.RUN).etag
+    claim_folder(store, newer, {})
+    assert store.stat(layout.RUN).etag == etag

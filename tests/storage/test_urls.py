@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import use_s3
 from trainer.errors import ConfigError
 from trainer.storage import join, open_store, split_url
+from trainer.urls import absolute, beside, lies_in, may_be_typed
 
 
 @pytest.fixture(autouse=True)
@@ -151,3 +152,79 @@ print(*sys.modules)
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert not {"boto3", "botocore", "numpy", "tensorflow"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("typed", "url"),
+    [
+        ("s3://bucket/a/", "s3://bucket/a/"),
+        ("file:///data", "file:///data"),
+        ("/data/../cars/", "/cars"),
+        ("runs/a", "{here}/runs/a"),
+        ("../a", "{above}/a"),
+        (".", "{here}"),
+        ("./s3:/bucket", "{here}/s3:/bucket"),
+        ("~/a", "{home}/a"),
+    ],
+)
+def test_a_path_is_the_same_place_from_any_folder(
+    typed: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    assert absolute(typed) == url.format(here=tmp_path, above=tmp_path.parent, home="/home/me")
+    assert absolute(absolute(typed)) == absolute(typed)
+    assert may_be_typed(absolute(typed), typed)
+
+
+@pytest.mark.parametrize(
+    ("url", "typed"),
+    [
+        ("/runs/a", "runs/b"),
+        ("/runs/a", "/other/a"),
+        ("s3://b/runs/a", "runs/a"),
+        ("/a", "s3://b/a"),
+        ("/a", ""),
+    ],
+)
+def test_what_was_typed_so_is_another_place(url: str, typed: str) -> None:
+    assert not typed or not may_be_typed(url, typed)
+
+
+@pytest.mark.parametrize(
+    ("url", "folder", "inside"),
+    [
+        ("s3://b/cars", "s3://b/cars/", True),
+        ("s3://b/cars/run", "s3://b/cars", True),
+        ("s3://b/cars-run", "s3://b/cars", False),
+        ("s3://b/cars", "s3://b", True),
+        ("s3://bucket", "s3://b", False),
+        ("s3://b/cars", "/cars", False),
+        ("file://{here}/x", "x/", True),
+        ("link/run", "x", True),
+        ("x/run", "link", True),
+        ("x/../y", "x", False),
+        ("x-1", "x", False),
+        ("x", "/", True),
+    ],
+)
+def test_whether_a_place_is_in_another(
+    url: str, folder: str, inside: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").mkdir()
+    (tmp_path / "link").symlink_to("x")
+    assert lies_in(url.format(here=tmp_path), folder.format(here=tmp_path)) is inside
+
+
+@pytest.mark.parametrize(
+    ("url", "near"),
+    [
+        ("s3://b/cars/", "s3://b/cars-run"),
+        ("s3://b", "s3://b/run"),
+        ("s3://b/", "s3://b/run"),
+        ("/a", "/a-run"),
+    ],
+)
+def test_a_place_beside_another_is_in_the_same_bucket(url: str, near: str) -> None:
+    assert beside(url, "run") == near

@@ -1,12 +1,14 @@
 """What a run will do is checked before anything expensive."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trainer.config import load
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, DataError
 from trainer.training.plan import make_plan
+from trainer.urls import beside
 
 
 def plan(digits: str, ranks: int = 1, **train: Any):
@@ -54,3 +56,51 @@ def test_a_run_of_before_there_was_a_brightness_is_still_the_same_run(digits: st
 
     assert set(identity()) == {"flip", "rotate", "shift", "zoom"}
     assert identity("data.augment.brightness=0.2") == identity() | {"brightness": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("data", "run", "cache"),
+    [
+        ("s3://bucket/cars", "s3://bucket/cars/", None),
+        ("s3://bucket/cars/", "s3://bucket/cars/run", None),
+        ("s3://bucket/runs/1/data", "s3://bucket/runs/1", None),
+        ("s3://bucket/runs", "s3://bucket", None),
+        ("s3://bucket/", "s3://bucket", None),
+        ("data", "data", None),
+        ("data", "file://{here}/data/run", None),
+        ("link", "data", None),
+        ("data", "link/run", None),
+        ("data", "run", "link"),
+        ("data", "run", "run/cache"),
+        ("cache/data", "run", "cache"),
+    ],
+)
+def test_a_run_has_a_folder_apart_from_its_dataset(
+    data: str, run: str, cache: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to("data")
+    sets = [f"data.url={data}", f"run.url={run.format(here=tmp_path)}"]
+    sets += [f"data.cache.path={cache}"] if cache else []
+    key = r"data\.cache\.path" if cache else r"run\.url"
+    with pytest.raises(ConfigError, match=f"^{key}: expected a folder .*, received .*Choose one") as error:
+        make_plan(load(recipe="digits", sets=sets), 1)
+    assert error.value.exit_code == 64
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "link"]
+
+
+@pytest.mark.parametrize(
+    ("data", "run"), [("all/data", "all/run"), ("all/data", "all/data-run"), ("d", "r/d")]
+)
+def test_a_run_beside_its_dataset_is_fine(
+    data: str, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="no dataset"):
+        make_plan(load(recipe="digits", sets=[f"data.url={data}", f"run.url={run}"]), 1)
+
+
+def test_a_run_is_below_a_dataset_that_has_a_bucket_of_its_own(s3: str):
+    with pytest.raises(DataError, match="no dataset"):
+        make_plan(load(recipe="digits", sets=[f"data.url={s3}", f"run.url={beside(s3, 'run')}"]), 1)

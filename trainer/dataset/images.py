@@ -38,7 +38,8 @@ _ORIENTATION = 0x0112
 class EncodedImage:
     """One image (of an animation the first) of which the header is read: `decode` gives its pixels.
 
-    `data` is a file's bytes, or its pixels. `crop` is (left, top, right, bottom) of the stored pixels.
+    `data` is a file's bytes, or its pixels (H, W, 3) or (H, W, 1). `crop` is (left, top, right, bottom) of
+    the stored pixels.
 
     `decoding_bytes` is about the memory that this takes. All of it raises DataError that names `name` for
     what is empty, no image, truncated, above `MAX_PIXELS`, or has pixels that do not become 8 bits.
@@ -60,7 +61,7 @@ class EncodedImage:
             self._image: Image.Image = (
                 Image.open(io.BytesIO(data), formats=FORMATS)
                 if isinstance(data, bytes)
-                else Image.fromarray(data)
+                else Image.fromarray(data[..., 0] if data.shape[2:] == (1,) else data)
             )
             width, height = self._image.size
             if width * height > MAX_PIXELS:

@@ -22,7 +22,7 @@ class Standardization:
     """
     Attributes:
         apply: images float32 (n, H, W, C) in 0..255 -> float32 of the same shape.
-        python: the same as an expression of Python, of a float32 NumPy array `image` (H, W, C).
+        python: the same as an expression of Python, of a float32 NumPy array `image` (H, W, C), and float32.
     """
 
     apply: Callable[[tf.Tensor, Pixels], tf.Tensor]
@@ -33,6 +33,10 @@ def _channels(values: Sequence[float], images: tf.Tensor) -> tf.Tensor:
     """`values` (C,) for a whole row of pixels, float32 (W, C): TensorFlow broadcasts three numbers at a time
     much more slowly."""
     return tf.constant(np.tile(np.asarray(values, np.float32), (images.shape[2], 1)))
+
+
+def _numpy(values: Sequence[float]) -> str:
+    return f"np.float32({list(values)})"
 
 
 # As keras.applications.imagenet_utils.preprocess_input.
@@ -51,16 +55,16 @@ STANDARDIZATIONS: dict[Standardize, Standardization] = {
     ),
     "feature_wise": Standardization(
         lambda x, p: (x - _channels(p.mean, x)) / (_channels(p.std, x) + _LEAST_STD),
-        lambda p: f"(image - {list(p.mean)}) / {[s + _LEAST_STD for s in p.std]}",
+        lambda p: f"(image - {_numpy(p.mean)}) / {_numpy([std + _LEAST_STD for std in p.std])}",
     ),
     # The whitening itself is the network's first layer: trainer/models/whitening.py.
     "zca": Standardization(lambda x, _: x / 255.0, lambda _: "image / 255"),
     "caffe": Standardization(
         lambda x, _: tf.reverse(x, [-1]) - _channels(_CAFFE_MEAN_BGR, x),
-        lambda _: f"image[..., ::-1] - {_CAFFE_MEAN_BGR}",
+        lambda _: f"image[..., ::-1] - {_numpy(_CAFFE_MEAN_BGR)}",
     ),
     "torch": Standardization(
         lambda x, _: (x / 255.0 - _channels(_TORCH_MEAN, x)) / _channels(_TORCH_STD, x),
-        lambda _: f"(image / 255 - {_TORCH_MEAN}) / {_TORCH_STD}",
+        lambda _: f"(image / 255 - {_numpy(_TORCH_MEAN)}) / {_numpy(_TORCH_STD)}",
     ),
 }

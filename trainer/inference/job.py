@@ -14,7 +14,7 @@ from trainer.config import read_yaml, with_sets
 from trainer.errors import ConfigError, RunError
 from trainer.gang.pods import whole_number
 from trainer.inference import config as configuration
-from trainer.inference import local
+from trainer.inference import keys, local
 from trainer.inference import plan as plans
 from trainer.inference.claims import Claims
 from trainer.inference.config import PredictConfig
@@ -29,7 +29,9 @@ from trainer.observability.serving import serve
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
 from trainer.output.progress import progress
 from trainer.output.units import plural
-from trainer.storage import Store, open_store
+from trainer.runs import layout
+from trainer.storage import Store, join, open_store
+from trainer.urls import lies_in, looks_like_a_url
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +60,7 @@ def main(
     target = open_store(config.output)
     network = network_of(config)
     source = open_source(config.input, config.split, network.run, allow_private=config.allow_private)
-    if f"{target.url}/".startswith(f"{source.url}/"):
-        raise ConfigError(
-            f"output: {target.url} is inside the input {source.url}, where it would be taken for images",
-            "Choose a place beside them",
-        )
+    _check_places(target.url, source.url, network.url)
     plan = _plan(config, source, target, place, _bound(config, source, network))
     summary = read_summary(target, plan)
     if summary:
@@ -80,6 +78,28 @@ def main(
     return summary
 
 
+def _check_places(output: str, source: str, run: str) -> None:
+    """Raises ConfigError for an output where it does harm."""
+    if lies_in(output, source):
+        raise ConfigError(
+            f"output: {output} is inside the input {source}, where it would be read as images",
+            "Choose a place beside them",
+        )
+    if any(lies_in(source, join(output, own)) for own in keys.FOLDERS):
+        raise ConfigError(
+            f"output: the input {source} is one of the folders that predictions in {output} have themselves",
+            "Choose a place beside the input",
+        )
+    if not looks_like_a_url(run):  # keras:NAME
+        return
+    inner = any(lies_in(output, join(run, own)) for own in layout.FOLDERS)
+    if inner or (lies_in(output, run) and lies_in(run, output)):
+        raise ConfigError(
+            f"output: {output} is the folder of the run {run}, or one of those that the run has itself",
+            "Choose a place beside it",
+        )
+
+
 def _bound(config: PredictConfig, source: Source, network: Network) -> dict[str, Any]:
     """What the predictions depend on, as JSON has it."""
     run = network.run
@@ -92,7 +112,8 @@ def _bound(config: PredictConfig, source: Source, network: Network) -> dict[str,
         "part_size": config.part_size,
         "format": config.format,
         "image_shape": run.image_shape,
-        "prepared": {"shape": run.prepared_shape, "resize": run.resize},
+        "prepared": {"shape": run.prepared_shape, "resize": run.resize}
+        | ({"encoding": run.encoding} if run.encoding != "raw" else {}),
         "standardize": run.config.data.standardize,
         "pixels": run.pixels,
         "classes_sha256": hashlib.sha256(json.dumps(run.classes).encode()).hexdigest(),

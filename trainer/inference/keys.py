@@ -16,6 +16,7 @@ PAGE = "summary.html"
 ERRORS = "errors.jsonl"
 RESULTS = "results.json"
 IMAGES, CLAIMS, PART_ERRORS, PREDICTIONS = "images/", "claims/", "errors/", "predictions-"
+FOLDERS = (IMAGES, CLAIMS, PART_ERRORS)
 
 _PART = re.compile(r"(?:predictions-|claims/|errors/)(\d{5,})\.\w+", re.ASCII)
 

@@ -1,6 +1,7 @@
 """What the store knows of a run -> its report."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,11 +20,14 @@ from trainer.storage import Store, open_store
 
 SAMPLES = 24
 
+log = logging.getLogger(__name__)
+
 
 def write_report(url: str) -> str:
     """Build the report of a run, also of one that is not finished, into its folder -> its URL.
 
-    Raises DataError where there is no run. Where the dataset cannot be read the images are left out.
+    Raises DataError where there is no run. Where the dataset cannot be read the images are left out, and the
+    log says so.
     """
     store = open_store(url)
     run = read_run(store)
@@ -82,7 +86,8 @@ def _timing(store: Store) -> list[EpochTiming]:
 def _dataset(url: str) -> Dataset | None:
     try:
         return open_dataset(url)
-    except (TrainerError, OSError):
+    except (TrainerError, OSError) as error:
+        log.warning("the page has no images, since the dataset cannot be read: %s", error)
         return None
 
 

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from trainer.config import NO_URLS
 from trainer.errors import DataError, Interrupted, RunError
 from trainer.runs import layout
 from trainer.runs.document import RunDocument, classes_json, dump_run, read_document
 from trainer.runs.fence import ATTEMPTS, Fence
 from trainer.storage import ObjectChanged, Store
+from trainer.urls import may_be_typed
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +80,8 @@ def _write(store: Store, run: RunDocument, fence: Fence) -> int:
     if has_checkpoint(store, first):
         if changed:
             raise _another(store, changed)
-        if known["config"] != run.config.model_dump(mode="json"):
+        new = json.loads(dump_run(run, first))
+        if any(known.get(key, {}) != new[key] for key in ("config", "prepared")):
             fence.check()
             store.put(layout.RUN, dump_run(run, first), if_match=etag)
         return first
@@ -114,7 +117,16 @@ def _another(store: Store, changed: tuple[str, Any, Any]) -> RunError:
 
 def _difference(known: Mapping[str, Any], identity: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
     """The first part of the identity that differs: its name, run.json's value and this run's."""
-    return _first_difference(known["identity"], json.loads(json.dumps(identity)))
+    new = json.loads(json.dumps(identity))
+    return _first_difference(_with_absolute_weights(known["identity"], new), new)
+
+
+def _with_absolute_weights(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An identity of before URLs were made absolute has model.weights as it was typed."""
+    typed, url = (identity.get("model", {}).get("weights", "none") for identity in (old, new))
+    if {typed, url} & NO_URLS or not may_be_typed(url, typed):
+        return old
+    return {**old, "model": {**old["model"], "weights": url}}
 
 
 def _first_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, Any, Any] | None:

@@ -29,7 +29,8 @@ class RunDocument:
         pixels: `mean` and `std` of the training images for each channel, in 0..255.
         generation: the first whose checkpoints are this run's; see `claim`.
         prepared: `shape` (H, W, C) of the dataset's images, and how they were given it: `resize`, one of
-            squash, crop and pad. Empty in runs of before it was written.
+            squash, crop and pad; and `encoding` where rows are not raw. Empty in runs of before it was
+            written.
     """
 
     identity: Mapping[str, Any]
@@ -50,6 +51,11 @@ class RunDocument:
     def resize(self) -> str:
         """How the dataset's images were given their shape."""
         return str(self.prepared.get("resize", "squash"))
+
+    @property
+    def encoding(self) -> str:
+        """What the dataset's rows are: raw pixels, or jpeg files of them."""
+        return str(self.prepared.get("encoding", "raw"))
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,7 @@ def classes_json(classes: Sequence[str]) -> bytes:
 def versions() -> dict[str, str]:
     """The versions of the packages that decide what a run computes, by name."""
     found = {"cars-trainer": __version__}
-    for name in ("tensorflow-cpu", "tensorflow", "keras", "horovod", "numpy", "h5py"):
+    for name in ("tensorflow-cpu", "tensorflow", "keras", "horovod", "numpy", "pillow", "h5py"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

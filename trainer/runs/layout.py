@@ -36,6 +36,7 @@ TOKENS = "generations/"
 CHECKPOINTS = "checkpoints/"
 COMMIT = "commit.json"
 STATE = "state.json"
+FOLDERS = (WEIGHTS, EVALUATION, TENSORBOARD, "report/", TOKENS, CHECKPOINTS)
 
 Which = Literal["best", "last"]
 

@@ -13,6 +13,7 @@ from trainer.models.whitening_limit import ZCA, check_whitening
 from trainer.runs.document import RunDocument
 from trainer.storage import OnRetry
 from trainer.storage.disk_cache import DiskCache
+from trainer.urls import beside, is_bucket, lies_in
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Plan:
         pixels = {"mean": train.mean, "std": train.std}
         made = self.dataset.made
         prepared = {"shape": self.dataset.image_shape, "resize": made.get("resize", "squash")}
+        if made.get("encoding", "raw") != "raw":
+            prepared["encoding"] = made["encoding"]
         return RunDocument(
             self.identity, self.config, self.dataset.classes, self.image_shape, pixels, prepared=prepared
         )
@@ -107,6 +110,7 @@ def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None)
     `on_retry` is called with the cause of each retried request. Raises ConfigError, DataError.
     """
     check_name(config.model.name)
+    _check_places(config)
     batch_size = config.train.batch_size
     lanes = config.train.lanes or default_lanes(batch_size)
     _check_ranks(config, lanes, ranks)
@@ -124,6 +128,22 @@ def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None)
     return plan
 
 
+def _check_places(config: RunConfig) -> None:
+    data, run = config.data.url, config.run.url
+    if lies_in(data, run) or (lies_in(run, data) and not is_bucket(data)):
+        raise ConfigError(
+            f"run.url: expected a folder apart from the dataset's, received {run} with data.url {data}",
+            f"Choose one beside it, such as {beside(data, 'run')}",
+        )
+    cache = config.data.cache
+    if cache and any(lies_in(cache.path, url) or lies_in(url, cache.path) for url in (data, run)):
+        raise ConfigError(
+            f"data.cache.path: expected a folder of its own, received {cache.path} with data.url {data} and "
+            f"run.url {run}",
+            "Choose one apart from both",
+        )
+
+
 def _augment(config: RunConfig) -> dict[str, Any]:
     """Without a brightness of none, which runs of before there was any do not have."""
     augment = config.data.augment
@@ -138,7 +158,7 @@ def _mixed_precision(config: RunConfig) -> bool | str:
 
 def _cache(config: RunConfig) -> DiskCache | None:
     cache = config.data.cache
-    return DiskCache(Path(cache.path).expanduser(), cache.max_bytes) if cache else None
+    return DiskCache(Path(cache.path), cache.max_bytes) if cache else None
 
 
 def _group(config: RunConfig) -> int:

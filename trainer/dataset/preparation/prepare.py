@@ -23,6 +23,7 @@ from trainer.dataset.preparation.writing import Writer
 from trainer.errors import EXIT_INVALID, ConfigError, DataError, TrainerError, explain_os_error
 from trainer.storage import no_folders_left, open_store, remove_leftovers
 from trainer.storage.base import ObjectChanged, Store
+from trainer.urls import lies_in
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the images done and the images in all."""
@@ -104,7 +105,7 @@ def prepare(
     """
     store = open_store(url)
     found = find(source, labels, crop=crop)
-    if f"{store.url}/".startswith(f"{found.store.url}/"):
+    if lies_in(store.url, found.store.url):
         raise ConfigError(
             f"{store.url} is inside the images at {found.store.url}, where it would be taken for a class",
             "Choose a place beside them",

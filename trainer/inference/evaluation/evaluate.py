@@ -1,6 +1,6 @@
 """`trainer evaluate`: a run's weights on a split of its dataset, or of another one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ def evaluate(
     split = dataset.split(split_name)
     if tuple(dataset.classes) != tuple(run.classes):
         raise ConfigError(
-            f"{dataset.url} has {len(dataset.classes)} classes, and not the {len(run.classes)} of the run",
+            f"{dataset.url} has other classes than the run: {_difference(dataset.classes, run.classes)}",
             "Name a dataset with the same classes in the same order",
         )
     if not split.rows:
@@ -62,6 +62,13 @@ def evaluate(
         store.put(key, dumps(found))
         found["written"] = f"{store.url}/{key}"
     return found
+
+
+def _difference(there: Sequence[str], expected: Sequence[str]) -> str:
+    if len(there) != len(expected):
+        return f"expected {len(expected)}, received {len(there)}"
+    number = next(n for n, (one, other) in enumerate(zip(there, expected, strict=True)) if one != other)
+    return f"number {number}: expected {expected[number]!r}, received {there[number]!r}"
 
 
 def _tally(

@@ -18,8 +18,9 @@ MAX_BYTES = 256 << 20
 
 
 def decoder(source: Source[Task], run: RunDocument) -> Decoder[Task]:
-    """It resizes as the run's dataset was prepared."""
-    return Decoder(source, run.prepared_shape[:2], cast(Resize, run.resize), available_cores())
+    """It does to images what was done to those of the run's dataset when it was prepared."""
+    size, resize = run.prepared_shape[:2], cast(Resize, run.resize)
+    return Decoder(source, size, resize, available_cores(), jpeg=run.encoding == "jpeg")
 
 
 def shown(load: Callable[[], bytes]) -> NDArray[np.uint8] | None:

@@ -1,6 +1,5 @@
 """One file over http or https: bounded in size, time and redirects, and not from private networks."""
 
-import ipaddress
 import socket
 import ssl
 import time
@@ -11,6 +10,7 @@ from typing import Any
 
 from trainer import __version__
 from trainer.errors import DataError
+from trainer.inference.sources.addresses import is_public
 from trainer.inference.sources.reading import MAX_BYTES
 from trainer.output.units import size
 
@@ -87,7 +87,7 @@ def _read(opener: urllib.request.OpenerDirector, url: str, until: float) -> byte
 def _connect(address: tuple[str, int], timeout: Any, allow_private: bool) -> socket.socket:
     """To one of the host's public addresses: the one that was looked at, whatever the name means later."""
     found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
-    usable = [info for info in found if allow_private or ipaddress.ip_address(info[4][0]).is_global]
+    usable = [info for info in found if allow_private or is_public(str(info[4][0]))]
     if not usable:
         raise DataError(
             f"{address[0]}: {found[0][4][0]} is an address of a private network",

@@ -1,13 +1,15 @@
 """The model card: what a person who downloads a run's weights wants to know."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
-from trainer.dataset.standardize import STANDARDIZATIONS, Pixels
+from trainer.dataset import snippet
+from trainer.dataset.images import Resize
+from trainer.dataset.standardize import Pixels
 from trainer.runs import layout
-from trainer.runs.document import Finished
+from trainer.runs.document import Finished, RunDocument
 from trainer.runs.history import metric_of
 from trainer.training.plan import Plan
 
@@ -15,6 +17,14 @@ SHOWN_CLASSES = 5
 CLASSES = layout.file_name(layout.CLASSES)
 KERAS_MODEL = layout.file_name(layout.KERAS_MODEL)
 EVERY_EPOCH = f"Every epoch is in {layout.METRICS}, counted from 0 as Keras's CSVLogger does."
+_CLASSIFYING = f"""\
+model = keras.saving.load_model("{KERAS_MODEL}")
+classes = json.load(open("{CLASSES}", encoding="utf-8"))
+files = ["image.jpg"]  # for a folder: sorted(pathlib.Path("folder").glob("*.jpg"))
+probabilities = model.predict(np.stack([read(file) for file in files]))
+for file, row in zip(files, probabilities):
+    print(file, classes[row.argmax()], row.max())
+"""
 BEST, LAST = (layout.file_name(layout.weights(which)) for which in ("best", "last"))
 
 
@@ -41,7 +51,7 @@ def card(plan: Plan, finished: Finished, versions: Mapping[str, str]) -> bytes:
         "## Metrics",
         _metrics(finished, config.run.monitor),
         "## Load and predict",
-        f"```python\n{usage(plan)}```",
+        f"```python\n{usage(plan.document)}```",
         "## Recipe",
         f"```yaml\n{recipe}```",
         "## Made with",
@@ -50,20 +60,17 @@ def card(plan: Plan, finished: Finished, versions: Mapping[str, str]) -> bytes:
     return ("\n\n".join(parts) + "\n").encode()
 
 
-def usage(plan: Plan) -> str:
-    """Six lines of Python that classify an image as `trainer predict` does, with Keras, NumPy and Pillow."""
-    height, width, _ = plan.image_shape
-    train = plan.dataset.split("train")
-    standardization = STANDARDIZATIONS[plan.config.data.standardize]
-    standardized = standardization.python(Pixels(train.mean, train.std))
-    return (
-        "import json, keras, numpy as np; from PIL import Image, ImageOps\n"
-        f'model, classes = keras.saving.load_model("{KERAS_MODEL}"), json.load(open("{CLASSES}"))\n'
-        'image = ImageOps.exif_transpose(Image.open("image.jpg")).convert("RGB")\n'
-        f"image = np.float32(image.resize(({width}, {height}), Image.Resampling.BILINEAR))\n"
-        f"probabilities = model.predict(({standardized})[None])[0]\n"
-        "print(classes[probabilities.argmax()], probabilities.max())\n"
+def usage(run: RunDocument) -> str:
+    """Python that classifies images as `trainer predict` does, with Keras, NumPy and Pillow."""
+    reading = snippet.read(
+        run.prepared_shape,
+        cast(Resize, run.resize),
+        run.image_shape,
+        run.config.data.standardize,
+        Pixels(**run.pixels),
+        jpeg=run.encoding == "jpeg",
     )
+    return f"import json\n{reading}\n\n{_CLASSIFYING}"
 
 
 def _metrics(finished: Finished, monitor: str) -> str:
