@@ -1,5 +1,6 @@
 """A wrong configuration is one clear line, before anything happens."""
 
+import os
 import re
 from functools import reduce
 from pathlib import Path
@@ -198,7 +199,7 @@ TWICE = {
     "train: {epochs: 3, 'epochs': 4}\n": "'epochs' is there twice, in line 1 and in line 1",
     "a: &a {x: 1,\n x: 2}\nb: {<<: *a}\n": "'x' is there twice, in line 1 and in line 2",
     "- {x: 1, x: 2}\n": "'x' is there twice",
-    "train: {}\n---\nrun: {}\n": "expected one YAML document, and another one begins in line 3",
+    "train: {}\n---\nrun: {}\n": "expected one YAML document, and another one begins in line 2",
 }
 
 
@@ -251,7 +252,10 @@ def test_merge_keys_are_as_yaml_has_them(tmp_path: Path):
         ("train.deterministic=off", False),
         ("run.url=/runs/2026-11-30", "/runs/2026-11-30"),
         ("run.grace=1e1", None),
-        ("model.freeze=2026-11-30", "2026-11-30"),
+        ("model.freeze=2026-11-30", None),
+        ("run.url=2026-11-30", None),
+        ("run.url='2026-11-30'", f"{os.getcwd()}/2026-11-30"),
+        ("model.freeze=2026-13-30", "2026-13-30"),
         ("model.freeze=012", "012"),
         ("model.freeze=12:30:00", "12:30:00"),
         ("model.options.rate=1e-3", 0.001),
@@ -282,3 +286,8 @@ def test_what_is_typed_is_what_is_meant_or_an_error(assignment: str, value: obje
         found = found[name] if isinstance(found, dict) else getattr(found, name)
     assert found == value
     assert type(found) is type(value)
+
+
+def test_a_date_says_how_it_would_be_text():
+    with pytest.raises(ConfigError, match=r"run\.url: .* received the date 2026-11-30; in quotes it is text"):
+        load(recipe="lab-1", sets=[*NEEDED, "run.url=2026-11-30"])

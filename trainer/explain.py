@@ -4,6 +4,7 @@ import difflib
 import re
 import reprlib
 from collections.abc import Sequence
+from datetime import date
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -43,6 +44,8 @@ def plain(message: str) -> str:
 
 def quoted(value: Any) -> str:
     """A value as YAML has it or Python's repr, of a long one its beginning and end."""
+    if isinstance(value, date):
+        return f"the date {value}; in quotes it is text"
     if value is None or isinstance(value, bool):
         return "nothing" if value is None else str(value).lower()
     return _SHORT.repr(value)

@@ -1,7 +1,7 @@
 """YAML as people mean it: a key once in a mapping, and as numbers only what everybody reads as these."""
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -30,13 +30,8 @@ class SeveralDocumentsError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's, which has YAML 1.1, but for its octal numbers (012), those to the base of 60 (12:30:00) and
-    dates: these are text, as in YAML 1.2."""
-
-    yaml_implicit_resolvers: ClassVar = {
-        first: [(tag, _OTHERWISE.get(tag, form)) for tag, form in forms if tag != f"{_TAG}timestamp"]
-        for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+    """PyYAML's, which has YAML 1.1, but for its octal numbers (012) and those to the base of 60 (12:30:00):
+    these are text, as in YAML 1.2."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -50,14 +45,21 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, _OTHERWISE.get(tag, form)) for tag, form in forms]
+    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def read(text: str) -> Any:
     """The one document of a text. Raises TwiceError, SeveralDocumentsError; yaml.YAMLError, ValueError and
     RecursionError for what is not YAML."""
     loader = _Loader(text)
     try:
         node = loader.get_node() if loader.check_node() else None
-        if loader.check_node():
-            raise SeveralDocumentsError(loader.get_node().start_mark.line + 1)
+        if loader.check_event(yaml.DocumentStartEvent):
+            begin = loader.peek_event()  # type: ignore[no-untyped-call]
+            raise SeveralDocumentsError(begin.start_mark.line + 1)
         return None if node is None else loader.construct_document(node)
     finally:
         loader.dispose()

@@ -118,7 +118,7 @@ def test_only_what_anybody_reaches_is_public(addresses: str, public: bool) -> No
 def test_however_a_private_address_is_written_it_is_not_connected_to(
     served: str, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web.socket, "create_connection", lambda *_: pytest.fail("connected"))
+    monkeypatch.setattr(socket, "create_connection", lambda *_: pytest.fail("connected"))
     port = served.rpartition(":")[2]
     with pytest.raises(DataError, match="is an address of a private network"):
         web.fetch(f"http://{host}:{port}/1.png")
@@ -132,7 +132,7 @@ def test_names_and_redirects_are_looked_at_too(served: str, monkeypatch: pytest.
     def resolved(host: str, *given: Any, **named: Any) -> Any:
         return resolve(names.get(host, host), *given, **named)
 
-    monkeypatch.setattr(web.socket, "getaddrinfo", resolved)
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
     monkeypatch.setattr(web, "is_public", lambda text: text == "127.0.0.1" or is_public(text))
     assert web.fetch(f"http://public.example:{port}/1.png")
     for url in (f"http://private.example:{port}/1.png", f"http://public.example:{port}/to-private"):
