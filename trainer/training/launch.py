@@ -26,8 +26,9 @@ from trainer.runs.claim import check_identity, check_resumable, give_back
 from trainer.runs.document import already_finished
 from trainer.runs.published import not_as_published
 from trainer.storage import OnRetry, Store, no_folders_left, open_store
-from trainer.training.agreement import agreement_document
 from trainer.training.plan import Plan, make_plan
+from trainer.training.setup.agreement import agreement_document
+from trainer.training.setup.left_out import left_out
 from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
@@ -160,6 +161,9 @@ def _train(config: RunConfig, replicas: int) -> int:
     checked = _check(config, environment.size() * replicas, metrics.store_retry)
     if checked is None:
         return 0
+    if environment.rank() == 0:
+        for sentence in left_out(checked[0]):
+            log.warning("%s", sentence)
     with quiet_tensorflow_import():
         from trainer.distribution import connect
         from trainer.training.finite import Diverged

@@ -31,7 +31,6 @@ from trainer.runs.fence import Fence
 from trainer.runs.history import metric_of
 from trainer.storage import Store, join
 from trainer.training import callback_state
-from trainer.training.agreement import agreement_document
 from trainer.training.audit import Auditor
 from trainer.training.audit.place import place
 from trainer.training.callbacks import BestWeights, History, ProgressLog, from_config
@@ -43,6 +42,7 @@ from trainer.training.results.publish import Publisher
 from trainer.training.results.timer import Timer, earlier
 from trainer.training.saver import saver
 from trainer.training.schedule import Schedule
+from trainer.training.setup.agreement import agreement_document
 from trainer.training.setup.build import build, uses_xla
 from trainer.training.setup.whiten import whiten
 from trainer.training.state import Progress, assign, capture, check_position
