@@ -4,6 +4,7 @@ Whatever they are: exit 64, or 75 for what may pass, in at most three lines, wit
 """
 
 import random
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from pydantic import BaseModel
 from trainer import cli, main
 from trainer.config import Every, RunConfig, Seconds, Url
 from trainer.inference.config import PredictConfig
+from trainer.storage import open_store
 
 COMMANDS: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
 
@@ -215,6 +217,47 @@ def test_a_check_that_finds_nothing_prints_the_plan(digits: str, trainer: Traine
     assert {line[:13].strip() for line in lines} >= {"rows", "steps", "ranks", "memory", "run", "weights"}
     assert len({line[13] for line in lines}) == 1, "two columns"
     assert not list(trainer.folder.iterdir())
+
+
+REFUSED = {
+    "model.weights=nowhere": "model.weights",
+    "model.weights=WEIGHTS": "not a whole HDF5 file",
+    "model.freeze=no-such-layer": "freeze",
+    "model.options.n_filters=60000": "memory",
+    "data.image_size=1": "Keras refuses it",
+    "train.batch_size=5000": "fewer than one batch",
+    "train.lanes=7": "train.lanes",
+    "train.micro_batch=1000": "train.micro_batch",
+    "data.url=DAMAGED": "its checksum differs",
+}
+"""What a run refuses, some of it as late as in its first step."""
+
+
+@pytest.mark.parametrize(("value", "said"), REFUSED.items(), ids=REFUSED)
+@pytest.mark.parametrize("where", ["file", "s3"])
+def test_what_a_run_refuses_leaves_no_folder(
+    value: str, said: str, where: str, digits: str, trainer: Trainer, tmp_path: Path, s3: str
+):
+    if value.endswith("WEIGHTS"):
+        (tmp_path / "other.h5").write_bytes(b"no weights")
+    if value.endswith("DAMAGED"):
+        damaged_copy(digits, tmp_path / "damaged")
+    value = value.replace("WEIGHTS", str(tmp_path / "other.h5")).replace("DAMAGED", str(tmp_path / "damaged"))
+    place = "runs/new/run" if where == "file" else f"{s3}/run"
+    given = training(digits, "data.cache=null", f"run.url={place}", value)
+    code, line = trainer(*(word for word in given if word != "--check"))
+    assert code == 64, line
+    assert said in line
+    assert not list(open_store(f"{s3}/run").list())
+
+
+def damaged_copy(dataset: str, folder: Path) -> None:
+    """A dataset that was copied, with a changed byte in its first shard of training images."""
+    shutil.copytree(dataset.removeprefix("file://"), folder)
+    shard = min((folder / "train").iterdir())
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
 
 
 @pytest.mark.long

@@ -347,7 +347,7 @@ def train(
 ) -> None:
     """Train a model, or resume a run that was interrupted."""
     from trainer.config import load
-    from trainer.distribution.environment import is_rank
+    from trainer.distribution.environment import is_supervised, rank
     from trainer.training.launch import launch, ranks_of, this_command
 
     run = load(config, recipe=recipe, sets=sets or ())
@@ -363,7 +363,7 @@ def train(
             pages.planned(plan)
         return
     code = launch(run, ranks=ranks_of(ranks), command=this_command())
-    if code == 0 and not is_rank():
+    if code == 0 and rank() == 0 and not is_supervised():
         from trainer import pages
         from trainer.runs.document import finished_values
 

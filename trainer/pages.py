@@ -187,6 +187,7 @@ def planned(plan: "Checked") -> None:
             ("dataset", plan.dataset),
             ("images", f"{shape(plan.image_shape)}, {plan.classes:,} classes"),
             ("rows", ", ".join(f"{name} {rows:,}" for name, rows in plan.rows.items())),
+            *(("left out", sentence) for sentence in plan.left_out),
             ("steps", f"{plan.epochs:,} epochs of {plan.steps_per_epoch:,}, {plan.total_steps:,} in all"),
             ("global batch", f"{plan.batch_size:,} images in {plan.lanes:,} lanes"),
             (

@@ -1,20 +1,25 @@
 """The gang's decisions: pure functions, held to their promises on any sequence of words."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_status import Phase
-from trainer.errors import EXIT_LOST
+from trainer.errors import EXIT_INVALID, EXIT_LOST
 from trainer.gang.decisions import (
     FRESH,
+    REFUSED_FOR,
     SILENT_AFTER,
+    Answer,
     ExitPod,
     Gang,
     Member,
     MemberState,
+    RefusePod,
     RunRanks,
     Seat,
     StopRanks,
@@ -25,19 +30,23 @@ from trainer.gang.decisions import (
 )
 from trainer.gang.ranks.stall import NO_LIMITS, Limits, RankProgress
 
+COMMON = Agreement({"train": {"epochs": 3}}, "pod 0")
+OTHER = Agreement({"train": {"epochs": 4}}, "pod 1")
+join = partial(Member, agreement=COMMON.digest)
+
 
 class Table:
     """A coordinator without clock and network: `say` is one word of one member."""
 
     def __init__(self, wanted: int) -> None:
-        self.gang = Gang()
+        self.gang = Gang(agreement=COMMON)
         self.wanted = wanted
         self.limits = NO_LIMITS
         self.now = 100.0
         self.formed = 0
-        self.members = {index: Member(index, f"uid-{index}", MemberState.IDLE, 1) for index in range(wanted)}
+        self.members = {index: join(index, f"uid-{index}", MemberState.IDLE, 1) for index in range(wanted)}
 
-    def say(self, index: int, **changes: object) -> RunRanks | StopRanks | ExitPod:
+    def say(self, index: int, **changes: object) -> Answer:
         member = replace(self.members[index], **changes)  # type: ignore[arg-type]
         self.members[index] = member
         self.formed += 1
@@ -47,7 +56,7 @@ class Table:
         )
         return answer(self.gang, member)
 
-    def all_say(self, **changes: object) -> list[RunRanks | StopRanks | ExitPod]:
+    def all_say(self, **changes: object) -> list[Answer]:
         return [self.say(index, **changes) for index in self.members]
 
     def run(self) -> "Table":
@@ -71,6 +80,36 @@ def test_it_forms_when_all_stand_idle() -> None:
     assert last.generation.seats == tuple(Seat(index, f"uid-{index}", 1) for index in range(3))
     assert last.generation.number == 1
     assert table.say(0) == last
+
+
+def test_a_pod_with_another_configuration_is_refused_and_the_others_wait_for_the_right_one() -> None:
+    table = Table(2)
+    table.say(0)
+    right = table.members[1]
+    for state in MemberState:
+        refused = table.say(1, uid="wrong", agreement=OTHER.digest, state=state, exit_code=EXIT_INVALID)
+        assert refused == RefusePod(COMMON)
+        assert not isinstance(table.say(0), ExitPod)
+    assert missing(table.gang, now=table.now, wanted=2) == {
+        1: "was started with another configuration, as its log says"
+    }
+    assert str(OTHER.refusal(COMMON)).startswith(
+        "pod 1 was started with another configuration than pod 0: train.epochs is 4 in pod 1 and 3 in pod 0"
+    )
+    table.members[1] = right
+    table.now += REFUSED_FOR + 1
+    table.say(0)
+    assert isinstance(table.say(1), RunRanks)
+
+
+def test_a_running_pod_that_is_replaced_by_one_with_another_configuration_counts_as_lost() -> None:
+    table = Table(2).run()
+    table.say(1, uid="wrong", agreement=OTHER.digest)
+    assert isinstance(table.say(0), RunRanks)
+    table.now += SILENT_AFTER + 1
+    lost = table.say(0)
+    assert isinstance(lost, StopRanks)
+    assert "pod 1 has been silent" in lost.reason
 
 
 def test_it_does_not_form_with_one_that_was_not_heard_just_now() -> None:
@@ -155,7 +194,7 @@ def test_a_silent_member_ends_the_generation() -> None:
 def test_a_supervisor_that_started_anew_ends_the_generation_and_the_old_one_is_not_heard_again() -> None:
     table = Table(2).run()
     old = table.members[1]
-    table.members[1] = Member(1, "other", MemberState.IDLE, 1)
+    table.members[1] = join(1, "other", MemberState.IDLE, 1)
     assert isinstance(table.say(1), StopRanks)
     assert table.say(0) == StopRanks("hard", "pod 1 was restarted")
     assert table.say(0, state=MemberState.IDLE) == RunRanks(table.gang.generation)  # type: ignore[arg-type]
@@ -178,7 +217,7 @@ def test_another_size_is_a_soft_ending_and_the_next_generation_has_it(before: in
     assert table.gang.ending
     assert table.gang.ending.how == "soft"
     for index in range(max(before, after)):
-        table.members.setdefault(index, Member(index, f"uid-{index}", MemberState.IDLE, 1))
+        table.members.setdefault(index, join(index, f"uid-{index}", MemberState.IDLE, 1))
     answers = table.all_say(state=MemberState.IDLE, exit_code=75)
     answers = table.all_say()
     assert table.gang.generation
@@ -192,7 +231,7 @@ def test_the_end_is_0_when_all_are_done_and_stays() -> None:
     assert isinstance(table.say(0, state=MemberState.DONE, exit_code=0), RunRanks)
     assert table.say(1, state=MemberState.DONE, exit_code=0) == ExitPod(0)
     assert table.say(0) == ExitPod(0)
-    table.members[1] = Member(1, "replacement", MemberState.IDLE, 1)
+    table.members[1] = join(1, "replacement", MemberState.IDLE, 1)
     assert table.say(1) == ExitPod(0)
 
 
@@ -214,7 +253,7 @@ def test_a_new_coordinator_stops_what_it_does_not_know_and_counts_on() -> None:
     table.gang = Gang()
     assert table.say(1) == StopRanks("hard", "a new generation is forming")
     table.say(1, state=MemberState.IDLE, exit_code=75)
-    table.members[0] = Member(0, "new", MemberState.IDLE, 1)
+    table.members[0] = join(0, "new", MemberState.IDLE, 1)
     formed = table.say(0)
     assert isinstance(formed, RunRanks)
     assert formed.generation.number == 2
@@ -238,12 +277,12 @@ def test_on_any_sequence_of_words(wanted: int, sequence: list[tuple[int, str, in
     for step, (who, act, code, pause) in enumerate(sequence):
         table.now += pause
         before = table.gang
-        member = table.members.get(who) or Member(who, f"uid-{who}", MemberState.IDLE, 1 + who % 2)
+        member = table.members.get(who) or join(who, f"uid-{who}", MemberState.IDLE, 1 + who % 2)
         if act == "wanted":
             table.wanted = 1 + code % 4
         elif act == "anew":
             ghosts.append(member)
-            member = Member(who, f"uid-{who}-{step}", MemberState.IDLE, member.ranks)
+            member = join(who, f"uid-{who}-{step}", MemberState.IDLE, member.ranks)
         elif act == "ghost" and ghosts:
             gang = record(table.gang, ghosts[-1], now=table.now)
             assert not isinstance(answer(gang, ghosts[-1]), RunRanks)
@@ -293,7 +332,7 @@ def test_on_any_sequence_of_words(wanted: int, sequence: list[tuple[int, str, in
     # Whatever happened: once all who are wanted stand idle, they train.
     if table.gang.end is None:
         for index in range(table.wanted):
-            member = table.members.get(index) or Member(index, f"uid-{index}", MemberState.IDLE, 1)
+            member = table.members.get(index) or join(index, f"uid-{index}", MemberState.IDLE, 1)
             table.members[index] = replace(member, state=MemberState.IDLE)
         table.all_say(), table.all_say()
         if table.gang.end is None:

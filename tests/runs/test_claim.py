@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from tests.checkpoints.interleaving import Actor, Choice, Decide, Fate, World, explore, play
+from trainer.checkpoints.commit import write
 from trainer.config import parse
 from trainer.errors import RunError
 from trainer.runs import layout
-from trainer.runs.claim import check_identity, claim_folder
+from trainer.runs.claim import check_identity, claim_folder, give_back
 from trainer.runs.document import Finished, Reached, RunDocument, read_run
 from trainer.runs.fence import Fence, Superseded, publish
 from trainer.runs.layout import Attempt
@@ -121,6 +122,50 @@ def test_tokens_that_were_deleted_do_not_begin_again_below_the_checkpoints(store
     for number in (1, 2):
         store.delete(layout.token(number))
     assert claim_folder(store, SLOW, {})[0].number > first
+
+
+def test_a_start_that_was_refused_gives_a_new_folder_back(store: Store):
+    me, other = {"host": "a", "pid": 1, "gang": "a"}, {"host": "b", "pid": 1, "gang": "b"}
+    claim_folder(store, SLOW, me)
+    give_back(store, other)
+    assert {info.key for info in store.list()} == {layout.RUN, layout.CLASSES, layout.token(1)}
+    give_back(store, me)
+    assert not list(store.list())
+    give_back(store, me)
+
+
+@pytest.mark.parametrize("also", [layout.METRICS, layout.weights("best"), layout.token(2), "notes.txt"])
+def test_a_folder_that_holds_more_is_not_given_back(store: Store, also: str):
+    me = {"host": "a", "pid": 1, "gang": "a"}
+    claim_folder(store, SLOW, me)
+    store.put(also, b"{}")
+    before = {info.key for info in store.list()}
+    give_back(store, me)
+    assert {info.key for info in store.list()} == before
+
+
+def test_a_folder_that_lost_run_json_is_known_by_its_commits(store: Store, caplog: pytest.LogCaptureFixture):
+    fence, _ = claim_folder(store, SLOW, {})
+    write(fence, Attempt(5, fence.number, "uid"), memoryview(b"state"), b"{}")
+    store.delete(layout.RUN)
+    for refused in (check_identity, lambda store, _: claim_folder(store, FAST, {})):
+        with pytest.raises(RunError, match=r"another run's folder: its optimizer.learning_rate is 0\.1"):
+            refused(store, FAST.identity)
+    again, first = claim_folder(store, SLOW, {})
+    assert (again.number, first) == (2, 0)
+    assert read_run(store).identity == SLOW.identity
+    assert "its checkpoints say that they are this run's" in caplog.text
+
+
+def test_a_folder_of_checkpoints_of_which_nobody_knows_the_run_is_refused(store: Store):
+    fence, _ = claim_folder(store, SLOW, {})
+    commit(store, fence)
+    store.delete(layout.RUN)
+    before = {info.key for info in store.list()}
+    for refused in (check_identity, lambda store, _: claim_folder(store, SLOW, {})):
+        with pytest.raises(RunError, match=f"and no {layout.RUN} that says of which run"):
+            refused(store, SLOW.identity)
+    assert {info.key for info in store.list()} == before
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What a run will do is checked before anything expensive."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from trainer.config import load
 from trainer.errors import ConfigError, DataError
 from trainer.training.plan import make_plan
 from trainer.urls import beside
+from trainer.training.setup.left_out import better_batch_size, left_out
 
 
 def plan(digits: str, ranks: int = 1, **train: Any):
@@ -104,3 +106,40 @@ def test_a_run_beside_its_dataset_is_fine(
 def test_a_run_is_below_a_dataset_that_has_a_bucket_of_its_own(s3: str):
     with pytest.raises(DataError, match="no dataset"):
         make_plan(load(recipe="digits", sets=[f"data.url={s3}", f"run.url={beside(s3, 'run')}"]), 1)
+
+
+@pytest.mark.parametrize(
+    ("train", "better"),
+    [
+        ({"batch_size": 700}, 605),
+        ({"batch_size": 650, "lanes": 10}, 600),
+        ({"batch_size": 880, "lanes": 88}, 1144),
+    ],
+)
+def test_how_many_rows_each_epoch_leaves_out_is_said_with_a_batch_size_that_leaves_fewer(
+    digits: str, train: dict[str, int], better: int
+):
+    made = plan(digits, **train)
+    left = 1212 % train["batch_size"]
+    [sentence] = left_out(made)
+    assert f"each epoch leaves out {left} of the 1,212 training images ({left / 1212:.0%})" in sentence
+    assert better_batch_size(made) == better
+    assert f"train.batch_size {better} would leave out {1212 % better}" in sentence
+
+
+@pytest.mark.parametrize("ranks", [1, 5, 40])
+def test_the_other_batch_size_suits_the_ranks(digits: str, ranks: int):
+    better = better_batch_size(plan(digits, ranks, batch_size=700))
+    assert better
+    assert not left_out(plan(digits, ranks, batch_size=better))
+
+
+def test_classes_without_an_image_are_named_by_split(digits: str):
+    made = plan(digits)
+    dataset = made.dataset
+    assert left_out(made) == []
+    classes = (*dataset.classes, *(f"more-{number}" for number in range(7)))
+    more = replace(made, dataset=replace(dataset, classes=classes))
+    train, validation = left_out(more)
+    named = "has no image of 7 of the 17 classes: more-0, more-1, more-2, more-3, more-4 and 2 more"
+    assert (train, validation) == (f"the split train {named}", f"the split validation {named}")

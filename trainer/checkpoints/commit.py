@@ -8,7 +8,7 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -42,11 +42,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Commit:
-    """What makes an attempt a checkpoint."""
+    """What makes an attempt a checkpoint. `identity`: of its run; None in those of older versions."""
 
     attempt: Attempt
     committed_at: str
     parts: tuple[Part, ...]
+    identity: Mapping[str, Any] | None = None
 
     @property
     def size(self) -> int:
@@ -70,6 +71,7 @@ class Commit:
             "generation": self.attempt.generation,
             "committed_at": self.committed_at,
             "objects": [{"key": p.name, "size": p.size, "sha256": p.sha256} for p in self.parts],
+            **({"identity": self.identity} if self.identity is not None else {}),
         }
         return _text(document | {"sha256": _digest(_text(document))})
 
@@ -87,7 +89,7 @@ class Commit:
         if (document["step"], document["generation"]) != (attempt.step, attempt.generation):
             raise Damaged(f"{COMMIT} is of step {document['step']}, generation {document['generation']}")
         parts = tuple(Part(o["key"], o["size"], o["sha256"]) for o in document["objects"])
-        return cls(attempt, document["committed_at"], parts)
+        return cls(attempt, document["committed_at"], parts, document.get("identity"))
 
 
 def write(
@@ -124,7 +126,7 @@ def write(
 
     parts = each(put, _pieces(buffer, piece_bytes), workers)
     parts.append(put((STATE, state)))
-    commit = Commit(attempt, datetime.now(UTC).isoformat(), tuple(parts))
+    commit = Commit(attempt, datetime.now(UTC).isoformat(), tuple(parts), fence.identity)
     data = commit.dumps()
     fence.check()
     try:

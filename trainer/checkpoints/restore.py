@@ -2,8 +2,9 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from trainer.checkpoints.commit import Commit, Damaged, Part, survey
 from trainer.checkpoints.parallel import each
 from trainer.checkpoints.state import TrainingState, read_description
 from trainer.errors import Interrupted, RunError
+from trainer.runs.identity import difference
 from trainer.runs.layout import COMMIT, STATE, Attempt
 from trainer.storage.base import Store
 
@@ -42,11 +44,17 @@ class Vanished(Exception):
 
 
 def restore(
-    store: Store, *, step: int | None = None, generation: int = 0, workers: int = WORKERS
+    store: Store,
+    *,
+    step: int | None = None,
+    generation: int = 0,
+    identity: Mapping[str, Any] | None = None,
+    workers: int = WORKERS,
 ) -> Restored | None:
     """The highest (step, generation) that is whole, or that of `step`; None where nothing was ever committed.
 
-    Those of generations below `generation` are not of this run (see `runs.claim`) and are passed over.
+    Those of generations below `generation` are not of this run (see `runs.claim`) and are passed over; so are
+    those that say that they are of a run with another `identity`, with a warning.
 
     Sizes and SHA-256 of every object are checked. What is above it and damaged or unfinished is skipped,
     with a warning each and in `skipped`. The arrays are writable views of one buffer.
@@ -59,7 +67,7 @@ def restore(
     warned: set[Attempt] = set()
     for _ in range(ROUNDS):
         try:
-            return _restore_listed(store, _wanted(store, step, generation), workers, warned)
+            return _restore_listed(store, _wanted(store, step, generation), workers, warned, identity)
         except Vanished as gone:
             log.info("the %s was removed while it was read; looking again", gone)
     raise Interrupted(
@@ -83,7 +91,11 @@ def _wanted(store: Store, step: int | None, generation: int) -> dict[Attempt, di
 
 
 def _restore_listed(
-    store: Store, listed: dict[Attempt, dict[str, int]], workers: int, warned: set[Attempt]
+    store: Store,
+    listed: dict[Attempt, dict[str, int]],
+    workers: int,
+    warned: set[Attempt],
+    identity: Mapping[str, Any] | None,
 ) -> Restored | None:
     skipped: list[Skipped] = []
     committed = 0
@@ -93,6 +105,7 @@ def _restore_listed(
                 raise Damaged(f"no {COMMIT}: it was never finished, or is being removed")
             committed += 1
             commit = read_commit(store, attempt)
+            _check_run(commit, identity)
             check_sizes(store, commit, commit.parts, sizes)
             state, buffer = _read(store, commit, workers)
             layout, step, values = read_description(state, attempt.key(STATE))
@@ -133,6 +146,15 @@ def check_sizes(store: Store, commit: Commit, parts: Iterable[Part], sizes: dict
             raise _missing(store, commit, part) from None
         if size != part.size:
             raise Damaged(f"{part.name} has {size} bytes, committed were {part.size}")
+
+
+def _check_run(commit: Commit, identity: Mapping[str, Any] | None) -> None:
+    """Raises Damaged for the checkpoint of a run with another identity."""
+    if identity is not None and commit.identity is not None:
+        changed = difference(commit.identity, identity)
+        if changed:
+            key, old, new = changed
+            raise Damaged(f"it is another run's: its {key} is {old!r}, this run's is {new!r}")
 
 
 def read_part(store: Store, commit: Commit, part: Part, into: memoryview) -> None:

@@ -1,11 +1,17 @@
-"""The environment variables that tell a process which rank it is. A supervisor sets them (`trainer.gang`)."""
+"""The environment variables that tell a process which rank it is. A supervisor sets them (`trainer.gang`), or
+horovodrun (`launchers`)."""
 
 import os
 import secrets
+import socket
+from typing import Any
 
 RANK = "HOROVOD_RANK"
 SIZE = "HOROVOD_SIZE"
+LOCAL_RANK = "HOROVOD_LOCAL_RANK"
 LOCAL_SIZE = "HOROVOD_LOCAL_SIZE"
+CROSS_RANK = "HOROVOD_CROSS_RANK"
+CROSS_SIZE = "HOROVOD_CROSS_SIZE"
 RENDEZVOUS_ADDRESS = "HOROVOD_GLOO_RENDEZVOUS_ADDR"
 RENDEZVOUS_PORT = "HOROVOD_GLOO_RENDEZVOUS_PORT"
 GENERATION = "TRAINER_GENERATION"
@@ -16,8 +22,13 @@ _ALONE = secrets.token_hex(8)
 
 
 def is_rank() -> bool:
-    """Whether a supervisor started this process as one of its ranks."""
+    """Whether this process was started as one of several ranks."""
     return SIZE in os.environ
+
+
+def is_supervised() -> bool:
+    """Whether a supervisor started this process as one of its ranks, and starts it again where it fails."""
+    return is_rank() and GENERATION in os.environ
 
 
 def rank() -> int:
@@ -43,6 +54,11 @@ def generation() -> int:
 def gang() -> str:
     """Who runs this run, over restarts and pods; a process that no supervisor started is alone."""
     return os.environ.get(GANG) or _ALONE
+
+
+def holder() -> dict[str, Any]:
+    """This process, for the token of the run that it writes; see `trainer.runs.fence`."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "gang": gang()}
 
 
 def rendezvous() -> tuple[str, int]:

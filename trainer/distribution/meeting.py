@@ -1,13 +1,18 @@
 """How the ranks of a generation wait for each other before Horovod starts."""
 
 import http.client
+import logging
 import time
 from collections.abc import Callable
 
 from trainer.distribution import environment
 from trainer.errors import Interrupted
 
+log = logging.getLogger(__name__)
+
 SCOPE = "/meeting/"
+LOG_AFTER = 10.0
+"""Seconds after which the log says who is waited for, and again after twice as long."""
 
 
 def meet(timeout: float = 600.0, *, stopping: Callable[[], bool] = lambda: False) -> None:
@@ -22,7 +27,8 @@ def meet(timeout: float = 600.0, *, stopping: Callable[[], bool] = lambda: False
     """
     host, port = environment.rendezvous()
     rank, size = environment.rank(), environment.size()
-    deadline = time.monotonic() + timeout
+    began = time.monotonic()
+    deadline, speak = began + timeout, began + LOG_AFTER
     missing = set(range(size))
     announced = False
     problem = ""
@@ -34,24 +40,45 @@ def meet(timeout: float = 600.0, *, stopping: Callable[[], bool] = lambda: False
             if not announced:
                 _request(host, port, "PUT", f"{SCOPE}{rank}")
                 announced = True
-            missing = set(range(size)) - {int(key) for key in _request(host, port, "GET", SCOPE).split()}
+            missing = _missing(host, port, size, min(missing))
+            problem = ""
         except OSError as error:
             problem = f" ({error})"
         if not missing:
             return
+        if time.monotonic() > speak:
+            speak += 2 * (speak - began)
+            log.info("rank %d of %d waits for ranks %s%s", rank, size, sorted(missing), problem)
         time.sleep(pause)
         pause = min(0.5, pause * 1.3)
     raise Interrupted(
         f"rank {rank} of {size} waited {timeout:.0f} s at {host}:{port} for ranks {sorted(missing)}{problem}",
-        "See the logs of their pods",
+        "See their logs",
     )
 
 
-def _request(host: str, port: int, method: str, path: str) -> bytes:
+def _missing(host: str, port: int, size: int, first: int) -> set[int]:
+    """Which ranks have not come; of those below `first` it is known that they have.
+
+    horovodrun's store lists nothing: there one is asked for after the other, up to the first that is missing.
+    """
+    listed = _request(host, port, "GET", SCOPE)
+    if listed is not None:
+        return set(range(size)) - {int(key) for key in listed.split()}
+    for rank in range(first, size):
+        if _request(host, port, "GET", f"{SCOPE}{rank}") is None:
+            return {rank}
+    return set()
+
+
+def _request(host: str, port: int, method: str, path: str) -> bytes | None:
+    """The answer's body; None where there is nothing at `path`."""
     connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
         connection.request(method, path, headers={"Content-Length": "0"})
-        return connection.getresponse().read()
+        response = connection.getresponse()
+        body = response.read()
+        return None if response.status == 404 else body
     except http.client.HTTPException as error:
         raise ConnectionError(str(error)) from error
     finally:

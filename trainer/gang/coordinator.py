@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 
+from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_status import Phase
 from trainer.gang import decisions
 from trainer.gang.auth import HEADER, GangKey
@@ -40,6 +41,7 @@ class Coordinator:
 
     `host`: where the rendezvous of each generation listens, for this pod's ranks and for pods with `key`.
     `limits`: how long the ranks may make no progress.
+    `agreement`: what every pod has to have; None where that is not compared.
     """
 
     def __init__(
@@ -49,11 +51,12 @@ class Coordinator:
         host: str = "127.0.0.1",
         key: GangKey | None = None,
         limits: Limits = NO_LIMITS,
+        agreement: Agreement | None = None,
     ) -> None:
         self._wanted, self._limits = wanted, limits
         self._host, self._key = host, key
         self._lock = threading.Lock()
-        self._gang = decisions.Gang()
+        self._gang = decisions.Gang(agreement=agreement)
         self._rendezvous: Rendezvous | None = None
         self._told: set[str] = set()
         self._named: set[int] = set()
@@ -175,7 +178,8 @@ def decode_member(data: bytes) -> decisions.Member:
         or member.ranks < 1
         or not all(isinstance(seconds, int | float) for row in rows for seconds in (row.idle, row.longest))
         or not all(
-            isinstance(name, str) and len(name) <= _LONGEST for name in (member.uid, member.generation)
+            isinstance(name, str) and len(name) <= _LONGEST
+            for name in (member.uid, member.generation, member.agreement)
         )
     ):
         raise ValueError(f"expected a pod's report, received {values}")
@@ -204,4 +208,6 @@ def decode_answer(data: bytes) -> tuple[decisions.Answer, int]:
         return decisions.RunRanks(decisions.Generation(generation["id"], generation["number"], seats)), port
     if kind == decisions.ExitPod.__name__:
         return decisions.ExitPod(**values), port
+    if kind == decisions.RefusePod.__name__:
+        return decisions.RefusePod(Agreement(**values["agreement"])), port
     return decisions.StopRanks(**{**values, "late": tuple(values["late"])}), port

@@ -5,12 +5,14 @@ decides (`review`) and answers (`answer`). A generation is one set of rank proce
 other; it ends as a whole, and the next one forms when every pod that is wanted is idle."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Literal
 
+from trainer.distribution.agreement import Agreement
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST
 from trainer.gang.ranks import stall
 from trainer.gang.ranks.stall import NO_LIMITS, Limits, RankProgress
@@ -19,6 +21,9 @@ SILENT_AFTER = 6.0
 """Seconds without a report after which a member counts as lost."""
 FRESH = 1.0
 """A generation forms of members that reported within this many seconds: none may have gone meanwhile."""
+
+REFUSED_FOR = 60.0
+"""Seconds for which the log names a pod that was refused."""
 
 How = Literal["soft", "hard"]
 """soft: stop at an agreed step and save; hard: the exchange is broken, stop at once."""
@@ -46,6 +51,7 @@ class Member:
         ranks: how many ranks it starts.
         generation: the id of the last generation it ran, "" before the first; only compared for equality.
         number: that generation's number, for the log.
+        agreement: the digest of what the gang's pods have to have alike; "" where that is not compared.
         exit_code: how its ranks ended in that generation, None while they run.
         progress: of its ranks, while they run.
         heard: when it was last heard, in seconds of the coordinator's clock.
@@ -60,6 +66,7 @@ class Member:
     exit_code: int | None = None
     progress: tuple[RankProgress, ...] = field(default=(), compare=False)
     heard: float = field(default=0.0, compare=False)
+    agreement: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,8 @@ class Gang:
         ending: set once that generation has to end.
         retired: the uids of supervisors that a newer one has replaced.
         end: the code that everybody exits with, once it is certain.
+        agreement: what every member has to have; None where that is not compared.
+        refused: when a pod with another one was last heard, by its number.
     """
 
     members: Mapping[int, Member] = field(default_factory=dict)
@@ -127,6 +136,8 @@ class Gang:
     ending: Ending | None = None
     retired: frozenset[str] = frozenset()
     end: int | None = None
+    agreement: Agreement | None = None
+    refused: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -152,11 +163,23 @@ class ExitPod:
     exit_code: int
 
 
-Answer = RunRanks | StopRanks | ExitPod
+@dataclass(frozen=True)
+class RefusePod:
+    """This pod was started with something else than `agreement`, and has no part in the gang."""
+
+    agreement: Agreement
+
+
+Answer = RunRanks | StopRanks | ExitPod | RefusePod
 
 
 def record(gang: Gang, member: Member, *, now: float) -> Gang:
-    """Take a member's report in; a retired supervisor's is ignored: it may outlive its replacement."""
+    """Take a member's report in; a retired supervisor's is ignored: it may outlive its replacement.
+
+    One that has agreed to something else is no member.
+    """
+    if _is_refused(gang, member):
+        return replace(gang, refused={**gang.refused, member.index: now})
     if member.uid in gang.retired:
         return gang
     before = gang.members.get(member.index)
@@ -195,6 +218,8 @@ def review(gang: Gang, *, now: float, wanted: int, token: str, limits: Limits = 
 
 def answer(gang: Gang, member: Member) -> Answer:
     """What a member that has just reported is to do."""
+    if gang.agreement and _is_refused(gang, member):
+        return RefusePod(gang.agreement)
     if gang.end is not None:
         return ExitPod(gang.end)
     if member.uid in gang.retired:
@@ -225,7 +250,9 @@ def missing(gang: Gang, *, now: float, wanted: int) -> dict[int, str]:
     reasons = {}
     for index in range(wanted):
         member = gang.members.get(index)
-        if member is None:
+        if now - gang.refused.get(index, -math.inf) <= REFUSED_FOR:
+            reasons[index] = "was started with another configuration, as its log says"
+        elif member is None:
             reasons[index] = "has not reported yet"
         elif now - member.heard > FRESH:
             reasons[index] = f"last reported {now - member.heard:.0f} s ago"
@@ -237,6 +264,10 @@ def missing(gang: Gang, *, now: float, wanted: int) -> dict[int, str]:
                 MemberState.LEAVING: "has left",
             }[member.state]
     return reasons
+
+
+def _is_refused(gang: Gang, member: Member) -> bool:
+    return gang.agreement is not None and member.agreement != gang.agreement.digest
 
 
 def _end(gang: Gang) -> int | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from trainer.distribution.agreement import Agreement
 from trainer.distribution.environment import GANG
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST, ConfigError
 from trainer.gang.auth import GangKey
@@ -22,6 +23,7 @@ from trainer.gang.decisions import (
     How,
     Member,
     MemberState,
+    RefusePod,
     RunRanks,
     StopRanks,
 )
@@ -63,6 +65,7 @@ class SupervisorOptions:
         linger: seconds that a finished pod stays for its last metrics to be read.
         finished: reads whether the run is finished; called in a thread while this pod waits for others,
             who may all have gone.
+        agreement: what the gang's pods have to have alike; None where that is not compared.
     """
 
     ranks: int = 1
@@ -75,6 +78,7 @@ class SupervisorOptions:
     metrics_port: int | None = None
     linger: float = 0.0
     finished: Callable[[], bool] | None = None
+    agreement: Agreement | None = None
 
 
 def supervise(command: Sequence[str], options: SupervisorOptions) -> int:
@@ -83,7 +87,7 @@ def supervise(command: Sequence[str], options: SupervisorOptions) -> int:
     0: every rank of the gang exited 0. 64: for a rank the configuration or the data was invalid. 75: stopped
     by SIGTERM, SIGINT or SIGHUP, or for a transient cause. Anything else: the code of the rank that kept
     failing, 1 if it was killed. Call it in the main thread. Raises ConfigError when the network is not as
-    Horovod needs it, or a port is taken.
+    Horovod needs it, a port is taken, or pod 0 was started with something else.
     """
     with ExitStack() as stack:
         return _Supervisor(command, options, stack).run()
@@ -113,6 +117,9 @@ class _Supervisor:
         self._member = Member(
             pods.index if pods else 0, secrets.token_hex(8), MemberState.IDLE, options.ranks
         )
+        self._refusal: ConfigError | None = None
+        if options.agreement:
+            self._member = replace(self._member, agreement=options.agreement.digest)
         stack.enter_context(self._signals())
         check_own_name(pods.coordinator if pods else None)
         self._endpoint = self._serve_metrics(stack)
@@ -157,11 +164,16 @@ class _Supervisor:
                 self._rest()
 
     def _wait_for_generation(self) -> RunRanks | ExitPod | None:
-        """Report idle until there is a generation to run or the end; None when asked to stop."""
+        """Report idle until there is a generation to run or the end; None when asked to stop.
+
+        Raises ConfigError where this pod is refused.
+        """
         self._member = replace(self._member, state=MemberState.IDLE)
         self._waiting_for = "the other pods"
         while not self._stop:
             answer = self._report()
+            if self._refusal:
+                raise self._refusal
             if isinstance(answer, RunRanks | ExitPod):
                 return answer
             if self._options.pods and self._finished():
@@ -308,7 +320,11 @@ class _Supervisor:
         }
 
     def _report(self) -> Answer | None:
-        return self._line.report(self._member)
+        answer = self._line.report(self._member)
+        if isinstance(answer, RefusePod) and self._options.agreement:
+            self._refusal = self._options.agreement.refusal(answer.agreement)
+            return StopRanks("hard", f"pod 0 refuses this pod: {self._refusal}")
+        return answer
 
     def _tick(self) -> None:
         time.sleep(_TICK)
@@ -330,7 +346,9 @@ class _Supervisor:
             return Direct(coordinator)
         read = pods.wanted or (lambda: pods.count)
         wanted = Polled(read, pods.count, every=5.0, what="the number of pods wanted")
-        coordinator = self._coordinator = Coordinator(wanted, host="", key=pods.key, limits=self._limits)
+        coordinator = self._coordinator = Coordinator(
+            wanted, host="", key=pods.key, limits=self._limits, agreement=self._options.agreement
+        )
         stack.callback(coordinator.close)
         try:
             server = serve(coordinator, "", pods.port, pods.key)

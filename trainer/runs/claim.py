@@ -4,32 +4,44 @@ A process first takes a token, then looks for checkpoints, and then replaces the
 saw. So of two that start at once, with two configurations, the one with the higher token has the folder: the
 other learns at its next look at the tokens that it was superseded. A checkpoint that such a stale process
 still commits is of a generation below `generation` in run.json, and is not taken for one of this run.
+
+Where run.json is gone, the commits of the checkpoints say whose they are.
 """
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from trainer.config import NO_URLS
 from trainer.errors import DataError, Interrupted, RunError
 from trainer.runs import layout
 from trainer.runs.document import RunDocument, classes_json, dump_run, read_document
-from trainer.runs.fence import ATTEMPTS, Fence
+from trainer.runs.fence import ATTEMPTS, Fence, newest_holder
+from trainer.runs.identity import Difference, difference, plain
 from trainer.storage import ObjectChanged, Store
-from trainer.urls import may_be_typed
 
 log = logging.getLogger(__name__)
 
 
 def check_identity(store: Store, identity: Mapping[str, Any]) -> None:
-    """Raises RunError when the folder holds another run that has a checkpoint."""
+    """Raises RunError when the folder holds another run that has a checkpoint, or one of which nobody knows
+    what it is."""
     known = _known(store)
-    if not known or not (changed := _difference(known, identity)):
-        return
-    if has_checkpoint(store, known.get("generation", 0)):
+    if known is None:
+        _check_commits(store, identity)
+    elif (changed := difference(known["identity"], identity)) and has_checkpoint(store, _first(known)):
         raise _another(store, changed)
+
+
+def check_resumable(store: Store) -> None:
+    """Raises RunError when the run has finished and has no checkpoint any more to continue from."""
+    known = _known(store)
+    if _is_finished(store) and not any(_commits(store, _first(known))):
+        raise RunError(
+            f"{store.url} has finished, and none of its checkpoints is left to continue from",
+            "Use a new run.url that starts from its weights: model.weights takes a run's folder",
+        )
 
 
 def claim_folder(store: Store, run: RunDocument, holder: Mapping[str, Any]) -> tuple[Fence, int]:
@@ -42,7 +54,8 @@ def claim_folder(store: Store, run: RunDocument, holder: Mapping[str, Any]) -> t
     meanwhile.
     """
     check_identity(store, run.identity)
-    fence = Fence.take(store, holder, above=_known(store).get("generation", 0))
+    fence = Fence.take(store, holder, above=_first(_known(store)))
+    fence.identity = plain(run.identity)
     for _ in range(ATTEMPTS):
         with suppress(ObjectChanged, FileExistsError):
             first = _write(store, run, fence)
@@ -55,13 +68,28 @@ def claim_folder(store: Store, run: RunDocument, holder: Mapping[str, Any]) -> t
     )
 
 
+def give_back(store: Store, holder: Mapping[str, Any]) -> None:
+    """Removes what `claim_folder` wrote for `holder`, where the folder was new and holds nothing else.
+
+    Nothing happens where another one has the folder by now. Raises only the store's errors.
+    """
+    newest = newest_holder(store)
+    if newest is None or any(newest[1].get(name) != value for name, value in plain(holder).items()):
+        return
+    mine = {layout.CLASSES, layout.RUN, layout.token(newest[0])}
+    if {info.key for info in store.list()} <= mine:
+        for key in (layout.CLASSES, layout.RUN, layout.token(newest[0])):
+            store.delete(key)
+
+
 def has_checkpoint(store: Store, generation: int = 0) -> bool:
     """Whether the run has finished, or has a checkpoint of one of the generations from `generation` on."""
-    for info in store.list(layout.CHECKPOINTS):
-        found = layout.parse_checkpoint_key(info.key)
-        if found and found[2] == layout.COMMIT and found[1].generation >= generation:
-            return True
-    return any(info.key == layout.FINISHED for info in store.list(layout.FINISHED))
+    return any(_commits(store, generation)) or _is_finished(store)
+
+
+def is_begun(store: Store) -> bool:
+    """Whether the folder holds a run that has finished or has a checkpoint."""
+    return has_checkpoint(store, _first(_known(store)))
 
 
 def _write(store: Store, run: RunDocument, fence: Fence) -> int:
@@ -71,12 +99,16 @@ def _write(store: Store, run: RunDocument, fence: Fence) -> int:
         etag = store.stat(layout.RUN).etag
         known = read_document(store)
     except (FileNotFoundError, DataError):
-        first = 0 if has_checkpoint(store) else fence.number
+        first = fence.number
+        if has_checkpoint(store):
+            _check_commits(store, run.identity)
+            log.warning("%s had no %s; its checkpoints say that they are this run's", store.url, layout.RUN)
+            first = 0
         fence.check()
         store.put(layout.RUN, dump_run(run, first), if_absent=True)
         return first
-    first = int(known.get("generation", 0))
-    changed = _difference(known, run.identity)
+    first = _first(known)
+    changed = difference(known["identity"], run.identity)
     if has_checkpoint(store, first):
         if changed:
             raise _another(store, changed)
@@ -99,43 +131,60 @@ def _write(store: Store, run: RunDocument, fence: Fence) -> int:
     return fence.number
 
 
-def _known(store: Store) -> Mapping[str, Any]:
-    """run.json; empty where there is none."""
+def _known(store: Store) -> Mapping[str, Any] | None:
+    """run.json; None where there is none."""
     try:
         return read_document(store)
     except DataError:
-        return {}
+        return None
 
 
-def _another(store: Store, changed: tuple[str, Any, Any]) -> RunError:
+def _first(known: Mapping[str, Any] | None) -> int:
+    """The first generation whose checkpoints are the run's."""
+    return int(known.get("generation", 0)) if known else 0
+
+
+def _commits(store: Store, generation: int = 0) -> Iterator[str]:
+    """The keys of the commits of the generations from `generation` on."""
+    for info in store.list(layout.CHECKPOINTS):
+        found = layout.parse_checkpoint_key(info.key)
+        if found and found[2] == layout.COMMIT and found[1].generation >= generation:
+            yield info.key
+
+
+def _is_finished(store: Store) -> bool:
+    return any(info.key == layout.FINISHED for info in store.list(layout.FINISHED))
+
+
+def _check_commits(store: Store, identity: Mapping[str, Any]) -> None:
+    """Of a folder without run.json. Raises RunError unless it has no checkpoint, or only those that say that
+    they are of the run with this identity."""
+    commits = list(_commits(store))
+    if not commits and not _is_finished(store):
+        return
+    known = [_identity(store, key) for key in commits]
+    if not known or None in known:
+        raise RunError(
+            f"{store.url} holds checkpoints or a finished run, and no {layout.RUN} that says of which run",
+            f"Restore {layout.RUN} from a backup or an older version, or use a new run.url",
+        )
+    for one in known:
+        if one is not None and (changed := difference(one, identity)):
+            raise _another(store, changed)
+
+
+def _identity(store: Store, key: str) -> dict[str, Any] | None:
+    """Of which run the checkpoint of this commit is; None where it does not say so."""
+    try:
+        found = json.loads(store.get(key)).get("identity")
+    except (FileNotFoundError, ValueError, AttributeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _another(store: Store, changed: Difference) -> RunError:
     key, old, new = changed
     return RunError(
         f"{store.url} is another run's folder: its {key} is {old!r}, this run's is {new!r}",
         "Give this run a run.url of its own, change the value back, or delete the other by trainer runs",
     )
-
-
-def _difference(known: Mapping[str, Any], identity: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    """The first part of the identity that differs: its name, run.json's value and this run's."""
-    new = json.loads(json.dumps(identity))
-    return _first_difference(_with_absolute_weights(known["identity"], new), new)
-
-
-def _with_absolute_weights(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An identity of before URLs were made absolute has model.weights as it was typed."""
-    typed, url = (identity.get("model", {}).get("weights", "none") for identity in (old, new))
-    if {typed, url} & NO_URLS or not may_be_typed(url, typed):
-        return old
-    return {**old, "model": {**old["model"], "weights": url}}
-
-
-def _first_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    for key, value in new.items():
-        before = old.get(key)
-        if before == value:
-            continue
-        if isinstance(before, dict) and isinstance(value, dict):
-            inner = _first_difference(before, value)
-            return (f"{key}.{inner[0]}", *inner[1:]) if inner else (key, before, value)
-        return key, before, value
-    return None

@@ -77,6 +77,7 @@ class Finished:
         stopped_early: a callback ended the run before its last epoch.
         last: the weights after the last epoch.
         best: the best by `run.monitor`, which model.keras and predictions use; None where there are none.
+        sha256: of what was published, by key; empty in runs of before it was written.
     """
 
     epochs: int
@@ -84,6 +85,7 @@ class Finished:
     stopped_early: bool
     last: Reached
     best: Reached | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def published(self) -> Reached:
@@ -99,6 +101,7 @@ class Finished:
             "stopped_early": self.stopped_early,
             "best": asdict(self.best) if self.best else None,
             "last": asdict(self.last),
+            "sha256": dict(self.sha256),
         }
         return json.dumps(document, indent=1, allow_nan=False).encode()
 
@@ -137,7 +140,8 @@ def read_finished(store: Store, folder: str = "") -> Finished | None:
     found = _read(data, f"{join(store.url, folder)}: {layout.FINISHED}", FINISHED_FORMAT)
     how = found["epochs"], found["steps"], found["stopped_early"]
     if "last" in found:
-        return Finished(*how, Reached(**found["last"]), Reached(**found["best"]) if found["best"] else None)
+        best = Reached(**found["best"]) if found["best"] else None
+        return Finished(*how, Reached(**found["last"]), best, found.get("sha256", {}))
     # Before version 2 only the last weights were evaluated, before version 1 the metrics were called figures.
     metrics = found["metrics"] if "metrics" in found else found["figures"]
     return Finished(*how, Reached(found["epochs"], metrics))

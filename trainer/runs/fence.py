@@ -31,6 +31,7 @@ class Fence:
 
     `gang`: who runs the run, over all its restarts: the same for all processes of one Job. "" where it is not
     known.
+    `identity`: of the run that it writes, see `trainer.runs.claim`; its checkpoints carry it.
 
     Also right on stores that ignore `if_absent`, one after the other: the token is read back, and from
     then on its etag is compared, so that whoever was overwritten learns of it at the next `check`.
@@ -40,6 +41,7 @@ class Fence:
     number: int
     etag: str
     gang: str = ""
+    identity: Mapping[str, Any] | None = field(default=None, repr=False)
     _newer: int | None = field(default=None, repr=False)
 
     @classmethod
@@ -94,6 +96,13 @@ class Fence:
         raise Superseded(
             superseded, "Another process continues this run; this one stops and changes nothing more"
         )
+
+
+def newest_holder(store: Store) -> tuple[int, Mapping[str, Any]] | None:
+    """The number of the highest token and what it says; None where there is none."""
+    number = max(_tokens(store), default=None)
+    holder = None if number is None else _holder(store, number)
+    return None if number is None or holder is None else (number, holder)
 
 
 def publish(store: Store, fence: Fence, key: str, data: Buffer) -> str:

@@ -98,6 +98,10 @@ def piece(number: int) -> str:
     return f"arrays-{number:05d}.bin"
 
 
+PUBLISHED = frozenset({weights("best"), weights("last"), KERAS_MODEL, CLASSES, METRICS})
+"""What a run alone writes, and finished.json has the checksums of."""
+
+
 @dataclass(frozen=True, order=True)
 class Attempt:
     """The place of one attempt at a checkpoint. Attempts sort as they supersede each other: by step,

@@ -5,25 +5,30 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 
 from trainer.config import RunConfig
-from trainer.distribution import environment
+from trainer.distribution import environment, launchers
+from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_status import Phase, report_phase
-from trainer.errors import ConfigError
+from trainer.errors import EXIT_INVALID, EXIT_LOST, ConfigError, Interrupted, RankLost, TrainerError
 from trainer.explain import quoted
 from trainer.gang import pods
 from trainer.gang.ranks import devices
+from trainer.gang.ranks.environment import complete_environment
 from trainer.observability.metrics import RunMetrics
 from trainer.observability.serving import serve
 from trainer.observability.stacks import print_stacks_on_signal
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
-from trainer.runs.claim import check_identity
+from trainer.runs.claim import check_identity, check_resumable, give_back
 from trainer.runs.document import already_finished
-from trainer.storage import OnRetry, Store, open_store
+from trainer.runs.published import not_as_published
+from trainer.storage import OnRetry, Store, no_folders_left, open_store
 from trainer.training.plan import Plan, make_plan
+from trainer.training.setup.agreement import agreement_document
+from trainer.training.setup.left_out import left_out
 from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
@@ -37,6 +42,10 @@ def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
     Raises ConfigError, DataError, RunError before any expensive work, Interrupted after a stop.
     """
     replicas = ranks if _mirrored(config) else 1
+    if not environment.is_supervised():
+        launchers.check_place()
+        if environment.is_rank():
+            return _train_as_launched(config, ranks)
     if environment.is_rank():
         print_stacks_on_signal()
         restarted = environment.generation() > 1
@@ -56,8 +65,10 @@ def supervise_pod(
     Under `distribution.strategy: mirrored` they are the replicas of one rank, and there is one pod.
     `wanted` reads how many pods the gang is to have now. Returns and raises as `launch` does.
     """
-    devices.check_ranks(ranks, devices.gpus(os.environ))
     gang = pods.from_environment(wanted=wanted)
+    if not gang:
+        launchers.refuse_place("--ranks")
+    devices.check_ranks(ranks, devices.gpus(os.environ))
     _check_pods(config, gang.count if gang else 1)
     checked = _check(config, ranks * (gang.count if gang else 1))
     if checked is None:
@@ -76,7 +87,8 @@ def supervise_pod(
         pods=gang,
         metrics_port=config.metrics.port,
         linger=config.metrics.linger,
-        finished=lambda: already_finished(store, config.train.epochs),
+        finished=lambda: _nothing_left(store, config),
+        agreement=Agreement(agreement_document(checked[0], store.url), f"pod {gang.index if gang else 0}"),
     )
     return supervise(command, options)
 
@@ -124,10 +136,23 @@ def _check(config: RunConfig, size: int, on_retry: OnRetry | None = None) -> tup
     plan = make_plan(config, size, on_retry=on_retry)
     store = open_store(config.run.url, on_retry=on_retry)
     check_identity(store, plan.identity)
-    if already_finished(store, config.train.epochs):
+    if _nothing_left(store, config):
         log.info("%s is finished: nothing is left to do", store.url)
         return None
+    check_resumable(store)
     return plan, store
+
+
+def _nothing_left(store: Store, config: RunConfig) -> bool:
+    """Whether the run is finished, and what it published is there."""
+    if not already_finished(store, config.train.epochs):
+        return False
+    key = not_as_published(store)
+    if key:
+        log.warning(
+            "%s is finished, but %s is not as it was published: the end is done again", store.url, key
+        )
+    return key is None
 
 
 def _train(config: RunConfig, replicas: int) -> int:
@@ -136,15 +161,50 @@ def _train(config: RunConfig, replicas: int) -> int:
     checked = _check(config, environment.size() * replicas, metrics.store_retry)
     if checked is None:
         return 0
+    if environment.rank() == 0:
+        for sentence in left_out(checked[0]):
+            log.warning("%s", sentence)
     with quiet_tensorflow_import():
         from trainer.distribution import connect
+        from trainer.training.finite import Diverged
         from trainer.training.run import train
         from trainer.training.setup.build import setup_tensorflow
 
     stop = _stop_on_signals()  # until here nothing is lost: trainer/interrupts.py ends the process
     setup_tensorflow(config)
-    train(*checked, connect(stop.is_set, replicas=replicas), stop, metrics)
+    distribution = connect(stop.is_set, replicas=replicas)
+    with _nothing_left_behind(checked[1], unless=Diverged) if distribution.is_chief else nullcontext():
+        train(*checked, distribution, stop, metrics)
     return 0
+
+
+@contextmanager
+def _nothing_left_behind(store: Store, unless: type[TrainerError]) -> Iterator[None]:
+    """A start that is refused, or has lost a rank, before anything was saved gives a new folder back."""
+    with no_folders_left(store):
+        try:
+            yield
+        except TrainerError as error:
+            if error.exit_code in (EXIT_INVALID, EXIT_LOST) and not isinstance(error, unless):
+                with suppress(OSError):
+                    give_back(store, environment.holder())
+            raise
+
+
+def _train_as_launched(config: RunConfig, ranks: int) -> int:
+    """A rank of horovodrun's: the chief alone logs, and a rank that is lost ends them all."""
+    if ranks > 1:
+        launchers.refuse_place("--ranks")
+    os.environ.update(complete_environment())
+    print_stacks_on_signal()
+    if environment.rank():
+        logging.getLogger().setLevel(logging.ERROR)
+    else:
+        serve(config.metrics.port)
+    try:
+        return _train(config, 1)
+    except RankLost as lost:
+        raise Interrupted(lost.problem, "Start it again and it resumes from the last checkpoint") from None
 
 
 def _stop_on_signals() -> threading.Event:

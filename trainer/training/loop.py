@@ -209,6 +209,10 @@ class Loop:
 
     def _close_epoch(self) -> None:
         progress = self.progress
+        if not progress.sums.rows:
+            raise RunError(
+                f"epoch {progress.epochs_closed + 1} would end without a step", "Use a new run.url"
+            )
         logs = progress.sums.means()
         report_phase(Phase.PUBLISHING)
         if (progress.epochs_closed + 1) % self.plan.config.train.validation_freq == 0:

@@ -1,8 +1,6 @@
 """The story of a run on one rank, top to bottom."""
 
 import logging
-import os
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +15,7 @@ from trainer.checkpoints.restore import restore
 from trainer.checkpoints.state import TrainingState, pack, unpack
 from trainer.config import RunSection
 from trainer.distribution import Distribution, environment
+from trainer.distribution.agreement import Agreement, agree
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.errors import Interrupted, RankLost
 from trainer.evaluation.tally import Tally
@@ -26,13 +25,14 @@ from trainer.models.whitening_limit import ZCA
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
 from trainer.runs import layout
-from trainer.runs.claim import claim_folder
+from trainer.runs.claim import claim_folder, is_begun
 from trainer.runs.document import Finished, Reached
 from trainer.runs.fence import Fence
 from trainer.runs.history import metric_of
 from trainer.storage import Store, join
 from trainer.training import callback_state
 from trainer.training.audit import Auditor
+from trainer.training.audit.place import place
 from trainer.training.callbacks import BestWeights, History, ProgressLog, from_config
 from trainer.training.data import RankData
 from trainer.training.finite import Diverged, check_metrics
@@ -42,9 +42,10 @@ from trainer.training.results.publish import Publisher
 from trainer.training.results.timer import Timer, earlier
 from trainer.training.saver import saver
 from trainer.training.schedule import Schedule
+from trainer.training.setup.agreement import agreement_document
 from trainer.training.setup.build import build, uses_xla
 from trainer.training.setup.whiten import whiten
-from trainer.training.state import Progress, assign, capture
+from trainer.training.state import Progress, assign, capture, check_position
 from trainer.training.step import TrainStep, balanced_class_weights
 from trainer.training.transient_errors import transient_errors
 
@@ -73,8 +74,10 @@ def train(
     callback_state.check(callbacks)
     config = plan.config
     model, optimizer = build(plan, scope=distribution.scope)
+    agree(distribution, Agreement(agreement_document(plan, store.url, callbacks), place()))
     restored, fence = _agree_on_state(store, plan, distribution, model, optimizer, metrics)
     progress = assign(restored, model, optimizer)
+    check_position(progress, plan.steps_per_epoch)
     background = Background(store.url)
     publisher = Publisher(store, fence, background, plan, model)
     best = BestWeights(
@@ -193,10 +196,12 @@ def _agree_on_state(
     """The chief takes the token and restores the newest whole checkpoint; all ranks return its state."""
     fence, state = None, None
     if distribution.is_chief:
-        holder = {"host": socket.gethostname(), "pid": os.getpid(), "gang": environment.gang()}
-        fence, first = claim_folder(store, plan.document, holder)
+        # Before the folder is claimed: what is refused leaves nothing there.
+        first_state = None if is_begun(store) else _first_state(plan, model, optimizer)
+        fence, first = claim_folder(store, plan.document, environment.holder())
         metrics.begin_run(generation=fence.number, world_size=distribution.size, total_steps=plan.total_steps)
-        state = restore(store, generation=first) or _first_state(plan, model, optimizer)
+        restored = restore(store, generation=first, identity=plan.identity)
+        state = restored or first_state or _first_state(plan, model, optimizer)
     if distribution.size > 1:
         state = unpack(distribution.broadcast_bytes(pack(state) if state else b""))
     assert state is not None
@@ -259,6 +264,7 @@ def _publish_results(
         last=last,
         best=reached,
     )
+    publisher.metrics(history)
     publisher.card(finished)
     if tested:
         publisher.evaluation(TEST, which, digest or "", _over_all_ranks(tally, loop), finished)

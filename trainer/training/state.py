@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.checkpoints.state import TrainingState
-from trainer.errors import DataError
+from trainer.errors import DataError, RunError
 from trainer.training import callback_state
 from trainer.training.finite import check_array
 from trainer.training.step import Sums, seed_variables
@@ -112,6 +112,17 @@ def assign(state: TrainingState, model: keras.Model, optimizer: keras.optimizers
     values = state.values["progress"]
     audited = state.values.get("audited")
     return Progress(**(values | {"sums": Sums(**values["sums"]), "audited": audited}))
+
+
+def check_position(progress: Progress, steps_per_epoch: int) -> None:
+    """Raises RunError where no run of so many steps an epoch can be."""
+    begin = progress.epochs_closed * steps_per_epoch
+    if not begin <= progress.step <= begin + steps_per_epoch:
+        raise RunError(
+            f"the checkpoint has done {progress.step} steps and closed {progress.epochs_closed} epochs, of "
+            f"{steps_per_epoch} steps each in this run",
+            "Use the dataset and configuration that it was saved with, or a new run.url",
+        )
 
 
 def assign_weights(state: TrainingState, model: keras.Model) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,31 +43,63 @@ def rank_environment(
         metrics_folder: where the ranks of a pod write their metrics; None where nobody reads them.
         gpus: of each rank.
     """
-    visible, first = devices.gpus(os.environ), slot.local_rank * gpus
     return {
-        **thread_environment(slot.local_size, usable_cores()),
-        **({} if visible else {CYCLE_TIME: CPU_CYCLE_MS}),
-        GLOO_TIMEOUT: str(gloo_timeout),
+        **_defaults(slot.local_size, gloo_timeout),
         **os.environ,
         **({"PROMETHEUS_MULTIPROC_DIR": metrics_folder} if metrics_folder else {}),
         environment.RANK: str(slot.rank),
         environment.SIZE: str(slot.size),
-        "HOROVOD_LOCAL_RANK": str(slot.local_rank),
+        environment.LOCAL_RANK: str(slot.local_rank),
         environment.LOCAL_SIZE: str(slot.local_size),
-        "HOROVOD_CROSS_RANK": str(slot.cross_rank),
-        "HOROVOD_CROSS_SIZE": str(slot.cross_size),
+        environment.CROSS_RANK: str(slot.cross_rank),
+        environment.CROSS_SIZE: str(slot.cross_size),
         # Only a label: Horovod counts ranks of one name as neighbours.
         "HOROVOD_HOSTNAME": f"pod-{slot.pod}",
         environment.RENDEZVOUS_ADDRESS: "127.0.0.1",
         environment.RENDEZVOUS_PORT: str(rendezvous_port),
-        "HOROVOD_CONTROLLER": "gloo",
-        "HOROVOD_CPU_OPERATIONS": "gloo",
-        # Fusion puts together what happens to be ready: the order of a sum would change from run to run.
-        "HOROVOD_FUSION_THRESHOLD": "0",
+        **_FIXED,
         environment.GENERATION: str(generation),
         environment.GANG: gang,
-        **({devices.VISIBLE: ",".join(visible[first : first + gpus])} if visible else {}),
+        **_own_gpus(slot.local_rank, gpus),
     }
+
+
+def complete_environment(gloo_timeout: int = 5) -> dict[str, str]:
+    """What a rank that another launcher started gets besides, so that it computes as a supervisor's ranks do.
+
+    Raises ConfigError for more ranks here than GPUs.
+    """
+    local_rank = int(os.environ[environment.LOCAL_RANK])
+    devices.check_ranks(environment.local_size(), devices.gpus(os.environ))
+    defaults = {"HOROVOD_HOSTNAME": socket.gethostname(), **_defaults(environment.local_size(), gloo_timeout)}
+    return {
+        **{name: value for name, value in defaults.items() if name not in os.environ},
+        **_FIXED,
+        **_own_gpus(local_rank, 1),
+    }
+
+
+_FIXED = {
+    "HOROVOD_CONTROLLER": "gloo",
+    "HOROVOD_CPU_OPERATIONS": "gloo",
+    # Fusion puts together what happens to be ready: the order of a sum would change from run to run.
+    "HOROVOD_FUSION_THRESHOLD": "0",
+}
+
+
+def _defaults(local_size: int, gloo_timeout: int) -> dict[str, str]:
+    """Of what this process's environment may name otherwise."""
+    return {
+        **thread_environment(local_size, usable_cores()),
+        **({} if devices.gpus(os.environ) else {CYCLE_TIME: CPU_CYCLE_MS}),
+        GLOO_TIMEOUT: str(gloo_timeout),
+    }
+
+
+def _own_gpus(local_rank: int, count: int) -> dict[str, str]:
+    """Which of the GPUs a rank sees; nothing where there are none."""
+    visible, first = devices.gpus(os.environ), local_rank * count
+    return {devices.VISIBLE: ",".join(visible[first : first + count])} if visible else {}
 
 
 def gloo_timeout(configured: float, environment: Mapping[str, str] = os.environ) -> float:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import keras
@@ -18,7 +19,7 @@ from trainer.models.export import keras_file
 from trainer.models.weights_file import load_weights_file, weights_file
 from trainer.report.build import build
 from trainer.runs import layout
-from trainer.runs.document import Finished, versions
+from trainer.runs.document import Finished, classes_json, versions
 from trainer.runs.fence import Fence, publish
 from trainer.runs.history import write_history
 from trainer.runs.timing import EpochTiming, write_timing
@@ -48,6 +49,8 @@ class Publisher:
         """By the clock; of epochs before this process, when it published first."""
         self._best = b""
         """The best weights of this process, for the case that another overwrites them late."""
+        self._sha256 = {layout.CLASSES: _digest(classes_json(plan.dataset.classes))}
+        """Of what is published and nobody else writes, by key."""
 
     def weights(self, which: layout.Which) -> str | None:
         """The model's present weights; returns their SHA-256. Raises Diverged where they are not finite."""
@@ -62,13 +65,17 @@ class Publisher:
 
     def history(self, history: Sequence[Mapping[str, float]]) -> None:
         """The metrics of all epochs so far, for TensorBoard too where the run asks for it."""
-        self._publish(layout.METRICS, lambda: write_history(history), may_wait=True)
+        self.metrics(history)
         if self._fence is None or not self._plan.config.run.tensorboard:
             return
         self._epoch_ends += [time.time()] * (len(history) - len(self._epoch_ends))
         files = event_files(history, self._epoch_ends)
         for name in files:
             self._publish(layout.events(name), partial(files.__getitem__, name), may_wait=True)
+
+    def metrics(self, history: Sequence[Mapping[str, float]]) -> None:
+        """metrics.csv."""
+        self._publish(layout.METRICS, lambda: write_history(history), may_wait=True)
 
     def timing(self, rows: Sequence[EpochTiming]) -> None:
         """Where the time of all epochs so far went."""
@@ -113,6 +120,7 @@ class Publisher:
             return b""
         found = self._read(layout.weights("best"))
         if found and digest in (None, _digest(found)):
+            self._sha256[layout.weights("best")] = _digest(found)
             return found
         content = self._best if _digest(self._best) == digest else self._from_checkpoint(digest, step)
         if not content:
@@ -133,7 +141,7 @@ class Publisher:
     def finished(self, finished: Finished) -> None:
         """How the run ended, when all else is published: from then on the run is finished."""
         self.wait()
-        self._publish(layout.FINISHED, finished.dumps)
+        self._publish(layout.FINISHED, replace(finished, sha256=self._sha256).dumps)
         self.wait()
 
     def wait(self) -> None:
@@ -146,6 +154,8 @@ class Publisher:
             return
         self._background.check()
         data = content()
+        if key in layout.PUBLISHED:
+            self._sha256[key] = _digest(data)
         self._background.submit(Write(key, key, lambda: publish(self._store, fence, key, data), may_wait))
 
     def _read(self, key: str) -> bytes:

@@ -13,10 +13,11 @@ from trainer.errors import DataError
 from trainer.gang.ranks import devices
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs import layout
-from trainer.runs.claim import check_identity
+from trainer.runs.claim import check_identity, check_resumable
 from trainer.runs.document import already_finished, read_document
 from trainer.storage import Store, join, no_folders_left, open_store
 from trainer.training.plan import Plan, make_plan
+from trainer.training.setup.left_out import left_out
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Checked:
         lanes_per_rank: the most that one rank has.
         images_at_once: that a rank computes at once.
         step_bytes: an estimate of one rank's memory; see `trainer.training.setup.build.Footprint`.
+        left_out: sentences about what a run silently leaves out.
         state: `new`, `resumes at step N` or `finished`.
     """
 
@@ -34,6 +36,7 @@ class Checked:
     classes: int
     image_shape: tuple[int, int, int]
     rows: Mapping[str, int]
+    left_out: tuple[str, ...]
     epochs: int
     steps_per_epoch: int
     total_steps: int
@@ -66,6 +69,8 @@ def check(config: RunConfig, ranks: int) -> Checked:
     store = open_store(config.run.url)
     check_identity(store, plan.identity)
     state = _state(store, plan)
+    if state != "finished":
+        check_resumable(store)
     _read_a_row_of_each_split(plan)
     _write_and_delete(store)
     with quiet_tensorflow_import():
@@ -84,6 +89,7 @@ def check(config: RunConfig, ranks: int) -> Checked:
         classes=len(plan.dataset.classes),
         image_shape=plan.image_shape,
         rows={name: split.rows for name, split in plan.dataset.splits.items()},
+        left_out=tuple(left_out(plan)),
         epochs=config.train.epochs,
         steps_per_epoch=plan.steps_per_epoch,
         total_steps=plan.total_steps,
@@ -112,7 +118,7 @@ def _state(store: Store, plan: Plan) -> str:
     try:
         first = read_document(store).get("generation", 0)
     except DataError:
-        return "new"
+        first = 0  # check_identity has looked whose the checkpoints are
     committed = [
         attempt.step
         for attempt, sizes in survey(store).items()
