@@ -1,5 +1,6 @@
 """What is counted of a batch: sums over its rows, which add up over batches, replicas and ranks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -10,7 +11,8 @@ TOP = 5
 
 @dataclass
 class Sums:
-    """Metric sums over rows: exact counts, and the loss weighted as it was trained on."""
+    """Metric sums over rows: exact counts, and the loss as Keras's `fit` and `evaluate` have it: weighted as it
+    was trained on, and with the penalties of regularizers, once for each row."""
 
     loss: float = 0.0
     correct: float = 0.0
@@ -51,6 +53,11 @@ def row_losses(labels: tf.Tensor, probabilities: tf.Tensor, smoothing: float) ->
         return keras.losses.sparse_categorical_crossentropy(labels, probabilities)
     expected = tf.one_hot(labels, probabilities.shape[-1])
     return keras.losses.categorical_crossentropy(expected, probabilities, label_smoothing=smoothing)
+
+
+def penalty(losses: Sequence[tf.Tensor]) -> tf.Tensor:
+    """() float32: what a network's regularizers add to the loss of each row, of all of its `losses`."""
+    return tf.add_n([tf.reduce_sum(tf.cast(loss, tf.float32)) for loss in losses])
 
 
 def metric_sums(
