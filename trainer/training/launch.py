@@ -23,7 +23,7 @@ from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs.claim import check_identity
 from trainer.runs.document import already_finished
 from trainer.storage import OnRetry, Store, open_store
-from trainer.training.plan import Plan, make_plan
+from trainer.training.plan import Plan, make_plan, resume_step
 from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def supervise_pod(
         pods=gang,
         metrics_port=config.metrics.port,
         linger=config.metrics.linger,
-        finished=lambda: already_finished(store, config.train.epochs),
+        finished=lambda: already_finished(store, config.train),
     )
     return supervise(command, options)
 
@@ -124,9 +124,11 @@ def _check(config: RunConfig, size: int, on_retry: OnRetry | None = None) -> tup
     plan = make_plan(config, size, on_retry=on_retry)
     store = open_store(config.run.url, on_retry=on_retry)
     check_identity(store, plan.identity)
-    if already_finished(store, config.train.epochs):
+    if already_finished(store, config.train):
         log.info("%s is finished: nothing is left to do", store.url)
         return None
+    if (step := resume_step(store)) is not None:
+        plan.check_epochs(step)
     return plan, store
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from hashlib import sha256
+from typing import Any
 
 import keras
 import numpy as np
@@ -75,16 +76,19 @@ def train(
     model, optimizer = build(plan, scope=distribution.scope)
     restored, fence = _agree_on_state(store, plan, distribution, model, optimizer, metrics)
     progress = assign(restored, model, optimizer)
+    plan.check_epochs(progress.step, progress.epochs_closed)
     background = Background(store.url)
     publisher = Publisher(store, fence, background, plan, model)
+    validated = plan.split("validation") is not None
     best = BestWeights(
         config.run.monitor,
         progress.history,
         lambda: publisher.weights("best"),
-        validated=plan.split("validation") is not None,
+        validated=validated,
     )
     history = History(lambda: publisher.history(progress.history))
-    callbacks = [*from_config(config.train), best, history, *callbacks]
+    callbacks = [*from_config(config.train, validated=validated), best, history, *callbacks]
+    publisher.reopen()
     if distribution.is_chief:
         callback_state.warn_of_unsaved(callbacks)
         _log_start(plan, distribution, progress)
@@ -122,6 +126,7 @@ def train(
             raise
         save.finish(loop.capture)
         if outcome is Outcome.FINISHED:
+            loop.end()
             try:
                 finished = _publish_results(publisher, loop, best, lambda: save.tidy(stop.is_set))
                 distribution.barrier()
@@ -240,7 +245,7 @@ def _publish_results(
     last = Reached(epoch + 1, history[epoch] | tested)
     which: layout.Which = "last"
     digest = publisher.weights(which)
-    reached = None
+    digests, reached = {digest}, None
     step = _best_step(best, loop.plan)
     if best.best_epoch is not None and step is not None:
         content = loop.distribution.broadcast_bytes(publisher.best_weights(best.sha256, step))
@@ -251,6 +256,7 @@ def _publish_results(
             metrics = history[best.best_epoch] | tested
         if content:
             which, digest = "best", sha256(content).hexdigest()
+            digests.add(digest)
             reached = Reached(best.best_epoch + 1, metrics)
     finished = Finished(
         epochs=loop.progress.epochs_closed,
@@ -258,8 +264,10 @@ def _publish_results(
         stopped_early=loop.progress.epochs_closed < loop.plan.config.train.epochs,
         last=last,
         best=reached,
+        early_stopping=_early_stopping(loop.plan),
     )
     publisher.card(finished)
+    publisher.discard_evaluations(digests)
     if tested:
         publisher.evaluation(TEST, which, digest or "", _over_all_ranks(tally, loop), finished)
     publisher.report(history, finished, loop.timer.rows)
@@ -269,6 +277,11 @@ def _publish_results(
     if loop.distribution.is_chief:
         log_end(finished, loop.plan.config.run)
     return finished
+
+
+def _early_stopping(plan: Plan) -> dict[str, Any] | None:
+    section = plan.config.train.early_stopping
+    return section.model_dump(mode="json") if section else None
 
 
 def _test(loop: Loop) -> tuple[dict[str, float], Tally]:
