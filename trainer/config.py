@@ -196,12 +196,15 @@ class ModelSection(Section):
 
 
 class OptimizerSection(Section):
-    """A Keras optimizer by name; any other key is an argument of its constructor, which does what it does in
-    `fit`. With use_ema the moving averages are validated, compared and published; loss_scale_factor is not used
-    with mixed_float16, which scales the loss by itself."""
+    """A Keras optimizer by name; any other key is an argument of its constructor, and does what it does in
+    `fit`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    name: optimizers.Name = Field("sgd", description="the optimizer of keras.optimizers")
+    name: optimizers.Name = Field(
+        "sgd",
+        description="the optimizer of keras.optimizers; with use_ema the moving averages are validated, "
+        "compared and published; mixed_float16 scales the loss by itself, without loss_scale_factor",
+    )
     learning_rate: float = Field(0.01, gt=0, le=3.4e38, description="the initial learning rate")
 
     @model_validator(mode="before")

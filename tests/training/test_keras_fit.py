@@ -167,8 +167,8 @@ TOGETHER: dict[str, Any] = {
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16", "mixed_float16"])
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
 def test_so_they_do_together_and_with_a_schedule(precision: str) -> None:
-    """Under mixed_float16 Keras scales the loss by itself, and does not use loss_scale_factor. Halves have 8 to
-    11 bits, and are rounded in another order: the weights are compared to that."""
+    """Under mixed_float16 Keras scales the loss by itself, and does not use loss_scale_factor. Halves have
+    8 to 11 bits, and are rounded in another order: the weights are compared to that."""
     train = section("adam", TOGETHER, precision=precision, schedule="cosine")
     rate = keras.optimizers.schedules.CosineDecay(0.02, BATCHES * EPOCHS)
     assert_alike(stepped(train, rich), fitted(train, rich, rate), 1e-6 if precision == "float32" else 2e-3)

@@ -118,8 +118,8 @@ def restore(state: TrainingState, callbacks: Iterable[keras.callbacks.Callback])
 def still_stops(state: TrainingState, callbacks: Iterable[keras.callbacks.Callback]) -> bool:
     """Whether a run that a callback has ended stays ended, after `restore`.
 
-    It does not where EarlyStopping has ended it and now has more patience, or is no longer there: then the run
-    goes on as if that had been so from the start.
+    It does not where EarlyStopping has ended it and now has more patience, or is left out: then the run
+    resumes as if that had been so from the start.
     """
     states = state.values["callbacks"]
     ended = {name for name, saved in states.items() if "wait" in saved and saved.get("stopped_epoch")}
@@ -138,7 +138,7 @@ def still_stops(state: TrainingState, callbacks: Iterable[keras.callbacks.Callba
 
 @contextmanager
 def no_monitor_warnings() -> Iterator[None]:
-    """For an epoch without validation: Keras's callbacks that monitor one wait for the next, and may be silent."""
+    """For an epoch without validation, in which Keras's callbacks that monitor one do nothing but warn."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", r"(Early stopping|Learning rate reduction is) conditioned on metric"

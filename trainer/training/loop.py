@@ -117,8 +117,8 @@ class Loop:
         return Outcome.FINISHED
 
     def end(self) -> None:
-        """Gives the model the weights that are published as the last ones, as the end of Keras's `fit` does:
-        moving averages, then what callbacks restore. Save before: a run with more epochs goes on from there."""
+        """Gives the model the weights that are published as the last ones, as Keras's `fit` does at its end:
+        moving averages, then what callbacks restore. Save before it: with more epochs a run resumes there."""
         assign_averages(self.step.optimizer)
         self.keras_callbacks.on_train_end()
 

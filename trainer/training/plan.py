@@ -67,10 +67,10 @@ class Plan:
         done = step // self.steps_per_epoch if closed is None else closed
         if step > done * self.steps_per_epoch and done >= self.config.train.epochs:
             raise ConfigError(
-                f"train.epochs: expected at least {done + 1}, since the run has begun epoch {done + 1}, received "
+                f"train.epochs: the run has begun epoch {done + 1}: expected at least {done + 1}, received "
                 f"{self.config.train.epochs}",
-                f"Set train.epochs: {done + 1} or more; `trainer weights {self.config.run.url} FILE --step N` has "
-                "the weights of any checkpoint",
+                f"Set train.epochs: {done + 1} or more; for the weights of a checkpoint: `trainer weights "
+                f"{self.config.run.url} --step N FILE`",
             )
 
     def lanes_of(self, rank: int, ranks: int) -> range:

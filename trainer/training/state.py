@@ -115,8 +115,8 @@ def assign(state: TrainingState, model: keras.Model, optimizer: keras.optimizers
 
 
 def assign_weights(state: TrainingState, model: keras.Model) -> None:
-    """Puts a state's weights and statistics into a network, as a run publishes them: where its optimizer keeps
-    moving averages, those. Raises DataError when they are another's."""
+    """Puts a state's weights and statistics into a network, as a run publishes them: moving averages where
+    its optimizer keeps them. Raises DataError when they are another's."""
     _assign(state, weights(model))
     optimizer = [name for name in state.arrays if name.startswith("optimizer/")]
     if not any(state.arrays[name] for name in optimizer if name.endswith("/iteration")):

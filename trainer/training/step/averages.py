@@ -8,7 +8,7 @@ import keras
 
 @contextmanager
 def averaged(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """In it the network has the averages, and afterwards, to the bit, the weights that training goes on with."""
+    """In it the network has the averages; afterwards, to the bit, the weights that it was trained to."""
     trained = [(variable, variable.numpy()) for variable, _ in _pairs(optimizer)]
     assign_averages(optimizer)
     try:
@@ -19,7 +19,7 @@ def averaged(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
 
 
 def assign_averages(optimizer: keras.optimizers.Optimizer) -> None:
-    """Gives the network the averages for good, as Keras's `fit` does at its end; nothing without `use_ema`."""
+    """Gives the network the averages as Keras's `fit` does at its end; nothing without `use_ema`."""
     for variable, average in _pairs(optimizer):
         variable.assign(average.numpy())
 

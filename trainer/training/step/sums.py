@@ -11,8 +11,8 @@ TOP = 5
 
 @dataclass
 class Sums:
-    """Metric sums over rows: exact counts, and the loss as Keras's `fit` and `evaluate` have it: weighted as it
-    was trained on, and with the penalties of regularizers, once for each row."""
+    """Metric sums over rows: exact counts, and the loss as Keras's `fit` and `evaluate` have it, weighted as
+    it was trained on and with the penalties of regularizers, once for each row."""
 
     loss: float = 0.0
     correct: float = 0.0
