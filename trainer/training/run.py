@@ -16,7 +16,7 @@ import numpy as np
 from trainer.checkpoints.background import Background
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.state import TrainingState, pack, unpack
-from trainer.config import RunSection
+from trainer.config import RunConfig, RunSection
 from trainer.distribution import Distribution, environment
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.errors import Interrupted, RankLost
@@ -92,6 +92,7 @@ def train(
     if distribution.is_chief:
         callback_state.warn_of_unsaved(callbacks)
         _log_start(plan, distribution, progress)
+        _log_monitors(config, validated=validated)
 
     data = RankData(plan, distribution)
     step = make_step(plan, distribution, data, model, optimizer)
@@ -269,7 +270,9 @@ def _publish_results(
     publisher.card(finished)
     publisher.discard_evaluations(digests)
     if tested:
-        publisher.evaluation(TEST, which, digest or "", _over_all_ranks(tally, loop), finished)
+        total = _over_all_ranks(tally, loop)
+        total.loss = finished.published.metrics[f"{TEST}_loss"] * total.rows
+        publisher.evaluation(TEST, which, digest or "", total, finished)
     publisher.report(history, finished, loop.timer.rows)
     publisher.keras_model()
     tidy()
@@ -337,6 +340,21 @@ def _class_weights(plan: Plan) -> np.ndarray | None:
 
 def _progress_log(plan: Plan, bar: EpochBar | None) -> ProgressLog:
     return ProgressLog(plan.config.train.epochs, plan.steps_per_epoch, plan.config.train.batch_size, bar)
+
+
+def _log_monitors(config: RunConfig, *, validated: bool) -> None:
+    sections = {
+        "run.monitor": config.run,
+        "train.early_stopping.monitor": config.train.early_stopping,
+        "train.reduce_lr_on_plateau.monitor": config.train.reduce_lr_on_plateau,
+    }
+    others = [
+        f"{key} is {metric}"
+        for key, section in sections.items()
+        if section and (metric := metric_of(section.monitor, validated=validated)) != section.monitor
+    ]
+    if others:
+        log.info("there is no validation split: %s, of the training", ", ".join(others))
 
 
 def _log_start(plan: Plan, distribution: Distribution, progress: Progress) -> None:

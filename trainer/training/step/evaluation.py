@@ -6,7 +6,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.distribution import Distribution
-from trainer.training.step.sums import Sums, metric_sums, penalty, row_losses
+from trainer.evaluation.loss import row_losses
+from trainer.training.step.sums import Sums, metric_sums
 
 
 class EvaluationStep:
@@ -54,7 +55,5 @@ class EvaluationStep:
         self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         probabilities = tf.cast(self.model(images, training=False), tf.float32)
-        losses = row_losses(labels, probabilities, self.label_smoothing)
-        if penalties := self.model.losses:
-            losses += penalty(penalties)
+        losses = row_losses(labels, probabilities, self.label_smoothing, self.model.losses)
         return metric_sums(labels, probabilities, losses, weights), probabilities

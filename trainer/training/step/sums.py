@@ -1,9 +1,7 @@
 """What is counted of a batch: sums over its rows, which add up over batches, replicas and ranks."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import keras
 import tensorflow as tf
 
 TOP = 5
@@ -45,19 +43,6 @@ class Result:
     sums: Sums
     stop_votes: float
     finite: bool
-
-
-def row_losses(labels: tf.Tensor, probabilities: tf.Tensor, smoothing: float) -> tf.Tensor:
-    """(n,) float32: the cross-entropy of each row, of labels (n,) int32 and probabilities (n, classes)."""
-    if not smoothing:
-        return keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-    expected = tf.one_hot(labels, probabilities.shape[-1])
-    return keras.losses.categorical_crossentropy(expected, probabilities, label_smoothing=smoothing)
-
-
-def penalty(losses: Sequence[tf.Tensor]) -> tf.Tensor:
-    """() float32: what a network's regularizers add to the loss of each row, of all of its `losses`."""
-    return tf.add_n([tf.reduce_sum(tf.cast(loss, tf.float32)) for loss in losses])
 
 
 def metric_sums(
