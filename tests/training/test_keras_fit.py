@@ -11,6 +11,7 @@ import tensorflow as tf
 from tests.training.test_step import CLASSES, LANES
 from trainer.config import TrainSection
 from trainer.distribution.single import Single
+from trainer.errors import ConfigError
 from trainer.models.freeze import freeze
 from trainer.optimizers import ARGUMENTS
 from trainer.training.schedule import Schedule
@@ -172,6 +173,17 @@ def test_so_they_do_together_and_with_a_schedule(precision: str) -> None:
     train = section("adam", TOGETHER, precision=precision, schedule="cosine")
     rate = keras.optimizers.schedules.CosineDecay(0.02, BATCHES * EPOCHS)
     assert_alike(stepped(train, rich), fitted(train, rich, rate), 1e-6 if precision == "float32" else 2e-3)
+
+
+def test_a_network_that_no_gradient_reaches_is_refused() -> None:
+    def still() -> keras.Model:
+        dense = keras.layers.Dense(CLASSES, activation="softmax")
+        return keras.Sequential(
+            [keras.Input(SHAPE), keras.layers.Flatten(), dense, keras.layers.Lambda(keras.ops.stop_gradient)]
+        )
+
+    with pytest.raises(ConfigError, match="no gradient reaches them"):
+        stepped(section("sgd", {}), still)
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from trainer.errors import ConfigError
 from trainer.models.freeze import frozen_variables
 
 
@@ -53,7 +54,15 @@ class StepVariables:
         return values
 
     def connected(self, gradients: list[tf.Tensor | None]) -> list[tf.Tensor]:
-        """Those of `trained`, with zeros where there is none, as before keras.ops.stop_gradient."""
+        """Those of `trained`, with zeros where there is none, as before keras.ops.stop_gradient.
+
+        Raises ConfigError where there is none at all.
+        """
+        if gradients and all(gradient is None for gradient in gradients):
+            raise ConfigError(
+                "model.name: expected a network whose weights can be trained: no gradient reaches them",
+                "Look for what stops it, as keras.ops.stop_gradient does",
+            )
         self.unconnected = frozenset(i for i, gradient in enumerate(gradients) if gradient is None)
         return [
             tf.zeros(shape) if gradient is None else gradient
