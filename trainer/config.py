@@ -155,6 +155,7 @@ class AugmentSection(Section):
 
 Monitor = Literal["loss", "accuracy", "top5_accuracy", "val_loss", "val_accuracy", "val_top5_accuracy"]
 """The metrics of an epoch that can be monitored."""
+Mode = Literal["auto", "min", "max"]
 Standardize = Literal["none", "x/255", "x/127.5-1", "per_image", "feature_wise", "zca", "caffe", "torch"]
 
 
@@ -206,10 +207,15 @@ class ModelSection(Section):
 
 
 class OptimizerSection(Section):
-    """A Keras optimizer by name; any other key is an argument of its constructor."""
+    """A Keras optimizer by name; any other key is an argument of its constructor, and does what it does in
+    `fit`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    name: optimizers.Name = Field("sgd", description="the optimizer of keras.optimizers")
+    name: optimizers.Name = Field(
+        "sgd",
+        description="the optimizer of keras.optimizers; with use_ema the moving averages are validated, "
+        "compared and published; mixed_float16 scales the loss by itself, without loss_scale_factor",
+    )
     learning_rate: float = Field(0.01, gt=0, le=3.4e38, description="the initial learning rate")
 
     @model_validator(mode="before")
@@ -237,20 +243,33 @@ class DistributionSection(Section):
     )
 
 
+_MONITORED = "the metric; without a validation split the training metric of that name"
+
+
 class EarlyStoppingSection(Section):
     """keras.callbacks.EarlyStopping."""
 
-    monitor: Monitor = Field("val_accuracy", description="the metric")
+    monitor: Monitor = Field("val_accuracy", description=_MONITORED)
     patience: int = Field(10, ge=0, description="epochs without an improvement before training stops")
     min_delta: float = Field(0.0, description="the least change that counts as an improvement")
+    mode: Mode = Field("auto", description="whether it is to fall (min) or to rise (max); auto: by its name")
+    baseline: float | None = Field(
+        None, description="a value that has to be improved on within the patience as well"
+    )
+    restore_best_weights: bool = Field(
+        False, description="end with the weights of the best epoch by monitor, also as the last weights"
+    )
+    start_from_epoch: int = Field(0, ge=0, description="epochs at the start that are not looked at")
 
 
 class ReduceLROnPlateauSection(Section):
     """keras.callbacks.ReduceLROnPlateau."""
 
-    monitor: Monitor = Field("val_loss", description="the metric")
+    monitor: Monitor = Field("val_loss", description=_MONITORED)
     patience: int = Field(4, ge=0, description="epochs without an improvement before the rate is reduced")
     factor: float = Field(0.1, gt=0, lt=1, description="the learning rate is multiplied by this")
+    mode: Mode = Field("auto", description="whether it is to fall (min) or to rise (max); auto: by its name")
+    min_delta: float = Field(1e-4, description="the least change that counts as an improvement")
     min_lr: float = Field(0.0, ge=0, description="the lowest learning rate")
     cooldown: int = Field(0, ge=0, description="epochs after a reduction in which nothing is counted")
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 from trainer.distribution.mirrored import Mirrored
 from trainer.models import build
 from trainer.training.step import TrainStep
+from trainer.training.step.averages import averaged
 
 ROWS, SHAPE, CLASSES = 24, (8, 8, 3), 5
 OPTIONS = {"n_filters": 4, "n_dense_layers": 1, "n_nodes": 8, "use_dropout": True}
@@ -25,7 +26,10 @@ def main() -> None:
     keras.config.set_dtype_policy(precision)
     with mirrored.scope():
         model = build("lab-cnn", SHAPE, CLASSES, OPTIONS)
-        optimizer = keras.optimizers.AdamW(weight_decay=0.01, use_ema=True, ema_overwrite_frequency=4)
+        accumulated = {"gradient_accumulation_steps": 2} if precision == "mixed_bfloat16" else {}
+        optimizer = keras.optimizers.AdamW(
+            weight_decay=0.01, use_ema=True, ema_overwrite_frequency=4, **accumulated
+        )
         if precision == "mixed_float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer, dynamic_growth_steps=3)
         optimizer.build(model.trainable_variables)
@@ -47,8 +51,13 @@ def main() -> None:
         read = step.read(step(number, images, labels, tf.ones(ROWS), number == 3))
         assert read.finite
         assert (read.sums.rows, read.stop_votes) == (ROWS, number == 3)
-    copies = [mirrored.parts(v.value) for v in (*model.weights, *optimizer.variables)]
-    both = [(one.numpy(), other.numpy()) for one, other in (pair for pair in copies if len(pair) == 2)]
+    with averaged(optimizer):
+        copies = [mirrored.parts(v.value) for v in model.trainable_variables]
+        both = [tuple(copy.numpy() for copy in pair) for pair in copies]
+    copies += [mirrored.parts(v.value) for v in (*model.weights, *optimizer.variables)]
+    both += [
+        tuple(copy.numpy() for copy in pair) for pair in copies[len(both) :] if len(pair) == mirrored.replicas
+    ]
     unlike = sum(int((one != other).sum()) for one, other in both)
     print(unlike, sum(int((~np.isfinite(one)).sum()) for one, _ in both), len(both) == len(copies))
 

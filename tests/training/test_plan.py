@@ -9,8 +9,8 @@ import pytest
 from trainer.config import load
 from trainer.errors import ConfigError, DataError
 from trainer.training.plan import make_plan
-from trainer.urls import beside
 from trainer.training.setup.left_out import better_batch_size, left_out
+from trainer.urls import beside
 
 
 def plan(digits: str, ranks: int = 1, **train: Any):

@@ -8,6 +8,7 @@ import pytest
 from tests.training.in_process import store_of
 from tests.training.in_process import train as train_here
 from trainer.checkpoints.restore import restore
+from trainer.runs.document import read_finished
 
 PLAIN = {"name": "lab-cnn", "options": {"n_filters": 4, "use_batch": False}}
 STATEFUL = {"name": "lab-cnn", "options": {"n_filters": 4, "n_dense_layers": 1, "use_dropout": True}}
@@ -107,3 +108,19 @@ def test_compiled_steps_resume_to_the_same_bits(runs):
     runs.finish(runs.config("parts", model=STATEFUL, train=train | {"epochs": 1}), 2)
     parts = runs.finish(runs.config("parts", model=STATEFUL, train=train), 2)
     assert runs.digests(whole) == runs.digests(parts)
+
+
+def test_moving_averages_and_their_metrics_are_those_of_one_rank(runs):
+    optimizer = FIFTY_STEPS["optimizer"] | {"use_ema": True, "gradient_accumulation_steps": 2}
+    train = FIFTY_STEPS | {"epochs": 2, "optimizer": optimizer}
+    one = train_here(alone := runs.config("alone", model=PLAIN, train=train))
+    two = runs.finish(config := runs.config("two", model=PLAIN, train=train), 2)
+    assert runs.digests(two, 0) == runs.digests(two, 1)
+    worst = max(
+        np.abs(a - b).max() for a, b in zip(runs.weights(alone.parent), runs.weights(two), strict=True)
+    )
+    assert 0 < worst <= 1e-5
+    found = read_finished(store_of(config))
+    assert found
+    for name in ("loss", "val_loss"):
+        assert found.last.metrics[name] == pytest.approx(one.last.metrics[name], abs=1e-5)

@@ -46,8 +46,15 @@ class Tally:
     def __post_init__(self) -> None:
         self.confusion = np.zeros((self.classes, self.classes), np.int64)
 
-    def add(self, probabilities: NDArray[np.float32], labels: NDArray[np.integer], first: int) -> None:
-        """Consecutive rows from `first` on: float32 (n, classes), integers (n,)."""
+    def add(
+        self,
+        probabilities: NDArray[np.float32],
+        labels: NDArray[np.integer],
+        first: int,
+        loss: float | None = None,
+    ) -> None:
+        """Consecutive rows from `first` on: float32 (n, classes), integers (n,). `loss` is summed over them;
+        without it their cross-entropy counts."""
         count = len(labels)
         labels = labels.astype(np.int64)
         own = probabilities[np.arange(count), labels].astype(np.float64)
@@ -55,7 +62,7 @@ class Tally:
         highest = probabilities[np.arange(count), predicted].astype(np.float64)
         right = predicted == labels
         self.rows += count
-        self.loss -= float(np.log(own.clip(EPSILON, 1 - EPSILON)).sum())
+        self.loss += -float(np.log(own.clip(EPSILON, 1 - EPSILON)).sum()) if loss is None else loss
         # As Keras's in_top_k: of equal probabilities none is before the label's own.
         self.top5 += int(((probabilities > own[:, None]).sum(1) < 5).sum())
         np.add.at(self.confusion, (labels, predicted), 1)

@@ -1,9 +1,11 @@
 """A trained network, ready to classify images."""
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.dataset.batch_stream import Preprocessing
+from trainer.evaluation.loss import row_losses
 from trainer.inference.network import Network
 
 _LUMA = np.array([19595, 38470, 7471])
@@ -20,6 +22,8 @@ class Predictor:
         self._model = network.build()
         size = run.image_shape[:2] if run.image_shape[:2] != run.prepared_shape[:2] else None
         self._preprocessing = Preprocessing(run.config.data.standardize, size=size, **run.pixels)
+        self._smoothing = run.config.train.label_smoothing
+        self._measure = tf.function(self._probabilities_and_loss, autograph=False)
 
     @property
     def parameters(self) -> int:
@@ -29,8 +33,7 @@ class Predictor:
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (n, H, W, C) with n <= batch_size -> float32 (n, classes), in a batch padded to one
         shape. Of RGB images a network for grey ones gets the luma, as Pillow computes it."""
-        if self._shape[2] == 1 and images.shape[3] == 3:
-            images = (images @ _LUMA + 0x8000 >> 16).astype(np.uint8)[..., None]
+        images = self._grey(images)
         if len(images) < self.batch_size:
             padded = np.zeros((self.batch_size, *images.shape[1:]), np.uint8)
             padded[: len(images)] = images
@@ -38,3 +41,21 @@ class Predictor:
             padded = images
         found: NDArray[np.float32] = self._model.predict_on_batch(self._preprocessing(padded))
         return np.asarray(found, np.float32)[: len(images)]
+
+    def measured(
+        self, images: NDArray[np.uint8], labels: NDArray[np.integer]
+    ) -> tuple[NDArray[np.float32], float]:
+        """The probabilities of images with these labels, and their loss as in validation, summed."""
+        prepared = self._preprocessing(self._grey(images))
+        probabilities, loss = self._measure(prepared, tf.constant(labels, tf.int32))
+        return probabilities.numpy(), float(loss)
+
+    def _probabilities_and_loss(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        probabilities = tf.cast(self._model(images, training=False), tf.float32)
+        losses = row_losses(labels, probabilities, self._smoothing, self._model.losses)
+        return probabilities, tf.reduce_sum(losses)
+
+    def _grey(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self._shape[2] == 1 and images.shape[3] == 3:
+            return (images @ _LUMA + 0x8000 >> 16).astype(np.uint8)[..., None]
+        return images

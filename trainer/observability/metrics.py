@@ -71,7 +71,14 @@ class RunMetrics:
         EPOCH.labels(self._rank).set(epoch)
 
     def end_step(
-        self, steps: int, *, images: int, waited: float, worked: float, loss: float, accuracy: float
+        self,
+        steps: int,
+        *,
+        images: int,
+        waited: float,
+        worked: float,
+        loss: float | None,
+        accuracy: float | None,
     ) -> None:
         """After each step.
 
@@ -80,15 +87,16 @@ class RunMetrics:
             images: this rank's images in the step.
             waited: seconds that it waited for them.
             worked: seconds of the step itself.
-            loss: mean of the epoch so far, over all ranks.
+            loss: mean of the epoch so far, over all ranks; None while it is not known.
             accuracy: likewise.
         """
         STEP.labels(self._rank).set(steps)
         IMAGES.labels(self._rank).inc(images)
         DATA_WAIT_SECONDS.labels(self._rank).inc(waited)
         STEP_SECONDS.labels(self._rank).observe(worked)
-        LOSS.labels(self._rank).set(loss)
-        ACCURACY.labels(self._rank).set(accuracy)
+        for gauge, value in ((LOSS, loss), (ACCURACY, accuracy)):
+            if value is not None:
+                gauge.labels(self._rank).set(value)
 
     def end_epoch(self, logs: Mapping[str, float]) -> None:
         """An epoch's Keras logs; from the chief."""

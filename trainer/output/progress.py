@@ -111,12 +111,11 @@ class EpochBar:
         self._bar.reset(self._task, description=name, total=steps, metrics="", rate="")
         self._steps = steps
 
-    def step(self, done: int, loss: float, accuracy: float, rate: str) -> None:
-        """`done` steps are done; `loss` and `accuracy` are the epoch's so far."""
+    def step(self, done: int, metrics: str, rate: str) -> None:
+        """`done` steps are done; `metrics` are the epoch's so far."""
         now = time.monotonic()
         if now - self._updated >= UPDATE_SECONDS or done == self._steps:
             self._updated = now
-            metrics = f"loss {loss:.4f}  accuracy {accuracy:.4f}"
             self._bar.update(self._task, completed=done, metrics=metrics, rate=f"{rate} images/s")
 
 

@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from trainer import __version__
-from trainer.config import RunConfig, parse
+from trainer.config import RunConfig, TrainSection, parse
 from trainer.errors import DataError, RunError
 from trainer.runs import layout
 from trainer.storage import Store, join, open_store
@@ -78,6 +78,7 @@ class Finished:
         last: the weights after the last epoch.
         best: the best by `run.monitor`, which model.keras and predictions use; None where there are none.
         sha256: of what was published, by key; empty in runs of before it was written.
+        early_stopping: `train.early_stopping` of the run as it ended.
     """
 
     epochs: int
@@ -86,6 +87,7 @@ class Finished:
     last: Reached
     best: Reached | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
+    early_stopping: Mapping[str, Any] | None = None
 
     @property
     def published(self) -> Reached:
@@ -102,6 +104,7 @@ class Finished:
             "best": asdict(self.best) if self.best else None,
             "last": asdict(self.last),
             "sha256": dict(self.sha256),
+            "early_stopping": self.early_stopping,
         }
         return json.dumps(document, indent=1, allow_nan=False).encode()
 
@@ -141,7 +144,8 @@ def read_finished(store: Store, folder: str = "") -> Finished | None:
     how = found["epochs"], found["steps"], found["stopped_early"]
     if "last" in found:
         best = Reached(**found["best"]) if found["best"] else None
-        return Finished(*how, Reached(**found["last"]), best, found.get("sha256", {}))
+        more = found.get("sha256", {}), found.get("early_stopping")
+        return Finished(*how, Reached(**found["last"]), best, *more)
     # Before version 2 only the last weights were evaluated, before version 1 the metrics were called figures.
     metrics = found["metrics"] if "metrics" in found else found["figures"]
     return Finished(*how, Reached(found["epochs"], metrics))
@@ -153,10 +157,16 @@ def finished_values(url: str) -> dict[str, Any]:
     return {"url": url, **(json.loads(finished.dumps()) if finished else {})}
 
 
-def already_finished(store: Store, epochs: int) -> bool:
-    """Whether nothing is left to do: `epochs` are done, or the run stopped early by itself."""
+def already_finished(store: Store, train: TrainSection) -> bool:
+    """Whether nothing is left to do: all epochs are done, or a callback ended the run and `early_stopping` is
+    what it was then."""
     finished = read_finished(store)
-    return finished is not None and (finished.stopped_early or epochs <= finished.epochs)
+    if finished is None:
+        return False
+    if train.epochs <= finished.epochs:
+        return True
+    now = train.early_stopping.model_dump(mode="json") if train.early_stopping else None
+    return finished.stopped_early and finished.early_stopping == now
 
 
 def dump_run(run: RunDocument, generation: int) -> bytes:

@@ -5,8 +5,10 @@ which returns a dictionary of JSON's kinds and of lists of arrays, and `set_stat
 """
 
 import logging
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -39,7 +41,8 @@ REFUSED: dict[type[keras.callbacks.Callback], str] = {
     keras.callbacks.TensorBoard: _LOCAL,
     keras.callbacks.ProgbarLogger: "the log shows the progress of each epoch",
     keras.callbacks.RemoteMonitor: "it would send an epoch twice after an interruption; see metrics.port",
-    keras.callbacks.SwapEMAWeights: "averages of weights are not supported yet",
+    keras.callbacks.SwapEMAWeights: "with train.optimizer.use_ema the averages are what is validated and "
+    "published, as with swap_on_epoch=True",
 }
 """Keras's callbacks that cannot keep their promise here, and why."""
 
@@ -112,10 +115,43 @@ def restore(state: TrainingState, callbacks: Iterable[keras.callbacks.Callback])
             setattr(callback, attribute, value)
 
 
+def still_stops(state: TrainingState, callbacks: Iterable[keras.callbacks.Callback]) -> bool:
+    """Whether a run that a callback has ended stays ended, after `restore`.
+
+    It does not where EarlyStopping has ended it and now has more patience, or is left out: then the run
+    resumes as if that had been so from the start.
+    """
+    states = state.values["callbacks"]
+    ended = {name for name, saved in states.items() if "wait" in saved and saved.get("stopped_epoch")}
+    if not ended:
+        return True  # another callback has
+    patient = [
+        callback
+        for name, callback in _named(callbacks).items()
+        if name in ended and isinstance(callback, keras.callbacks.EarlyStopping)
+    ]
+    for callback in patient:
+        if callback.wait < callback.patience:
+            callback.stopped_epoch = 0
+    return any(callback.stopped_epoch for callback in patient)
+
+
+@contextmanager
+def no_monitor_warnings() -> Iterator[None]:
+    """For an epoch without validation, in which Keras's callbacks that monitor one do nothing but warn."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", r"(Early stopping|Learning rate reduction is) conditioned on metric"
+        )
+        yield
+
+
 def restored_epoch(callbacks: Iterable[keras.callbacks.Callback], last: int) -> int:
     """The epoch, from 0, whose weights the model ends with: `last`, or one EarlyStopping went back to."""
     for callback in callbacks:
-        if isinstance(callback, keras.callbacks.EarlyStopping) and callback.best_weights is not None:
+        if not isinstance(callback, keras.callbacks.EarlyStopping):
+            continue
+        if callback.restore_best_weights and callback.best_weights is not None:
             last = callback.best_epoch
     return last
 

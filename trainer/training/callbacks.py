@@ -16,14 +16,18 @@ from trainer.runs.history import is_better, lower_is_better, metric_of, monitore
 log = logging.getLogger(__name__)
 
 
-def from_config(train: TrainSection) -> list[keras.callbacks.Callback]:
-    """Keras's callbacks that the configuration asks for."""
-    callbacks: list[keras.callbacks.Callback] = []
-    if plateau := train.reduce_lr_on_plateau:
-        callbacks.append(keras.callbacks.ReduceLROnPlateau(**plateau.model_dump()))
-    if stopping := train.early_stopping:
-        callbacks.append(keras.callbacks.EarlyStopping(**stopping.model_dump()))
-    return callbacks
+def from_config(train: TrainSection, *, validated: bool = True) -> list[keras.callbacks.Callback]:
+    """Keras's callbacks that the configuration asks for. Where there is no validation split they monitor the
+    training metric of the same name."""
+    sections = (
+        (keras.callbacks.ReduceLROnPlateau, train.reduce_lr_on_plateau),
+        (keras.callbacks.EarlyStopping, train.early_stopping),
+    )
+    return [
+        kind(**section.model_dump() | {"monitor": metric_of(section.monitor, validated=validated)})
+        for kind, section in sections
+        if section
+    ]
 
 
 def settle_modes(callbacks: Iterable[keras.callbacks.Callback]) -> None:
@@ -133,8 +137,9 @@ class ProgressLog(keras.callbacks.Callback):
         if self._bar:
             self._bar.begin(epoch, self.steps_per_epoch)
 
-    def end_step(self, batch: int, loss: float, accuracy: float) -> None:
-        """After each step; logs the first, then every few seconds. `batch` counts from 0."""
+    def end_step(self, batch: int, loss: float | None, accuracy: float | None) -> None:
+        """After each step; logs the first, then every few seconds. `batch` counts from 0. The metrics are the
+        epoch's so far, None while no step of it was read."""
         if self._first:
             self._first = False
             log.info("first step done, %.1f s after the start of this process", process_age())
@@ -143,16 +148,16 @@ class ProgressLog(keras.callbacks.Callback):
         now = time.monotonic()
         if self._bar:
             rate = self._steps_in_epoch * self.batch_size / max(now - self._epoch_began, 1e-9)
-            self._bar.step(batch + 1, loss, accuracy, _rate(rate))
+            self._bar.step(batch + 1, _metrics(loss, accuracy), _rate(rate))
             return
         if now - self._logged < self.EVERY_SECONDS:
             return
         rate = self._steps * self.batch_size / (now - self._logged)
         self._logged, self._steps = now, 0
         log.info(
-            "epoch %d/%d  step %d/%d  loss %.4f  accuracy %.4f  %s images/s",
+            "epoch %d/%d  step %d/%d  %s%s images/s",
             *(self._epoch + 1, self.epochs, batch + 1, self.steps_per_epoch),
-            *(loss, accuracy, _rate(rate)),
+            *(f"{known}  " if (known := _metrics(loss, accuracy)) else "", _rate(rate)),
         )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
@@ -165,6 +170,10 @@ class ProgressLog(keras.callbacks.Callback):
         )
         rate = self._steps_in_epoch * self.batch_size / seconds
         log.info("epoch %d/%d  %s  %s images/s", epoch + 1, self.epochs, shown, _rate(rate))
+
+
+def _metrics(loss: float | None, accuracy: float | None) -> str:
+    return "" if loss is None or accuracy is None else f"loss {loss:.4f}  accuracy {accuracy:.4f}"
 
 
 def _rate(images_per_second: float) -> str:

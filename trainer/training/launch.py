@@ -26,7 +26,7 @@ from trainer.runs.claim import check_identity, check_resumable, give_back
 from trainer.runs.document import already_finished
 from trainer.runs.published import not_as_published
 from trainer.storage import OnRetry, Store, no_folders_left, open_store
-from trainer.training.plan import Plan, make_plan
+from trainer.training.plan import Plan, make_plan, resume_step
 from trainer.training.setup.agreement import agreement_document
 from trainer.training.setup.left_out import left_out
 from trainer.training.transient_errors import transient_errors
@@ -140,12 +140,14 @@ def _check(config: RunConfig, size: int, on_retry: OnRetry | None = None) -> tup
         log.info("%s is finished: nothing is left to do", store.url)
         return None
     check_resumable(store)
+    if (step := resume_step(store)) is not None:
+        plan.check_epochs(step)
     return plan, store
 
 
 def _nothing_left(store: Store, config: RunConfig) -> bool:
     """Whether the run is finished, and what it published is there."""
-    if not already_finished(store, config.train.epochs):
+    if not already_finished(store, config.train):
         return False
     key = not_as_published(store)
     if key:

@@ -9,6 +9,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 import keras
@@ -32,6 +33,7 @@ from trainer.training.plan import Plan
 from trainer.training.results.timer import Timer
 from trainer.training.state import Progress, capture
 from trainer.training.step import EvaluationStep, Result, Sums, TrainStep
+from trainer.training.step.averages import assign_averages, averaged
 
 VOTE_SECONDS = 0.5
 """About how often the ranks agree, while they evaluate, whether to stop."""
@@ -100,8 +102,10 @@ class Loop:
         """
         progress = self.progress
         self.keras_callbacks.on_train_begin()
-        self.model.stop_training = progress.stop_training
         callback_state.restore(restored, self.callbacks)
+        self.model.stop_training = progress.stop_training and callback_state.still_stops(
+            restored, self.callbacks
+        )
         while progress.epochs_closed < self.plan.config.train.epochs and not self.model.stop_training:
             self._begin_epoch()
             if self._train_epoch(batches) is Outcome.STOPPED:
@@ -110,8 +114,13 @@ class Loop:
                 self._close_epoch()
             except StopVoted:
                 return Outcome.STOPPED
-        self.keras_callbacks.on_train_end()
         return Outcome.FINISHED
+
+    def end(self) -> None:
+        """Gives the model the weights that are published as the last ones, as Keras's `fit` does at its end:
+        moving averages, then what callbacks restore. Save before it: with more epochs a run resumes there."""
+        assign_averages(self.step.optimizer)
+        self.keras_callbacks.on_train_end()
 
     def _begin_epoch(self) -> None:
         """An epoch that was interrupted is begun for those alone who remember nothing of it."""
@@ -149,7 +158,7 @@ class Loop:
             if self.auditor and self.auditor.due(number):
                 progress.audited = progress.step
             self._unread.append((number, result))
-            self._read(keep=0 if self._batch_hooks else 1)
+            self._read(keep=0 if self._batch_hooks or progress.step == end else 1)
             self._observe(fetched - began, time.perf_counter() - fetched)
             self.keras_callbacks.on_train_batch_end(number % steps, progress.sums.means())
             if self._votes.get(number - 1):
@@ -208,14 +217,34 @@ class Loop:
         return partial(self.auditor.check, number)
 
     def _close_epoch(self) -> None:
+        """Validation and callbacks, of the moving averages where the optimizer keeps any: as they are
+        published. Training goes on with the weights of before."""
         progress = self.progress
         if not progress.sums.rows:
             raise RunError(
                 f"epoch {progress.epochs_closed + 1} would end without a step", "Use a new run.url"
             )
-        logs = progress.sums.means()
         report_phase(Phase.PUBLISHING)
-        if (progress.epochs_closed + 1) % self.plan.config.train.validation_freq == 0:
+        with averaged(self.step.optimizer):
+            logs = self._validated(progress.sums.means())
+            check_metrics(logs, progress.epochs_closed)
+            progress.history.append(dict(logs))
+            progress.sums = Sums()
+            with nullcontext() if self._is_validated() else callback_state.no_monitor_warnings():
+                self.keras_callbacks.on_epoch_end(progress.epochs_closed, logs)
+        self.timer.end_epoch(progress.epochs_closed)
+        if self.distribution.is_chief:
+            self.metrics.end_epoch(progress.history[-1])
+        progress.epochs_closed += 1
+        with self.timer.saving():
+            self.save(progress, self.capture)
+
+    def _is_validated(self) -> bool:
+        return (self.progress.epochs_closed + 1) % self.plan.config.train.validation_freq == 0
+
+    def _validated(self, logs: dict[str, float]) -> dict[str, float]:
+        """The training's metrics, with those of the validation where this epoch has one."""
+        if self._is_validated():
             self.keras_callbacks.on_test_begin()
             with self.timer.validation():
                 validation = self.evaluate("validation")
@@ -223,16 +252,7 @@ class Loop:
                 logs |= validation.means("val_")
             self.keras_callbacks.on_test_end(logs)
         logs["learning_rate"] = self.step.rate()
-        check_metrics(logs, progress.epochs_closed)
-        progress.history.append(dict(logs))
-        progress.sums = Sums()
-        self.keras_callbacks.on_epoch_end(progress.epochs_closed, logs)
-        self.timer.end_epoch(progress.epochs_closed)
-        if self.distribution.is_chief:
-            self.metrics.end_epoch(logs)
-        progress.epochs_closed += 1
-        with self.timer.saving():
-            self.save(progress, self.capture)
+        return logs
 
     def _read(self, keep: int = 0) -> None:
         """Adds the results of all but the newest `keep` steps to the epoch's sums.
@@ -253,7 +273,8 @@ class Loop:
             self._votes = {number: result.stop_votes, number - 1: self._votes.get(number - 1, 0.0)}
 
     def _observe(self, waited: float, worked: float) -> None:
-        progress, means = self.progress, self.progress.sums.means()
+        progress = self.progress
+        means = progress.sums.means() if progress.sums.rows else {}
         report_step(progress.step)
         self.timer.step(self.plan.config.train.batch_size, waited, worked)
         self.metrics.end_step(
@@ -261,15 +282,15 @@ class Loop:
             images=self.data.rows_per_step,
             waited=waited,
             worked=worked,
-            loss=means["loss"],
-            accuracy=means["accuracy"],
+            loss=means.get("loss"),
+            accuracy=means.get("accuracy"),
         )
         if cache := self.plan.cache:
             counted = cache.counters
             self.metrics.cache(hits=counted.hits, misses=counted.misses, bytes_read=counted.bytes_read)
         if self.progress_log:
             batch = (progress.step - 1) % self.plan.steps_per_epoch
-            self.progress_log.end_step(batch, means["loss"], means["accuracy"])
+            self.progress_log.end_step(batch, means.get("loss"), means.get("accuracy"))
 
 
 def _add(tally: Tally, own: int, rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> None:

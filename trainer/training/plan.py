@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.checkpoints.commit import survey
 from trainer.config import RunConfig
 from trainer.dataset.index import Dataset, Split, open_dataset
 from trainer.dataset.order import Order, default_lanes, lanes_of
 from trainer.errors import ConfigError, DataError
 from trainer.models import check_name
 from trainer.models.whitening_limit import ZCA, check_whitening
-from trainer.runs.document import RunDocument
-from trainer.storage import OnRetry
+from trainer.runs import layout
+from trainer.runs.document import RunDocument, read_document
+from trainer.storage import OnRetry, Store
 from trainer.storage.disk_cache import DiskCache
 from trainer.urls import beside, is_bucket, lies_in
 
@@ -57,6 +59,20 @@ class Plan:
     def check_ranks(self, ranks: int) -> None:
         """Raises ConfigError where there are fewer lanes, or groups of lanes, than ranks."""
         _check_ranks(self.config, self.lanes, ranks)
+
+    def check_epochs(self, step: int, closed: int | None = None) -> None:
+        """Raises ConfigError where a run that is to resume at `step` has begun more than `train.epochs`.
+
+        `closed`: the epochs that had their validation and callbacks, where that is known.
+        """
+        done = step // self.steps_per_epoch if closed is None else closed
+        if step > done * self.steps_per_epoch and done >= self.config.train.epochs:
+            raise ConfigError(
+                f"train.epochs: the run has begun epoch {done + 1}: expected at least {done + 1}, received "
+                f"{self.config.train.epochs}",
+                f"Set train.epochs: {done + 1} or more; for the weights of a checkpoint: `trainer weights "
+                f"{self.config.run.url} --step N FILE`",
+            )
 
     def lanes_of(self, rank: int, ranks: int) -> range:
         """The contiguous lanes of a rank, in whole groups."""
@@ -142,6 +158,20 @@ def _check_places(config: RunConfig) -> None:
             f"run.url {run}",
             "Choose one apart from both",
         )
+
+
+def resume_step(store: Store) -> int | None:
+    """The step of the newest checkpoint of the run in `store`; None for a new run."""
+    try:
+        first = read_document(store).get("generation", 0)
+    except DataError:
+        first = 0  # check_identity has looked whose the checkpoints are
+    steps = (
+        attempt.step
+        for attempt, sizes in survey(store).items()
+        if layout.COMMIT in sizes and attempt.generation >= first
+    )
+    return max(steps, default=None)
 
 
 def _augment(config: RunConfig) -> dict[str, Any]:

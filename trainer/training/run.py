@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from hashlib import sha256
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from trainer.checkpoints.background import Background
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.state import TrainingState, pack, unpack
-from trainer.config import RunSection
+from trainer.config import RunConfig, RunSection
 from trainer.distribution import Distribution, environment
 from trainer.distribution.agreement import Agreement, agree
 from trainer.distribution.rank_status import Phase, report_phase
@@ -78,19 +79,23 @@ def train(
     restored, fence = _agree_on_state(store, plan, distribution, model, optimizer, metrics)
     progress = assign(restored, model, optimizer)
     check_position(progress, plan.steps_per_epoch)
+    plan.check_epochs(progress.step, progress.epochs_closed)
     background = Background(store.url)
     publisher = Publisher(store, fence, background, plan, model)
+    validated = plan.split("validation") is not None
     best = BestWeights(
         config.run.monitor,
         progress.history,
         lambda: publisher.weights("best"),
-        validated=plan.split("validation") is not None,
+        validated=validated,
     )
     history = History(lambda: publisher.history(progress.history))
-    callbacks = [*from_config(config.train), best, history, *callbacks]
+    callbacks = [*from_config(config.train, validated=validated), best, history, *callbacks]
+    publisher.reopen()
     if distribution.is_chief:
         callback_state.warn_of_unsaved(callbacks)
         _log_start(plan, distribution, progress)
+        _log_monitors(config, validated=validated)
 
     data = RankData(plan, distribution)
     step = make_step(plan, distribution, data, model, optimizer)
@@ -125,6 +130,7 @@ def train(
             raise
         save.finish(loop.capture)
         if outcome is Outcome.FINISHED:
+            loop.end()
             try:
                 finished = _publish_results(publisher, loop, best, lambda: save.tidy(stop.is_set))
                 distribution.barrier()
@@ -245,7 +251,7 @@ def _publish_results(
     last = Reached(epoch + 1, history[epoch] | tested)
     which: layout.Which = "last"
     digest = publisher.weights(which)
-    reached = None
+    digests, reached = {digest}, None
     step = _best_step(best, loop.plan)
     if best.best_epoch is not None and step is not None:
         content = loop.distribution.broadcast_bytes(publisher.best_weights(best.sha256, step))
@@ -256,6 +262,7 @@ def _publish_results(
             metrics = history[best.best_epoch] | tested
         if content:
             which, digest = "best", sha256(content).hexdigest()
+            digests.add(digest)
             reached = Reached(best.best_epoch + 1, metrics)
     finished = Finished(
         epochs=loop.progress.epochs_closed,
@@ -263,11 +270,15 @@ def _publish_results(
         stopped_early=loop.progress.epochs_closed < loop.plan.config.train.epochs,
         last=last,
         best=reached,
+        early_stopping=_early_stopping(loop.plan),
     )
     publisher.metrics(history)
     publisher.card(finished)
+    publisher.discard_evaluations(digests)
     if tested:
-        publisher.evaluation(TEST, which, digest or "", _over_all_ranks(tally, loop), finished)
+        total = _over_all_ranks(tally, loop)
+        total.loss = finished.published.metrics[f"{TEST}_loss"] * total.rows
+        publisher.evaluation(TEST, which, digest or "", total, finished)
     publisher.report(history, finished, loop.timer.rows)
     publisher.keras_model()
     tidy()
@@ -275,6 +286,11 @@ def _publish_results(
     if loop.distribution.is_chief:
         log_end(finished, loop.plan.config.run)
     return finished
+
+
+def _early_stopping(plan: Plan) -> dict[str, Any] | None:
+    section = plan.config.train.early_stopping
+    return section.model_dump(mode="json") if section else None
 
 
 def _test(loop: Loop) -> tuple[dict[str, float], Tally]:
@@ -330,6 +346,21 @@ def _class_weights(plan: Plan) -> np.ndarray | None:
 
 def _progress_log(plan: Plan, bar: EpochBar | None) -> ProgressLog:
     return ProgressLog(plan.config.train.epochs, plan.steps_per_epoch, plan.config.train.batch_size, bar)
+
+
+def _log_monitors(config: RunConfig, *, validated: bool) -> None:
+    sections = {
+        "run.monitor": config.run,
+        "train.early_stopping.monitor": config.train.early_stopping,
+        "train.reduce_lr_on_plateau.monitor": config.train.reduce_lr_on_plateau,
+    }
+    others = [
+        f"{key} is {metric}"
+        for key, section in sections.items()
+        if section and (metric := metric_of(section.monitor, validated=validated)) != section.monitor
+    ]
+    if others:
+        log.info("there is no validation split: %s, of the training", ", ".join(others))
 
 
 def _log_start(plan: Plan, distribution: Distribution, progress: Progress) -> None:

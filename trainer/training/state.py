@@ -126,8 +126,17 @@ def check_position(progress: Progress, steps_per_epoch: int) -> None:
 
 
 def assign_weights(state: TrainingState, model: keras.Model) -> None:
-    """Puts a state's weights and statistics into a network. Raises DataError when they are another's."""
+    """Puts a state's weights and statistics into a network, as a run publishes them: moving averages where
+    its optimizer keeps them. Raises DataError when they are another's."""
     _assign(state, weights(model))
+    optimizer = [name for name in state.arrays if name.startswith("optimizer/")]
+    if not any(state.arrays[name] for name in optimizer if name.endswith("/iteration")):
+        return  # before the first update the averages are zeros
+    own = {name.rpartition("/")[2]: name for name in optimizer}
+    for variable in model.trainable_variables:
+        name = own.get(f"{variable.path.replace('/', '_')}_average")
+        if name is not None:
+            variable.assign(state.arrays[name])
 
 
 def _assign(state: TrainingState, own: Mapping[str, keras.Variable]) -> None:

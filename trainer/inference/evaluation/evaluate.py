@@ -93,11 +93,11 @@ def _tally(
         if dataset.image_shape != run.prepared_shape:
             size = run.prepared_shape[:2]
             images = np.stack([decode_image(image, size, resize=run.resize) for image in images])  # type: ignore[arg-type]
-        probabilities = predictor.probabilities(images)
+        labels = split.labels[tally.rows : tally.rows + len(images)]
+        probabilities, loss = predictor.measured(images, labels)
         if not np.isfinite(probabilities).all():
             raise DataError("The network's probabilities are not finite", "Evaluate other weights of the run")
-        labels = split.labels[tally.rows : tally.rows + len(images)]
-        tally.add(probabilities, labels, tally.rows)
+        tally.add(probabilities, labels, tally.rows, loss)
         for name, change in others.items():
             found = predictor.probabilities(np.ascontiguousarray(change(images))).argmax(1)
             right[name] += int((found == labels).sum())

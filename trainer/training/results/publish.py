@@ -1,9 +1,10 @@
 """What people download from a run's folder."""
 
 import hashlib
+import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -51,6 +52,24 @@ class Publisher:
         """The best weights of this process, for the case that another overwrites them late."""
         self._sha256 = {layout.CLASSES: _digest(classes_json(plan.dataset.classes))}
         """Of what is published and nobody else writes, by key."""
+
+    def reopen(self) -> None:
+        """A run that trains on is not finished, and what its end said of its weights holds no more."""
+
+        def of_the_end() -> list[str]:
+            finished = [info.key for info in self._store.list(layout.FINISHED)]
+            return [layout.CARD, layout.REPORT, *finished] if finished else []
+
+        self._remove(layout.FINISHED, of_the_end)
+
+    def discard_evaluations(self, digests: Collection[str | None]) -> None:
+        """Removes evaluations of other weights than those with these SHA-256."""
+
+        def others() -> list[str]:
+            keys = [info.key for info in self._store.list(layout.EVALUATION)]
+            return [key for key in keys if json.loads(self._store.get(key))["weights_sha256"] not in digests]
+
+        self._remove(layout.EVALUATION, others)
 
     def weights(self, which: layout.Which) -> str | None:
         """The model's present weights; returns their SHA-256. Raises Diverged where they are not finite."""
@@ -157,6 +176,17 @@ class Publisher:
         if key in layout.PUBLISHED:
             self._sha256[key] = _digest(data)
         self._background.submit(Write(key, key, lambda: publish(self._store, fence, key, data), may_wait))
+
+    def _remove(self, what: str, keys: Callable[[], Sequence[str]]) -> None:
+        if (fence := self._fence) is None:
+            return
+
+        def remove() -> None:
+            for key in keys():
+                fence.check()
+                self._store.delete(key)
+
+        self._background.submit(Write(f"removing {what}", f"removing {what}", remove))
 
     def _read(self, key: str) -> bytes:
         """An object, when all before it is written; tried again as writes are. Empty where there is none."""

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer import interrupts
-from trainer.checkpoints.commit import survey
 from trainer.config import RunConfig
 from trainer.errors import DataError
 from trainer.gang.ranks import devices
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs import layout
 from trainer.runs.claim import check_identity, check_resumable
-from trainer.runs.document import already_finished, read_document
+from trainer.runs.document import already_finished
 from trainer.storage import Store, join, no_folders_left, open_store
-from trainer.training.plan import Plan, make_plan
+from trainer.training.plan import Plan, make_plan, resume_step
 from trainer.training.setup.left_out import left_out
 
 
@@ -113,18 +112,13 @@ def check(config: RunConfig, ranks: int) -> Checked:
 
 
 def _state(store: Store, plan: Plan) -> str:
-    if already_finished(store, plan.config.train.epochs):
+    if already_finished(store, plan.config.train):
         return "finished"
-    try:
-        first = read_document(store).get("generation", 0)
-    except DataError:
-        first = 0  # check_identity has looked whose the checkpoints are
-    committed = [
-        attempt.step
-        for attempt, sizes in survey(store).items()
-        if layout.COMMIT in sizes and attempt.generation >= first
-    ]
-    return f"resumes at step {max(committed)}" if committed else "new"
+    step = resume_step(store)
+    if step is None:
+        return "new"
+    plan.check_epochs(step)
+    return f"resumes at step {step}"
 
 
 def _read_a_row_of_each_split(plan: Plan) -> None:

@@ -6,12 +6,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.distribution import Distribution
-from trainer.training.step.sums import Sums, metric_sums, row_losses
+from trainer.evaluation.loss import row_losses
+from trainer.training.step.sums import Sums, metric_sums
 
 
 class EvaluationStep:
     """`step(images, labels, weights)` -> Sums over this rank's rows that have weight 1, and the
-    probabilities of all, float32 (n, classes).
+    probabilities of these at least, float32 (n, classes). Rows of weight 0 are the last ones.
 
     Args:
         model: from (n, H, W, C) float32 to probabilities (n, classes).
@@ -31,12 +32,16 @@ class EvaluationStep:
         self.model = model
         self.distribution = distribution
         self.label_smoothing = label_smoothing
+        self._penalizes_rows = any(layer.activity_regularizer for layer in model._flatten_layers())
         self._replica = tf.function(self._evaluate, jit_compile=xla, autograph=False)
         self._all = tf.function(self._on_replicas, jit_compile=False, autograph=False)
 
     def __call__(
         self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
     ) -> tuple[Sums, NDArray[np.float32]]:
+        if self._penalizes_rows and self.distribution.replicas == 1:
+            own = int(tf.math.count_nonzero(weights))  # a layer's mean over the rows is of these alone
+            images, labels, weights = images[:own], labels[:own], weights[:own]
         sums, probabilities = self._all(images, labels, weights)
         parts = [part.numpy() for part in self.distribution.parts(probabilities)]
         return Sums(*map(float, sums.numpy())), parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -50,5 +55,5 @@ class EvaluationStep:
         self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         probabilities = tf.cast(self.model(images, training=False), tf.float32)
-        losses = row_losses(labels, probabilities, self.label_smoothing)
+        losses = row_losses(labels, probabilities, self.label_smoothing, self.model.losses)
         return metric_sums(labels, probabilities, losses, weights), probabilities

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import keras
 import tensorflow as tf
 
 TOP = 5
@@ -10,7 +9,8 @@ TOP = 5
 
 @dataclass
 class Sums:
-    """Metric sums over rows: exact counts, and the loss weighted as it was trained on."""
+    """Metric sums over rows: exact counts, and the loss as Keras's `fit` and `evaluate` have it, weighted as
+    it was trained on and with the penalties of regularizers, once for each row."""
 
     loss: float = 0.0
     correct: float = 0.0
@@ -43,14 +43,6 @@ class Result:
     sums: Sums
     stop_votes: float
     finite: bool
-
-
-def row_losses(labels: tf.Tensor, probabilities: tf.Tensor, smoothing: float) -> tf.Tensor:
-    """(n,) float32: the cross-entropy of each row, of labels (n,) int32 and probabilities (n, classes)."""
-    if not smoothing:
-        return keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-    expected = tf.one_hot(labels, probabilities.shape[-1])
-    return keras.losses.categorical_crossentropy(expected, probabilities, label_smoothing=smoothing)
 
 
 def metric_sums(

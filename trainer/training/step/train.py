@@ -14,8 +14,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.distribution import Distribution
+from trainer.evaluation.loss import penalty, row_losses
 from trainer.training.schedule import Schedule
-from trainer.training.step.sums import Result, Sums, metric_sums, row_losses
+from trainer.training.step.sums import Result, Sums, metric_sums
 from trainer.training.step.update import Update
 from trainer.training.step.variables import StepVariables
 
@@ -24,7 +25,7 @@ class TrainStep:
     """`step(number, images, labels, weights, stop)` -> a result that is read with `read`.
 
     Args:
-        model: from (n, H, W, C) float32 to probabilities (n, classes) float32.
+        model: from (n, H, W, C) float32 to probabilities (n, classes) of any floating-point dtype.
         optimizer: built for the model's trainable variables.
         distribution: the ranks that sum, and the replicas of this one.
         batch_size: rows of the global batch, by which the summed loss is divided.
@@ -194,14 +195,14 @@ class TrainStep:
             probabilities, after, penalties = self.model.stateless_call(
                 trained, others, images, training=True, return_losses=True
             )
+            probabilities = tf.cast(probabilities, tf.float32)
             losses = row_losses(labels, probabilities, self.label_smoothing)
             if self.class_weights is not None:
                 losses *= tf.gather(self.class_weights, labels)
-            loss = tf.reduce_sum(losses * weights) / self.batch_size
             if penalties:
-                loss += share * tf.add_n([tf.cast(p, tf.float32) for p in penalties])
-            scaled = loss * scale
-        gradients = tape.gradient(scaled, trained, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+                losses += penalty(penalties)
+            scaled = tf.reduce_sum(losses * weights) / self.batch_size * scale
+        gradients = self.variables.connected(tape.gradient(scaled, trained))
         changes = [change * share for change in self.variables.changes(others, after)]
         counted = metric_sums(labels, probabilities, losses, weights)
         flat = [tf.reshape(tf.cast(t, tf.float32), [-1]) for t in (*gradients, *changes, counted, votes)]

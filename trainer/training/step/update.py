@@ -17,6 +17,9 @@ class Update:
     doubled, as by keras.optimizers.LossScaleOptimizer, whose own `apply` knows one replica only. All ranks
     see the same sums, so all of them skip the same step.
 
+    `gradient_accumulation_steps` and moving averages are the optimizer's own: it counts each step, and so
+    does the schedule, and assigns weights in every n-th.
+
     Args:
         variables: of the network.
         optimizer: built for its trained variables.
@@ -50,12 +53,19 @@ class Update:
     def rate(self) -> float:
         """The learning rate of the next step."""
         given = float(self.optimizer.learning_rate.numpy())
-        done = tf.convert_to_tensor(self.optimizer.iterations.value)
+        done = tf.convert_to_tensor(self._steps.value)
         return given * float(self.schedule(done)) if self.schedule else given
 
     def scale(self) -> tf.Tensor:
-        """What the loss is multiplied by, float32."""
-        return tf.convert_to_tensor(self.loss_scale.dynamic_scale.value) if self.loss_scale else tf.ones(())
+        """What the loss is multiplied by, float32, and the optimizer divides the gradients by."""
+        if self.loss_scale:
+            return tf.convert_to_tensor(self.loss_scale.dynamic_scale.value)
+        return tf.constant(self.optimizer.loss_scale_factor or 1.0, tf.float32)
+
+    @property
+    def _steps(self) -> keras.Variable:
+        """The steps that were applied, accumulated ones too; `iterations` counts a group of these as one."""
+        return self.optimizer._iterations
 
     def _assign(self, gradients: Sequence[tf.Tensor], changes: Sequence[tf.Tensor]) -> tf.Tensor:
         if self.loss_scale:
@@ -85,11 +95,13 @@ class Update:
         tf.cond(finite, apply, skip)
 
     def _apply(self, gradients: Sequence[tf.Tensor]) -> None:
+        # A variable without a gradient is left alone, by weight decay too.
+        connected = [None if i in self.variables.unconnected else g for i, g in enumerate(gradients)]
         if self.schedule is None:
-            self.optimizer.apply(gradients, self.variables.trained)
+            self.optimizer.apply(connected, self.variables.trained)
             return
         rate = self.optimizer.learning_rate
         given = tf.identity(rate.value)
-        rate.assign(given * self.schedule(self.optimizer.iterations.value))
-        self.optimizer.apply(gradients, self.variables.trained)
+        rate.assign(given * self.schedule(self._steps.value))
+        self.optimizer.apply(connected, self.variables.trained)
         rate.assign(given)  # what callbacks see and change

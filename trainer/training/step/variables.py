@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from trainer.errors import ConfigError
 from trainer.models.freeze import frozen_variables
 
 
@@ -15,6 +16,7 @@ class StepVariables:
         trained: those with gradients.
         statistics: those that a forward pass changes by the rows it sees, as a batch norm's do.
         shapes, sizes: of what a flat vector holds of both, in that order.
+        unconnected: places in `trained` of those that the loss does not depend on, once a step was traced.
     """
 
     def __init__(self, model: keras.Model) -> None:
@@ -29,6 +31,7 @@ class StepVariables:
         self.statistics = [self.others[i] for i in self._changing]
         self.shapes = [tuple(v.shape) for v in (*self.trained, *self.statistics)]
         self.sizes = [int(np.prod(shape)) for shape in self.shapes]
+        self.unconnected: frozenset[int] = frozenset()
 
     @property
     def gradients_size(self) -> int:
@@ -49,6 +52,22 @@ class StepVariables:
             else:
                 values.append(tf.convert_to_tensor(variable.value))
         return values
+
+    def connected(self, gradients: list[tf.Tensor | None]) -> list[tf.Tensor]:
+        """Those of `trained`, with zeros where there is none, as before keras.ops.stop_gradient.
+
+        Raises ConfigError where there is none at all.
+        """
+        if gradients and all(gradient is None for gradient in gradients):
+            raise ConfigError(
+                "model.name: expected a network whose weights can be trained: no gradient reaches them",
+                "Look for what stops it, as keras.ops.stop_gradient does",
+            )
+        self.unconnected = frozenset(i for i, gradient in enumerate(gradients) if gradient is None)
+        return [
+            tf.zeros(shape) if gradient is None else gradient
+            for gradient, shape in zip(gradients, self.shapes, strict=False)
+        ]
 
     def changes(self, before: list[tf.Tensor], after: list[tf.Tensor]) -> list[tf.Tensor]:
         """By how much the statistics changed."""
