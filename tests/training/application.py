@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import yaml
 
-from tests.training import in_process
 from tests.trained import images
+from tests.training import in_process
 from trainer.applications import APPLICATIONS
 from trainer.dataset.batch_stream import Preprocessing
 from trainer.dataset.preparation.prepare import prepare

@@ -1,11 +1,14 @@
 """What a run will do is checked before anything expensive."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.trained import images
 from trainer.config import load
-from trainer.errors import ConfigError
+from trainer.dataset.preparation.prepare import prepare
+from trainer.errors import ConfigError, DataError
 from trainer.training.plan import make_plan
 
 
@@ -54,3 +57,9 @@ def test_a_run_of_before_there_was_a_brightness_is_still_the_same_run(digits: st
 
     assert set(identity()) == {"flip", "rotate", "shift", "zoom"}
     assert identity("data.augment.brightness=0.2") == identity() | {"brightness": 0.2}
+
+
+def test_training_images_of_one_class_are_refused(tmp_path: Path):
+    prepare(str(images(tmp_path / "images", 4, "cars")), f"file://{tmp_path}/data")
+    with pytest.raises(DataError, match=r"received \d of 'cars' alone\. .*the folder above it"):
+        make_plan(load(recipe="digits", sets=[f"data.url={tmp_path}/data", "run.url=/run"]), 1)
