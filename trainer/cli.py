@@ -341,7 +341,8 @@ def train(
         typer.Option(help="Ranks here, or replicas if mirrored; auto: one for each GPU."),
     ] = "1",
     check: Annotated[
-        bool, typer.Option("--check", help="Try everything, print the plan, and train nothing.")
+        bool,
+        typer.Option("--check", help="Try what a run does with a few images, print the plan, keep nothing."),
     ] = False,
     json: Json = False,
 ) -> None:

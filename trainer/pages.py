@@ -206,6 +206,7 @@ def planned(plan: "Checked") -> None:
             *(("weights", url) for url in plan.weights),
             ("checkpoints", plan.checkpoints),
             ("metrics", plan.metrics),
+            ("tried", ", ".join(f"{what} {took:.1f} s" for what, took in plan.tried.items())),
         ]
     )
 

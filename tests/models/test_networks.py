@@ -99,7 +99,7 @@ def test_imagenet_weights_come_by_kerass_own_downloader(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(keras.applications, "MobileNetV2", downloaded)
     model = build("keras:MobileNetV2", (32, 32, 3), 5)
-    report = load_starting_weights(model, "imagenet")
+    report = load_starting_weights(model, "imagenet", network="keras:MobileNetV2")
     assert asked == [None, "imagenet"]
     assert "fresh: predictions (its head)" in report.text()
     assert all((w == 0.25).all() for layer in model.layers[:-1] for w in layer.get_weights())
@@ -112,7 +112,7 @@ def test_imagenet_weights_come_by_kerass_own_downloader(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(keras.applications, "MobileNetV2", unreachable)
     with pytest.raises(ConfigError, match=r"URL fetch failure on .*mobilenet.h5.*Put mobilenet.h5 into "):
-        load_starting_weights(model, "imagenet")
+        load_starting_weights(model, "imagenet", network="keras:MobileNetV2")
 
 
 OWN = """

@@ -1,18 +1,27 @@
-"""`trainer train --check` tries everything, says what would happen, and leaves nothing behind."""
+"""`trainer train --check` tries what a run does, says what would happen, and leaves nothing behind."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
+import h5py
+import keras
 import pytest
+from keras.src.legacy.saving import legacy_h5_format
 
+from tests.commands import trainer
 from trainer import main
 from trainer.checkpoints.commit import write
 from trainer.config import RunConfig, load
+from trainer.errors import ConfigError, TrainerError
 from trainer.runs.claim import claim_folder
 from trainer.runs.layout import Attempt
 from trainer.storage import open_store
 from trainer.training.plan import make_plan
 from trainer.training.setup.check import check
+
+MOBILENET = "mobilenet_1_0_224_tf_no_top.h5"  # has no hash in Keras
 
 
 def config(digits: str, url: str, *sets: str) -> RunConfig:
@@ -52,6 +61,56 @@ def test_a_shard_that_changed_is_found_before_training(digits: str, s3: str):
         copy.put(info.key, bytes(content))
     with pytest.raises(Exception, match="its checksum differs"):
         check(config(f"{s3}/data", f"{s3}/run"), 1)
+
+
+TRIED = ("stores", "network", "reading", "forward pass", "export", "step", "validation")
+
+
+def test_what_a_run_does_is_tried_and_nothing_is_left(digits: str, store_url: str, capsys: Any):
+    sets = ["--set", f"data.url={digits}", "--set", f"run.url={store_url}", "--set", "model.name=lab-cnn"]
+    assert main.run(["train", "--check", "--recipe", "digits", *sets]) == 0
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("tried")]
+    assert re.sub(r" [\d.]+ s", "", line).split(maxsplit=1)[1].split(", ") == list(TRIED)
+    assert not list(open_store(store_url).list())
+
+
+@pytest.mark.parametrize(
+    ("sets", "says"),
+    [
+        (["model.name=tests.models.own:in_lambda"], "the layer 'lambda'"),
+        (["model.name=tests.models.own:logits"], "to give probabilities"),
+        (["train.optimizer.learning_rate=1e38"], "not finite"),
+    ],
+)
+def test_what_would_fail_later_is_found(digits: str, store_url: str, sets: list[str], says: str):
+    sets = [*sets, "model.options={}", "train.precision=float32"]
+    with pytest.raises(TrainerError, match=says) as error:
+        check(config(digits, store_url, *sets), 1)
+    assert error.value.exit_code == 64
+    assert not list(open_store(store_url).list())
+
+
+def test_imagenet_weights_are_loaded_as_the_run_would(digits: str, tmp_path: Path, monkeypatch: Any):
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", str(tmp_path))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    (tmp_path / "models").mkdir()
+    sets = ["model.name=keras:MobileNet", "model.weights=imagenet", "data.image_size=32"]
+    run = config(digits, f"{tmp_path}/run", *sets, "model.options={}", "data.standardize=x/127.5-1")
+    with pytest.raises(ConfigError, match=rf"Put {MOBILENET} into {tmp_path}/models"):
+        check(run, 1)
+    body = keras.applications.MobileNet(weights=None, include_top=False, input_shape=(32, 32, 3))
+    with h5py.File(tmp_path / "models" / MOBILENET, "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, body)
+    assert "starting weights" in check(run, 1).tried
+
+
+def test_replicas_are_tried_as_many_as_there_would_be(digits: str, tmp_path: Path):
+    sets = (f"data.url={digits}", f"run.url={tmp_path}/run", "distribution.strategy=mirrored")
+    words = [word for value in sets for word in ("--set", value)]
+    done = trainer("train", "--check", "--recipe", "digits", "--ranks", "2", *words)
+    assert done.returncode == 0, done.stderr
+    assert ", step " in done.stdout
 
 
 def test_the_figures_as_json(digits: str, store_url: str, capsys: Any):

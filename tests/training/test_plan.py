@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.trained import images
 from trainer.config import load
+from trainer.dataset.preparation.prepare import prepare
 from trainer.errors import ConfigError, DataError
 from trainer.training.plan import make_plan
 from trainer.training.setup.left_out import better_batch_size, left_out
@@ -143,3 +145,9 @@ def test_classes_without_an_image_are_named_by_split(digits: str):
     train, validation = left_out(more)
     named = "has no image of 7 of the 17 classes: more-0, more-1, more-2, more-3, more-4 and 2 more"
     assert (train, validation) == (f"the split train {named}", f"the split validation {named}")
+
+
+def test_training_images_of_one_class_are_refused(tmp_path: Path):
+    prepare(str(images(tmp_path / "images", 4, "cars")), f"file://{tmp_path}/data")
+    with pytest.raises(DataError, match=r"received \d of 'cars' alone\. .*the folder above it"):
+        make_plan(load(recipe="digits", sets=[f"data.url={tmp_path}/data", "run.url=/run"]), 1)

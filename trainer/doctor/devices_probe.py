@@ -3,10 +3,12 @@
 import json
 import timeit
 
-import keras
-import tensorflow as tf
-
 from trainer.doctor.devices import IMAGES
+from trainer.observability.tensorflow_import import quiet_tensorflow_import
+
+with quiet_tensorflow_import():
+    import keras
+    import tensorflow as tf
 
 
 def convolution(device: str, images: int) -> float:

@@ -4,11 +4,13 @@ import json
 import statistics
 import time
 
-import horovod.tensorflow as hvd
-import tensorflow as tf
-
 from trainer.distribution import connect
 from trainer.doctor.exchange import VALUES
+from trainer.observability.tensorflow_import import quiet_tensorflow_import
+
+with quiet_tensorflow_import():
+    import horovod.tensorflow as hvd
+    import tensorflow as tf
 
 
 def main() -> None:

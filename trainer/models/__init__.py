@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 
 from trainer.applications import APPLICATIONS, PREFIX
 from trainer.config import RunConfig
@@ -51,15 +52,28 @@ def build(
     Raises ConfigError for an unknown name or option, for a value that the option cannot have, and for a
     function of the user's own that gives something else.
     """
-    check_name(name)
-    if name in NETWORKS:
-        builder = _function(NETWORKS[name])
-    elif name in APPLICATIONS:
-        builder = partial(_function("trainer.models.networks.keras_applications:application"), name)
-    else:
-        builder = _function("trainer.models.networks.own:of")(name)
+    builder = builder_of(name)
     _check_options(name, builder, options or {})
     return builder(image_shape, classes, **(options or {}))
+
+
+def is_own(name: str) -> bool:
+    """Whether the network is a function of the user's own."""
+    return name not in NETWORKS and name not in APPLICATIONS
+
+
+def builder_of(name: str) -> Callable[..., Any]:
+    """What builds the network from (image_shape, classes, **options). A module of the user's own is imported.
+
+    Raises ConfigError for an unknown name.
+    """
+    check_name(name)
+    if name in NETWORKS:
+        return _function(NETWORKS[name])
+    if name in APPLICATIONS:
+        return partial(_function("trainer.models.networks.keras_applications:application"), name)
+    own: Callable[..., Any] = _function("trainer.models.networks.own:of")(name)
+    return own
 
 
 def _function(place: str) -> Callable[..., Any]:
@@ -69,20 +83,33 @@ def _function(place: str) -> Callable[..., Any]:
 
 
 def _check_options(name: str, builder: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    parameters = inspect.signature(builder).parameters.values()
-    known = {p.name: p.annotation for p in parameters if p.kind is p.KEYWORD_ONLY}
+    parameters = _signature(builder).parameters
+    known = {name: p.annotation for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
     for option, value in options.items():
         if option not in known:
             near = difflib.get_close_matches(option, known, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known) or 'none'}"
+            if option in parameters:
+                hint = "It has such a parameter: write it behind a *, as (image_shape, classes, *, "
+                hint += f"{option}=…)"
             raise ConfigError(f"model.options: {name} has no option {quoted(option)}", hint)
         if known[option] is inspect.Parameter.empty:
             continue
         try:
             TypeAdapter(known[option]).validate_python(value, strict=True)
+        except PydanticUserError:  # an annotation that is not for values of a configuration
+            continue
         except ValidationError as error:
             said = plain(error.errors()[0]["msg"])
             raise ConfigError(f"model.options.{option}: {said}, received {quoted(value)}") from None
+
+
+def _signature(builder: Callable[..., Any]) -> inspect.Signature:
+    """With the types of its annotations, where these can be looked up."""
+    try:
+        return inspect.signature(builder, eval_str=True)
+    except Exception:  # an annotation is any expression, of names that may be for type checkers alone
+        return inspect.signature(builder)
 
 
 def network_for(config: RunConfig, image_shape: tuple[int, int, int], classes: int) -> Any:

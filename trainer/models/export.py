@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from trainer.errors import TrainerError
+from trainer.errors import ConfigError
 from trainer.models.networks.scale import Scale
 from trainer.runs import layout
 
@@ -35,7 +35,7 @@ def export(model: keras.Model) -> keras.Model:
         model: `keras.Sequential`, or functional with each layer called once.
 
     Raises:
-        TrainerError: a layer is neither Keras's nor one that can be turned into Keras's.
+        ConfigError: a layer is neither Keras's nor one that can be turned into Keras's.
     """
     scales = {layer.name for layer in model.layers if isinstance(layer, Scale)}
     config = copy.deepcopy(model.get_config())
@@ -140,7 +140,7 @@ def _refuse_own_layers(model: keras.Model) -> None:
         if isinstance(layer, keras.Model):
             _refuse_own_layers(layer)
         if not type(layer).__module__.startswith("keras."):
-            raise TrainerError(
+            raise ConfigError(
                 f"the layer {layer.name!r} ({type(layer).__name__}) is not one of Keras's, and the model "
                 "that people download may hold no other",
                 "Teach trainer/models/export.py what it is in Keras's layers",

@@ -61,7 +61,7 @@ class _Target:
 
 
 def load_starting_weights(
-    model: keras.Model, source: str, read: Callable[[str], bytes] | None = None
+    model: keras.Model, source: str, read: Callable[[str], bytes] | None = None, *, network: str = ""
 ) -> Report:
     """Puts the weights of `source` into every layer of `model` that they fit.
 
@@ -74,15 +74,17 @@ def load_starting_weights(
         source: another run's folder (its best weights), a `.weights.h5`, a `.keras`, a legacy Keras HDF5, by
             URL or path; or `imagenet`.
         read: an object's URL -> its bytes; default from the store.
+        network: its name in the configuration, by which ImageNet's weights are known; default the model's.
 
     Raises:
         ConfigError: nothing there, not a whole file of weights, or not one layer of it fits.
         PermissionError, TimeoutError: of the store.
     """
-    if source == IMAGENET and model.name in APPLICATIONS:
-        return _of_keras(model)
+    network = network or model.name
+    if source == IMAGENET and network in APPLICATIONS:
+        return _of_keras(model, network)
     if source == IMAGENET:
-        source, data = imagenet_weights(model.name)
+        source, data = imagenet_weights(network)
     else:
         source = source if source.lower().endswith(FILES) else join(source, layout.weights("best"))
         try:
@@ -97,15 +99,15 @@ def load_starting_weights(
     if not report.matched:
         came = _some([layer.name for layer in saved]) or "none"
         raise ConfigError(
-            f"model.weights: no layer of {source} fits {model.name}: expected layers as "
+            f"model.weights: no layer of {source} fits {network}: expected layers as "
             f"{_some([target.layer.name for target in _targets(model)])}; the file's are {came}",
             "Name weights of this network, or none",
         )
     return report
 
 
-def _of_keras(model: keras.Model) -> Report:
-    source, loaded = load_imagenet(model)
+def _of_keras(model: keras.Model, network: str) -> Report:
+    source, loaded = load_imagenet(model, network)
     head = [layer.name for layer in leaves(model) if layer.name not in loaded]
     return Report(source, loaded, missing=dict.fromkeys(head, "its head"))
 

@@ -1,4 +1,4 @@
-"""The import of TensorFlow without the messages that it writes before it reads its log level."""
+"""The import of TensorFlow and Keras, set up in every process alike, whatever the user's own settings are."""
 
 import os
 import re
@@ -12,6 +12,9 @@ from trainer.errors import ConfigError
 
 _OPTIONAL = ("tensorflow", "keras", "horovod")
 _NOISE = re.compile(rb"All log messages before absl::InitializeLog|oneDNN custom operations are on")
+_BACKEND = "tensorflow"
+_EPSILON = 1e-7
+"""Keras's default."""
 
 
 def require_tensorflow() -> None:
@@ -29,9 +32,12 @@ def _missing(name: str) -> ConfigError:
 
 @contextmanager
 def quiet_tensorflow_import() -> Iterator[None]:
-    """For the import of TensorFlow and Keras.
+    """For the import of TensorFlow and Keras, without the messages that TensorFlow writes before it reads its
+    log level. Keras runs on TensorFlow then, and with its own defaults: a `keras.json` or variables of the
+    environment with others would train other networks.
 
-    Raises ConfigError where TensorFlow, Keras or Horovod is not installed.
+    Raises ConfigError where TensorFlow, Keras or Horovod is not installed, and where this process has
+    imported Keras on another backend.
     What native code writes to stderr meanwhile is held back, and then passed on without the noise.
     Keras imports scikit-learn for wrappers that nobody here uses: leaving it out saves half a second.
     """
@@ -43,6 +49,7 @@ def quiet_tensorflow_import() -> Iterator[None]:
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
         try:
+            _set_up_keras()
             yield
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in _OPTIONAL:
@@ -56,3 +63,23 @@ def quiet_tensorflow_import() -> Iterator[None]:
                 del sys.modules["sklearn"]
             held.seek(0)
             os.write(2, b"".join(line for line in held if not _NOISE.search(line)))
+
+
+def _set_up_keras() -> None:
+    os.environ["KERAS_BACKEND"] = _BACKEND
+    os.environ["TF_USE_LEGACY_KERAS"] = "0"
+    try:
+        import keras
+    except (ValueError, TypeError, AttributeError) as error:  # so Keras refuses its file
+        raise ConfigError(
+            f"Keras cannot be imported: {' '.join(str(error).split())}",
+            "Correct or delete keras.json, in ~/.keras or the folder that KERAS_HOME names",
+        ) from error
+    if (used := keras.config.backend()) != _BACKEND:
+        raise ConfigError(
+            f"Keras runs on {used} in this process, and the trainer needs it on {_BACKEND}",
+            f"Set KERAS_BACKEND={_BACKEND} before keras is imported, or start the trainer in another process",
+        )
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(_EPSILON)

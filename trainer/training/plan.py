@@ -136,6 +136,7 @@ def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None)
     split = dataset.splits.get("train")
     if split is None:
         raise DataError(f"{dataset.url}: there is no split 'train'", "Prepare it again with training images")
+    _check_classes(dataset, split)
     order = Order(split.blocks, split.row_bytes, batch_size, lanes, config.train.seed)
     micro_rows = micro_lanes * (batch_size // lanes)
     plan = Plan(config, ranks, dataset, cache, order, lanes, micro_lanes, micro_rows)
@@ -172,6 +173,18 @@ def resume_step(store: Store) -> int | None:
         if layout.COMMIT in sizes and attempt.generation >= first
     )
     return max(steps, default=None)
+
+
+def _check_classes(dataset: Dataset, split: Split) -> None:
+    """Of one class alone a network learns nothing, and reaches an accuracy of 1."""
+    if len(split.labels) and (split.labels == split.labels[0]).all():
+        name = dataset.classes[split.labels[0]]
+        raise DataError(
+            f"{dataset.url}: expected training images of two classes or more, received {split.rows:,} of "
+            f"{name!r} alone",
+            "A class is a folder right below the one that is prepared, as cars/CLASS/1.jpg below cars: it "
+            "looks as if `trainer prepare` was given the folder above it",
+        )
 
 
 def _augment(config: RunConfig) -> dict[str, Any]:

@@ -222,7 +222,8 @@ def _first_state(plan: Plan, model: keras.Model, optimizer: keras.optimizers.Opt
     if plan.config.data.standardize == ZCA:
         whiten(model, plan)
     if plan.config.model.weights != "none":
-        log.info("%s", load_starting_weights(model, plan.config.model.weights).text())
+        own = plan.config.model
+        log.info("%s", load_starting_weights(model, own.weights, network=own.name).text())
     return capture(model, optimizer, Progress(), [])
 
 

@@ -36,23 +36,24 @@ def application(
         ConfigError: the network does not take images of this size.
     """
     body = _body(name, image_shape, weights=None)
-    return keras.Model(body.input, classify(body.output, classes, n_nodes, dropout), name=name)
+    output = classify(body.output, classes, n_nodes, dropout)
+    return keras.Model(body.input, output, name=name.removeprefix(PREFIX))
 
 
-def load_imagenet(model: keras.Model) -> tuple[str, tuple[str, ...]]:
-    """Puts Keras's ImageNet weights into the layers below the head of an `application`; Keras downloads them
-    into its cache. Returns where they are from, and the names of the layers.
+def load_imagenet(model: keras.Model, name: str) -> tuple[str, tuple[str, ...]]:
+    """Puts Keras's ImageNet weights into the layers below the head of the `application` of this name; Keras
+    downloads them into its cache. Returns where they are from, and the names of the layers.
 
     Raises ConfigError where they are neither in the cache nor can be downloaded.
     """
-    with _download(f"model.weights: the ImageNet weights of {model.name}"):
-        body = _body(model.name, tuple(model.input_shape[1:]), weights="imagenet")
+    with _download(f"model.weights: the ImageNet weights of {name}"):
+        body = _body(name, tuple(model.input_shape[1:]), weights="imagenet")
     loaded = []
     for own, pretrained in zip(model.layers, body.layers, strict=False):
         if pretrained.weights:
             own.set_weights(pretrained.get_weights())
             loaded.append(own.name)
-    return f"keras.applications.{model.name.removeprefix(PREFIX)}", tuple(loaded)
+    return f"keras.applications.{name.removeprefix(PREFIX)}", tuple(loaded)
 
 
 def pretrained(name: str) -> keras.Model:

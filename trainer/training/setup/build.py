@@ -16,9 +16,14 @@ from trainer import models
 from trainer.config import RunConfig, TrainSection
 from trainer.errors import ConfigError, shortened
 from trainer.models.freeze import freeze
+from trainer.models.trial import check_export, check_forward, check_synchronized
 from trainer.observability.process import available_memory
 from trainer.training.plan import Plan
+from trainer.training.setup.rows import first_rows
+from trainer.training.state import weights
 
+TRIED = 4
+"""Images with which a network is tried."""
 _REFUSALS = (ValueError, TypeError, ArithmeticError, MemoryError, tf.errors.OpError)
 """What Keras and TensorFlow raise for arguments that they do not take."""
 
@@ -72,21 +77,35 @@ def build(
     `needed` is its footprint, where that is known. They are made in `scope`, the distribution's, which may
     not be entered yet: what Keras knows of earlier networks is forgotten first.
 
-    Raises ConfigError for what Keras refuses, and where a step needs far more memory than there is.
+    Raises ConfigError for what Keras refuses, where a step needs far more memory than there is, and for a
+    network of the user's own that cannot be trained or exported, as the first training images show.
     """
     _check_memory(needed or footprint(plan))
     _begin(plan.config.train)
     with scope():
         model = _network(plan)
+        _check_values(model, plan.config.model.name)
         optimizer = _optimizer(plan.config.train)
-        with _refusals(_described(plan.config.train), "train.optimizer"):
+        with refusals(_described(plan.config.train), "train.optimizer"):
             model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", jit_compile=False)
             optimizer.build(model.trainable_variables)
+    weights(model)  # each has a name of its own
+    check_synchronized(model, plan.config, plan.ranks)
+    if models.is_own(plan.config.model.name):
+        try_network(plan.config, model, first_rows(plan, "train", TRIED).images)
     return model, optimizer
+
+
+def try_network(config: RunConfig, model: keras.Model, images: tf.Tensor) -> None:
+    """Raises ConfigError for a network that cannot be trained or exported."""
+    with refusals(f"model.name: {config.model.name}", "the network"):
+        check_forward(model, config.model.name, images)
+        check_export(model, config.model.name, images)
 
 
 def footprint(plan: Plan) -> Footprint:
     """What the network needs, found out without memory for its weights. Raises ConfigError as `build`."""
+    models.builder_of(plan.config.model.name)  # a module of the user's own may make layers: these have values
     _begin(plan.config.train)
     with keras.StatelessScope(initialize_variables=False):  # variables have shapes and no values
         model = _network(plan)
@@ -95,7 +114,7 @@ def footprint(plan: Plan) -> Footprint:
         math.prod(tensor.shape[1:]) for layer in model.layers for tensor in keras.tree.flatten(layer.output)
     )
     optimizer = _optimizer(plan.config.train)
-    with _refusals(_described(plan.config.train), "train.optimizer"):
+    with refusals(_described(plan.config.train), "train.optimizer"):
         optimizer.build([keras.Variable(np.zeros(1, np.float32))])
     slots = sum(v.shape == (1,) for v in optimizer.variables)
     width = 4 if plan.config.train.precision == "float32" else 2
@@ -115,16 +134,26 @@ def _network(plan: Plan) -> keras.Model:
     config = plan.config
     options = "".join(f", {name}={value}" for name, value in config.model.options.items())
     what = f"model: {config.model.name}{options} for images of {'x'.join(map(str, plan.image_shape))}"
-    with _refusals(what, "model.options or data.image_size"):
+    with refusals(what, "model.options or data.image_size"):
         classes = len(plan.dataset.classes)
         model = models.network_for(config, plan.image_shape, classes)
     freeze(model, config.model.freeze)
     return model
 
 
+def _check_values(model: keras.Model, name: str) -> None:
+    """Raises ConfigError for weights that were made as the network was built for its footprint."""
+    for variable in model.variables:
+        if not isinstance(variable.value, tf.Variable):
+            raise ConfigError(
+                f"model.name: {name} returns a network with weights of an earlier one ({variable.path})",
+                "Make new layers at each call",
+            )
+
+
 def _optimizer(train: TrainSection) -> keras.optimizers.Optimizer:
     arguments = train.optimizer.model_dump(exclude={"name"})
-    with _refusals(_described(train), "train.optimizer"):
+    with refusals(_described(train), "train.optimizer"):
         optimizer = keras.optimizers.get({"class_name": train.optimizer.name, "config": arguments})
     scaled = train.precision == "mixed_float16"
     return keras.optimizers.LossScaleOptimizer(optimizer) if scaled else optimizer
@@ -137,7 +166,8 @@ def _described(train: TrainSection) -> str:
 
 
 @contextmanager
-def _refusals(what: str, keys: str) -> Iterator[None]:
+def refusals(what: str, keys: str) -> Iterator[None]:
+    """What Keras and TensorFlow refuse of `what`, as a ConfigError that names the keys to change."""
     try:
         yield
     except _REFUSALS as error:

@@ -1,6 +1,7 @@
-"""`trainer train --check`: everything that a run needs is tried, nothing is trained, the plan is shown."""
+"""`trainer train --check`: what a run does is tried with a few images, nothing is kept, the plan is shown."""
 
 import os
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Checked:
         step_bytes: an estimate of one rank's memory; see `trainer.training.setup.build.Footprint`.
         left_out: sentences about what a run silently leaves out.
         state: `new`, `resumes at step N` or `finished`.
+        tried: what was tried -> seconds.
     """
 
     dataset: str
@@ -54,13 +56,16 @@ class Checked:
     weights: tuple[str, ...]
     checkpoints: str
     metrics: str
+    tried: Mapping[str, float]
 
 
 def check(config: RunConfig, ranks: int) -> Checked:
-    """Builds the network and the optimizer, reads of every split, and writes a probe into the run's folder.
+    """Reads of every split, writes a probe into the run's folder, builds the network and the optimizer, loads
+    the starting weights of a new run, exports the model and loads it, makes a step and a validation batch.
 
-    Leaves nothing behind. Raises ConfigError, DataError, RunError as the run itself would, and the store's
-    errors.
+    Under `distribution.strategy: mirrored` on as many replicas; of several ranks one is tried. Leaves nothing
+    behind, but for ImageNet's weights in Keras's folder. Raises ConfigError, DataError, RunError as the run
+    itself would, and the store's errors.
     """
     devices.check_ranks(ranks, devices.gpus(os.environ))
     without_cache = config.data.model_copy(update={"cache": None})
@@ -70,17 +75,27 @@ def check(config: RunConfig, ranks: int) -> Checked:
     state = _state(store, plan)
     if state != "finished":
         check_resumable(store)
+    began = time.monotonic()
     _read_a_row_of_each_split(plan)
     _write_and_delete(store)
+    stores = time.monotonic() - began
     with quiet_tensorflow_import():
-        from trainer.models.starting_weights import IMAGENET, load_starting_weights
+        from trainer.distribution import connect
+        from trainer.models.starting_weights import load_starting_weights
         from trainer.training.setup.build import build, footprint, setup_tensorflow
+        from trainer.training.setup.trial import try_out
 
     setup_tensorflow(config)
+    distribution = connect(replicas=ranks if config.distribution.strategy == "mirrored" else 1)
+    began = time.monotonic()
     needed = footprint(plan)
-    model, _ = build(plan, needed)
-    if state == "new" and config.model.weights not in ("none", IMAGENET):
-        load_starting_weights(model, config.model.weights)
+    model, optimizer = build(plan, needed, scope=distribution.scope)
+    built = time.monotonic()
+    tried = {"stores": stores, "network": built - began}
+    if state == "new" and config.model.weights != "none":
+        load_starting_weights(model, config.model.weights, network=config.model.name)
+        tried["starting weights"] = time.monotonic() - built
+    tried |= try_out(plan, distribution, model, optimizer)
     every = config.run.checkpoint.every
     url = store.url
     return Checked(
@@ -108,6 +123,7 @@ def check(config: RunConfig, ranks: int) -> Checked:
         checkpoints=f"{join(url, layout.CHECKPOINTS)}, every {every.count:g} {every.unit}, the last "
         f"{config.run.checkpoint.keep_last} kept",
         metrics=join(url, layout.METRICS),
+        tried=tried,
     )
 
 

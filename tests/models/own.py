@@ -1,0 +1,180 @@
+"""Networks as users write them, right and wrong: `tests.models.own:NAME`."""
+
+import sys
+from functools import cache
+from typing import Any
+
+import keras
+from keras import layers
+
+BACKBONE = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3)])
+LAYER = layers.Conv2D(4, 3)
+
+
+def ends_in(image_shape: Any, classes: int, *inner: Any, activation: Any = "softmax") -> keras.Model:
+    last = layers.Dense(classes, activation=activation)
+    return keras.Sequential([keras.Input(image_shape), *inner, layers.GlobalAveragePooling2D(), last])
+
+
+def right(image_shape: Any, classes: int, *, width: int = 4) -> keras.Model:
+    print("building")
+    return ends_in(image_shape, classes, layers.Conv2D(width, 3, activation="relu"))
+
+
+def of_many_parts(image_shape: Any, classes: int) -> keras.Model:
+    image = keras.Input(image_shape)
+    inner = keras.Sequential([keras.Input(image_shape), layers.Conv2D(3, 3, padding="same")], name="inner")
+    x = layers.RandomFlip()(inner(inner(image)))
+    x = layers.SpatialDropout2D(0.2)(layers.BatchNormalization()(keras.ops.relu(x) + 2.0 * image))
+    x = layers.Reshape((-1, 3))(layers.GaussianNoise(0.1)(x))
+    x = layers.MultiHeadAttention(2, 4)(x, x)
+    x = layers.Bidirectional(layers.GRU(3))(x)
+    return keras.Model(image, layers.Dense(classes, activation="softmax")(x))
+
+
+def made_at_import(image_shape: Any, classes: int) -> keras.Model:
+    return ends_in(image_shape, classes, BACKBONE)
+
+
+def layer_made_at_import(image_shape: Any, classes: int) -> keras.Model:
+    return ends_in(image_shape, classes, LAYER)
+
+
+def raises(image_shape: Any, classes: int) -> keras.Model:
+    raise KeyError("no such key")
+
+
+def raises_in_keras(image_shape: Any, classes: int) -> keras.Model:
+    return ends_in(image_shape, classes, layers.Conv2D(4, 99))
+
+
+def leaves(image_shape: Any, classes: int) -> keras.Model:
+    sys.exit(0)
+
+
+def nothing(image_shape: Any, classes: int) -> None:
+    return None
+
+
+def unbuilt(image_shape: Any, classes: int) -> keras.Model:
+    return keras.Sequential([layers.Flatten(), layers.Dense(classes, activation="softmax")])
+
+
+def takes_one(image_shape: Any) -> keras.Model:
+    return right(image_shape, 2)
+
+
+def positional(image_shape: Any, classes: int, width: int, /) -> keras.Model:
+    return right(image_shape, classes, width=width)
+
+
+def needs_width(image_shape: Any, classes: int, *, width: int) -> keras.Model:
+    return right(image_shape, classes, width=width)
+
+
+def without_star(image_shape: Any, classes: int, width: int = 4) -> keras.Model:
+    return right(image_shape, classes, width=width)
+
+
+@cache
+def cached(image_shape: Any, classes: int) -> keras.Model:
+    return right(image_shape, classes)
+
+
+class Subclass(keras.Model):
+    """A model with a class of its own."""
+
+
+def subclassed(image_shape: Any, classes: int) -> keras.Model:
+    image = keras.Input(image_shape)
+    return Subclass(image, layers.Dense(classes, activation="softmax")(layers.Flatten()(image)))
+
+
+def two_inputs(image_shape: Any, classes: int) -> keras.Model:
+    images = [keras.Input(image_shape), keras.Input(image_shape)]
+    x = layers.Flatten()(images[0] + images[1])
+    return keras.Model(images, layers.Dense(classes, activation="softmax")(x))
+
+
+def of_integers(image_shape: Any, classes: int) -> keras.Model:
+    image = keras.Input(image_shape, dtype="uint8")
+    return keras.Model(image, layers.Dense(classes, activation="softmax")(layers.Flatten()(image)))
+
+
+def one_sigmoid(image_shape: Any, classes: int) -> keras.Model:
+    return ends_in(image_shape, 1, activation="sigmoid")
+
+
+def odd_model_name(image_shape: Any, classes: int) -> keras.Model:
+    image = keras.Input(image_shape)
+    x = layers.Dense(classes, activation="softmax")(layers.Flatten()(image))
+    return keras.Model(image, x, name="my net:1")
+
+
+def odd_layer_name(image_shape: Any, classes: int) -> keras.Model:
+    return ends_in(image_shape, classes, layers.Conv2D(4, 3, name="Größe"))
+
+
+def double(x: Any) -> Any:
+    return 2 * x
+
+
+def rectified(x: Any) -> Any:
+    return keras.ops.relu(x)
+
+
+registered = keras.saving.register_keras_serializable("tests")(rectified)
+
+
+def in_lambda(image_shape: Any, classes: int) -> keras.Model:
+    return ends_in(image_shape, classes, layers.Lambda(lambda x: x * 2))
+
+
+def function_in_lambda(image_shape: Any, classes: int) -> keras.Model:
+    return ends_in(image_shape, classes, layers.Lambda(double))
+
+
+def own_activation(image_shape: Any, classes: int) -> keras.Model:
+    return ends_in(image_shape, classes, layers.Conv2D(2, 3, activation=double, name="doubled"))
+
+
+def registered_activation(image_shape: Any, classes: int) -> keras.Model:
+    return ends_in(image_shape, classes, layers.Conv2D(2, 3, activation=registered, name="doubled"))
+
+
+def nested_lambda(image_shape: Any, classes: int) -> keras.Model:
+    inner = keras.Sequential([keras.Input(image_shape), layers.Lambda(double, name="deep")])
+    return ends_in(image_shape, classes, inner)
+
+
+def logits(image_shape: Any, classes: int) -> keras.Model:
+    return ends_in(image_shape, classes, activation=None)
+
+
+def sigmoids(image_shape: Any, classes: int) -> keras.Model:
+    return ends_in(image_shape, classes, activation="sigmoid")
+
+
+def not_finite(image_shape: Any, classes: int) -> keras.Model:
+    image = keras.Input(image_shape)
+    x = layers.Dense(classes, activation="softmax")(layers.Flatten()(image))
+    return keras.Model(image, x * keras.ops.log(-1.0 - x))
+
+
+def spectral(image_shape: Any, classes: int) -> keras.Model:
+    return ends_in(image_shape, classes, layers.SpectralNormalization(layers.Conv2D(2, 3)))
+
+
+def without_gradients(image_shape: Any, classes: int) -> keras.Model:
+    image = keras.Input(image_shape)
+    x = layers.Dense(classes)(layers.Flatten()(image))
+    return keras.Model(image, keras.ops.one_hot(keras.ops.argmax(x, -1), classes))
+
+
+def without_weights(image_shape: Any, classes: int) -> keras.Model:
+    image = keras.Input(image_shape)
+    return keras.Model(image, layers.Softmax()(layers.Flatten()(image)[:, :classes]))
+
+
+def synchronized(image_shape: Any, classes: int) -> keras.Model:
+    return ends_in(image_shape, classes, layers.BatchNormalization(synchronized=True))

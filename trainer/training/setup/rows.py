@@ -1,0 +1,14 @@
+"""The first rows of a split, as the network is given them."""
+
+from trainer.dataset.batch_stream import Preprocessing, TensorBatch, evaluation_stream
+from trainer.dataset.reader import Reader
+from trainer.training.plan import Plan
+
+
+def first_rows(plan: Plan, name: str, count: int) -> TensorBatch:
+    """One batch of `count` rows, without augmentation; a split with fewer repeats its own, with weight 0."""
+    data, split = plan.config.data, plan.dataset.split(name)
+    preprocessing = Preprocessing.of(plan.dataset, data.standardize, image_size=data.image_size)
+    reader = Reader(plan.dataset, split)
+    with evaluation_stream(reader, range(min(count, split.rows)), count, preprocessing) as batches:
+        return next(batches)

@@ -1,0 +1,72 @@
+"""What a run does in its first minutes, with a few images: a step, a validation batch, the export."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import keras
+
+from trainer.distribution import Distribution
+from trainer.models.trial import check_export, check_forward
+from trainer.training.data import RankData
+from trainer.training.finite import Diverged, check_weights
+from trainer.training.plan import Plan
+from trainer.training.run import make_step
+from trainer.training.setup.build import TRIED, refusals
+from trainer.training.setup.rows import first_rows
+from trainer.training.step import EvaluationStep
+
+
+def try_out(
+    plan: Plan, distribution: Distribution, model: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> dict[str, float]:
+    """What was tried -> seconds. The weights are those after one step then.
+
+    Raises ConfigError for a network that cannot be trained or exported, Diverged where the step is not
+    finite.
+    """
+    took: dict[str, float] = {}
+    name = plan.config.model.name
+    few = _few(plan, distribution.replicas)
+    rows = few.config.train.batch_size
+    with _timed("reading", took):
+        trained = first_rows(few, "train", rows)
+        validated = first_rows(few, "validation" if few.split("validation") else "train", rows)
+    with _timed("forward pass", took), refusals(f"model.name: {name}", "the network"):
+        check_forward(model, name, trained.images)
+    with _timed("export", took), refusals(f"model.name: {name}", "the network"):
+        check_export(model, name, trained.images)
+    with refusals(f"model.name: {name}, a step", "the network, train.precision or train.xla"):
+        with _timed("step", took):
+            step = make_step(few, distribution, RankData(few, distribution), model, optimizer)
+            done = step(0, trained.images, trained.labels, trained.weights, False)
+            if not step.read(done).finite:
+                raise Diverged("gradients, statistics or loss of a step on the first images are not finite")
+            check_weights(model)
+        with _timed("validation", took):
+            smoothing = few.config.train.label_smoothing
+            evaluation = EvaluationStep(model, distribution, smoothing, xla=step.xla)
+            sums, _ = evaluation(validated.images, validated.labels, validated.weights)
+            # Before batch norms have seen more images, float16 may be too narrow.
+            if few.config.train.precision != "mixed_float16" and not math.isfinite(sums.loss):
+                raise Diverged("after a step on the first images the loss is not finite")
+    return took
+
+
+def _few(plan: Plan, replicas: int) -> Plan:
+    """`plan` with a batch of a few lanes of one row, which one rank and its replicas compute at once."""
+    each = max(1, min(TRIED, plan.config.train.batch_size // replicas))
+    rows = each * replicas
+    sizes = {"batch_size": rows, "lanes": rows, "micro_batch": each}
+    train = plan.config.train.model_copy(update=sizes)
+    config = plan.config.model_copy(update={"train": train})
+    return replace(plan, config=config, ranks=replicas, lanes=rows, micro_lanes=each, micro_rows=each)
+
+
+@contextmanager
+def _timed(what: str, took: dict[str, float]) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    took[what] = time.monotonic() - began
