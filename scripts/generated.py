@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
-from scripts import run_schema
+from scripts import run_schema, versions
 from trainer import config
 from trainer.inference.config import PredictConfig
 
@@ -77,6 +78,7 @@ FILES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "metrics.md": metrics,
     run_schema.SCHEMA: run_schema.values_schema,
     ROOT / "helm" / "cars-predict" / "templates" / HELPERS.name: HELPERS.read_text,
+    **{path: partial(versions.stamped, path) for path in versions.PLACES},
 }
 
 
