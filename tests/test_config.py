@@ -7,6 +7,8 @@ import pytest
 from trainer.config import load, recipes
 from trainer.errors import ConfigError
 
+pytestmark = pytest.mark.fast
+
 NEEDED = ["data.url=s3://bucket/data", "run.url=s3://bucket/run"]
 
 

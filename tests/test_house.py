@@ -13,6 +13,8 @@ from trainer.gang import endpoint
 from trainer.observability import metric_names
 from trainer.runs import layout
 
+pytestmark = pytest.mark.fast
+
 PACKAGE = Path(__file__).parents[1] / "trainer"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -6,6 +6,8 @@ import pytest
 
 from scripts import generated
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.fixture
 def files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:

@@ -4,7 +4,9 @@ import re
 
 import pytest
 
-from scripts import release, versions
+from scripts import generated, release, versions
+
+pytestmark = pytest.mark.fast
 
 WAITING = (
     "# Changelog\n\n## [Unreleased]\n\n### Added\n- A thing.\n\n## [1.0.0] - 2026-01-02\n\n### Fixed\n- b\n"
@@ -40,7 +42,7 @@ def test_what_is_not_committed_out_of_date_or_tagged_elsewhere_is_named(monkeypa
 
     monkeypatch.setattr(release, "_git", git)
     monkeypatch.setattr(release, "changelog_problems", lambda text, version: iter(()))
-    monkeypatch.setattr(release.generated, "outdated", lambda: [release.ROOT / "docs" / "metrics.md"])
+    monkeypatch.setattr(generated, "outdated", lambda: [release.ROOT / "docs" / "metrics.md"])
     monkeypatch.setattr(versions, "locked", lambda: "0.0.1")
     assert list(release.problems("1.0.0")) == [
         "docs/metrics.md is out of date: run scripts/generate",

@@ -7,6 +7,8 @@ import pytest
 from scripts import versions
 from trainer import __version__
 
+pytestmark = pytest.mark.fast
+
 
 def test_package_lock_and_project_are_of_one_version():
     assert versions.version() == versions.locked() == __version__

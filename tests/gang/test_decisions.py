@@ -25,6 +25,8 @@ from trainer.gang.decisions import (
 )
 from trainer.gang.ranks.stall import NO_LIMITS, Limits, RankProgress
 
+pytestmark = pytest.mark.fast
+
 
 class Table:
     """A coordinator without clock and network: `say` is one word of one member."""

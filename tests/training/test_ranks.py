@@ -9,6 +9,8 @@ from tests.training.in_process import store_of
 from tests.training.in_process import train as train_here
 from trainer.checkpoints.restore import restore
 
+pytestmark = pytest.mark.slow
+
 PLAIN = {"name": "lab-cnn", "options": {"n_filters": 4, "use_batch": False}}
 STATEFUL = {"name": "lab-cnn", "options": {"n_filters": 4, "n_dense_layers": 1, "use_dropout": True}}
 FIFTY_STEPS = {"epochs": 3, "batch_size": 60, "lanes": 4, "optimizer": {"name": "sgd", "learning_rate": 0.05}}
