@@ -99,3 +99,10 @@ def test_a_file_that_is_not_there_is_seen():
     assert not list(missing_files(good))
     bad = ["trainer/gone.py", "gone.py", "preparation/errors.py", "gang/gone/", "helm/gone"]
     assert list(missing_files(" ".join(f"`{name}`" for name in bad))) == bad
+
+
+def test_every_test_that_contributing_names_exists():
+    named = re.findall(r"`(test_\w+)`", (ROOT / "CONTRIBUTING.md").read_text())
+    known = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert named
+    assert not [name for name in named if f"def {name}(" not in known]
