@@ -106,3 +106,14 @@ def test_every_test_that_contributing_names_exists():
     known = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert named
     assert not [name for name in named if f"def {name}(" not in known]
+
+
+def test_every_decision_has_a_status_a_date_and_a_row():
+    folder = ROOT / "docs" / "decisions"
+    index = (folder / "README.md").read_text()
+    for page in sorted(folder.glob("[0-9]*.md")):
+        title, _, status, *_ = page.read_text().splitlines()
+        found = re.fullmatch(r"Status: (.+)\. Date: \d{4}-\d\d-\d\d\.", status)
+        assert found, page.name
+        number, _, text = title.removeprefix("# ").partition(". ")
+        assert f"| {number} | [{text}]({page.name}) | {found[1]} | " in index
