@@ -1,6 +1,9 @@
-"""Files that are made from the code. `scripts/generate` writes them, and a test compares them."""
+"""Files that are made from others: `scripts/generate` writes them, with `--check` it compares them."""
 
+import argparse
+import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -8,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
-from scripts import run_schema
+from scripts import run_schema, versions
 from trainer import config
 from trainer.inference.config import PredictConfig
 
@@ -67,11 +70,21 @@ def metrics() -> str:
     return _METRICS + "\n".join(sorted(rows)) + "\n"
 
 
+HELPERS = ROOT / "helm" / "cars-train" / "templates" / "_cars.tpl"
+"""The helpers of both charts. A chart holds all that it needs, so the other one has a copy."""
+
 FILES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "configuration.md": configuration,
     ROOT / "docs" / "metrics.md": metrics,
     run_schema.SCHEMA: run_schema.values_schema,
+    ROOT / "helm" / "cars-predict" / "templates" / HELPERS.name: HELPERS.read_text,
+    **{path: partial(versions.stamped, path) for path in versions.PLACES},
 }
+
+
+def outdated() -> list[Path]:
+    """The files that are not what the code makes."""
+    return [path for path, content in FILES.items() if not path.exists() or path.read_text() != content()]
 
 
 def _sections(path: str, section: type[config.Section]) -> Iterator[str]:
@@ -146,10 +159,19 @@ def _default(field: FieldInfo) -> str:
 
 
 def main() -> None:
-    for path, content in FILES.items():
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(content())
+    parser = argparse.ArgumentParser(prog="scripts/generate", description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 where a file would change"
+    )
+    check = parser.parse_args().check
+    paths = outdated()
+    for path in paths:
+        if check:
+            print(f"{path.relative_to(ROOT)}: out of date; run scripts/generate", file=sys.stderr)
+            continue
+        path.write_text(FILES[path]())
         print(f"wrote {path.relative_to(ROOT)}")
+    sys.exit(1 if check and paths else 0)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -22,12 +23,24 @@ if TYPE_CHECKING:
 STRICT_KEY, STRICT_SECRET = "strict-key", "strict-secret"
 
 
-SLOW = {"test_ranks", "test_recovery", "test_workers", "test_netns", "test_export"}
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slowest first, so that no process waits for another at the end."""
-    items.sort(key=lambda item: item.path.stem not in SLOW)
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(autouse=True)
+def fast_tests_stay_fast(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that is marked as fast starts no process, and imports no TensorFlow."""
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("a test that is marked as fast starts no process")
+
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("fast"):
+            patch.setattr(subprocess, "Popen", refuse)
+            if "tensorflow" not in sys.modules:
+                patch.setitem(sys.modules, "tensorflow", None)
+        yield
 
 
 def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str, key: str = "test", secret: str = "test") -> None:

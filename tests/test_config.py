@@ -12,6 +12,8 @@ from trainer.errors import ConfigError
 from trainer.inference import config as prediction
 from trainer.inference.job import main as predict_job
 
+pytestmark = pytest.mark.fast
+
 NEEDED = ["data.url=s3://bucket/data", "run.url=s3://bucket/run"]
 
 

@@ -75,6 +75,11 @@ def test_it_brings_neither_tensorflow_nor_what_only_training_needs(client: Path)
     assert not installed & {"tensorflow", "tensorflow_cpu", "keras", "horovod", "scikit_learn", "scipy"}
 
 
+def test_its_types_can_be_used_by_others(client: Path):
+    """PEP 561."""
+    assert list(client.parent.parent.glob("lib/*/site-packages/trainer/py.typed"))
+
+
 def test_datasets(client: Path, folders: Path, tmp_path: Path):
     assert "image       8 x 8 x 3" in said(client, "prepare", folders, tmp_path / "data")
     assert "cow        3           1" in said(client, "inspect", tmp_path / "data")

@@ -1,6 +1,10 @@
 """The gang learns from its own Job how many pods it shall have."""
 
+import pytest
+
 from trainer.cluster import completions as wanted
+
+pytestmark = pytest.mark.fast
 
 
 def test_outside_of_a_cluster_nobody_is_asked():

@@ -1,8 +1,11 @@
 """Random numbers from integers: even, and another for every key."""
 
 import numpy as np
+import pytest
 
 from trainer.dataset.counter_rng import hashed, permutation, uniform
+
+pytestmark = pytest.mark.fast
 
 
 def test_every_key_has_its_own() -> None:

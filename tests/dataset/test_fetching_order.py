@@ -15,6 +15,8 @@ from trainer.dataset.ranges import RANGE_BYTES, byte_ranges
 from trainer.dataset.reader import Reader
 from trainer.storage import Store
 
+pytestmark = pytest.mark.fast
+
 LANES = range(1, 4)
 Request = tuple[str, int, int]
 

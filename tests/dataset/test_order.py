@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from trainer.dataset.order import Order, default_lanes, evaluation_range, lanes_of
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
 
+pytestmark = pytest.mark.fast
+
 
 @st.composite
 def orders(draw: st.DrawFn, small: bool | None = None) -> Order:

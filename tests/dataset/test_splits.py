@@ -1,12 +1,15 @@
 """Who validates: the same share of each class, by the seed."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.dataset.preparation.labels import Item, Source
 from trainer.dataset.preparation.splits import divide, shuffled, stratified
 from trainer.storage import open_store
+
+pytestmark = pytest.mark.fast
 
 
 @settings(max_examples=100, deadline=None)

@@ -7,6 +7,8 @@ import pytest
 from trainer.distribution.environment import STATUS_FD
 from trainer.distribution.rank_status import Phase, RankStatus, StatusChannel, report_phase, report_step
 
+pytestmark = pytest.mark.fast
+
 
 def test_the_newest_report_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     channel = StatusChannel()

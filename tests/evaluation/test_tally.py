@@ -6,6 +6,8 @@ from sklearn import metrics
 
 from trainer.evaluation.tally import WORST, Tally, most_confused, of_classes
 
+pytestmark = pytest.mark.fast
+
 NAMES = tuple(f"class {number}" for number in range(7))
 
 

@@ -30,6 +30,8 @@ from trainer.gang.decisions import (
 )
 from trainer.gang.ranks.stall import NO_LIMITS, Limits, RankProgress
 
+pytestmark = pytest.mark.fast
+
 COMMON = Agreement({"train": {"epochs": 3}}, "pod 0")
 OTHER = Agreement({"train": {"epochs": 4}}, "pod 1")
 join = partial(Member, agreement=COMMON.digest)

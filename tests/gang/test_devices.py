@@ -11,6 +11,8 @@ from trainer.gang.ranks.devices import check_ranks, gpus
 from trainer.gang.ranks.environment import rank_environment
 from trainer.gang.ranks.placement import Slot
 
+pytestmark = pytest.mark.fast
+
 MIG = "MIG-7d2f5b9c-0000-5000-8000-000000000001"
 
 

@@ -12,6 +12,8 @@ from trainer.gang import endpoint
 from trainer.gang.endpoint import Endpoint
 from trainer.gang.ranks.stall import RankProgress
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.fixture
 def served() -> Iterator[Endpoint]:

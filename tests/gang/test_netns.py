@@ -11,6 +11,8 @@ from tests.gang.gangs import Pod, Run, wait_for
 from tests.gang.namespaces import Network, available
 from tests.gang.rank import undisturbed
 
+pytestmark = pytest.mark.slow
+
 STEPS = 60
 POD_0 = "cars-0.cars"
 

@@ -7,6 +7,8 @@ import pytest
 from trainer.errors import ConfigError
 from trainer.gang.pods import check_own_name
 
+pytestmark = pytest.mark.fast
+
 
 def test_a_name_that_does_not_resolve_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "nowhere.invalid")

@@ -1,10 +1,13 @@
 """Ranks are dense by (pod, local number), and Horovod's other numbers agree with that."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.gang.decisions import Generation, Seat
 from trainer.gang.ranks.placement import slots
+
+pytestmark = pytest.mark.fast
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6))

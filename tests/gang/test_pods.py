@@ -5,6 +5,8 @@ import pytest
 from trainer.errors import ConfigError
 from trainer.gang.pods import PORT, Pods, from_environment
 
+pytestmark = pytest.mark.fast
+
 GIVEN = {"TRAINER_POD_INDEX": "2", "TRAINER_PODS": "3", "TRAINER_COORDINATOR": "cars-0.cars"}
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from trainer.gang.ranks.environment import thread_environment, usable_cores
 
+pytestmark = pytest.mark.fast
+
 
 def test_the_quota_of_either_cgroup_version_counts(tmp_path: Path) -> None:
     all_cores = len(os.sched_getaffinity(0))

@@ -6,6 +6,8 @@ from trainer.errors import EXIT_LOST
 from trainer.gang.ranks.processes import Exit
 from trainer.gang.ranks.restarts import Failures, Verdict, judge
 
+pytestmark = pytest.mark.fast
+
 KILLED, FAILED = Exit(2, -9, asked=False), Exit(1, 3, asked=False)
 
 

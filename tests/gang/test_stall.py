@@ -7,6 +7,8 @@ import pytest
 from trainer.distribution.rank_status import Phase, RankStatus
 from trainer.gang.ranks.stall import Limits, Pace, RankProgress, find
 
+pytestmark = pytest.mark.fast
+
 WAITS = RankProgress(0, 17, Phase.TRAINING, idle=1000, longest=2)
 """The chief, in the exchange of the step after 17."""
 LIMITS = Limits(timeout=300, stopping=20)

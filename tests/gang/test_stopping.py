@@ -6,6 +6,8 @@ from trainer.distribution.rank_status import Phase, RankStatus
 from trainer.gang.ranks.stall import Pace
 from trainer.gang.ranks.stopping import Deadlines, Why
 
+pytestmark = pytest.mark.fast
+
 DEADLINES = Deadlines(grace=60, gloo_timeout=5)
 
 

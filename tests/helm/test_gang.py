@@ -4,7 +4,11 @@ import base64
 import re
 from typing import Any
 
+import pytest
+
 from .charts import smallest
+
+pytestmark = pytest.mark.fast
 
 OWN = {"app.kubernetes.io/name": "cars-train", "app.kubernetes.io/instance": "cars-1"}
 

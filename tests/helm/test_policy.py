@@ -3,7 +3,11 @@
 import json
 from typing import Any
 
+import pytest
+
 from .charts import Rendered
+
+pytestmark = pytest.mark.fast
 
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 RESTRICTED_VOLUMES = {

@@ -7,6 +7,8 @@ import pytest
 
 from .charts import smallest
 
+pytestmark = pytest.mark.fast
+
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("cars-train", {"wokers": 2}, "'wokers' not allowed"),
     ("cars-train", {"workers": 0}, "'/workers': minimum: got 0, want 1"),

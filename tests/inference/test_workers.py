@@ -18,6 +18,8 @@ from tests.inference.conftest import predicted, rows
 from tests.trained import images
 from trainer.inference import job, keys
 
+pytestmark = pytest.mark.slow
+
 
 def children(pid: int) -> list[int]:
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

@@ -17,6 +17,8 @@ from trainer.models.export import export, keras_file
 from trainer.models.networks.lab import build_cnn
 from trainer.models.networks.scale import Scale
 
+pytestmark = pytest.mark.slow
+
 ELSEWHERE = """
 import sys
 import zipfile

@@ -8,6 +8,8 @@ import pytest
 
 from trainer.report.charts import HEIGHT, WIDTH, line_chart, matrix, ticks
 
+pytestmark = pytest.mark.fast
+
 
 @pytest.mark.parametrize(
     ("low", "high"), [(0, 1), (0.12, 0.83), (-3, 5e6), (1e-9, 2e-9), (4, 4), (0.5, 0.5000001)]

@@ -11,6 +11,8 @@ from trainer.runs.findings import Finding, add_finding, is_doubted, read_finding
 from trainer.runs.layout import Attempt
 from trainer.storage import open_store
 
+pytestmark = pytest.mark.fast
+
 
 def finding(trusted: int, generation: int) -> Finding:
     culprits = ("rank 1 (pod a, CPU)",)

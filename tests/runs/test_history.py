@@ -2,7 +2,11 @@
 
 import csv
 
+import pytest
+
 from trainer.runs.history import read_history, write_history
+
+pytestmark = pytest.mark.fast
 
 
 def epoch(number: int, *, validation: bool = True) -> dict[str, float]:

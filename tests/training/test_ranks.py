@@ -10,6 +10,8 @@ from tests.training.in_process import train as train_here
 from trainer.checkpoints.restore import restore
 from trainer.runs.document import read_finished
 
+pytestmark = pytest.mark.slow
+
 PLAIN = {"name": "lab-cnn", "options": {"n_filters": 4, "use_batch": False}}
 STATEFUL = {"name": "lab-cnn", "options": {"n_filters": 4, "n_dense_layers": 1, "use_dropout": True}}
 FIFTY_STEPS = {"epochs": 3, "batch_size": 60, "lanes": 4, "optimizer": {"name": "sgd", "learning_rate": 0.05}}

@@ -14,6 +14,8 @@ from tests.run_processes import Runs, committed_steps
 from trainer.config import load
 from trainer.storage import open_store
 
+pytestmark = pytest.mark.slow
+
 EXACT: dict[str, Any] = {
     "model": {"name": "lab-cnn", "options": {"n_filters": 4, "n_dense_layers": 1, "use_dropout": True}},
     "train": {

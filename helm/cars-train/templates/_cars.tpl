@@ -1,4 +1,4 @@
-{{/* Helpers of cars-train and cars-predict. The two charts hold equal copies of this file; a test compares them. */}}
+{{/* Helpers of both charts. Edit the file in cars-train: scripts/generate copies it to cars-predict. */}}
 
 {{/* The release's name, so that `kubectl logs job/RELEASE` works. Dots are not allowed in the host names of pods. */}}
 {{- define "cars.name" -}}
