@@ -17,11 +17,10 @@ _BILINEAR = "Image.Resampling.BILINEAR"
 def read(
     prepared: Shape, resize: Resize, shape: Shape, standardize: Standardize, pixels: Pixels, *, jpeg: bool
 ) -> str:
-    """The text of a function `read(file)` and of what it needs, for a run whose images were `prepared`
-    (H, W, C) by `resize`, with `jpeg` as JPEG files, and whose network is given `shape` (H, W, C)."""
+    """The text of a function `read(file)`, for a run whose images were `prepared` (H, W, C) by `resize`, with
+    `jpeg` as JPEG files, and whose network is given `shape` (H, W, C). It needs keras, NumPy as np, Image and
+    ImageOps of Pillow, and with `jpeg` io."""
     lines = [
-        *(["import io"] if jpeg else []),
-        *("", "import keras", "import numpy as np", "from PIL import Image, ImageOps", "", ""),
         *_scaled(prepared, resize),
         "def read(file):",
         f'    """An image file -> the network\'s input {shape}, as `trainer predict` makes it."""',
@@ -95,7 +94,7 @@ def _resized(prepared: Shape, resize: Resize) -> list[str]:
 def _as_jpeg() -> list[str]:
     """Those pixels -> as they are read from the dataset's rows."""
     return [
-        "row = io.BytesIO()",
+        "row = io.BytesIO()  # the dataset's rows are JPEG files",
         f'image.save(row, "JPEG", quality={JPEG_QUALITY})',
         "image = Image.open(row)",
     ]

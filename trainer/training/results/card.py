@@ -17,10 +17,18 @@ SHOWN_CLASSES = 5
 CLASSES = layout.file_name(layout.CLASSES)
 KERAS_MODEL = layout.file_name(layout.KERAS_MODEL)
 EVERY_EPOCH = f"Every epoch is in {layout.METRICS}, counted from 0 as Keras's CSVLogger does."
+_IMPORTS = """\
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+from PIL import Image, ImageOps
+"""
 _CLASSIFYING = f"""\
 model = keras.saving.load_model("{KERAS_MODEL}")
 classes = json.load(open("{CLASSES}", encoding="utf-8"))
-files = ["image.jpg"]  # for a folder: sorted(pathlib.Path("folder").glob("*.jpg"))
+files = [Path("image.jpg")]  # all of a folder: sorted(Path("folder").glob("*.jpg"))
 probabilities = model.predict(np.stack([read(file) for file in files]))
 for file, row in zip(files, probabilities):
     print(file, classes[row.argmax()], row.max())
@@ -70,7 +78,8 @@ def usage(run: RunDocument) -> str:
         Pixels(**run.pixels),
         jpeg=run.encoding == "jpeg",
     )
-    return f"import json\n{reading}\n\n{_CLASSIFYING}"
+    imports = ("import io\n" if run.encoding == "jpeg" else "") + _IMPORTS
+    return f"{imports}\n\n{reading}\n\n{_CLASSIFYING}"
 
 
 def _metrics(finished: Finished, monitor: str) -> str:
