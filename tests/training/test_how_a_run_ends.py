@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -26,6 +27,7 @@ from trainer.runs import layout
 from trainer.runs.document import already_finished, read_finished, read_run
 from trainer.storage import Store
 from trainer.training.launch import _check
+from trainer.training.plan import Plan
 from trainer.training.state import assign_weights
 
 FEW: dict[str, Any] = {"batch_size": 600, "lanes": 6, "deterministic": True}
@@ -98,6 +100,28 @@ def test_fewer_epochs_than_begun_are_refused_and_a_run_that_trains_on_is_not_fin
     assert before != store.get(layout.RUN)
     assert layout.evaluation("validation", "last") not in keys(store), "it was of other weights"
     assert train(runs.config("run", train=FOUR | {"epochs": 1})).last.epoch == 3, "it ends where it is"
+
+
+@pytest.mark.parametrize(
+    ("step", "closed", "refused"),
+    [
+        (6, None, False),
+        (7, None, True),
+        (6, 3, False),
+        (6, 2, True),
+        (5, 2, True),
+        (4, 2, False),
+        (3, 1, False),
+    ],
+)
+def test_an_epoch_that_has_had_no_validation_is_not_done(
+    step: int, closed: int | None, refused: bool
+) -> None:
+    """Of two epochs of two steps."""
+    plan: Any = Mock(steps_per_epoch=2)
+    plan.config.train.epochs = 2
+    with pytest.raises(ConfigError, match="has begun epoch") if refused else nullcontext():
+        Plan.check_epochs(plan, step, closed)
 
 
 def keys(store: Store) -> set[str]:

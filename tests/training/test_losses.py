@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.test_keras_fit import BATCH, BATCHES, CLASSES, EPOCHS, IMAGES, LABELS, SHAPE
+from tests.training.test_keras_fit import BATCH, BATCHES, EPOCHS, IMAGES, LABELS, SHAPE
+from tests.training.test_step import CLASSES
 from trainer.distribution.single import Single
 from trainer.training.step import EvaluationStep, Sums, TrainStep, balanced_class_weights
 
@@ -101,10 +102,13 @@ def test_two_ranks_count_a_penalty_once() -> None:
 
     model = network(None)
     halves = stepper(model, parts=2)
-    some = tf.constant(np.arange(BATCH // 2) % 5)
-    first = halves.first_part(0, images[5:11], labels[5:11], weights[5:11], first_lane=0)
-    padded = [tf.gather(t, some) for t in (images, labels)]
-    second = halves.first_part(0, *padded, tf.constant(np.float32([1] * 5 + [0])), first_lane=0)
-    third = halves.first_part(0, images[6:], labels[6:], tf.constant(np.float32([0] * 5 + [1])), first_lane=0)
-    total = (first + second + third).numpy()
+
+    def part(rows: list[int], counted: list[int]) -> np.ndarray:
+        places, weights = tf.constant(rows), tf.constant(counted, tf.float32)
+        given = tf.gather(images, places), tf.gather(labels, places), weights
+        found: np.ndarray = halves.first_part(0, *given, first_lane=0).numpy()
+        return found
+
+    total = part([5, 6, 7, 8, 9, 10], [1] * 6) + part([0, 1, 2, 3, 4, 0], [1] * 5 + [0])
+    total += part([11] * 6, [1] + [0] * 5)
     np.testing.assert_allclose(total[-5:-1], whole.values(), rtol=1e-6)

@@ -113,7 +113,7 @@ def test_compiled_steps_resume_to_the_same_bits(runs):
 
 
 def test_moving_averages_and_their_metrics_are_those_of_one_rank(runs):
-    optimizer = FIFTY_STEPS["optimizer"] | {"use_ema": True, "gradient_accumulation_steps": 2}
+    optimizer = {"name": "sgd", "learning_rate": 0.05, "use_ema": True, "gradient_accumulation_steps": 2}
     train = FIFTY_STEPS | {"epochs": 2, "optimizer": optimizer}
     one = train_here(alone := runs.config("alone", model=PLAIN, train=train))
     two = runs.finish(config := runs.config("two", model=PLAIN, train=train), 2)

@@ -57,5 +57,5 @@ class Predictor:
 
     def _grey(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self._shape[2] == 1 and images.shape[3] == 3:
-            return (images @ _LUMA + 0x8000 >> 16).astype(np.uint8)[..., None]
+            images = (images @ _LUMA + 0x8000 >> 16).astype(np.uint8)[..., None]
         return images
