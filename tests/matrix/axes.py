@@ -170,7 +170,7 @@ ARGUMENT_VALUES: Mapping[str, Any] = {
     "centered": True,
     "initial_accumulator_value": 0.2,
 }
-_NEEDS = {
+_NEEDS: Mapping[str, Mapping[str, Any]] = {
     "nesterov": {"momentum": 0.9},
     "ema_momentum": {"use_ema": True},
     "ema_overwrite_frequency": {"use_ema": True},

@@ -66,10 +66,10 @@ def cases() -> tuple[Case, ...]:
         found.append(_case(name, EVERYWHERE | of_it))
     tried = set().union(*(case.optimizer_arguments for case in found))
     for optimizer in ARGUMENTS:
-        for argument, of_it in arguments(optimizer):
-            if f"{OPTIMIZER}({optimizer}).{argument}" not in tried:
-                named = {"model.name": "tests.matrix.own:plain", f"{OPTIMIZER}.name": optimizer}
-                found.append(_case(f"{optimizer} {argument}", EVERYWHERE | named | of_it))
+        named = {"model.name": "tests.matrix.own:plain", f"{OPTIMIZER}.name": optimizer}
+        for name, of_it in arguments(optimizer):
+            if f"{OPTIMIZER}({optimizer}).{name}" not in tried:
+                found.append(_case(f"{optimizer} {name}", EVERYWHERE | named | of_it))
     return tuple(found)
 
 
