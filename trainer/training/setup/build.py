@@ -22,8 +22,8 @@ from trainer.training.plan import Plan
 from trainer.training.setup.rows import first_rows
 from trainer.training.state import weights
 
-TRIED = 4
-"""Images with which a network is tried."""
+TRIED = 2
+"""Images with which a network is tried: few, since a large one takes a CPU seconds for each."""
 _REFUSALS = (ValueError, TypeError, ArithmeticError, MemoryError, tf.errors.OpError)
 """What Keras and TensorFlow raise for arguments that they do not take."""
 
