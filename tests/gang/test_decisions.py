@@ -273,7 +273,7 @@ def test_on_any_sequence_of_words(wanted: int, sequence: list[tuple[int, str, in
     table = Table(wanted)
     ids: list[str] = []
     ghosts: list[Member] = []
-    answered: dict[int, RunRanks | StopRanks | ExitPod] = {}
+    answered: dict[int, Answer] = {}
     for step, (who, act, code, pause) in enumerate(sequence):
         table.now += pause
         before = table.gang
