@@ -30,11 +30,10 @@ def whole_way(case: Case, folder: Path) -> None:
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"},
     )
-    assert done.returncode == 0, f"{case}\n{done.stdout}\n{done.stderr[-6000:]}"
-    log = os.environ.get("TRAINER_MATRIX_LOG")
-    if log:
+    if log := os.environ.get("TRAINER_MATRIX_LOG"):
         with open(log, "a") as file:
-            file.write(done.stdout)
+            file.write(f"{done.stdout.splitlines()[-1]}\n")
+    assert done.returncode == 0, f"{case}\n{done.stdout}\n{done.stderr[-6000:]}"
     assert json.loads(done.stdout.splitlines()[-1])["case"] == case.name
 
 

@@ -50,7 +50,7 @@ class Publisher:
         """By the clock; of epochs before this process, when it published first."""
         self._best = b""
         """The best weights of this process, for the case that another overwrites them late."""
-        self._sha256 = {layout.CLASSES: _digest(classes_json(plan.dataset.classes))}
+        self._sha256: dict[str, str] = {}
         """Of what is published and nobody else writes, by key."""
 
     def reopen(self) -> None:
@@ -160,7 +160,9 @@ class Publisher:
     def finished(self, finished: Finished) -> None:
         """How the run ended, when all else is published: from then on the run is finished."""
         self.wait()
-        self._publish(layout.FINISHED, replace(finished, sha256=self._sha256).dumps)
+        classes = classes_json(self._plan.dataset.classes)  # which are there since the folder was claimed
+        sha256 = {layout.CLASSES: _digest(classes), **self._sha256}
+        self._publish(layout.FINISHED, replace(finished, sha256=sha256).dumps)
         self.wait()
 
     def wait(self) -> None:
