@@ -76,12 +76,8 @@ def test_a_pod_with_another_configuration_is_refused_and_the_other_waits_for_the
             preexec_fn=die_with_parent,
             env={**os.environ, **gang, "TRAINER_POD_INDEX": "0"},
         )
-<<<<<<< HEAD
-    line = refused(*words, "train.optimizer.learning_rate=0.5", **{**gang, "TRAINER_POD_INDEX": "1"})  # type: ignore[arg-type]
-=======
     other = gang | {"TRAINER_POD_INDEX": "1"}
     line = refused(*words, "train.optimizer.learning_rate=0.5", **other)  # type: ignore[arg-type]
->>>>>>> part-d
     assert "train.optimizer.learning_rate is 0.5 in pod 1 and 0.05 in pod 0" in line
     wait_for(
         lambda: "waiting for pod 1, which was started with another configuration" in log.read_text(),
