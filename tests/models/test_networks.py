@@ -14,10 +14,11 @@ from trainer.applications import APPLICATIONS, PREFIX
 from trainer.config import parse
 from trainer.dataset.standardize import STANDARDIZATIONS, Pixels
 from trainer.errors import ConfigError
-from trainer.models import build, check_name
+from trainer.models import build, build_network, check_name
 from trainer.models.export import export
 from trainer.models.freeze import freeze
 from trainer.models.starting_weights import load_starting_weights
+from trainer.runs.document import RunDocument
 
 CIFAR, FOOD = ((32, 32, 3), 10), ((64, 64, 3), 256)
 
@@ -194,3 +195,14 @@ def test_unknown_names(name: str, says: str) -> None:
 def test_images_that_a_network_cannot_take() -> None:
     with pytest.raises(ConfigError, match=r"keras:VGG16 does not take images of \(8, 8, 3\)"):
         build("keras:VGG16", (8, 8, 3), 5)
+
+
+def test_the_network_of_a_run_predicts_in_float32_whatever_the_process_has_set() -> None:
+    values = {"data": {"url": "/data"}, "model": {"name": "lab-cnn"}, "run": {"url": "/run"}}
+    document = RunDocument({}, parse(values), ("a", "b"), (8, 8, 3), {})
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = build_network(document)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}

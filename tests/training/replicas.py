@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from trainer.distribution.mirrored import Mirrored
 from trainer.models import build
-from trainer.training.step import TrainStep
+from trainer.training.step import EvaluationStep, TrainStep
 from trainer.training.step.averages import averaged
 
 ROWS, SHAPE, CLASSES = 24, (8, 8, 3), 5
@@ -51,6 +51,9 @@ def main() -> None:
         read = step.read(step(number, images, labels, tf.ones(ROWS), number == 3))
         assert read.finite
         assert (read.sums.rows, read.stop_votes) == (ROWS, number == 3)
+    evaluated, probabilities = EvaluationStep(model, mirrored, xla=xla)(images, labels, tf.ones(ROWS))
+    assert evaluated.rows == ROWS
+    assert probabilities.shape == (ROWS, CLASSES)
     with averaged(optimizer):
         copies = [mirrored.parts(v.value) for v in model.trainable_variables]
         both = [tuple(copy.numpy() for copy in pair) for pair in copies]

@@ -61,7 +61,8 @@ def test_two_of_them_train_the_weights_of_one(runs: Runs, name: str) -> None:
 
 @pytest.mark.parametrize(("precision", "xla"), [("mixed_float16", "on"), ("mixed_bfloat16", "off")])
 def test_whatever_a_step_assigns_is_assigned_to_every_copy(precision: str, xla: str) -> None:
-    """Batch norm, dropout, weight decay, moving averages and the loss scale, in two micro-batches."""
+    """Batch norm, dropout, weight decay, moving averages and the loss scale, in two micro-batches; and all
+    replicas evaluate."""
     command = [sys.executable, "-m", "tests.training.replicas", precision, xla]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -121,5 +121,8 @@ def network_for(config: RunConfig, image_shape: tuple[int, int, int], classes: i
 
 
 def build_network(run: RunDocument) -> Any:
-    """The network of a run, with fresh weights."""
+    """The network of a run, with fresh weights, that computes in float32 whatever policy the process has."""
+    import keras
+
+    keras.config.set_dtype_policy("float32")
     return network_for(run.config, run.image_shape, len(run.classes))

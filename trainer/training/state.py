@@ -48,7 +48,19 @@ def variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict
     Raises DataError when two of them would have the same name.
     """
     own = {f"optimizer/{v.path}": v for v in optimizer.variables}
-    return weights(model) | _distinct(own, len(optimizer.variables))
+    return weights(model) | _distinct(own, len(optimizer.variables)) | _untracked(optimizer)
+
+
+def _untracked(optimizer: keras.optimizers.Optimizer) -> dict[str, keras.Variable]:
+    """The state that an optimizer has beside its `variables`: within a LossScaleOptimizer Keras loses Nadam's
+    `_u_product`, the product of its momenta."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    known = {id(v) for v in optimizer.variables}
+    return {
+        f"optimizer/{inner.name}/{name.lstrip('_')}": value
+        for name, value in vars(inner).items()
+        if isinstance(value, keras.Variable) and id(value) not in known
+    }
 
 
 def _distinct(named: dict[str, keras.Variable], expected: int) -> dict[str, keras.Variable]:

@@ -59,6 +59,7 @@ def load_imagenet(model: keras.Model, name: str) -> tuple[str, tuple[str, ...]]:
 def pretrained(name: str) -> keras.Model:
     """The network `keras:NAME` with its head of 1,000 classes and Keras's ImageNet weights, for images of its
     own size. Raises ConfigError as `load_imagenet` does."""
+    keras.config.set_dtype_policy("float32")
     with _download(f"model: the ImageNet weights of {name}"):
         return getattr(keras.applications, name.removeprefix(PREFIX))(weights="imagenet")
 

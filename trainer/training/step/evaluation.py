@@ -48,12 +48,28 @@ class EvaluationStep:
 
     def _on_replicas(self, *batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         own = self.distribution
-        sums, probabilities = own.run(self._replica, *map(own.spread, batch))
+        sums, probabilities = own.run(self._on_replica, *map(own.spread, batch))
         return own.total(sums), probabilities
 
+    def _on_replica(self, *batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """With this replica's copies of the variables: XLA takes none of another device."""
+        trained, others = (
+            [tf.convert_to_tensor(v.value) for v in variables]
+            for variables in (self.model.trainable_variables, self.model.non_trainable_variables)
+        )
+        return self._replica(trained, others, *batch)
+
     def _evaluate(
-        self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+        self,
+        trained: list[tf.Tensor],
+        others: list[tf.Tensor],
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        weights: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        probabilities = tf.cast(self.model(images, training=False), tf.float32)
-        losses = row_losses(labels, probabilities, self.label_smoothing, self.model.losses)
+        found, _, penalties = self.model.stateless_call(
+            trained, others, images, training=False, return_losses=True
+        )
+        probabilities = tf.cast(found, tf.float32)
+        losses = row_losses(labels, probabilities, self.label_smoothing, penalties)
         return metric_sums(labels, probabilities, losses, weights), probabilities
