@@ -4,7 +4,10 @@ What the configuration's schema has and no setting touches fails `test_every_opt
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
 from typing import Any, get_args
+
+import yaml
 
 from trainer import models, optimizers
 from trainer.config import Monitor, Precision, RunConfig, Standardize, recipes
@@ -37,10 +40,10 @@ AXES: dict[str, dict[str, Settings]] = {
         name: {"model.name": name, "model.options": dict(options)} for name, options in _SMALL.items()
     },
     "standardize": _of("data.standardize", get_args(Standardize)),
+    # Each resize in each encoding, size and standardization: tests/inference/test_same_input.py.
     "images": {
         f"{resize} {encoding}": {"case.resize": resize, "case.encoding": encoding}
-        for resize in get_args(Resize)
-        for encoding in get_args(Encoding)
+        for resize, encoding in zip(get_args(Resize), cycle(get_args(Encoding)), strict=False)
     }
     | {"hdf5": {"case.hdf5": "colour"}, "grey hdf5": {"case.hdf5": "grey"}},
     "image_size": {"as stored": {}} | _of("data.image_size", (34, [33, 40])),
@@ -145,9 +148,12 @@ def alone() -> dict[str, Settings]:
     """Networks and recipes that are too large, or too many, for pairs: one case each. All networks of
     keras.applications: tests/models/test_applications.py."""
     networks = [name for name in models.NETWORKS if name not in _SMALL]
-    return {f"network {name}": {"model.name": name} for name in networks} | {
-        f"recipe {name}": {"case.recipe": name} for name in recipes()
-    }
+    found: dict[str, Settings] = {f"network {name}": {"model.name": name} for name in networks}
+    for name, text in recipes().items():
+        found[f"recipe {name}"] = {"case.recipe": name}
+        if yaml.safe_load(text)["model"]["name"] not in _SMALL:
+            found[f"recipe {name}"] |= {"data.image_size": 48, "model.weights": "none"}
+    return found
 
 
 ARGUMENT_VALUES: Mapping[str, Any] = {

@@ -6,6 +6,7 @@ differed. Raises AssertionError, which names the step, where a promise is broken
 
 import io
 import json
+import logging
 import math
 import os
 import re
@@ -13,8 +14,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import chdir, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ AS_KERAS = 1e-5
 LOW_PRECISION = 0.02
 """Of metrics under mixed precision, which batches of another size round otherwise."""
 STARTED = "first step done"
+STOP = 3
+"""Steps, of those of one epoch and more, after which a run of one rank is stopped."""
 
 
 class Story:
@@ -107,6 +110,11 @@ class Story:
 
     def _interrupted(self, name: str) -> Path:
         """A run that is stopped after its first steps, and started again."""
+        if self.ranks == 1:
+            with _stopped_at(STOP):
+                code, _, error = self._trainer("train", *self._options(name))
+            assert code == 75, error
+            return self._train(name)
         process = subprocess.Popen(
             [sys.executable, "-m", "trainer", "train", *self._options(name)],
             stderr=subprocess.PIPE,
@@ -234,18 +242,42 @@ class Story:
 
     def _trainer(self, *words: str) -> tuple[int, str, str]:
         """A command of one process in this one, since TensorFlow's import takes seconds."""
-        if words[0] == "train":
+        if words[0] == "train" and self.ranks > 1:
             done = subprocess.run(
                 [sys.executable, "-m", "trainer", *words], capture_output=True, text=True, check=False
             )
             return done.returncode, done.stdout, done.stderr
         from trainer.main import run
 
-        said = io.StringIO()
-        with redirect_stdout(said):
-            code = run(words)
+        said, errors = io.StringIO(), io.StringIO()
+        handler = logging.StreamHandler(errors)
+        logging.getLogger().addHandler(handler)
+        try:
+            with redirect_stdout(said), redirect_stderr(errors):
+                code = run(words)
+        finally:
+            logging.getLogger().removeHandler(handler)
         assert interrupts.exit_code() is None
-        return code, said.getvalue(), ""
+        return code, said.getvalue(), errors.getvalue()
+
+
+@contextmanager
+def _stopped_at(step: int) -> Iterator[None]:
+    """SIGTERM to this process after that step."""
+    from trainer.training import loop
+
+    report = loop.report_step
+
+    def stopping(done: int) -> None:
+        report(done)
+        if done == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.report_step = stopping
+    try:
+        yield
+    finally:
+        loop.report_step = report
 
 
 def _arrays(file: Path) -> dict[str, np.ndarray]:
