@@ -19,6 +19,7 @@ from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import h5py
 import numpy as np
@@ -266,18 +267,15 @@ def _stopped_at(step: int) -> Iterator[None]:
     """SIGTERM to this process after that step."""
     from trainer.training import loop
 
-    report = loop.report_step
+    report = vars(loop)["report_step"]
 
     def stopping(done: int) -> None:
         report(done)
         if done == step:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    loop.report_step = stopping
-    try:
+    with patch.object(loop, "report_step", stopping):
         yield
-    finally:
-        loop.report_step = report
 
 
 def _arrays(file: Path) -> dict[str, np.ndarray]:
