@@ -12,22 +12,32 @@ Row = dict[str, str]
 Pair = tuple[tuple[str, str], tuple[str, str]]
 
 CANDIDATES = 12
+PRICE = 5
+"""Pairs that a later value of an axis with cheaper ones before it has to cover more than they."""
 
 
 def covering(
-    axes: Mapping[str, Sequence[str]], allowed: Callable[[Mapping[str, str]], bool], seed: int = 0
+    axes: Mapping[str, Sequence[str]],
+    allowed: Callable[[Mapping[str, str]], bool],
+    seed: int = 0,
+    cheapest_first: Sequence[str] = (),
 ) -> list[Row]:
     """Rows that give each axis a value, and hold every pair of values that `allowed` permits.
 
-    `allowed` is asked about rows that are not complete too, and never changes from False to True as a row
-    grows.
+    Args:
+        axes: name -> values.
+        allowed: is asked about rows that are not complete too, and never changes from False to True as a row
+            grows.
+        seed: of what is drawn.
+        cheapest_first: axes of which an earlier value is taken where it covers about as much as a later one.
     """
     drawn = random.Random(seed)
     missing = {pair: None for pair in _pairs(axes) if allowed(dict(pair))}
     rows: list[Row] = []
     while missing:
         first = next(iter(missing))
-        found = [row for _ in range(CANDIDATES) if (row := _row(axes, allowed, missing, first, drawn))]
+        tried = (_row(axes, allowed, missing, first, drawn, cheapest_first) for _ in range(CANDIDATES))
+        found = [row for row in tried if row]
         if not found:
             del missing[first]  # each of the two is allowed, but no row that holds them
             continue
@@ -44,17 +54,24 @@ def _row(
     missing: Mapping[Pair, None],
     first: Pair,
     drawn: random.Random,
+    cheapest_first: Sequence[str],
 ) -> Row | None:
     """A row that begins with `first`; None where a value cannot be had without one that is not allowed."""
     row = dict(first)
     others = [axis for axis in axes if axis not in row]
     drawn.shuffle(others)
+    others.sort(key=lambda axis: axis in cheapest_first)
     for axis in others:
         values = [value for value in axes[axis] if allowed(row | {axis: value})]
         if not values:
             return None
-        drawn.shuffle(values)
-        row[axis] = max(values, key=lambda value: _gain(axes, row, axis, value, missing))
+        if axis not in cheapest_first:
+            drawn.shuffle(values)
+        price = PRICE if axis in cheapest_first else 0
+        row[axis] = max(
+            values,
+            key=lambda value: _gain(axes, row, axis, value, missing) - price * axes[axis].index(value),
+        )
     return {axis: row[axis] for axis in axes}
 
 
