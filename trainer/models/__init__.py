@@ -121,5 +121,6 @@ def network_for(config: RunConfig, image_shape: tuple[int, int, int], classes: i
 
 
 def build_network(run: RunDocument) -> Any:
-    """The network of a run, with fresh weights."""
+    """The network of a run, with fresh weights; what its function draws beside them is as in the training."""
+    _function("keras.utils:set_random_seed")(run.config.train.seed)
     return network_for(run.config, run.image_shape, len(run.classes))
