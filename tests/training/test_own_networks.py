@@ -10,7 +10,7 @@ import pytest
 from tests.models import own
 from tests.training import in_process
 from trainer.config import load
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, RunError
 from trainer.inference.network import of_run
 from trainer.inference.predictor import Predictor
 from trainer.runs import layout
@@ -47,6 +47,19 @@ def test_what_keras_can_save_goes_the_whole_way(runs: Any, name: str, capsys: An
     expected = exported.predict_on_batch(pixels.astype(np.float32) / 255)
     np.testing.assert_allclose(predictor.probabilities(pixels), expected, atol=1e-4)
     assert "building" not in capsys.readouterr().out
+
+
+def test_weights_that_do_not_fit_the_network_are_one_line(runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = runs.config("changed", model={"name": f"{OWN}:right", "options": {}}, train=TRAIN)
+    in_process.train(config)
+    store = open_store(load(config).run.url)
+    monkeypatch.setattr(own, "right", own.of_many_parts)
+    says = r"weights/last\.weights\.h5 does not hold weights of .*own:right: .*use the code of then"
+    with pytest.raises(RunError, match=says):
+        of_run(store.url, "last").build()
+    store.put(layout.weights("last"), b"damaged")
+    with pytest.raises(RunError, match=r"does not hold weights of .*start the run again;"):
+        of_run(store.url, "last").build()
 
 
 @pytest.mark.parametrize("name", ["in_narrow_layers", "cast_at_its_end"])
