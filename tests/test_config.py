@@ -65,6 +65,7 @@ def test_cadences(text: str, count: float, unit: str):
         ("run.url=s3:/bucket/x", "run.url: expected s3://bucket/prefix, received 's3:/bucket/x'"),
         ("model.weights=gs://b/x", "model.weights: no object store for gs://"),
         ("data.image_size=-3", "data.image_size: expected a value greater than or equal to 1, received -3"),
+        ("data.image_size=[8]", "data.image_size: expected more values, received [8]"),
         ("train.epochs=true", "train.epochs: expected a number, received true"),
         ("train.lanes=.nan", "train.lanes: expected a finite number, received nan"),
         ("train.epochs={a: b}", "train.epochs: expected a valid integer"),

@@ -25,6 +25,8 @@ def explain(model: type[BaseModel], error: ValidationError) -> tuple[list[str], 
     alike = [e for e in errors if _keys(model, e["loc"]) == path]
     first = max(alike, key=lambda e: (len(e["loc"]), not e["type"].startswith("bool")))
     where = ".".join(path)
+    if first["type"] == "missing" and isinstance(first["loc"][-1], int):  # of a tuple
+        return path, f"{where}: expected more values, received {quoted(first['input'])}"
     if first["type"] == "missing":
         return path, f"{where} is missing"
     message = plain(first["msg"])

@@ -32,6 +32,7 @@ FULL = {name: "0" if name.endswith("RANK") else "2" for name in PLACE} | {
 }
 COMMANDS = {
     "train": ["train", "--recipe", "digits"],
+    "check": ["train", "--recipe", "digits", "--check"],
     "ranks": ["train", "--recipe", "digits", "--ranks", "2"],
     "supervise": ["supervise", "--recipe", "digits", "--ranks", "2"],
 }
@@ -72,12 +73,14 @@ def test_a_place_that_is_not_whole_is_refused_at_once(
     assert said in refused(command, variables, tmp_path, monkeypatch, capsys)
 
 
-@pytest.mark.parametrize("command", ["ranks", "supervise"])
+@pytest.mark.parametrize(
+    ("command", "option"), [("ranks", "--ranks"), ("supervise", "--ranks"), ("check", "--check")]
+)
 def test_ranks_that_start_ranks_are_refused(
-    command: str, tmp_path: Path, monkeypatch: Any, capsys: Any
+    command: str, option: str, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     line = refused(command, FULL, tmp_path, monkeypatch, capsys)
-    assert "--ranks: expected no other launcher that starts ranks, received HOROVOD_RANK=0" in line
+    assert f"{option}: expected no other launcher that starts ranks, received HOROVOD_RANK=0" in line
 
 
 def test_ranks_of_horovodrun_train_the_same_weights_also_after_one_is_lost(runs: Runs) -> None:

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 BACKBONE = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3)])
@@ -38,6 +39,42 @@ def made_at_import(image_shape: Any, classes: int) -> keras.Model:
 
 def layer_made_at_import(image_shape: Any, classes: int) -> keras.Model:
     return ends_in(image_shape, classes, LAYER)
+
+
+def compiled(image_shape: Any, classes: int) -> keras.Model:
+    model = ends_in(image_shape, classes, layers.Conv2D(4, 3))
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(np.zeros((2, *image_shape)), np.zeros(2), verbose=0)
+    return model
+
+
+def of_unknown_size(image_shape: Any, classes: int) -> keras.Model:
+    dense = layers.EinsumDense("abcd,de->abce", output_shape=(None, None, 4))
+    return ends_in(image_shape, classes, dense)
+
+
+def in_narrow_layers(image_shape: Any, classes: int) -> keras.Model:
+    image = keras.Input(image_shape)
+    x = layers.Flatten()(layers.Conv2D(4, 3, dtype="float16")(image))
+    return keras.Model(image, layers.Dense(classes, activation="softmax", dtype="float32")(x))
+
+
+def cast_at_its_end(image_shape: Any, classes: int) -> keras.Model:
+    image = keras.Input(image_shape)
+    x = layers.Dense(classes, activation="softmax", dtype="mixed_bfloat16")(layers.Flatten()(image))
+    return keras.Model(image, layers.Activation("linear", dtype="float32")(x))
+
+
+def of_drawn_constants(image_shape: Any, classes: int) -> keras.Model:
+    image = keras.Input(image_shape)
+    x = layers.Flatten()(image * np.random.rand(*image_shape))
+    return keras.Model(image, layers.Dense(classes, activation="softmax")(x))
+
+
+def another_each_time(image_shape: Any, classes: int) -> keras.Model:
+    image = keras.Input(image_shape)
+    x = layers.Flatten()(image * np.random.default_rng().random(image_shape, np.float32))
+    return keras.Model(image, layers.Dense(classes, activation="softmax")(x))
 
 
 def raises(image_shape: Any, classes: int) -> keras.Model:
@@ -94,6 +131,12 @@ def two_inputs(image_shape: Any, classes: int) -> keras.Model:
     images = [keras.Input(image_shape), keras.Input(image_shape)]
     x = layers.Flatten()(images[0] + images[1])
     return keras.Model(images, layers.Dense(classes, activation="softmax")(x))
+
+
+def with_named_output(image_shape: Any, classes: int) -> keras.Model:
+    image = keras.Input(image_shape)
+    x = layers.Dense(classes, activation="softmax")(layers.Flatten()(image))
+    return keras.Model(image, {"probabilities": x})
 
 
 def of_integers(image_shape: Any, classes: int) -> keras.Model:

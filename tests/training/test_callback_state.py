@@ -125,3 +125,32 @@ def test_with_another_monitor_a_callback_begins_anew():
     callback_state.restore(state, [after, again := keras.callbacks.EarlyStopping("val_loss")])
     assert (after.best, after.wait) == (None, 0)
     assert (again.best, again.wait) == (None, 0), "the first of a class is the first again"
+
+
+def resumed(before: keras.callbacks.Callback, after: keras.callbacks.Callback) -> Any:
+    """`after`, as a process that resumes the run of `before` has it."""
+    values, arrays = callback_state.capture([before])
+    state = TrainingState(1, arrays, json.loads(json.dumps({"callbacks": values})))
+    callback_state.restore(state, [after])
+    return after
+
+
+def test_with_another_mode_a_callback_begins_anew():
+    before = keras.callbacks.EarlyStopping("val_loss", mode="max")
+    before.best, before.wait = 0.25, 3
+    for mode, expected in (("min", (None, 0)), ("max", (0.25, 3))):
+        after = resumed(before, keras.callbacks.EarlyStopping("val_loss", mode=mode))
+        assert (after.best, after.wait) == expected
+
+
+def test_weights_that_were_not_kept_are_not_the_best():
+    before = keras.callbacks.EarlyStopping("val_loss", mode="min")
+    before.best, before.best_epoch, before.wait = 0.25, 1, 3
+    patient: Any = {"monitor": "val_loss", "mode": "min", "patience": 9}
+    after = resumed(before, keras.callbacks.EarlyStopping(**patient, restore_best_weights=True))
+    assert (after.best, after.wait) == (None, 3)
+    after.set_model(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
+    for epoch, loss in enumerate((0.5, 0.3, 0.4), 4):
+        after.on_epoch_end(epoch, {"val_loss": loss})
+    assert after.best_epoch == 5, "the best of those whose weights there are"
+    assert resumed(before, keras.callbacks.EarlyStopping(**patient)).best == 0.25

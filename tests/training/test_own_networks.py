@@ -10,7 +10,7 @@ import pytest
 from tests.models import own
 from tests.training import in_process
 from trainer.config import load
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, RunError
 from trainer.inference.network import of_run
 from trainer.inference.predictor import Predictor
 from trainer.runs import layout
@@ -35,7 +35,9 @@ def built(runs: Any) -> Callable[..., keras.Model]:
     return make
 
 
-@pytest.mark.parametrize("name", ["right", "of_many_parts"])
+@pytest.mark.parametrize(
+    "name", ["right", "of_many_parts", "compiled", "of_unknown_size", "of_drawn_constants"]
+)
 def test_what_keras_can_save_goes_the_whole_way(runs: Any, name: str, capsys: Any) -> None:
     config = runs.config(name, model={"name": f"{OWN}:{name}", "options": {}}, train=TRAIN)
     in_process.train(config)
@@ -45,6 +47,24 @@ def test_what_keras_can_save_goes_the_whole_way(runs: Any, name: str, capsys: An
     expected = exported.predict_on_batch(pixels.astype(np.float32) / 255)
     np.testing.assert_allclose(predictor.probabilities(pixels), expected, atol=1e-4)
     assert "building" not in capsys.readouterr().out
+
+
+def test_weights_that_do_not_fit_the_network_are_one_line(runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = runs.config("changed", model={"name": f"{OWN}:right", "options": {}}, train=TRAIN)
+    in_process.train(config)
+    store = open_store(load(config).run.url)
+    monkeypatch.setattr(own, "right", own.of_many_parts)
+    says = r"weights/last\.weights\.h5 does not hold weights of .*own:right: .*use the code of then"
+    with pytest.raises(RunError, match=says):
+        of_run(store.url, "last").build()
+    store.put(layout.weights("last"), b"damaged")
+    with pytest.raises(RunError, match=r"does not hold weights of .*start the run again;"):
+        of_run(store.url, "last").build()
+
+
+@pytest.mark.parametrize("name", ["in_narrow_layers", "cast_at_its_end"])
+def test_layers_may_be_narrow(built: Any, name: str) -> None:
+    built(name)
 
 
 def test_layers_that_a_module_makes_as_it_is_imported_have_weights(built: Any) -> None:
@@ -65,10 +85,12 @@ def test_layers_that_a_module_makes_as_it_is_imported_have_weights(built: Any) -
         ("without_star", {"width": 2}, r"has no option 'width'\. .*behind a \*"),
         ("subclassed", {}, r"own:subclassed has the model .* \(Subclass\)"),
         ("two_inputs", {}, "own:two_inputs to return .* one input"),
+        ("with_named_output", {}, "to give one tensor, received a dict"),
         ("of_integers", {}, "an input of uint8"),
         ("one_sigmoid", {}, "two classes are two outputs"),
         ("odd_model_name", {}, "own:odd_model_name has the model 'my net:1' .* graph"),
         ("odd_layer_name", {}, "own:odd_layer_name has the layer 'Größe' .* graph"),
+        ("another_each_time", {}, "own:another_each_time returns another network at each call"),
         ("cached", {}, "own:cached returns a network with weights of an earlier one"),
         ("layer_made_at_import", {}, r"with weights of an earlier one \(.*Make new layers"),
         ("in_lambda", {}, r"own:in_lambda cannot be exported: the layer 'lambda' \(Lambda\)"),

@@ -1,10 +1,12 @@
 """What people download of a run is there in the end, whatever its store did meanwhile."""
 
+import json
 import logging
 import shutil
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -176,3 +178,18 @@ def test_best_weights_that_are_nowhere_leave_the_model_as_it_is(tmp_path: Path):
         last = weights_file(model)
         assert Publisher(store, fence, background, plan, model).best_weights("0" * 64, 2) == b""
     assert weights_file(model) == last
+
+
+def test_an_evaluation_of_the_last_weights_goes_when_these_are_the_best_alone(tmp_path: Path):
+    """The last weights of a run that ended with its best ones, before it got more epochs."""
+    store = open_store(str(tmp_path))
+    for which in ("best", "last"):
+        text = json.dumps({"weights": which, "weights_sha256": "of epoch 2"})
+        store.put(layout.evaluation("test", which), text.encode())  # type: ignore[arg-type]
+    background = Background(store.url)
+    fence: Any = SimpleNamespace(check=lambda: None)
+    plan: Any = SimpleNamespace(dataset=SimpleNamespace(classes=["a", "b"]))
+    publisher = Publisher(store, fence, background, plan, models.build("lab-cnn", (8, 8, 3), 2))
+    publisher.discard_evaluations({"best": "of epoch 2", "last": "of epoch 4"})
+    publisher.wait()
+    assert [info.key for info in store.list()] == [layout.evaluation("test", "best")]

@@ -7,14 +7,15 @@ from typing import Any
 
 from trainer.applications import APPLICATIONS
 from trainer.config import parse
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, RunError, shortened
 from trainer.inference.config import FewConfig, PredictConfig
 from trainer.models import build_network
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
+from trainer.runs import layout
 from trainer.runs.document import RunDocument, read_run
 from trainer.runs.layout import Which
 from trainer.runs.weights import read_weights
-from trainer.storage import open_store
+from trainer.storage import join, open_store
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def network_of(config: FewConfig | PredictConfig) -> Network:
 
 
 def of_run(url: str, which: Which) -> Network:
-    """Raises DataError where there is no run, or it has published no such weights."""
+    """Raises DataError where there is no run, or it has published no such weights; `build` raises
+    RunError where these are damaged, or of another network."""
     store = open_store(url)
     run = read_run(store)
     weights = read_weights(store, which)
@@ -55,7 +57,17 @@ def of_run(url: str, which: Which) -> Network:
             from trainer.models.weights_file import load_weights_file
 
         model = build_network(run)
-        load_weights_file(model, weights)
+        try:
+            load_weights_file(model, weights)
+        except (OSError, ValueError, KeyError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise  # of this machine's disk
+            said = shortened(" ".join(str(error).split()))
+            place, name = join(store.url, layout.weights(which)), run.config.model.name
+            raise RunError(
+                f"{place} does not hold weights of {name}: {said}",
+                "If it is damaged, start the run again; if the network was changed, use the code of then",
+            ) from error
         return model
 
     return Network(store.url, run, which, hashlib.sha256(weights).hexdigest(), build)

@@ -18,7 +18,7 @@ from trainer.models.freeze import frozen_variables
 from trainer.runs import layout
 
 SUM_LIMIT = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 5e-2}
-"""How far from 1 the probabilities of an image may add up, by the type of the last layer."""
+"""How far from 1 the probabilities of an image may add up, by the type in which a layer computes."""
 EXPORT_LIMIT, MIXED_EXPORT_LIMIT = 1e-3, 5e-2
 """By how much the exported model's probabilities may differ, as a share of the largest of them; the second in
 mixed precision, which some layers keep within themselves."""
@@ -37,8 +37,15 @@ def check_forward(model: keras.Model, name: str, images: tf.Tensor) -> None:
         tape.watch(values)
         with keras.StatelessScope(state_mapping=list(zip(model.variables, given, strict=True))) as scope:
             probabilities = model(images, training=True)
+        if not tf.is_tensor(probabilities):
+            raise ConfigError(
+                f"model.name: expected {name} to give one tensor, received a {type(probabilities).__name__}",
+                "Return keras.Model(image, probabilities)",
+            )
         found = tf.cast(probabilities, tf.float32)
-    _check_probabilities(np.asarray(found), name, SUM_LIMIT.get(probabilities.dtype.name, 1e-4))
+    # The softmax may be narrower than the last layer, which makes float32 of it.
+    limit = max(SUM_LIMIT.get(layer.compute_dtype, 0.0) for layer in model._flatten_layers())
+    _check_probabilities(np.asarray(found), name, max(limit, SUM_LIMIT["float32"]))
     if all(gradient is None for gradient in tape.gradient(found, values)):
         raise ConfigError(
             f"model.name: {name} has no gradients: its probabilities do not follow from its weights "
@@ -177,10 +184,10 @@ def _without_custom_objects() -> Iterator[None]:
 
 @contextmanager
 def _as_float32(model: keras.Model) -> Iterator[None]:
-    """The exported model is one of float32: so is this one meanwhile."""
+    """The exported model is one of float32: so is this one meanwhile, but where weights are narrow too."""
     policies = [(layer, layer.dtype_policy) for layer in model._flatten_layers()]
     for layer, policy in policies:
-        if policy.compute_dtype != "float32":
+        if policy.compute_dtype != "float32" and policy.variable_dtype == "float32":
             layer.dtype_policy = "float32"
     try:
         yield

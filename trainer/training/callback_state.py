@@ -96,7 +96,8 @@ def capture(
 def restore(state: TrainingState, callbacks: Iterable[keras.callbacks.Callback]) -> None:
     """Gives each what it remembered; call it after `on_train_begin`, which clears it.
 
-    One that has another `monitor` than before begins anew: values of two metrics cannot be compared.
+    One that has another `monitor` or `mode` than before begins anew: their values cannot be compared. One
+    that is to restore the best weights, and has not kept them, takes the best from now on.
     """
     states = state.values["callbacks"]
     for name, callback in _named(callbacks).items():
@@ -111,8 +112,21 @@ def restore(state: TrainingState, callbacks: Iterable[keras.callbacks.Callback])
         if monitor is not None and monitor != now:
             log.info("%s monitors %s now, not %s: it begins anew", name, now, monitor)
             continue
+        mode, now = saved.pop("mode", None), getattr(callback, "mode", None)
+        if mode is not None and mode != now:
+            log.info("%s has the mode %s now, not %s: it begins anew", name, now, mode)
+            continue
+        if _lacks_best_weights(callback, saved):
+            epoch = saved["best_epoch"] + 1
+            log.info("%s has not kept the weights of epoch %d: the best is one from now on", name, epoch)
+            saved["best"] = None
         for attribute, value in saved.items():
             setattr(callback, attribute, value)
+
+
+def _lacks_best_weights(callback: keras.callbacks.Callback, saved: Mapping[str, Any]) -> bool:
+    wanted = getattr(callback, "restore_best_weights", False)
+    return wanted and saved.get("best") is not None and saved.get("best_weights") is None
 
 
 def still_stops(state: TrainingState, callbacks: Iterable[keras.callbacks.Callback]) -> bool:
@@ -180,7 +194,7 @@ def _state(callback: keras.callbacks.Callback) -> dict[str, Any]:
     attributes = _attributes(callback) or ()
     saved = {name: getattr(callback, name) for name in attributes if hasattr(callback, name)}
     if saved and hasattr(callback, "monitor"):
-        saved["monitor"] = callback.monitor
+        saved |= {"monitor": callback.monitor, "mode": getattr(callback, "mode", None)}
     return saved
 
 

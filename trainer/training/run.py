@@ -252,7 +252,7 @@ def _publish_results(
     last = Reached(epoch + 1, history[epoch] | tested)
     which: layout.Which = "last"
     digest = publisher.weights(which)
-    digests, reached = {digest}, None
+    digests, reached = {"last": digest}, None
     step = _best_step(best, loop.plan)
     if best.best_epoch is not None and step is not None:
         content = loop.distribution.broadcast_bytes(publisher.best_weights(best.sha256, step))
@@ -263,7 +263,7 @@ def _publish_results(
             metrics = history[best.best_epoch] | tested
         if content:
             which, digest = "best", sha256(content).hexdigest()
-            digests.add(digest)
+            digests["best"] = digest
             reached = Reached(best.best_epoch + 1, metrics)
     finished = Finished(
         epochs=loop.progress.epochs_closed,

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -62,12 +62,15 @@ class Publisher:
 
         self._remove(layout.FINISHED, of_the_end)
 
-    def discard_evaluations(self, digests: Collection[str | None]) -> None:
-        """Removes evaluations of other weights than those with these SHA-256."""
+    def discard_evaluations(self, digests: Mapping[str, str | None]) -> None:
+        """Removes evaluations of other weights than the last and the best, of which these are the SHA-256."""
+
+        def is_other(key: str) -> bool:
+            found = json.loads(self._store.get(key))
+            return bool(found["weights_sha256"] != digests.get(found["weights"]))
 
         def others() -> list[str]:
-            keys = [info.key for info in self._store.list(layout.EVALUATION)]
-            return [key for key in keys if json.loads(self._store.get(key))["weights_sha256"] not in digests]
+            return [info.key for info in self._store.list(layout.EVALUATION) if is_other(info.key)]
 
         self._remove(layout.EVALUATION, others)
 

@@ -1,5 +1,7 @@
 """The network and its optimizer, from the configuration: what Keras refuses of it is a ConfigError."""
 
+import hashlib
+import json
 import math
 import os
 import re
@@ -37,11 +39,13 @@ class Footprint:
         step_bytes: an estimate of the memory of a step: weights, four times the trained ones (gradients and
             their exchange), the optimizer's state, two copies of every layer's output for the images that
             are computed at once, and three batches of images.
+        made_of: the SHA-256 of its configuration, with the constants in it.
     """
 
     parameters: int
     trained: int
     step_bytes: int
+    made_of: str
 
 
 def setup_tensorflow(config: RunConfig) -> None:
@@ -80,11 +84,17 @@ def build(
     Raises ConfigError for what Keras refuses, where a step needs far more memory than there is, and for a
     network of the user's own that cannot be trained or exported, as the first training images show.
     """
-    _check_memory(needed or footprint(plan))
+    needed = needed or footprint(plan)
+    _check_memory(needed)
     _begin(plan.config.train)
     with scope():
         model = _network(plan)
         _check_values(model, plan.config.model.name)
+        if models.is_own(plan.config.model.name) and _made_of(model) != needed.made_of:
+            raise ConfigError(
+                f"model.name: {plan.config.model.name} returns another network at each call",
+                "Draw by numpy.random or random, which have a seed, and make no generator without one",
+            )
         optimizer = _optimizer(plan.config.train)
         with refusals(_described(plan.config.train), "train.optimizer"):
             model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", jit_compile=False)
@@ -107,11 +117,12 @@ def footprint(plan: Plan) -> Footprint:
     """What the network needs, found out without memory for its weights. Raises ConfigError as `build`."""
     models.builder_of(plan.config.model.name)  # a module of the user's own may make layers: these have values
     _begin(plan.config.train)
-    with keras.StatelessScope(initialize_variables=False):  # variables have shapes and no values
-        model = _network(plan)
+    model = _of_shapes(plan)
     trained = sum(math.prod(v.shape) for v in model.trainable_variables)
     outputs = sum(
-        math.prod(tensor.shape[1:]) for layer in model.layers for tensor in keras.tree.flatten(layer.output)
+        math.prod(side or 1 for side in tensor.shape[1:])  # an unknown side counts as 1
+        for layer in model.layers
+        for tensor in keras.tree.flatten(layer.output)
     )
     optimizer = _optimizer(plan.config.train)
     with refusals(_described(plan.config.train), "train.optimizer"):
@@ -121,13 +132,34 @@ def footprint(plan: Plan) -> Footprint:
     batches = 3 * -(-plan.config.train.batch_size // plan.ranks) * math.prod(plan.image_shape)
     parameters = model.count_params()
     arrays = 4 * (parameters + (4 + slots) * trained + batches)
-    return Footprint(parameters, trained, arrays + 2 * width * plan.micro_rows * outputs)
+    step_bytes = arrays + 2 * width * plan.micro_rows * outputs
+    return Footprint(parameters, trained, step_bytes, _made_of(model))
+
+
+def _made_of(model: keras.Model) -> str:
+    described = keras.saving.serialize_keras_object(model)
+    text = json.dumps(described, sort_keys=True, default=lambda value: type(value).__name__)
+    text = re.sub(r'"shared_object_id": \d+', "", text)  # a place in memory
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _begin(train: TrainSection) -> None:
     keras.utils.clear_session()  # layers are named the same in every process
     keras.utils.set_random_seed(train.seed)
     keras.config.set_dtype_policy(train.precision)
+
+
+def _of_shapes(plan: Plan) -> keras.Model:
+    """The network with variables that have shapes and no values; with values where a function of the user's
+    own needs them, as one that compiles or fits its model."""
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            return _network(plan)
+    except ConfigError:
+        if not models.is_own(plan.config.model.name):
+            raise
+    _begin(plan.config.train)
+    return _network(plan)
 
 
 def _network(plan: Plan) -> keras.Model:

@@ -9,6 +9,7 @@ from typing import Any
 
 from trainer import interrupts
 from trainer.config import RunConfig
+from trainer.distribution import launchers
 from trainer.errors import DataError
 from trainer.gang.ranks import devices
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
@@ -67,6 +68,7 @@ def check(config: RunConfig, ranks: int) -> Checked:
     behind, but for ImageNet's weights in Keras's folder. Raises ConfigError, DataError, RunError as the run
     itself would, and the store's errors.
     """
+    launchers.refuse_place("--check")
     devices.check_ranks(ranks, devices.gpus(os.environ))
     without_cache = config.data.model_copy(update={"cache": None})
     plan = make_plan(config.model_copy(update={"data": without_cache}), ranks)
