@@ -121,8 +121,8 @@ def network_for(config: RunConfig, image_shape: tuple[int, int, int], classes: i
 
 
 def build_network(run: RunDocument) -> Any:
-    """The network of a run, with fresh weights. It computes in float32 whatever policy the process has, and what
-    its function draws besides is as in the training."""
+    """The network of a run, with fresh weights, in float32 whatever policy the process has. What its function
+    draws besides is as in the training."""
     import keras
 
     keras.config.set_dtype_policy("float32")

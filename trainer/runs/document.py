@@ -140,7 +140,8 @@ def read_finished(store: Store, folder: str = "") -> Finished | None:
         data = store.get(_key(folder, layout.FINISHED))
     except FileNotFoundError:
         return None
-    found = _read(data, f"{join(store.url, folder)}: {layout.FINISHED}", FINISHED_FORMAT)
+    what = f"{join(store.url, folder)}: {layout.FINISHED}"
+    found = _read(data, what, FINISHED_FORMAT, "Delete it and start the run: what it published is made again")
     how = found["epochs"], found["steps"], found["stopped_early"]
     if "last" in found:
         best = Reached(**found["best"]) if found["best"] else None
@@ -201,12 +202,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _read(data: bytes, what: str, newest: int) -> dict[str, Any]:
+def _read(
+    data: bytes, what: str, newest: int, remedy: str = "Restore it from a backup, or use a new run.url"
+) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(data)
         version = int(document.get("version", 0))
     except (ValueError, TypeError, AttributeError):
-        raise RunError(f"{what} is damaged", "Restore it from a backup, or use a new run.url") from None
+        raise RunError(f"{what} is damaged", remedy) from None
     if version > newest:
         raise RunError(
             f"{what} is of version {version}; this trainer reads versions up to {newest}",
