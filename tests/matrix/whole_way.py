@@ -189,7 +189,9 @@ class Story:
                 assert off <= (0.1 if low else 1e-6), (which, split, found["top1"], metrics)
                 # `evaluate` counts what the network gives; penalties and smoothing are of training.
                 if config.train.label_smoothing == 0 and not _has_penalties(config):
-                    assert abs(found["loss"] - metrics[f"{prefix}loss"]) <= tolerance, (which, split)
+                    expected = metrics[f"{prefix}loss"]
+                    off = abs(found["loss"] - expected) / max(1.0, expected)
+                    assert off <= tolerance, (which, split, found["loss"], expected)
 
     def _card_is_predict(self, whole: Path) -> None:
         """The card's code gives the probabilities of `trainer predict` for the same files."""
