@@ -55,7 +55,7 @@ def arguments(tmp_path: Path, folders: Path, silent: tuple[str, socket.socket]) 
     )
     url = "s3://bucket/x"
     places = ["--run", url, "--input", url, "--output", url]
-    run = training(url, url)
+    run = training(url, "s3://bucket/run")
     return {
         "prepare": ["prepare", str(folders), url],
         "inspect": ["inspect", url],

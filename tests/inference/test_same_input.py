@@ -247,7 +247,7 @@ def test_validation_evaluation_and_prediction_are_given_the_same(
     validated, labels = validation(plan)
     names = [f"validation/{row:06d}" for row in range(len(labels))]
     np.testing.assert_allclose(of_rows(run, dataset, names), validated, atol=1e-6)
-    assert evaluated(run, dataset, monkeypatch) == pytest.approx(loss(validated, labels), abs=1e-6)
+    assert evaluated(run, dataset, monkeypatch) == pytest.approx(loss(validated, labels), rel=1e-6)
 
     files = [str(photos / name) for name in dataset.split("validation").names(np.arange(len(labels)))]
     np.testing.assert_allclose(predicted(run, files), validated, atol=1e-6)
@@ -266,7 +266,7 @@ def test_rows_of_another_shape_are_resized_as_files_are(
     expected = predictor(run).probabilities(np.stack([np.asarray(one) for one in padded]))
     found = of_rows(run, dataset, [f"validation/{row:06d}" for row in range(5)])
     np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert evaluated(run, dataset, monkeypatch) == pytest.approx(loss(expected, batch.labels), abs=1e-6)
+    assert evaluated(run, dataset, monkeypatch) == pytest.approx(loss(expected, batch.labels), rel=1e-6)
 
 
 def validation(plan: Plan) -> tuple[np.ndarray, np.ndarray]:

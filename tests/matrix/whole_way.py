@@ -187,11 +187,9 @@ class Story:
                 tolerance = LOW_PRECISION if low else 1e-5
                 off = abs(found["top1"] - metrics[f"{prefix}accuracy"])
                 assert off <= (0.1 if low else 1e-6), (which, split, found["top1"], metrics)
-                # `evaluate` counts what the network gives; penalties and smoothing are of training.
-                if config.train.label_smoothing == 0 and not _has_penalties(config):
-                    expected = metrics[f"{prefix}loss"]
-                    off = abs(found["loss"] - expected) / max(1.0, expected)
-                    assert off <= tolerance, (which, split, found["loss"], expected)
+                expected = metrics[f"{prefix}loss"]
+                off = abs(found["loss"] - expected) / max(1.0, expected)
+                assert off <= tolerance, (which, split, found["loss"], expected)
 
     def _card_is_predict(self, whole: Path) -> None:
         """The card's code gives the probabilities of `trainer predict` for the same files."""
@@ -292,10 +290,6 @@ def _arrays(file: Path) -> dict[str, np.ndarray]:
     with h5py.File(file) as opened:
         opened.visititems(add)
     return found
-
-
-def _has_penalties(config: RunConfig) -> bool:
-    return config.model.name.startswith("tests.matrix.own:")
 
 
 def main(words: Sequence[str]) -> None:

@@ -160,7 +160,7 @@ def test_without_validation_callbacks_look_at_the_training_and_are_silent_betwee
     recwarn: pytest.WarningsRecorder,
 ) -> None:
     caplog.set_level(logging.INFO)
-    url = f"file://{tmp_path}/unvalidated"
+    url = f"file://{tmp_path}/data"
     prepare(digits.replace("/dataset", "/images/train"), url, validation=0, seed=0)
     still = {"name": "sgd", "learning_rate": 1e-12}
     callbacks = {"early_stopping": {"patience": 2}, "reduce_lr_on_plateau": {"patience": 1}}

@@ -165,7 +165,7 @@ class Publisher:
         self.wait()
         classes = classes_json(self._plan.dataset.classes)  # which are there since the folder was claimed
         sha256 = {layout.CLASSES: _digest(classes), **self._sha256}
-        self._publish(layout.FINISHED, replace(finished, sha256=sha256).dumps)
+        self._publish(layout.FINISHED, replace(finished, sha256=dict(sorted(sha256.items()))).dumps)
         self.wait()
 
     def wait(self) -> None:
