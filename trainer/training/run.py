@@ -283,7 +283,7 @@ def _publish_results(
     publisher.report(history, finished, loop.timer.rows)
     publisher.keras_model()
     tidy()
-    publisher.finished(finished)
+    finished = publisher.finished(finished)
     if loop.distribution.is_chief:
         log_end(finished, loop.plan.config.run)
     return finished

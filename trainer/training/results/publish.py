@@ -160,13 +160,18 @@ class Publisher:
         """The model with its present weights, of Keras's layers alone."""
         self._publish(layout.KERAS_MODEL, lambda: keras_file(self._model))
 
-    def finished(self, finished: Finished) -> None:
-        """How the run ended, when all else is published: from then on the run is finished."""
+    def finished(self, finished: Finished) -> Finished:
+        """How the run ended, when all else is published: from then on the run is finished.
+
+        Returns it with the checksums of what was published, which the chief has.
+        """
         self.wait()
         classes = classes_json(self._plan.dataset.classes)  # which are there since the folder was claimed
-        sha256 = {layout.CLASSES: _digest(classes), **self._sha256}
-        self._publish(layout.FINISHED, replace(finished, sha256=dict(sorted(sha256.items()))).dumps)
+        sha256 = dict(sorted({layout.CLASSES: _digest(classes), **self._sha256}.items()))
+        whole = replace(finished, sha256=sha256)
+        self._publish(layout.FINISHED, whole.dumps)
         self.wait()
+        return whole
 
     def wait(self) -> None:
         """Returns when everything is published."""
