@@ -57,7 +57,8 @@ class EvaluationStep:
             [tf.convert_to_tensor(v.value) for v in variables]
             for variables in (self.model.trainable_variables, self.model.non_trainable_variables)
         )
-        return self._replica(trained, others, *batch)
+        found: tuple[tf.Tensor, tf.Tensor] = self._replica(trained, others, *batch)
+        return found
 
     def _evaluate(
         self,
