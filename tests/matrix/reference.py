@@ -38,13 +38,12 @@ def fitted(config: RunConfig) -> list[NDArray[np.float32]]:
     weights = None
     if train.class_weight == "balanced":
         counts = np.bincount(plan.dataset.split("train").labels, minlength=classes)
-        weights = dict(enumerate(balanced_class_weights(counts).tolist()))
+        weights = balanced_class_weights(counts)
     with data.training(0) as batches:
         model.fit(
-            _batches(batches, classes),
+            _batches(batches, classes, weights),
             epochs=train.epochs,
             steps_per_epoch=steps,
-            class_weight=weights,
             validation_data=_validation(data, plan, classes),
             validation_freq=train.validation_freq,
             callbacks=_callbacks(config, validated=plan.split("validation") is not None),
@@ -54,9 +53,13 @@ def fitted(config: RunConfig) -> list[NDArray[np.float32]]:
     return [np.asarray(value) for value in model.get_weights()]
 
 
-def _batches(stream: Any, classes: int) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+def _batches(
+    stream: Any, classes: int, weights: NDArray[np.float32] | None
+) -> Iterator[tuple[tf.Tensor, ...]]:
+    """Weights of classes are those of rows here: that is what `fit` makes of `class_weight`."""
     for _, images, labels, _ in stream:
-        yield images, tf.one_hot(labels, classes)
+        expected = tf.one_hot(labels, classes)
+        yield (images, expected) if weights is None else (images, expected, tf.gather(weights, labels))
 
 
 def _validation(data: RankData, plan: Any, classes: int) -> tuple[NDArray[Any], NDArray[Any]] | None:

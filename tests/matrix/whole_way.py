@@ -154,7 +154,6 @@ class Story:
             config.model.name != "tests.matrix.own:plain"
             or train.precision != "float32"
             or config.distribution.exchange != "float32"
-            or config.data.augment.model_dump() != type(config.data.augment)().model_dump()
             # Keras lets nothing change the rate of an optimizer that has a schedule.
             or (train.reduce_lr_on_plateau and (train.schedule != "constant" or train.warmup_epochs))
         ):
