@@ -161,7 +161,10 @@ def alone() -> dict[str, Settings]:
     found: dict[str, Settings] = {f"network {name}": {"model.name": name} for name in networks}
     for name, text in recipes().items():
         found[f"recipe {name}"] = {"case.recipe": name}
-        if yaml.safe_load(text)["model"]["name"] not in _SMALL:
+        recipe = yaml.safe_load(text)
+        if recipe["train"].get("warmup_epochs"):
+            found[f"recipe {name}"] |= {"train.warmup_epochs": 0.5}
+        if recipe["model"]["name"] not in _SMALL:
             found[f"recipe {name}"] |= {"data.image_size": 48, "model.weights": "none"}
     return found
 
@@ -212,6 +215,11 @@ def allowed(row: Mapping[str, str]) -> bool:
         # Half precision is too narrow for 0..255: such runs diverge, and say so.
         or (
             row.get("standardize") in ("none", "caffe")
+            and row.get("precision") in ("mixed_float16", "mixed_precision")
+        )
+        # After eight steps its batch norms are far from the images: in float16 a validation is not finite.
+        or (
+            row.get("network") == "small-resnet"
             and row.get("precision") in ("mixed_float16", "mixed_precision")
         )
         # Audits compare ranks.

@@ -54,9 +54,12 @@ def of_run(url: str, which: Which) -> Network:
 
     def build() -> Any:
         with quiet_tensorflow_import():
+            from trainer.models.freeze import freeze
             from trainer.models.weights_file import load_weights_file
 
         model = build_network(run)
+        # The loss has no penalties of frozen weights, as in the training.
+        freeze(model, run.config.model.freeze)
         try:
             load_weights_file(model, weights)
         except (OSError, ValueError, KeyError) as error:

@@ -1,6 +1,5 @@
 """What a run does in its first minutes, with a few images: a step, a validation batch, the export."""
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,10 +47,8 @@ def try_out(
         with _timed("validation", took):
             smoothing = few.config.train.label_smoothing
             evaluation = EvaluationStep(model, distribution, smoothing, xla=step.xla)
-            sums, _ = evaluation(validated.images, validated.labels, validated.weights)
-            # Before batch norms have seen more images, float16 may be too narrow.
-            if few.config.train.precision != "mixed_float16" and not math.isfinite(sums.loss):
-                raise Diverged("after a step on the first images the loss is not finite")
+            # Its loss may be infinite: batch norms have seen one batch.
+            evaluation(validated.images, validated.labels, validated.weights)
     return took
 
 
