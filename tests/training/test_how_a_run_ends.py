@@ -208,3 +208,11 @@ def test_weights_that_are_not_restored_any_more_are_not_said_to_be(runs: Runs) -
         json.loads(store_of(config).get(layout.FINISHED))["early_stopping"]["restore_best_weights"] is False
     )
     assert read_finished(store_of(config)) == finished
+
+
+def test_frozen_penalties_are_in_no_loss(runs: Runs) -> None:
+    network = {"name": "tests.matrix.own:mixed_bag", "options": {}, "freeze": "backbone"}
+    config = runs.config("frozen", model=network, train=FEW | {"epochs": 1})
+    reached = train(config).last.metrics["val_loss"]
+    measured = evaluate(load(config).run.url, "validation", "last")["loss"]
+    assert measured == pytest.approx(reached, rel=1e-6)
