@@ -24,7 +24,7 @@ LAYERS = (
     ("optimizers", "applications", "local_file", "yaml_text"),
     ("config",),
     ("storage",),
-    ("runs",),
+    ("runs", "images"),
     ("observability",),
     ("distribution",),
     ("dataset", "models", "gang", "checkpoints"),

@@ -15,12 +15,12 @@ from PIL import Image
 
 from tests.commands import trainer
 from tests.dataset.conftest import make_folders
-from trainer.dataset.decoding import Decoder
 from trainer.dataset.index import open_dataset
 from trainer.dataset.preparation.duplicates import Seen, find_duplicates
 from trainer.dataset.preparation.labels import Item, Source
 from trainer.dataset.preparation.prepare import prepare
 from trainer.errors import ConfigError, DataError
+from trainer.images.decoding import Decoder
 from trainer.storage import open_store
 
 

@@ -16,11 +16,11 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from trainer.config import Standardize, parse
-from trainer.dataset.images import Resize
 from trainer.dataset.index import Dataset, Encoding, open_dataset
 from trainer.dataset.preparation.prepare import prepare
 from trainer.dataset.reader import Reader
 from trainer.distribution.single import Single
+from trainer.images.codec import Resize
 from trainer.inference.evaluation import evaluate
 from trainer.inference.network import Network
 from trainer.inference.predictor import Predictor

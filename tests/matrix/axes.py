@@ -11,8 +11,8 @@ import yaml
 
 from trainer import models, optimizers
 from trainer.config import Monitor, Precision, RunConfig, Standardize, recipes
-from trainer.dataset.images import Resize
 from trainer.dataset.index import Encoding
+from trainer.images.codec import Resize
 
 Settings = dict[str, Any]
 """Dotted keys of a run's configuration, or `case.*` for what is not of it -> values."""

@@ -19,7 +19,7 @@ from PIL import ExifTags, Image
 
 from trainer import models
 from trainer.config import RunConfig, Standardize, parse
-from trainer.dataset.images import decode_image
+from trainer.images.codec import decode_image
 from trainer.inference.network import Network
 from trainer.inference.predictor import Predictor
 from trainer.models.export import keras_file

@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.images import decode_jpeg
 from trainer.dataset.index import Dataset, Split
 from trainer.dataset.order import BUDGET_BYTES, Order, Window
 from trainer.dataset.ranges import RANGE_BYTES, Range, byte_ranges, piece_ranges
 from trainer.dataset.reading.buffers import Buffers, copy_rows
 from trainer.dataset.reading.fetching import Fetchers
 from trainer.errors import ConfigError, DataError
+from trainer.images.codec import decode_jpeg
 
 Images = NDArray[np.uint8]
 Rows = NDArray[np.int64]

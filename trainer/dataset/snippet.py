@@ -6,8 +6,8 @@ What `images.EncodedImage` and `batch_stream.Preprocessing` do, with Keras, NumP
 from collections.abc import Sequence
 
 from trainer.config import Standardize
-from trainer.dataset.images import DRAFT, JPEG_QUALITY, Resize
 from trainer.dataset.standardize import STANDARDIZATIONS, Pixels
+from trainer.images.codec import DRAFT, JPEG_QUALITY, Resize
 
 Shape = tuple[int, int, int]
 

@@ -11,8 +11,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.decoding import Decoded
 from trainer.errors import DataError
+from trainer.images.decoding import Decoded
 from trainer.inference import keys
 from trainer.inference.claims import Claims
 from trainer.inference.config import PredictConfig

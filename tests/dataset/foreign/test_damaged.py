@@ -13,8 +13,8 @@ from PIL import Image
 from tests.dataset.foreign.mutations import mutations
 from trainer.dataset.foreign import process
 from trainer.dataset.foreign.index_hdf5 import index_hdf5
-from trainer.dataset.images import decode_image
 from trainer.errors import DataError
+from trainer.images.codec import decode_image
 
 
 @pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=pytest.mark.long)])

@@ -8,7 +8,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.decoding import Decoded
 from trainer.dataset.preparation.labels import Item
 from trainer.dataset.preparation.shards import (
     JpegRows,
@@ -19,6 +18,7 @@ from trainer.dataset.preparation.shards import (
     write_jpeg_shard,
     write_shard,
 )
+from trainer.images.decoding import Decoded
 
 Attributes = Mapping[str, str | Sequence[str]]
 Digests = NDArray[np.uint8]

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from trainer import __version__, interrupts
 from trainer.dataset import index
-from trainer.dataset.decoding import Decoder
-from trainer.dataset.images import Resize
 from trainer.dataset.index import Encoding
 from trainer.dataset.preparation import unfinished
 from trainer.dataset.preparation.bad import BadImages, OnBad
@@ -21,6 +19,8 @@ from trainer.dataset.preparation.labels import Item, Source, find
 from trainer.dataset.preparation.splits import divide
 from trainer.dataset.preparation.writing import Writer
 from trainer.errors import EXIT_INVALID, ConfigError, DataError, TrainerError, explain_os_error
+from trainer.images.codec import Resize
+from trainer.images.decoding import Decoder
 from trainer.storage import no_folders_left, open_store, remove_leftovers
 from trainer.storage.base import ObjectChanged, Store
 from trainer.urls import lies_in

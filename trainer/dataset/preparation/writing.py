@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from trainer.dataset import index
-from trainer.dataset.decoding import Decoder
 from trainer.dataset.index import Split, smallest_unsigned
 from trainer.dataset.preparation import unfinished
 from trainer.dataset.preparation.bad import BadImages
@@ -26,6 +25,7 @@ from trainer.dataset.preparation.unfinished import Finished
 from trainer.dataset.reading.row_layout import JPEG, PLAIN
 from trainer.dataset.reading.shard_reader import Shard
 from trainer.errors import ConfigError, DataError, Interrupted
+from trainer.images.decoding import Decoder
 from trainer.output.units import size
 from trainer.storage.base import Store
 

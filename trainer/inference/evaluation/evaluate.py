@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from trainer.dataset.images import decode_image
 from trainer.dataset.index import Dataset, Split, open_dataset
 from trainer.dataset.reader import Reader
 from trainer.errors import ConfigError, DataError
 from trainer.evaluation.document import Evaluated, document, dumps
 from trainer.evaluation.tally import Tally
+from trainer.images.codec import decode_image
 from trainer.inference.evaluation.changes import changes
 from trainer.inference.network import Network, of_run
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
-from trainer.dataset.images import SUFFIXES
 from trainer.errors import DataError
+from trainer.images.files import _is_dir, has_image_suffix, is_hidden, natural
 from trainer.storage import open_store
 from trainer.storage.base import Store
 
@@ -23,7 +23,6 @@ SPLITS = {
 """The folders of splits, by their names."""
 
 _REMEDY = "Name a folder of images, or s3://bucket/prefix"
-_DIGITS = re.compile("([0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -79,20 +78,6 @@ def is_image(key: str) -> bool:
     return has_image_suffix(key) and not is_hidden(key)
 
 
-def has_image_suffix(key: str) -> bool:
-    return key.lower().endswith(SUFFIXES)
-
-
-def is_hidden(key: str) -> bool:
-    """Whether a name in a key begins with a dot, or is that of a Macintosh's resource forks."""
-    return key.startswith(".") or "/." in key or "__MACOSX" in key.split("/")
-
-
-def natural(text: str) -> tuple[list[str | int], str]:
-    """What to sort by, so that 10 comes after 9."""
-    return [int(part) if place % 2 else part for place, part in enumerate(_DIGITS.split(text))], text
-
-
 def in_order(names: Iterable[str]) -> list[str]:
     """Class names in order: by value if all are whole numbers, else by name."""
     names = list(names)
@@ -136,13 +121,6 @@ def _keys(store: Store) -> Iterator[str]:
         yield from (info.key for info in store.list())
     except FileNotFoundError as error:
         raise DataError(str(error), _REMEDY) from error
-
-
-def _is_dir(entry: "os.DirEntry[str]") -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # links that go round in a circle
-        return False
 
 
 def _walk(root: str, prefix: str, above: tuple[str, ...]) -> Iterator[str]:

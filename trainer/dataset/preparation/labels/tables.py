@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from trainer.dataset.images import SUFFIXES
 from trainer.errors import DataError
+from trainer.images.codec import SUFFIXES
 
 TABLES = (".csv", ".tsv")
 SUFFIXES_OF_LISTS = (".txt", *TABLES, ".json")

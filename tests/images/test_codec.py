@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.dataset import images
-from trainer.dataset.images import decode_image
 from trainer.errors import EXIT_INVALID, DataError
+from trainer.images import codec as images
+from trainer.images.codec import decode_image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
 

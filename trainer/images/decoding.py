@@ -14,8 +14,8 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.images import Box, EncodedImage, Resize, decode_jpeg, encode_jpeg
 from trainer.errors import DataError
+from trainer.images.codec import Box, EncodedImage, Resize, decode_jpeg, encode_jpeg
 from trainer.storage import Store
 
 Loaded = bytes | NDArray[np.uint8]
