@@ -21,6 +21,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = (
     ("errors", "output"),
     ("explain", "interrupts", "urls"),
+    ("machine",),
     ("optimizers", "applications", "local_file", "yaml_text"),
     ("config",),
     ("storage",),

@@ -191,8 +191,8 @@ def prepare(
     from trainer import pages
     from trainer.dataset.preparation.bad import BadImagesError
     from trainer.dataset.preparation.prepare import prepare as run
+    from trainer.machine.cores import available_cores
     from trainer.observability.log import say
-    from trainer.observability.process import available_cores
     from trainer.output.progress import progress
 
     try:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import ConfigError
-from trainer.gang.ranks import devices
-from trainer.gang.ranks.devices import check_ranks, gpus
 from trainer.gang.ranks.environment import rank_environment
 from trainer.gang.ranks.placement import Slot
+from trainer.machine import gpus as devices
+from trainer.machine.gpus import check_ranks, gpus
 
 pytestmark = pytest.mark.fast
 

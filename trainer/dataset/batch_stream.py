@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from trainer.config import Standardize
 from trainer.dataset.augmentation import Augmentation
-from trainer.dataset.freed_memory import keep_freed_memory
 from trainer.dataset.index import Dataset
 from trainer.dataset.reader import Reader
 from trainer.dataset.standardize import STANDARDIZATIONS, Pixels
+from trainer.machine.memory import keep_freed_memory
 
 NO_AUGMENTATION = Augmentation()
 

@@ -8,7 +8,7 @@ from trainer.dataset.order import BUDGET_BYTES, evaluation_range
 from trainer.dataset.reader import Reader
 from trainer.distribution import Distribution
 from trainer.distribution.environment import local_size
-from trainer.observability.process import available_memory
+from trainer.machine.memory import available_memory
 from trainer.training.plan import Plan
 
 

@@ -17,9 +17,9 @@ import tensorflow as tf
 from trainer import models
 from trainer.config import RunConfig, TrainSection
 from trainer.errors import ConfigError, shortened
+from trainer.machine.memory import available_memory
 from trainer.models.freeze import freeze
 from trainer.models.trial import check_export, check_forward, check_synchronized
-from trainer.observability.process import available_memory
 from trainer.training.plan import Plan
 from trainer.training.setup.rows import first_rows
 from trainer.training.state import weights

@@ -1,7 +1,9 @@
 """Processes: the age of this one, the cores and the memory it may use, whether one is stopped."""
 
 import os
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 _STATE, _STARTED = 0, 19  # proc(5), stat: state and starttime, counted behind the name of the program
@@ -25,19 +27,20 @@ def _stat(pid: str) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
-def available_cores() -> int:
-    """The cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+# Runs in a process before its command. The kernel then kills it when the thread that started it ends; a
+# parent that died in between is noticed by the changed number.
+_LEASH = """
+import ctypes, os, sys
+ctypes.CDLL(None, use_errno=True).prctl(1, 9, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    os._exit(137)
+try:
+    os.execvp(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit(f"cannot start {sys.argv[2]}: {error.strerror}")
+"""
 
 
-def available_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Bytes of memory that this process may use: the machine's, or its container's limit (cgroups 2 or 1)."""
-    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
-        try:
-            return min(whole, int((cgroup / limit).read_text()))
-        except (OSError, ValueError):  # not this version, or "max"
-            pass
-    return whole
+def leashed(command: Sequence[str]) -> list[str]:
+    """A command that does not outlive the thread of this process that starts it."""
+    return [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *command]

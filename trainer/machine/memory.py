@@ -1,10 +1,25 @@
-"""When glibc gives freed memory back to the kernel."""
+"""The memory that this process may use, and what it gives back to the kernel."""
 
 import ctypes
 import os
+from pathlib import Path
+
+
+def available_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of memory that this process may use: the machine's, or its container's limit (cgroups 2 or 1)."""
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            return min(whole, int((cgroup / limit).read_text()))
+        except (OSError, ValueError):  # not this version, or "max"
+            pass
+    return whole
+
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Names of mallopt(3)."""
+
+
 _LARGEST = 32 << 20
 """Bytes: the highest M_MMAP_THRESHOLD that glibc takes."""
 
