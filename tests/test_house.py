@@ -29,7 +29,7 @@ LAYERS = (
     ("observability",),
     ("distribution",),
     ("dataset", "models", "gang", "checkpoints"),
-    ("report", "evaluation"),
+    ("report", "evaluation", "preparation"),
     ("training", "inference", "cluster", "doctor"),
     ("pages",),
     ("cli",),

@@ -10,9 +10,9 @@ from PIL import Image
 from tests.commands import on_a_terminal, trainer, without_codes
 from trainer import pages
 from trainer.cli import app
-from trainer.dataset.preparation.prepare import prepare
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import shape, size, span
+from trainer.preparation.prepare import prepare
 from trainer.runs.document import Reached
 from trainer.runs.listing import ListedRun
 

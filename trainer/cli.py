@@ -189,11 +189,11 @@ def prepare(
 ) -> None:
     """Write images as HDF5 shards into object storage, or continue where an interrupted start ended."""
     from trainer import pages
-    from trainer.dataset.preparation.bad import BadImagesError
-    from trainer.dataset.preparation.prepare import prepare as run
     from trainer.machine.cores import available_cores
     from trainer.observability.log import say
     from trainer.output.progress import progress
+    from trainer.preparation.bad import BadImagesError
+    from trainer.preparation.prepare import prepare as run
 
     try:
         with progress(say, "images prepared") as report, interrupts.unwinding():
@@ -270,11 +270,11 @@ def index(
     be like: docs/datasets.md.
     """
     from trainer import pages
-    from trainer.dataset.foreign.index_hdf5 import index_hdf5, is_prepared
-    from trainer.dataset.foreign.parts import Names
-    from trainer.dataset.reindex import reindex
     from trainer.observability.log import say
     from trainer.output.progress import progress
+    from trainer.preparation.hdf5.index import index_hdf5, is_prepared
+    from trainer.preparation.hdf5.parts import Names
+    from trainer.preparation.reindex import reindex
 
     named = Names(images, labels, classes, _lengths(image_shape) if image_shape else None)
     if is_prepared(url):

@@ -12,10 +12,10 @@ from trainer.urls import beside
 
 if TYPE_CHECKING:
     from trainer.checkpoints.verify import CheckpointReport
-    from trainer.dataset.foreign.index_hdf5 import Indexed
-    from trainer.dataset.preparation.prepare import PreparedDataset
-    from trainer.dataset.reindex import Reindexed
     from trainer.doctor import Finding
+    from trainer.preparation.hdf5.index import Indexed
+    from trainer.preparation.prepare import PreparedDataset
+    from trainer.preparation.reindex import Reindexed
     from trainer.runs.listing import ListedRun
     from trainer.runs.removal import Removable
     from trainer.training.setup.check import Checked

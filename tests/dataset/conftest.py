@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from trainer.dataset.index import Dataset, open_dataset
-from trainer.dataset.preparation.prepare import prepare
+from trainer.preparation.prepare import prepare
 
 MakeFolders = Callable[..., Path]
 

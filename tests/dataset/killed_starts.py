@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from trainer.dataset.index import open_dataset
-from trainer.dataset.preparation.prepare import prepare
 from trainer.errors import DataError
+from trainer.preparation.prepare import prepare
 from trainer.storage import open_store
 from trainer.storage.file import FileStore
 from trainer.storage.s3 import S3Store

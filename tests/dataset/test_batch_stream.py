@@ -18,9 +18,9 @@ from trainer.dataset.augmentation import Augmentation
 from trainer.dataset.batch_stream import Preprocessing, evaluation_stream, training_stream
 from trainer.dataset.index import Dataset, open_dataset
 from trainer.dataset.order import Order, lanes_of
-from trainer.dataset.preparation.prepare import prepare
 from trainer.dataset.reader import Reader
 from trainer.errors import DataError
+from trainer.preparation.prepare import prepare
 
 EVERYTHING = Augmentation(flip="both", rotate=20, shift=0.2, zoom=0.2, brightness=0.2)
 

@@ -12,8 +12,8 @@ from trainer.dataset.index import Dataset, open_dataset
 from trainer.dataset.inspection.contact_sheet import contact_sheet, write_contact_sheet
 from trainer.dataset.inspection.describe import inspect
 from trainer.dataset.inspection.labels import check_labels
-from trainer.dataset.preparation.prepare import prepare
 from trainer.errors import ConfigError
+from trainer.preparation.prepare import prepare
 
 
 @pytest.mark.parametrize(

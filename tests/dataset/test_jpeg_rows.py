@@ -20,10 +20,10 @@ from PIL import Image
 from tests.gang.gangs import wait_for
 from trainer.dataset.index import Dataset, open_dataset
 from trainer.dataset.order import Order
-from trainer.dataset.preparation.prepare import prepare
 from trainer.dataset.ranges import CHUNK, PIECE, piece_ranges
 from trainer.dataset.reader import Reader
 from trainer.errors import DataError
+from trainer.preparation.prepare import prepare
 from trainer.storage.disk_cache import DiskCache
 
 Images = NDArray[np.uint8]

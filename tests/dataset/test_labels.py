@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.dataset.conftest import make_folders
-from trainer.dataset.preparation.labels import NAMES, Names, find
-from trainer.dataset.preparation.labels.listing import is_image
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
 from trainer.inference.sources.prefix import list_images
+from trainer.preparation.labels import NAMES, Names, find
+from trainer.preparation.labels.listing import is_image
 from trainer.storage import open_store
 
 

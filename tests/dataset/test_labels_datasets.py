@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from trainer.dataset.index import open_dataset
-from trainer.dataset.preparation.labels import find
-from trainer.dataset.preparation.labels.inert_pickle import load_inert
-from trainer.dataset.preparation.prepare import prepare
 from trainer.dataset.reader import Reader
 from trainer.errors import DataError
+from trainer.preparation.labels import find
+from trainer.preparation.labels.formats.inert_pickle import load_inert
+from trainer.preparation.prepare import prepare
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 3072), np.uint8)
 BOXES = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.dataset.preparation.labels import Source, find
 from trainer.errors import DataError
+from trainer.preparation.labels import Source, find
 
 NAMED = {"1.jpg": "cat", "2.jpg": "dog", "10.jpg": "cat"}
 

@@ -16,10 +16,10 @@ from tests.dataset.conftest import make_folders
 from trainer.dataset import index
 from trainer.dataset.index import open_dataset
 from trainer.dataset.inspection.describe import inspect
-from trainer.dataset.preparation.prepare import prepare
-from trainer.dataset.preparation.shards import Pixels, chunk_rows
 from trainer.dataset.reader import Reader
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
+from trainer.preparation.prepare import prepare
+from trainer.preparation.shards import Pixels, chunk_rows
 from trainer.storage import open_store
 from trainer.storage.file import FileStore
 

@@ -15,10 +15,10 @@ import pytest
 from tests.dataset.conftest import make_folders
 from tests.dataset.killed_starts import OPTIONS, named, whole
 from tests.interrupted import send, start, temporary_files
-from trainer.dataset.preparation import prepare as module
-from trainer.dataset.preparation.prepare import PreparedDataset, prepare
-from trainer.dataset.preparation.writing import Writer
 from trainer.errors import ConfigError, DataError
+from trainer.preparation import prepare as module
+from trainer.preparation.prepare import PreparedDataset, prepare
+from trainer.preparation.shard_writer import Writer
 from trainer.storage import open_store
 from trainer.storage.base import Store
 from trainer.storage.file import FileStore

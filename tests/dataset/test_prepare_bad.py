@@ -16,11 +16,11 @@ from PIL import Image
 from tests.commands import trainer
 from tests.dataset.conftest import make_folders
 from trainer.dataset.index import open_dataset
-from trainer.dataset.preparation.duplicates import Seen, find_duplicates
-from trainer.dataset.preparation.labels import Item, Source
-from trainer.dataset.preparation.prepare import prepare
 from trainer.errors import ConfigError, DataError
 from trainer.images.decoding import Decoder
+from trainer.preparation.duplicates import Seen, find_duplicates
+from trainer.preparation.labels import Item, Source
+from trainer.preparation.prepare import prepare
 from trainer.storage import open_store
 
 
@@ -95,7 +95,7 @@ def test_images_without_rights_are_skipped_where_asked(readable: Path, tmp_path:
     (readable / "images/dog/0003.png").chmod(0)
     code = (
         "import os, sys, zipfile, h5py, numpy, PIL.PngImagePlugin\n"
-        "from trainer.dataset.preparation.prepare import prepare\n"
+        "from trainer.preparation.prepare import prepare\n"
         "os.seteuid(65534)\n"
         "print(prepare(sys.argv[1], sys.argv[2], on_bad='skip').skipped)"
     )

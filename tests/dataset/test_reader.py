@@ -12,10 +12,10 @@ import pytest
 from tests.dataset.conftest import make_folders
 from trainer.dataset.index import Dataset, open_dataset
 from trainer.dataset.order import Order, lanes_of
-from trainer.dataset.preparation.prepare import prepare
 from trainer.dataset.reader import Reader
 from trainer.dataset.reading.buffers import Buffers
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
+from trainer.preparation.prepare import prepare
 
 
 def with_h5py(dataset: Dataset, name: str) -> tuple[np.ndarray, np.ndarray, list[str]]:

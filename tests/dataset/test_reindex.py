@@ -8,8 +8,8 @@ from urllib.parse import urlparse
 import pytest
 
 from trainer.dataset.index import Dataset, Split, open_dataset
-from trainer.dataset.reindex import reindex
 from trainer.errors import DataError
+from trainer.preparation.reindex import reindex
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.dataset.preparation.labels import Item, Source
-from trainer.dataset.preparation.splits import divide, shuffled, stratified
+from trainer.preparation.labels import Item, Source
+from trainer.preparation.splits import divide, shuffled, stratified
 from trainer.storage import open_store
 
 pytestmark = pytest.mark.fast

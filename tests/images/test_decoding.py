@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.dataset.conftest import make_folders
-from trainer.dataset.preparation.labels import Item, Source
 from trainer.images import decoding
 from trainer.images.decoding import Decoder, _Budget
+from trainer.preparation.labels import Item, Source
 from trainer.storage.file import FileStore
 
 

@@ -17,7 +17,6 @@ from PIL import ExifTags, Image, ImageOps
 
 from trainer.config import Standardize, parse
 from trainer.dataset.index import Dataset, Encoding, open_dataset
-from trainer.dataset.preparation.prepare import prepare
 from trainer.dataset.reader import Reader
 from trainer.distribution.single import Single
 from trainer.images.codec import Resize
@@ -25,6 +24,7 @@ from trainer.inference.evaluation import evaluate
 from trainer.inference.network import Network
 from trainer.inference.predictor import Predictor
 from trainer.inference.sources import image, paths, rows
+from trainer.preparation.prepare import prepare
 from trainer.runs.document import RunDocument
 from trainer.runs.layout import CLASSES, KERAS_MODEL, file_name
 from trainer.storage import open_store

@@ -17,12 +17,12 @@ from tests.training.test_callback_state import StopAfter
 from tests.training.test_publishing import PUBLISHED
 from trainer.checkpoints.restore import restore
 from trainer.config import load
-from trainer.dataset.preparation.prepare import prepare
 from trainer.errors import ConfigError, Interrupted
 from trainer.inference.evaluation.evaluate import evaluate
 from trainer.models import build_network
 from trainer.models.weights_file import weights_file
 from trainer.observability.metrics import RunMetrics
+from trainer.preparation.prepare import prepare
 from trainer.runs import layout
 from trainer.runs.document import already_finished, read_finished, read_run
 from trainer.storage import Store

@@ -20,11 +20,11 @@ import numpy as np
 
 from tests.dataset.foreign.course_files import write_course
 from tests.dataset.foreign.mutations import mutations
-from trainer.dataset.foreign import child, parts, process
-from trainer.dataset.foreign.index_hdf5 import index_hdf5
 from trainer.dataset.index import open_dataset
 from trainer.dataset.reader import Reader
 from trainer.errors import DataError
+from trainer.preparation.hdf5 import child, parts, process
+from trainer.preparation.hdf5.index import index_hdf5
 
 SECONDS = 20
 FORMS = [

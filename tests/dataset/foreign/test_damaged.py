@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from tests.dataset.foreign.mutations import mutations
-from trainer.dataset.foreign import process
-from trainer.dataset.foreign.index_hdf5 import index_hdf5
 from trainer.errors import DataError
 from trainer.images.codec import decode_image
+from trainer.preparation.hdf5 import process
+from trainer.preparation.hdf5.index import index_hdf5
 
 
 @pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=pytest.mark.long)])
@@ -65,7 +65,7 @@ def test_however_the_process_ends_it_is_one_error(
 ) -> None:
     (tmp_path / "crashing.py").write_text(
         "import os, signal, time\n"
-        "from trainer.dataset.foreign import child\n"
+        "from trainer.preparation.hdf5 import child\n"
         f"child.answer = lambda question, folder: {ends}\n"
         "child.main()\n"
     )

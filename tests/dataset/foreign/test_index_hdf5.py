@@ -11,14 +11,14 @@ import pytest
 
 from tests.dataset.foreign.course_files import DTYPES, ROWS, Course, courses, write_course
 from trainer import main
-from trainer.dataset.foreign import child, parts
-from trainer.dataset.foreign.index_hdf5 import index_hdf5
-from trainer.dataset.foreign.parts import Names
-from trainer.dataset.foreign.refused import Refused
 from trainer.dataset.index import open_dataset
 from trainer.dataset.order import Order
 from trainer.dataset.reader import Reader
 from trainer.errors import ConfigError, DataError
+from trainer.preparation.hdf5 import child, parts
+from trainer.preparation.hdf5.index import index_hdf5
+from trainer.preparation.hdf5.parts import Names
+from trainer.preparation.hdf5.refused import Refused
 from trainer.storage import open_store
 
 

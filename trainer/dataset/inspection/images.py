@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.index import Dataset, Split
-from trainer.dataset.preparation.shards import Pixels
 from trainer.dataset.reader import Reader
+from trainer.preparation.shards import Pixels
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the images that were read and the images in all."""

@@ -1,6 +1,6 @@
 """Variables of MATLAB files, read in a process of their own: scipy can crash on a damaged file.
 
-`python -m trainer.dataset.preparation.labels.matlab VARIABLE` reads a file from stdin and writes JSON.
+`python -m trainer.preparation.labels.formats.matlab VARIABLE` reads a file from stdin and writes JSON.
 """
 
 import io

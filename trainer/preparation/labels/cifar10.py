@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.preparation.labels.inert_pickle import load_inert
-from trainer.dataset.preparation.labels.listing import Listing
-from trainer.dataset.preparation.labels.source import Item, Source, assemble
-from trainer.dataset.preparation.labels.tables import lines_of
 from trainer.errors import DataError
 from trainer.images.files import natural
+from trainer.preparation.labels.formats.inert_pickle import load_inert
+from trainer.preparation.labels.formats.tables import lines_of
+from trainer.preparation.labels.listing import Listing
+from trainer.preparation.labels.source import Item, Source, assemble
 
 NAME = "cifar10"
 _BATCH = re.compile(r"(?:.*/)?(?:(?P<train>data_batch_[0-9]+)|test_batch)(?P<binary>\.bin)?")

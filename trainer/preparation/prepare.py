@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from trainer import __version__, interrupts
 from trainer.dataset import index
 from trainer.dataset.index import Encoding
-from trainer.dataset.preparation import unfinished
-from trainer.dataset.preparation.bad import BadImages, OnBad
-from trainer.dataset.preparation.duplicates import Duplicates, Seen, find_duplicates
-from trainer.dataset.preparation.labels import Item, Source, find
-from trainer.dataset.preparation.splits import divide
-from trainer.dataset.preparation.writing import Writer
 from trainer.errors import EXIT_INVALID, ConfigError, DataError, TrainerError, explain_os_error
 from trainer.images.codec import Resize
 from trainer.images.decoding import Decoder
+from trainer.preparation import unfinished
+from trainer.preparation.bad import BadImages, OnBad
+from trainer.preparation.duplicates import Duplicates, Seen, find_duplicates
+from trainer.preparation.labels import Item, Source, find
+from trainer.preparation.shard_writer import Writer
+from trainer.preparation.splits import divide
 from trainer.storage import no_folders_left, open_store, remove_leftovers
 from trainer.storage.base import ObjectChanged, Store
 from trainer.urls import lies_in

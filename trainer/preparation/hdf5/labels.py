@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.foreign.refused import Refused
+from trainer.preparation.hdf5.refused import Refused
 
 _MOST = 100_000_000
 _MOST_CLASSES = 1_000_000

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.preparation.labels import Item
+from trainer.preparation.labels import Item
 
 Digests = NDArray[np.uint8]
 

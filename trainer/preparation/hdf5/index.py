@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from trainer import __version__, interrupts
 from trainer.dataset import index
-from trainer.dataset.foreign.parts import Names, Part, find_parts, find_source
 from trainer.dataset.order import SMALL_BYTES
-from trainer.dataset.preparation.shards import Pixels
 from trainer.errors import ConfigError, DataError
+from trainer.preparation.hdf5.parts import Names, Part, find_parts, find_source
+from trainer.preparation.shards import Pixels
 from trainer.storage import Store, open_store, split_url
 from trainer.storage.base import ObjectChanged
 

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from trainer.dataset.preparation.labels.listing import SPLITS, Listing, by_split, in_order
-from trainer.dataset.preparation.labels.source import Item, Source, assemble, printable
-from trainer.dataset.preparation.labels.tables import SUFFIXES_OF_LISTS, Row, class_list, parse
 from trainer.errors import DataError
 from trainer.images.files import has_image_suffix
+from trainer.preparation.labels.formats.tables import SUFFIXES_OF_LISTS, Row, class_list, parse
+from trainer.preparation.labels.listing import SPLITS, Listing, by_split, in_order
+from trainer.preparation.labels.source import Item, Source, assemble, printable
 from trainer.storage import open_store, split_url
 
 NAME = "list"

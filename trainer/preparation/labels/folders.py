@@ -5,10 +5,10 @@ Images in folders of a class's folder are the class's too, as in Keras's `image_
 
 from collections import Counter
 
-from trainer.dataset.preparation.labels.listing import SPLITS, Listing, in_order
-from trainer.dataset.preparation.labels.source import Item, Source, assemble
 from trainer.errors import DataError
 from trainer.images.codec import SUFFIXES
+from trainer.preparation.labels.listing import SPLITS, Listing, in_order
+from trainer.preparation.labels.source import Item, Source, assemble
 
 NAME = "folders"
 _PLACE = "Put the images of each class into a folder of the class's name"

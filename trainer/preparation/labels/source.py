@@ -8,9 +8,9 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.preparation.labels.listing import Listing
 from trainer.errors import DataError
 from trainer.images.files import natural
+from trainer.preparation.labels.listing import Listing
 from trainer.storage.base import Store
 
 Box = tuple[int, int, int, int]

@@ -15,18 +15,18 @@ import numpy as np
 
 from trainer.dataset import index
 from trainer.dataset.index import Split, smallest_unsigned
-from trainer.dataset.preparation import unfinished
-from trainer.dataset.preparation.bad import BadImages
-from trainer.dataset.preparation.duplicates import Seen
-from trainer.dataset.preparation.gathered import Attributes, Digests, Gathered, GatheredImages, GatheredJpegs
-from trainer.dataset.preparation.labels import Item
-from trainer.dataset.preparation.shards import Pixels, chunk_rows
-from trainer.dataset.preparation.unfinished import Finished
 from trainer.dataset.reading.row_layout import JPEG, PLAIN
 from trainer.dataset.reading.shard_reader import Shard
 from trainer.errors import ConfigError, DataError, Interrupted
 from trainer.images.decoding import Decoder
 from trainer.output.units import size
+from trainer.preparation import unfinished
+from trainer.preparation.bad import BadImages
+from trainer.preparation.duplicates import Seen
+from trainer.preparation.gathered import Attributes, Digests, Gathered, GatheredImages, GatheredJpegs
+from trainer.preparation.labels import Item
+from trainer.preparation.shards import Pixels, chunk_rows
+from trainer.preparation.unfinished import Finished
 from trainer.storage.base import Store
 
 SETTLE_SECONDS = 5.0

@@ -2,9 +2,9 @@
 
 import re
 
-from trainer.dataset.preparation.labels.listing import Listing, by_split, in_order
-from trainer.dataset.preparation.labels.source import Item, Source, assemble
 from trainer.errors import DataError
+from trainer.preparation.labels.listing import Listing, by_split, in_order
+from trainer.preparation.labels.source import Item, Source, assemble
 
 PREFIX, SUFFIX = "prefix", "suffix"
 _PATTERNS = {

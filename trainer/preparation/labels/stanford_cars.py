@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from trainer.dataset.preparation.labels.listing import Listing
-from trainer.dataset.preparation.labels.matlab import Variable, read_variable
-from trainer.dataset.preparation.labels.source import Box, Item, Source, assemble
 from trainer.errors import DataError
+from trainer.preparation.labels.formats.matlab import Variable, read_variable
+from trainer.preparation.labels.listing import Listing
+from trainer.preparation.labels.source import Box, Item, Source, assemble
 
 NAME = "stanford-cars"
 TRAIN, META, ALL = "cars_train_annos.mat", "cars_meta.mat", "cars_annos.mat"

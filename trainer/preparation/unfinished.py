@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 
 from trainer import __version__
 from trainer.dataset import index
-from trainer.dataset.preparation.labels import Item
 from trainer.dataset.reading.shard_reader import Shard
+from trainer.preparation.labels import Item
 from trainer.storage.base import ObjectChanged, ObjectInfo, Store
 
 RECORDS = "preparing/"

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.foreign.range_file import RangeFile
-from trainer.dataset.foreign.refused import Refused
 from trainer.dataset.ranges import CHUNK, NO_PIECES, PIECE
 from trainer.dataset.reading.row_layout import FILTERS, Axes, Filter, RowLayout
+from trainer.preparation.hdf5.range_file import RangeFile
+from trainer.preparation.hdf5.refused import Refused
 
 Shape = tuple[int, int, int]
 

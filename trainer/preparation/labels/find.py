@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from trainer.dataset.preparation.labels import cifar10, file_names, folders, lists, stanford_cars, uecfood
-from trainer.dataset.preparation.labels.listing import SPLITS, Listing, list_files
-from trainer.dataset.preparation.labels.source import Source
-from trainer.dataset.preparation.labels.tables import SUFFIXES_OF_LISTS
 from trainer.errors import ConfigError, DataError
+from trainer.preparation.labels import cifar10, file_names, folders, lists, stanford_cars, uecfood
+from trainer.preparation.labels.formats.tables import SUFFIXES_OF_LISTS
+from trainer.preparation.labels.listing import SPLITS, Listing, list_files
+from trainer.preparation.labels.source import Source
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.counter_rng import permutation
-from trainer.dataset.preparation.labels import Item, Source
 from trainer.errors import ConfigError, DataError
+from trainer.preparation.labels import Item, Source
 
 T = TypeVar("T")
 

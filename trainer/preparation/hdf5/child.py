@@ -1,7 +1,7 @@
 """What an HDF5 file holds, asked of the HDF5 library in a process of its own, which it may crash.
 
-`python -m trainer.dataset.foreign.child FOLDER` reads a question (JSON) from stdin, writes arrays into FOLDER
-and an answer (JSON) to stdout: `ask` of trainer.dataset.foreign.process does both.
+`python -m trainer.preparation.hdf5.child FOLDER` reads a question (JSON) from stdin, writes arrays into
+FOLDER and an answer (JSON) to stdout: `ask` of trainer.preparation.hdf5.process does both.
 """
 
 import json
@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from trainer.dataset.foreign.labels import read_classes, read_labels
-from trainer.dataset.foreign.names import CLASSES, Found, find_splits
-from trainer.dataset.foreign.range_file import RangeFile
-from trainer.dataset.foreign.refused import Refused
-from trainer.dataset.foreign.rows import find_rows
+from trainer.preparation.hdf5.labels import read_classes, read_labels
+from trainer.preparation.hdf5.names import CLASSES, Found, find_splits
+from trainer.preparation.hdf5.range_file import RangeFile
+from trainer.preparation.hdf5.refused import Refused
+from trainer.preparation.hdf5.rows import find_rows
 
 MEMORY_BYTES, CPU_SECONDS = 4 << 30, 600
 _SHOWN = 20

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from trainer.dataset.foreign import child
 from trainer.errors import DataError
+from trainer.preparation.hdf5 import child
 
 CHILD = child.__name__
 SECONDS = 900.0

@@ -2,11 +2,11 @@
 
 import re
 
-from trainer.dataset.preparation.labels.listing import Listing
-from trainer.dataset.preparation.labels.source import Box, Item, Source, assemble
-from trainer.dataset.preparation.labels.tables import class_list, lines_of
 from trainer.errors import DataError
 from trainer.images.files import natural
+from trainer.preparation.labels.formats.tables import class_list, lines_of
+from trainer.preparation.labels.listing import Listing
+from trainer.preparation.labels.source import Box, Item, Source, assemble
 
 NAME = "uecfood"
 CATEGORIES = "category.txt"

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.foreign.names import split_of_path
-from trainer.dataset.foreign.process import ask
 from trainer.dataset.reading.row_layout import RowLayout
 from trainer.dataset.reading.shard_reader import Shard
 from trainer.errors import ConfigError, DataError
+from trainer.preparation.hdf5.names import split_of_path
+from trainer.preparation.hdf5.process import ask
 from trainer.storage import join, open_store, split_url
 
 SUFFIXES = (".h5", ".hdf5", ".he5", ".hdf", ".mat")

@@ -8,8 +8,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.preparation.labels import Item
-from trainer.dataset.preparation.shards import (
+from trainer.images.decoding import Decoded
+from trainer.preparation.labels import Item
+from trainer.preparation.shards import (
     JpegRows,
     Layout,
     Pixels,
@@ -18,7 +19,6 @@ from trainer.dataset.preparation.shards import (
     write_jpeg_shard,
     write_shard,
 )
-from trainer.images.decoding import Decoded
 
 Attributes = Mapping[str, str | Sequence[str]]
 Digests = NDArray[np.uint8]
