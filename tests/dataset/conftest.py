@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.dataset.index import Dataset, open_dataset
+from trainer.dataset.dataset import Dataset
+from trainer.dataset.index import open_dataset
 from trainer.preparation.prepare import prepare
 
 MakeFolders = Callable[..., Path]

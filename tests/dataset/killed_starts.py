@@ -80,7 +80,7 @@ def whole(url: str) -> str | None:
 
 def named(url: str) -> bool:
     """Whether there is nothing but what the dataset names."""
-    from trainer.dataset.index import MANIFEST, keys_in
+    from trainer.dataset.manifest import MANIFEST, keys_in
 
     store = open_store(url)
     keys = sorted(info.key for info in store.list())

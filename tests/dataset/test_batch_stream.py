@@ -14,11 +14,13 @@ import pytest
 from keras.applications.imagenet_utils import preprocess_input
 
 from tests.dataset.conftest import make_folders
-from trainer.dataset.augmentation import Augmentation
-from trainer.dataset.batch_stream import Preprocessing, evaluation_stream, training_stream
-from trainer.dataset.index import Dataset, open_dataset
+from trainer.dataset.dataset import Dataset
+from trainer.dataset.index import open_dataset
 from trainer.dataset.order import Order, lanes_of
-from trainer.dataset.reader import Reader
+from trainer.dataset.pipeline.augmentation import Augmentation
+from trainer.dataset.pipeline.preprocessing import Preprocessing
+from trainer.dataset.pipeline.stream import evaluation_stream, training_stream
+from trainer.dataset.reading.reader import Reader
 from trainer.errors import DataError
 from trainer.preparation.prepare import prepare
 
@@ -264,8 +266,8 @@ EXITS = """
 import sys, threading, time
 from trainer.dataset.index import Split, open_dataset
 from trainer.dataset.order import Order
-from trainer.dataset.batch_stream import Preprocessing, training_stream
-from trainer.dataset.reader import Reader
+from trainer.dataset.pipeline.stream import Preprocessing, training_stream
+from trainer.dataset.reading.reader import Reader
 
 dataset = open_dataset(sys.argv[1])
 split = dataset.splits["train"]

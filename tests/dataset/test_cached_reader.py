@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tests.dataset.test_reader import order_of, share, with_h5py
-from trainer.dataset.index import Dataset, open_dataset
-from trainer.dataset.reader import Reader
+from trainer.dataset.dataset import Dataset
+from trainer.dataset.index import open_dataset
+from trainer.dataset.reading.reader import Reader
 from trainer.storage import Store
 from trainer.storage.disk_cache import DiskCache
 

@@ -14,8 +14,9 @@ from tests.dataset.test_cached_reader import cached
 from tests.dataset.test_reader import order_of, with_h5py
 from tests.storage import faulty
 from tests.storage.faulty import FaultyProxy, faulty_proxy
-from trainer.dataset.index import Dataset, open_dataset
-from trainer.dataset.reader import Batch, Reader
+from trainer.dataset.dataset import Dataset
+from trainer.dataset.index import open_dataset
+from trainer.dataset.reading.reader import Batch, Reader
 from trainer.errors import DataError
 from trainer.preparation.prepare import prepare
 from trainer.storage import retry

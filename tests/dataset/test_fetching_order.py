@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from tests.dataset.test_reader import order_of
-from trainer.dataset.index import Dataset
+from trainer.dataset.dataset import Dataset
 from trainer.dataset.order import Order, Window
-from trainer.dataset.ranges import RANGE_BYTES, byte_ranges
-from trainer.dataset.reader import Reader
+from trainer.dataset.reading.reader import Reader
+from trainer.dataset.shards.ranges import RANGE_BYTES, byte_ranges
 from trainer.storage import Store
 
 pytestmark = pytest.mark.fast

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from trainer.dataset.index import open_dataset
-from trainer.dataset.reader import Reader
+from trainer.dataset.reading.reader import Reader
 from trainer.errors import DataError
 from trainer.preparation.labels import find
 from trainer.preparation.labels.formats.inert_pickle import load_inert

@@ -16,10 +16,12 @@ from tests.dataset.conftest import make_folders
 from trainer.dataset import index
 from trainer.dataset.index import open_dataset
 from trainer.dataset.inspection.describe import inspect
-from trainer.dataset.reader import Reader
+from trainer.dataset.manifest import write_manifest
+from trainer.dataset.pixel_histogram import Pixels
+from trainer.dataset.reading.reader import Reader
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
 from trainer.preparation.prepare import prepare
-from trainer.preparation.shards import Pixels, chunk_rows
+from trainer.preparation.shards import chunk_rows
 from trainer.storage import open_store
 from trainer.storage.file import FileStore
 
@@ -224,7 +226,7 @@ def test_not_into_the_images_themselves(folders: Path, place: str) -> None:
 
 def test_of_two_at_once_one_is_told(folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = str(tmp_path / "made")
-    original = index.write_manifest
+    original = write_manifest
 
     def late(*arguments: Any, **options: Any) -> str:
         open_store(url).put("dataset.json", b"{}")

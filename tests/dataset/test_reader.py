@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from tests.dataset.conftest import make_folders
-from trainer.dataset.index import Dataset, open_dataset
+from trainer.dataset.dataset import Dataset
+from trainer.dataset.index import open_dataset
 from trainer.dataset.order import Order, lanes_of
-from trainer.dataset.reader import Reader
 from trainer.dataset.reading.buffers import Buffers
+from trainer.dataset.reading.reader import Reader
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
 from trainer.preparation.prepare import prepare
 

@@ -7,7 +7,8 @@ from urllib.parse import urlparse
 
 import pytest
 
-from trainer.dataset.index import Dataset, Split, open_dataset
+from trainer.dataset.dataset import Dataset, Split
+from trainer.dataset.index import open_dataset
 from trainer.errors import DataError
 from trainer.preparation.reindex import reindex
 

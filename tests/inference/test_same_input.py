@@ -16,8 +16,9 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from trainer.config import Standardize, parse
-from trainer.dataset.index import Dataset, Encoding, open_dataset
-from trainer.dataset.reader import Reader
+from trainer.dataset.dataset import Dataset, Encoding
+from trainer.dataset.index import open_dataset
+from trainer.dataset.reading.reader import Reader
 from trainer.distribution.single import Single
 from trainer.images.codec import Resize
 from trainer.inference.evaluation import evaluate

@@ -11,7 +11,7 @@ import yaml
 
 from trainer import models, optimizers
 from trainer.config import Monitor, Precision, RunConfig, Standardize, recipes
-from trainer.dataset.index import Encoding
+from trainer.dataset.dataset import Encoding
 from trainer.images.codec import Resize
 
 Settings = dict[str, Any]

@@ -12,7 +12,7 @@ import pytest
 
 from trainer.applications import APPLICATIONS, PREFIX
 from trainer.config import parse
-from trainer.dataset.standardize import STANDARDIZATIONS, Pixels
+from trainer.dataset.pipeline.standardize import STANDARDIZATIONS, Pixels
 from trainer.errors import ConfigError
 from trainer.models import build, build_network, check_name
 from trainer.models.export import export

@@ -14,7 +14,7 @@ import yaml
 from tests.trained import images
 from tests.training import in_process
 from trainer.applications import APPLICATIONS
-from trainer.dataset.batch_stream import Preprocessing
+from trainer.dataset.pipeline.preprocessing import Preprocessing
 from trainer.inference.network import of_run
 from trainer.inference.predictor import Predictor
 from trainer.preparation.prepare import prepare

@@ -12,7 +12,7 @@ from tests.run_processes import Runs
 from trainer import models
 from trainer.config import RunSection
 from trainer.dataset.index import open_dataset
-from trainer.dataset.reader import Reader
+from trainer.dataset.reading.reader import Reader
 from trainer.models.weights_file import load_weights_file
 from trainer.preparation.prepare import prepare
 from trainer.runs.document import Finished, Reached, read_finished

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainer.dataset.batch_stream import Preprocessing
+from trainer.dataset.pipeline.preprocessing import Preprocessing
 from trainer.evaluation.loss import row_losses
 from trainer.inference.network import Network
 

@@ -8,17 +8,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.dataset.pixel_histogram import Pixels
 from trainer.images.decoding import Decoded
 from trainer.preparation.labels import Item
-from trainer.preparation.shards import (
-    JpegRows,
-    Layout,
-    Pixels,
-    Rows,
-    chunk_rows,
-    write_jpeg_shard,
-    write_shard,
-)
+from trainer.preparation.shards import JpegRows, Layout, Rows, chunk_rows, write_jpeg_shard, write_shard
 
 Attributes = Mapping[str, str | Sequence[str]]
 Digests = NDArray[np.uint8]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from trainer import __version__, interrupts
 from trainer.dataset import index
-from trainer.dataset.index import Encoding
+from trainer.dataset.dataset import Encoding, Split
+from trainer.dataset.manifest import FORMAT, MANIFEST, VERSION, keys_in, keys_of, write_manifest
 from trainer.errors import EXIT_INVALID, ConfigError, DataError, TrainerError, explain_os_error
 from trainer.images.codec import Resize
 from trainer.images.decoding import Decoder
@@ -139,8 +140,8 @@ def prepare(
         rows_of_chunk=rows_of_chunk,
         jpeg=encoding == "jpeg",
         attributes={
-            "format": index.FORMAT,
-            "version": str(index.VERSION),
+            "format": FORMAT,
+            "version": str(VERSION),
             "classes": found.classes,
             "options": json.dumps(options),
         },
@@ -194,7 +195,7 @@ def prepare(
     )
 
 
-def _check_classes(source: Source, train: index.Split) -> None:
+def _check_classes(source: Source, train: Split) -> None:
     counts = np.bincount(train.labels, minlength=len(source.classes))
     if not counts.all():
         name = source.classes[int(np.argmin(counts))]
@@ -214,12 +215,12 @@ class _Before:
 
 def _look(store: Store) -> _Before:
     try:
-        etag = store.stat(index.MANIFEST).etag
-        manifest = store.get(index.MANIFEST)
+        etag = store.stat(MANIFEST).etag
+        manifest = store.get(MANIFEST)
     except FileNotFoundError:
         _check_place(store)
         return _Before(None, ())
-    return _Before(etag, tuple(index.keys_in(manifest)))
+    return _Before(etag, tuple(keys_in(manifest)))
 
 
 def _finished(store: Store, plan: str) -> PreparedDataset:
@@ -277,16 +278,16 @@ def _counting(progress: ProgressCallback | None, total: int) -> Callable[[int], 
 
 def _write(
     writer: Writer, splits: dict[str, list[Item]], bad: BadImages
-) -> tuple[dict[str, index.Split], Duplicates]:
+) -> tuple[dict[str, Split], Duplicates]:
     seen = Seen()
-    written: dict[str, index.Split | None] = {}
+    written: dict[str, Split | None] = {}
     contents: dict[str, tuple[list[Item], NDArray[np.uint8]]] = {}
     for name, items in splits.items():
         written[name], digests = writer.write(name, items, seen)
         contents[name] = (items, digests)
         seen.add(digests)
     bad.check()
-    whole: dict[str, index.Split] = {}
+    whole: dict[str, Split] = {}
     for name, split in written.items():
         if split is None:
             raise DataError(
@@ -298,7 +299,7 @@ def _write(
     return whole, find_duplicates(contents)
 
 
-def _check_whole(store: Store, written: Mapping[str, index.Split]) -> None:
+def _check_whole(store: Store, written: Mapping[str, Split]) -> None:
     """That nobody who has committed meanwhile has deleted a shard."""
     for name, split in written.items():
         there = {info.key: info.etag for info in store.list(f"{name}/")}
@@ -315,14 +316,14 @@ def _commit(
     made: dict[str, Any],
 ) -> str:
     try:
-        return index.write_manifest(store, classes, shape, splits, made, if_match=before)
+        return write_manifest(store, classes, shape, splits, made, if_match=before)
     except (FileExistsError, ObjectChanged):
         raise ConfigError(_MEANWHILE.format(store.url), "Choose another URL") from None
 
 
 def _clean(store: Store, before: _Before, writer: Writer, parts: Mapping[str, dict[str, Any]]) -> None:
     """Deletes what the new dataset does not name: of the one before, and of starts that did not finish."""
-    named = index.keys_of(parts)
+    named = keys_of(parts)
     try:
         old = [*(key for key in before.keys if key not in named), *unfinished.left_over(store, named)]
         failed = unfinished.delete(store, list(dict.fromkeys(old)))

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from trainer.dataset import index
-from trainer.dataset.index import Split, smallest_unsigned
-from trainer.dataset.reading.row_layout import JPEG, PLAIN
-from trainer.dataset.reading.shard_reader import Shard
+from trainer.dataset.dataset import Split
+from trainer.dataset.manifest import array_keys, smallest_unsigned, write_split
+from trainer.dataset.pixel_histogram import Pixels
+from trainer.dataset.shards.row_layout import JPEG, PLAIN
+from trainer.dataset.shards.shard_reader import Shard
 from trainer.errors import ConfigError, DataError, Interrupted
 from trainer.images.decoding import Decoder
 from trainer.output.units import size
@@ -25,7 +26,7 @@ from trainer.preparation.bad import BadImages
 from trainer.preparation.duplicates import Seen
 from trainer.preparation.gathered import Attributes, Digests, Gathered, GatheredImages, GatheredJpegs
 from trainer.preparation.labels import Item
-from trainer.preparation.shards import Pixels, chunk_rows
+from trainer.preparation.shards import chunk_rows
 from trainer.preparation.unfinished import Finished
 from trainer.storage.base import Store
 
@@ -109,8 +110,8 @@ class Writer:
 
     def put_index(self, split: Split) -> dict[str, Any]:
         """Put a split's index; returns its part of the manifest."""
-        self._own += index.array_keys(split.name, self.start)
-        return index.write_split(self._store, split, self.start)
+        self._own += array_keys(split.name, self.start)
+        return write_split(self._store, split, self.start)
 
     def undo(self, *, finished: bool) -> None:
         """Delete what this start has put; with `finished` also its finished shards, but for those that

@@ -3,17 +3,14 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from trainer.dataset.ranges import CHUNK, NO_PIECES, PIECE
-
-Images = NDArray[np.uint8]
+from trainer.dataset.pixel_histogram import Images
+from trainer.dataset.shards.ranges import CHUNK, NO_PIECES, PIECE
 
 _JPEG_CHUNK_BYTES = 1 << 20
 
@@ -46,31 +43,6 @@ class Layout(NamedTuple):
 def chunk_rows(row_bytes: int) -> int:
     """Rows of a chunk: 16, but at least 1 MiB of them and at most 4 MiB; never less than one."""
     return max(1, min(max(16, (1 << 20) // row_bytes), (4 << 20) // row_bytes))
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """How often each value comes in each channel, counted exactly: int64 (3, 256)."""
-
-    counts: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, images: Images) -> "Pixels":
-        """Count images, uint8 (n, H, W, 3)."""
-        counts = np.zeros(3 * 256, np.int64)
-        step = max(1, (1 << 20) // images[0].nbytes)
-        for first in range(0, len(images), step):  # to Pillow they are one tall image
-            tall = images[first : first + step].reshape(-1, *images.shape[2:])
-            counts += Image.fromarray(tall).histogram()
-        return cls(counts.reshape(3, 256))
-
-    def moments(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Mean and standard deviation of each channel, in 0..255."""
-        values = np.arange(256.0)
-        totals = self.counts.sum(axis=1)
-        mean = self.counts @ values / totals
-        std = np.sqrt(np.maximum(0.0, self.counts @ values**2 / totals - mean**2))
-        return tuple(mean.tolist()), tuple(std.tolist())
 
 
 def write_shard(

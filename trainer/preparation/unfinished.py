@@ -22,17 +22,17 @@ import PIL
 from numpy.typing import NDArray
 
 from trainer import __version__
-from trainer.dataset import index
-from trainer.dataset.reading.shard_reader import Shard
+from trainer.dataset.manifest import ARRAYS
+from trainer.dataset.shards.shard_reader import Shard
 from trainer.preparation.labels import Item
 from trainer.storage.base import ObjectChanged, ObjectInfo, Store
 
 RECORDS = "preparing/"
 SPLITS = ("train", "validation", "test")
-_FOLDERS = (*(f"{split}/" for split in SPLITS), index.ARRAYS, RECORDS)
+_FOLDERS = (*(f"{split}/" for split in SPLITS), ARRAYS, RECORDS)
 _OURS = re.compile(
     rf"(?:{'|'.join(SPLITS)})/\d{{5,}}-[0-9a-f]{{12}}\.h5"
-    rf"|{index.ARRAYS}\w+-[0-9a-f]{{12}}\.\w+\.npy"
+    rf"|{ARRAYS}\w+-[0-9a-f]{{12}}\.\w+\.npy"
     rf"|{RECORDS}[0-9a-f]{{16}}/\w+-\d{{5,}}-[0-9a-f]{{12}}\.npz"
 )
 

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.checkpoints.state import TrainingState
-from trainer.dataset.batch_stream import TensorBatch
+from trainer.dataset.pipeline.stream import TensorBatch
 from trainer.distribution import Distribution
 from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.distribution.rank_status import Phase, report_phase, report_step

@@ -21,7 +21,7 @@ import numpy as np
 from tests.dataset.foreign.course_files import write_course
 from tests.dataset.foreign.mutations import mutations
 from trainer.dataset.index import open_dataset
-from trainer.dataset.reader import Reader
+from trainer.dataset.reading.reader import Reader
 from trainer.errors import DataError
 from trainer.preparation.hdf5 import child, parts, process
 from trainer.preparation.hdf5.index import index_hdf5

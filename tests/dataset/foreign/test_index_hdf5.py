@@ -13,7 +13,7 @@ from tests.dataset.foreign.course_files import DTYPES, ROWS, Course, courses, wr
 from trainer import main
 from trainer.dataset.index import open_dataset
 from trainer.dataset.order import Order
-from trainer.dataset.reader import Reader
+from trainer.dataset.reading.reader import Reader
 from trainer.errors import ConfigError, DataError
 from trainer.preparation.hdf5 import child, parts
 from trainer.preparation.hdf5.index import index_hdf5

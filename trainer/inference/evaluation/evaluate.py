@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from trainer.dataset.index import Dataset, Split, open_dataset
-from trainer.dataset.reader import Reader
+from trainer.dataset.dataset import Dataset, Split
+from trainer.dataset.index import open_dataset
+from trainer.dataset.reading.reader import Reader
 from trainer.errors import ConfigError, DataError
 from trainer.evaluation.document import Evaluated, document, dumps
 from trainer.evaluation.tally import Tally

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.index import open_dataset
-from trainer.dataset.reader import Reader
+from trainer.dataset.reading.reader import Reader
 from trainer.errors import ConfigError
 from trainer.images.codec import Resize, decode_image
 from trainer.images.decoding import Decoded

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer import __version__, interrupts
-from trainer.dataset import index
+from trainer.dataset.dataset import Split
+from trainer.dataset.manifest import MANIFEST, keys_in, smallest_unsigned, write_manifest, write_split
 from trainer.dataset.order import SMALL_BYTES
+from trainer.dataset.pixel_histogram import Pixels
 from trainer.errors import ConfigError, DataError
 from trainer.preparation.hdf5.parts import Names, Part, find_parts, find_source
-from trainer.preparation.shards import Pixels
 from trainer.storage import Store, open_store, split_url
 from trainer.storage.base import ObjectChanged
 
@@ -90,9 +91,9 @@ def index_hdf5(
     }
     start = uuid.uuid4().hex[:8]
     with interrupts.deferred():
-        written = {name: index.write_split(store, split, start) for name, split in splits.items()}
+        written = {name: write_split(store, split, start) for name, split in splits.items()}
         try:
-            identity = index.write_manifest(store, classes, shape, written, made, if_match=before.etag)
+            identity = write_manifest(store, classes, shape, written, made, if_match=before.etag)
         except (FileExistsError, ObjectChanged) as error:
             raise ConfigError(
                 f"{store.url}: another dataset was written there meanwhile", _ELSEWHERE
@@ -114,13 +115,13 @@ class _Before:
 def _replaced(store: Store, url: str) -> _Before:
     """Only an index of the same source may be replaced."""
     try:
-        etag = store.stat(index.MANIFEST).etag
-        manifest = store.get(index.MANIFEST)
+        etag = store.stat(MANIFEST).etag
+        manifest = store.get(MANIFEST)
     except FileNotFoundError:
         return _Before()
     if (made := _made_of(manifest)) is None or made["source"] != url:
         raise ConfigError(f"{store.url}: there is another dataset already", _ELSEWHERE)
-    return _Before(etag, tuple(index.keys_in(manifest)))
+    return _Before(etag, tuple(keys_in(manifest)))
 
 
 def is_prepared(url: str) -> bool:
@@ -136,7 +137,7 @@ def _index_at(url: str) -> dict[str, Any] | None:
 
 def _manifest(url: str) -> bytes | None:
     try:
-        return bytes(open_store(url).get(index.MANIFEST))
+        return bytes(open_store(url).get(MANIFEST))
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -191,9 +192,7 @@ def _digests(parts: Sequence[Part], progress: ProgressCallback | None) -> dict[s
     return found
 
 
-def _joined(
-    name: str, parts: Sequence[Part], digests: dict[str, str], store: Store, classes: int
-) -> index.Split:
+def _joined(name: str, parts: Sequence[Part], digests: dict[str, str], store: Store, classes: int) -> Split:
     """The rows of several files, one after the other."""
     rows, chunk = 0, 0
     chunks, pieces = [], []
@@ -205,10 +204,10 @@ def _joined(
         rows, chunk = rows + part.shard.rows, chunk + len(own)
         chunks.append(own)
         pieces.append(own_pieces)
-    split = index.Split(
+    split = Split(
         name=name,
         rows=rows,
-        labels=np.concatenate([part.labels for part in parts]).astype(index.smallest_unsigned(classes)),
+        labels=np.concatenate([part.labels for part in parts]).astype(smallest_unsigned(classes)),
         chunks=np.concatenate(chunks),
         objects=tuple(replace(part.shard, sha256=digests[part.shard.key]) for part in parts),
         row_bytes=int(np.prod(parts[0].shape)),
@@ -227,7 +226,7 @@ def _joined(
     return split
 
 
-def _measured(split: index.Split, shape: tuple[int, int, int]) -> index.Split:
+def _measured(split: Split, shape: tuple[int, int, int]) -> Split:
     """With mean and deviation of its images, each of which is read and so checked."""
 
     def count(number: int) -> NDArray[np.int64]:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.reading.row_layout import RowLayout
-from trainer.dataset.reading.shard_reader import Shard
+from trainer.dataset.shards.row_layout import RowLayout
+from trainer.dataset.shards.shard_reader import Shard
 from trainer.errors import ConfigError, DataError
 from trainer.preparation.hdf5.names import split_of_path
 from trainer.preparation.hdf5.process import ask
@@ -33,7 +33,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Part:
-    """One split's rows in one file, the tables as in trainer.dataset.ranges; without a checksum yet."""
+    """One split's rows in one file, the tables as in trainer.dataset.shards.ranges; without a checksum yet."""
 
     split: str
     shard: Shard

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.ranges import CHUNK, NO_PIECES, PIECE
-from trainer.dataset.reading.row_layout import FILTERS, Axes, Filter, RowLayout
+from trainer.dataset.shards.ranges import CHUNK, NO_PIECES, PIECE
+from trainer.dataset.shards.row_layout import FILTERS, Axes, Filter, RowLayout
 from trainer.preparation.hdf5.range_file import RangeFile
 from trainer.preparation.hdf5.refused import Refused
 
@@ -27,7 +27,7 @@ _REPACK = "Write it again in chunks of some images: h5repack -l CHUNK=…"
 
 @dataclass(frozen=True)
 class Rows:
-    """`chunks` and `pieces` as in trainer.dataset.ranges; `assumed` says what could also be otherwise."""
+    """`chunks` and `pieces` as in trainer.dataset.shards.ranges; `assumed` says what could also be otherwise."""
 
     count: int
     shape: Shape

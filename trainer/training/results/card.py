@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import yaml
 
-from trainer.dataset import snippet
-from trainer.dataset.standardize import Pixels
+from trainer.dataset.pipeline import snippet
+from trainer.dataset.pipeline.standardize import Pixels
 from trainer.images.codec import Resize
 from trainer.runs import layout
 from trainer.runs.document import Finished, RunDocument

@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.reading.row_layout import PLAIN, RowLayout
-from trainer.dataset.reading.shard_check import checked_etag
+from trainer.dataset.shards.row_layout import PLAIN, RowLayout
+from trainer.dataset.shards.shard_check import checked_etag
 from trainer.errors import DataError
 from trainer.storage import join, open_store, split_url
 from trainer.storage.base import ObjectChanged, Store

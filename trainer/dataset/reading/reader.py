@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.index import Dataset, Split
+from trainer.dataset.dataset import Dataset, Split
 from trainer.dataset.order import BUDGET_BYTES, Order, Window
-from trainer.dataset.ranges import RANGE_BYTES, Range, byte_ranges, piece_ranges
 from trainer.dataset.reading.buffers import Buffers, copy_rows
 from trainer.dataset.reading.fetching import Fetchers
+from trainer.dataset.shards.ranges import RANGE_BYTES, Range, byte_ranges, piece_ranges
 from trainer.errors import ConfigError, DataError
 from trainer.images.codec import decode_jpeg
 
