@@ -20,9 +20,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (
     ("errors", "output"),
-    ("explain", "interrupts", "urls"),
+    ("interrupts", "urls"),
     ("machine",),
-    ("optimizers", "applications", "local_file", "yaml_text"),
+    ("local_file",),
     ("config",),
     ("storage",),
     ("runs", "images"),

@@ -17,7 +17,8 @@ import yaml
 from pydantic import BaseModel
 
 from trainer import cli, main
-from trainer.config import Every, RunConfig, Seconds, Url
+from trainer.config import RunConfig
+from trainer.config.types import Every, Seconds, Url
 from trainer.inference.config import PredictConfig
 from trainer.storage import open_store
 

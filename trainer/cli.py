@@ -347,7 +347,7 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a model, or resume a run that was interrupted."""
-    from trainer.config import load
+    from trainer.config.load import load
     from trainer.distribution.environment import is_supervised, rank
     from trainer.training.launch import launch, ranks_of, this_command
 
@@ -384,7 +384,7 @@ def supervise(
 ) -> None:
     """Run as process 1 of a pod: start its ranks, join the gang, restart what fails."""
     from trainer.cluster import completions
-    from trainer.config import load
+    from trainer.config.load import load
     from trainer.training.launch import ranks_of, supervise_pod, this_command
 
     run = load(config, recipe=recipe, sets=sets or ())
@@ -557,7 +557,7 @@ def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe. Default: list them.")] = None,
 ) -> None:
     """List the recipes, or print one."""
-    from trainer.config import recipes as known
+    from trainer.config.load import recipes as known
 
     if name is None:
         from trainer import pages

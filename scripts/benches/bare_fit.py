@@ -19,7 +19,7 @@ def fit(options: dict[str, Any]) -> dict[str, Any]:
     import keras
 
     from trainer import models
-    from trainer.config import load
+    from trainer.config.load import load
 
     workload = Workload(**options)
     config = load(recipe=workload.recipe, sets=["data.url=none", "run.url=none"])

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from trainer.config import Standardize, parse
+from trainer.config import parse
+from trainer.config.types import Standardize
 from trainer.dataset.dataset import Dataset, Encoding
 from trainer.dataset.index import open_dataset
 from trainer.dataset.reading.reader import Reader

@@ -9,8 +9,10 @@ from typing import Any, get_args
 
 import yaml
 
-from trainer import models, optimizers
-from trainer.config import Monitor, Precision, RunConfig, Standardize, recipes
+from trainer import models
+from trainer.config import RunConfig, optimizers
+from trainer.config.load import recipes
+from trainer.config.types import Monitor, Precision, Standardize
 from trainer.dataset.dataset import Encoding
 from trainer.images.codec import Resize
 

@@ -13,7 +13,7 @@ import yaml
 
 from tests.trained import images
 from tests.training import in_process
-from trainer.applications import APPLICATIONS
+from trainer.config.applications import APPLICATIONS
 from trainer.dataset.pipeline.preprocessing import Preprocessing
 from trainer.inference.network import of_run
 from trainer.inference.predictor import Predictor

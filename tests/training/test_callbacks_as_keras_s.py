@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.config import TrainSection
+from trainer.config.sections import TrainSection
 from trainer.training.callbacks import from_config, settle_modes
 
 SECTIONS = {

@@ -18,7 +18,8 @@ import yaml
 from PIL import ExifTags, Image
 
 from trainer import models
-from trainer.config import RunConfig, Standardize, parse
+from trainer.config import RunConfig, parse
+from trainer.config.types import Standardize
 from trainer.images.codec import decode_image
 from trainer.inference.network import Network
 from trainer.inference.predictor import Predictor

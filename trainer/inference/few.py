@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.config import read_yaml, with_sets
+from trainer.config.load import read_yaml, with_sets
 from trainer.errors import ConfigError
 from trainer.inference.config import parse_few
 from trainer.inference.network import Network, network_of

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trainer.config import read_yaml, with_sets
+from trainer.config.load import read_yaml, with_sets
 from trainer.errors import ConfigError, RunError
 from trainer.gang.pods import whole_number
 from trainer.inference import config as configuration

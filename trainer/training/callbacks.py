@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from trainer.config import TrainSection
+from trainer.config.sections import TrainSection
 from trainer.machine.processes import process_age
 from trainer.output.progress import EpochBar
 from trainer.runs.history import is_better, lower_is_better, metric_of, monitored

@@ -14,7 +14,8 @@ import numpy as np
 from trainer.checkpoints.background import Background
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.state import TrainingState, pack, unpack
-from trainer.config import RunConfig, RunSection
+from trainer.config import RunConfig
+from trainer.config.sections import RunSection
 from trainer.distribution import Distribution, environment
 from trainer.distribution.agreement import Agreement, agree
 from trainer.distribution.rank_status import Phase, report_phase

@@ -9,7 +9,7 @@ from trainer.checkpoints.background import Background
 from trainer.checkpoints.schedule import Schedule
 from trainer.checkpoints.state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
-from trainer.config import RunSection
+from trainer.config.sections import RunSection
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.observability.metrics import RunMetrics
 from trainer.runs.fence import Fence

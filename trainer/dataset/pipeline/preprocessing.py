@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.config import Standardize
+from trainer.config.types import Standardize
 from trainer.dataset.dataset import Dataset
 from trainer.dataset.pipeline.augmentation import Augmentation
 from trainer.dataset.pipeline.standardize import STANDARDIZATIONS, Pixels

@@ -5,7 +5,7 @@ What `images.EncodedImage` and `batch_stream.Preprocessing` do, with Keras, NumP
 
 from collections.abc import Sequence
 
-from trainer.config import Standardize
+from trainer.config.types import Standardize
 from trainer.dataset.pipeline.standardize import STANDARDIZATIONS, Pixels
 from trainer.images.codec import DRAFT, JPEG_QUALITY, Resize
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from trainer.config import Standardize
+from trainer.config.types import Standardize
 
 
 class Pixels(NamedTuple):

@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import models
-from trainer.config import RunConfig, TrainSection
+from trainer.config import RunConfig
+from trainer.config.sections import TrainSection
 from trainer.errors import ConfigError, shortened
 from trainer.machine.memory import available_memory
 from trainer.models.freeze import freeze

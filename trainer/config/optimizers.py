@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from trainer.explain import plain, quoted
+from trainer.config.explain import plain, quoted
 
 Name = Literal["sgd", "adam", "adamw", "rmsprop", "adagrad", "nadam"]
 
