@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from tests.commands import TRAIN, on_a_terminal, refused, trainer, training
 from trainer import __version__
-from trainer.cli import app
+from trainer.cli.app import app
 from trainer.storage import open_store
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]

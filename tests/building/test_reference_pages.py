@@ -11,7 +11,7 @@ import yaml
 
 from trainer import errors
 from trainer.checkpoints import state
-from trainer.cli import app
+from trainer.cli.app import app
 from trainer.dataset.manifest import _FOREIGN, VERSION
 from trainer.evaluation import document as evaluation
 from trainer.inference import plan
