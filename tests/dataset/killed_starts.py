@@ -18,7 +18,7 @@ from trainer.errors import DataError
 from trainer.preparation.prepare import prepare
 from trainer.storage import open_store
 from trainer.storage.file import FileStore
-from trainer.storage.s3 import S3Store
+from trainer.storage.s3.store import S3Store
 
 OPTIONS: dict[str, Any] = {"shard_bytes": 600, "rows_of_chunk": 2}
 

@@ -17,7 +17,8 @@ from tests.storage.faulty import FaultyProxy, faulty_proxy
 from trainer.doctor import examine
 from trainer.errors import ConfigError
 from trainer.runs.fence import Fence
-from trainer.storage import ObjectChanged, Store, open_store, retry, s3, stalls
+from trainer.storage import ObjectChanged, Store, open_store, retry, stalls
+from trainer.storage.s3 import store as s3
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
 

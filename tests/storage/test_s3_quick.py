@@ -6,8 +6,9 @@ import pytest
 
 from tests.storage import faulty
 from tests.storage.faulty import FaultyProxy, faulty_proxy
-from trainer.storage import ObjectChanged, open_store, retry, s3_quick
-from trainer.storage.s3 import S3Store
+from trainer.storage import ObjectChanged, open_store, retry
+from trainer.storage.s3 import fast_ranges as s3_quick
+from trainer.storage.s3.store import S3Store
 
 DATA = bytes(range(256)) * 40
 KEY = "a b/ü'+~%41.jpg"

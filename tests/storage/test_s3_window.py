@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 
 from trainer.storage import open_store
-from trainer.storage.s3_window import Window
+from trainer.storage.s3.window import Window
 
 DATA = np.random.default_rng(0).bytes(1 << 20)
 

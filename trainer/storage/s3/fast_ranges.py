@@ -17,7 +17,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.httpsession import get_cert_path
 
-from trainer.storage.s3_connection import CONNECTIONS
+from trainer.storage.s3.connection import CONNECTIONS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -19,12 +19,12 @@ from botocore.exceptions import (
 from trainer.errors import ConfigError
 from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo
 from trainer.storage.retry import OnRetry, Patience, retry_seconds
-from trainer.storage.s3_body import receive_directly
-from trainer.storage.s3_connection import connect, instance_has_credentials
-from trainer.storage.s3_faults import CREDENTIALS, Fault, Kind, explain
-from trainer.storage.s3_quick import QUICK_BYTES, Quick
-from trainer.storage.s3_upload import PART_BYTES, Upload, content_type, etag_of
-from trainer.storage.s3_window import Window
+from trainer.storage.s3.body import receive_directly
+from trainer.storage.s3.connection import connect, instance_has_credentials
+from trainer.storage.s3.fast_ranges import QUICK_BYTES, Quick
+from trainer.storage.s3.faults import CREDENTIALS, Fault, Kind, explain
+from trainer.storage.s3.upload import PART_BYTES, Upload, content_type, etag_of
+from trainer.storage.s3.window import Window
 from trainer.storage.stalls import waiting_for
 
 if TYPE_CHECKING:

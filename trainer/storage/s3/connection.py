@@ -14,7 +14,7 @@ from botocore.session import Session
 
 from trainer.errors import ConfigError
 from trainer.storage.retry import Patience
-from trainer.storage.s3_faults import Kind, explain
+from trainer.storage.s3.faults import Kind, explain
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

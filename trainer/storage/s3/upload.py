@@ -10,7 +10,7 @@ from typing import Any
 from trainer import interrupts
 from trainer.storage.base import LARGE_BYTES, Buffer
 from trainer.storage.retry import Patience
-from trainer.storage.s3_window import Window
+from trainer.storage.s3.window import Window
 
 PART_BYTES = LARGE_BYTES // 2
 MAX_PARTS = 10_000
