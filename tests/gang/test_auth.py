@@ -10,13 +10,14 @@ from collections.abc import Iterator
 import pytest
 
 from trainer.errors import EXIT_INVALID
-from trainer.gang import http as gang_http
-from trainer.gang.auth import HEADER, GangKey
-from trainer.gang.coordinator import REPORT, Coordinator, encode_member, serve
-from trainer.gang.decisions import Member, MemberState, RunRanks
-from trainer.gang.http import HttpServer, Request
+from trainer.gang.coordinator import Coordinator, serve
 from trainer.gang.line import Remote
-from trainer.gang.rendezvous import Rendezvous
+from trainer.gang.members import Member, MemberState, RunRanks
+from trainer.gang.messages import REPORT, encode_member
+from trainer.gang.network import http as gang_http
+from trainer.gang.network.auth import HEADER, GangKey
+from trainer.gang.network.http import HttpServer, Request
+from trainer.gang.network.rendezvous import Rendezvous
 
 KEY = GangKey("secret", "job-1")
 ROW = {"rank": 0, "step": 1, "phase": "loading", "idle": 1.0}

@@ -7,7 +7,7 @@ import pytest
 
 from trainer.errors import ConfigError
 from trainer.gang.ranks.environment import rank_environment
-from trainer.gang.ranks.placement import Slot
+from trainer.gang.ranks.slot import Slot
 from trainer.machine import gpus as devices
 from trainer.machine.gpus import check_ranks, gpus
 

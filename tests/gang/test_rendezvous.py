@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from trainer.gang.auth import GangKey
-from trainer.gang.rendezvous import Relay, Rendezvous
+from trainer.gang.network.auth import GangKey
+from trainer.gang.network.rendezvous import Relay, Rendezvous
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from trainer.doctor import machine, probe
 from trainer.doctor.finding import Finding
+from trainer.gang.network.rendezvous import Rendezvous
 from trainer.gang.ranks.environment import rank_environment
-from trainer.gang.ranks.placement import Slot
-from trainer.gang.rendezvous import Rendezvous
+from trainer.gang.ranks.slot import Slot
 from trainer.machine import gpus as devices
 
 VALUES = 25_600_000

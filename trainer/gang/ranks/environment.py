@@ -5,7 +5,7 @@ import socket
 from collections.abc import Mapping
 
 from trainer.distribution import environment
-from trainer.gang.ranks.placement import Slot
+from trainer.gang.ranks.slot import Slot
 from trainer.machine import gpus as devices
 from trainer.machine.cores import thread_environment, usable_cores
 

@@ -13,8 +13,8 @@ import http.client
 import ipaddress
 import threading
 
-from trainer.gang.auth import HEADER, GangKey
-from trainer.gang.http import HttpServer, Request, Response
+from trainer.gang.network.auth import HEADER, GangKey
+from trainer.gang.network.http import HttpServer, Request, Response
 
 MAX_VALUE = 1 << 20
 """Bytes of one value. Horovod's are addresses, well below a kilobyte a rank."""

@@ -1,21 +1,7 @@
-"""Which rank runs in which pod: pure."""
+"""Where the ranks of a generation run."""
 
-from dataclasses import dataclass
-
-from trainer.gang.decisions import Generation
-
-
-@dataclass(frozen=True)
-class Slot:
-    """A rank's place; the names are Horovod's (`cross`: among the ranks with the same local number)."""
-
-    rank: int
-    size: int
-    local_rank: int
-    local_size: int
-    cross_rank: int
-    cross_size: int
-    pod: int
+from trainer.gang.members import Generation
+from trainer.gang.ranks.slot import Slot
 
 
 def slots(generation: Generation, pod: int) -> list[Slot]:
