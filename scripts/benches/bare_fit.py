@@ -59,7 +59,7 @@ def fit(options: dict[str, Any]) -> dict[str, Any]:
 def observe(_: dict[str, Any]) -> dict[str, Any]:
     """CPU seconds of what the loop does after each step for metrics, log and progress, and nothing else."""
     from trainer.observability.metrics import RunMetrics
-    from trainer.training.callbacks import ProgressLog
+    from trainer.training.callbacks.own import ProgressLog
     from trainer.training.loop import Loop
     from trainer.training.results.timer import Timer
     from trainer.training.state import Progress

@@ -183,7 +183,7 @@ def test_no_metric_is_shown_before_it_is_known_and_at_the_end_it_is_of_all_steps
     runs: Runs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("trainer.training.callbacks.ProgressLog.EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("trainer.training.callbacks.own.ProgressLog.EVERY_SECONDS", 0.0)
     shown = Mock()
     monkeypatch.setattr(RunMetrics, "end_step", shown)
     finished = train(runs.config("run", train=FEW | {"epochs": 1}))

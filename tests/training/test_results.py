@@ -17,7 +17,7 @@ from trainer.models.weights_file import load_weights_file
 from trainer.preparation.prepare import prepare
 from trainer.runs.document import Finished, Reached, read_finished
 from trainer.storage import open_store
-from trainer.training.run import log_end
+from trainer.training.finish import log_end
 
 
 @pytest.fixture(scope="module")

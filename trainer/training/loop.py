@@ -24,9 +24,9 @@ from trainer.distribution.rank_status import Phase, report_phase, report_step
 from trainer.errors import RunError, shortened
 from trainer.evaluation.tally import Tally
 from trainer.observability.metrics import RunMetrics
-from trainer.training import callback_state
 from trainer.training.audit import Auditor
-from trainer.training.callbacks import ProgressLog, settle_modes
+from trainer.training.callbacks import memory as callback_state
+from trainer.training.callbacks.own import ProgressLog, settle_modes
 from trainer.training.data import RankData
 from trainer.training.finite import Diverged, check_metrics
 from trainer.training.plan import Plan
