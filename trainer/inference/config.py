@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from trainer.config.load import checked
 from trainer.config.types import MAX_BATCH, Section, Url
-from trainer.inference.results.forms import Form
+from trainer.inference.forms import Form
 from trainer.runs.layout import Which
 
 

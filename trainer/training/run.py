@@ -9,13 +9,13 @@ from contextlib import closing, contextmanager, nullcontext
 import keras
 import numpy as np
 
-from trainer.checkpoints.background import Background
 from trainer.config import RunConfig
 from trainer.distribution import Distribution
 from trainer.distribution.agreement import Agreement, agree
 from trainer.errors import Interrupted, RankLost
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
+from trainer.runs.background_writer import Background
 from trainer.runs.document import Finished
 from trainer.runs.fence import Fence
 from trainer.runs.history import metric_of

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from trainer.checkpoints.background import CHECKPOINT, Background, Write
 from trainer.errors import Interrupted
+from trainer.runs.background_writer import CHECKPOINT, Background, Write
 from trainer.runs.fence import Superseded
 
 
