@@ -21,8 +21,8 @@ from trainer.dataset.dataset import Dataset, Encoding
 from trainer.dataset.index import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.distribution.single import Single
+from trainer.evaluation import evaluate
 from trainer.images.codec import Resize
-from trainer.inference.evaluation import evaluate
 from trainer.inference.network import Network
 from trainer.inference.predictor import Predictor
 from trainer.inference.sources import image, paths, rows

@@ -18,7 +18,7 @@ from tests.training.test_publishing import PUBLISHED
 from trainer.checkpoints.restore import restore
 from trainer.config import load
 from trainer.errors import ConfigError, Interrupted
-from trainer.inference.evaluation.evaluate import evaluate
+from trainer.evaluation.evaluate import evaluate
 from trainer.models import build_network
 from trainer.models.weights_file import weights_file
 from trainer.observability.metrics import RunMetrics

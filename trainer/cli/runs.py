@@ -92,7 +92,7 @@ def evaluate(
 ) -> None:
     """Measure a run's weights on a split: accuracy, classes, confusion, calibration, mistakes."""
     from trainer.cli.pages import runs as pages
-    from trainer.inference.evaluation.evaluate import evaluate as measure
+    from trainer.evaluation.evaluate import evaluate as measure
     from trainer.output.progress import print_line, progress
 
     with progress(print_line, "images") as report:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trainer.inference.evaluation.changes import changes
+from trainer.evaluation.perturbations import changes
 
 
 def test_images_are_turned_mirrored_and_moved() -> None:

@@ -10,7 +10,7 @@ from tests.commands import refused, trainer
 from tests.inference.conftest import predicted
 from tests.trained import CLASSES
 from trainer.errors import DataError
-from trainer.inference.evaluation.evaluate import evaluate
+from trainer.evaluation.evaluate import evaluate
 from trainer.runs import layout
 from trainer.storage import open_store
 

@@ -10,9 +10,9 @@ from trainer.dataset.index import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import ConfigError, DataError
 from trainer.evaluation.document import Evaluated, document, dumps
+from trainer.evaluation.perturbations import changes
 from trainer.evaluation.tally import Tally
 from trainer.images.codec import decode_image
-from trainer.inference.evaluation.changes import changes
 from trainer.inference.network import Network, of_run
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
 from trainer.runs import layout
