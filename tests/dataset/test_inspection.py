@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.dataset.conftest import make_folders
+from tests.datasets import make_folders
 from trainer.dataset.dataset import Dataset
 from trainer.dataset.index import open_dataset
 from trainer.dataset.inspection.contact_sheet import contact_sheet, write_contact_sheet

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tests.gang.test_rendezvous import ask, store  # noqa: F401  a fixture
+from tests.gang.network.test_rendezvous import ask, store  # noqa: F401  a fixture
 from trainer.distribution.meeting import SCOPE, meet
 from trainer.errors import Interrupted
 from trainer.gang.network.rendezvous import Rendezvous

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dataset.conftest import make_folders
+from tests.datasets import make_folders
 from trainer.images import decoding
 from trainer.images.decoding import Decoder, _Budget
 from trainer.preparation.labels import Item, Source

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.dataset.foreign.mutations import mutations
+from tests.preparation.hdf5.mutations import mutations
 from trainer.errors import DataError
 from trainer.images.codec import decode_image
 from trainer.preparation.hdf5 import process
@@ -20,7 +20,7 @@ from trainer.preparation.hdf5.index import index_hdf5
 @pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=pytest.mark.long)])
 @pytest.mark.timeout(600)
 def test_hdf5_files(count: int, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.dataset.foreign.fuzz", "0", str(count), str(tmp_path)]
+    command = [sys.executable, "-m", "tests.preparation.hdf5.fuzz", "0", str(count), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, check=True)
     told = json.loads(done.stdout)
     assert set(told["found"]) <= {"read", "refused", "crashed"}, told

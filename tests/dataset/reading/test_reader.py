@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.dataset.conftest import make_folders
+from tests.datasets import make_folders
 from trainer.dataset.dataset import Dataset
 from trainer.dataset.index import open_dataset
 from trainer.dataset.order import Order, lanes_of

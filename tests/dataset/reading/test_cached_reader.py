@@ -9,7 +9,7 @@ from urllib.parse import urlparse
 import numpy as np
 import pytest
 
-from tests.dataset.test_reader import order_of, share, with_h5py
+from tests.dataset.reading.test_reader import order_of, share, with_h5py
 from trainer.dataset.dataset import Dataset
 from trainer.dataset.index import open_dataset
 from trainer.dataset.reading.reader import Reader

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.dataset.foreign.course_files import DTYPES, ROWS, Course, courses, write_course
+from tests.preparation.hdf5.course_files import DTYPES, ROWS, Course, courses, write_course
 from trainer import main
 from trainer.dataset.index import open_dataset
 from trainer.dataset.order import Order

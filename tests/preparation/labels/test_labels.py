@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dataset.conftest import make_folders
+from tests.datasets import make_folders
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
 from trainer.inference.sources.prefix import list_images
 from trainer.preparation.labels import NAMES, Names, find

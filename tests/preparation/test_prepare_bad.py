@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.commands import trainer
-from tests.dataset.conftest import make_folders
+from tests.datasets import make_folders
 from trainer.dataset.index import open_dataset
 from trainer.errors import ConfigError, DataError
 from trainer.images.decoding import Decoder

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from keras.applications.imagenet_utils import preprocess_input
 
-from tests.dataset.conftest import make_folders
+from tests.datasets import make_folders
 from trainer.dataset.dataset import Dataset
 from trainer.dataset.index import open_dataset
 from trainer.dataset.order import Order, lanes_of

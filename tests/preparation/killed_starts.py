@@ -1,6 +1,6 @@
 """Prepares one dataset many times, each start killed at another request that changes the store.
 
-    python -m tests.dataset.killed_starts IMAGES URL MOMENT...   -> a JSON line for each moment
+    python -m tests.preparation.killed_starts IMAGES URL MOMENT...   -> a JSON line for each moment
 
 Every start is a process of its own, forked from this one, which has imported everything and runs no thread.
 """

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.dataset.conftest import make_folders
+from tests.datasets import make_folders
 from trainer.dataset import index
 from trainer.dataset.index import open_dataset
 from trainer.dataset.inspection.describe import inspect

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.dataset.conftest import make_folders
-from tests.dataset.test_cached_reader import cached
-from tests.dataset.test_reader import order_of, with_h5py
+from tests.dataset.reading.test_cached_reader import cached
+from tests.dataset.reading.test_reader import order_of, with_h5py
+from tests.datasets import make_folders
 from tests.storage import faulty
 from tests.storage.faulty import FaultyProxy, faulty_proxy
 from trainer.dataset.dataset import Dataset

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.dataset.conftest import make_folders
-from tests.dataset.killed_starts import OPTIONS, named, whole
+from tests.datasets import make_folders
 from tests.interrupted import send, start, temporary_files
+from tests.preparation.killed_starts import OPTIONS, named, whole
 from trainer.errors import ConfigError, DataError
 from trainer.preparation import prepare as module
 from trainer.preparation.prepare import PreparedDataset, prepare
@@ -35,7 +35,7 @@ def prepared(folders: Path, url: str, **options: Any) -> PreparedDataset:
 
 
 def killed_at(folders: Path, url: str, *moments: int) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "tests.dataset.killed_starts", str(folders), url, *map(str, moments)]
+    command = [sys.executable, "-m", "tests.preparation.killed_starts", str(folders), url, *map(str, moments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""`python -m tests.dataset.foreign.fuzz SEED COUNT FOLDER`: damaged HDF5 files are indexed and read.
+"""`python -m tests.preparation.hdf5.fuzz SEED COUNT FOLDER`: damaged HDF5 files are indexed and read.
 
 Prints, as JSON, how often what came out, and what must not. Each file is given to the HDF5 library in a fork
 of this process, which has it imported already, with the limits of the real one.
@@ -18,8 +18,8 @@ from typing import Any
 import h5py  # noqa: F401  once, instead of once in each fork
 import numpy as np
 
-from tests.dataset.foreign.course_files import write_course
-from tests.dataset.foreign.mutations import mutations
+from tests.preparation.hdf5.course_files import write_course
+from tests.preparation.hdf5.mutations import mutations
 from trainer.dataset.index import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import DataError

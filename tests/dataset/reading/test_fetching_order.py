@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.dataset.test_reader import order_of
+from tests.dataset.reading.test_reader import order_of
 from trainer.dataset.dataset import Dataset
 from trainer.dataset.order import Order, Window
 from trainer.dataset.reading.reader import Reader
