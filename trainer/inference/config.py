@@ -74,7 +74,7 @@ def parse(
     sets: Sequence[str] = (),
     options: Iterable[str] = (),
 ) -> PredictConfig:
-    """Raises ConfigError for the first invalid value; the arguments are those of `trainer.config.load.checked`."""
+    """Raises ConfigError for the first invalid value; the arguments are those of `config.load.checked`."""
     known = f"Known: {', '.join(PredictConfig.model_fields)}"
     return checked(PredictConfig, values, where, sets, options, remedy=known)
 

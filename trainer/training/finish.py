@@ -1,5 +1,6 @@
 """The end of a run: its weights are tested and published."""
 
+import logging
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
@@ -18,10 +19,10 @@ from trainer.training.finite import Diverged, check_metrics
 from trainer.training.loop import Loop
 from trainer.training.plan import Plan
 from trainer.training.results.publish import Publisher
-from trainer.training.run import _best_step, log
+
+log = logging.getLogger(__name__)
 
 TEST = "test"
-
 
 SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
 """The metrics of the log's last lines."""
@@ -42,7 +43,7 @@ def publish_results(
     which: layout.Which = "last"
     digest = publisher.weights(which)
     digests, reached = {"last": digest}, None
-    step = _best_step(best, loop.plan)
+    step = best.best_step
     if best.best_epoch is not None and step is not None:
         content = loop.distribution.broadcast_bytes(publisher.best_weights(best.sha256, step))
         metrics = last.metrics
@@ -87,7 +88,7 @@ def _test(loop: Loop) -> tuple[dict[str, float], Tally]:
     """The metrics of the model's present weights on the test split, and the tally of this rank's rows; no
     metrics where there is no such split."""
     tally = Tally(len(loop.plan.dataset.classes))
-    sums = loop.evaluate(TEST, tally)
+    sums = loop.evaluator.evaluate(TEST, tally)
     metrics = sums.means("test_") if sums else {}
     check_metrics(metrics, loop.progress.epochs_closed - 1)
     return metrics, tally

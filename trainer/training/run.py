@@ -25,8 +25,9 @@ from trainer.training.audit.place import place
 from trainer.training.callbacks import memory as callback_state
 from trainer.training.callbacks.own import BestWeights, History, ProgressLog, from_config
 from trainer.training.data import RankData
+from trainer.training.evaluator import Evaluator, StopVoted
 from trainer.training.finish import publish_results
-from trainer.training.loop import Loop, Outcome, StopVoted
+from trainer.training.loop import Loop, Outcome
 from trainer.training.plan import Plan
 from trainer.training.results.publish import Publisher
 from trainer.training.results.timer import Timer, earlier
@@ -36,7 +37,7 @@ from trainer.training.setup.agreement import agreement_document
 from trainer.training.setup.build import build, uses_xla
 from trainer.training.setup.first_state import agree_on_state
 from trainer.training.state import Progress, assign, check_position
-from trainer.training.step import TrainStep, balanced_class_weights
+from trainer.training.step import EvaluationStep, TrainStep, balanced_class_weights
 from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ def train(
         config.run.monitor,
         progress.history,
         lambda: publisher.weights("best"),
+        steps_per_epoch=plan.steps_per_epoch,
         validated=validated,
     )
     history = History(lambda: publisher.history(progress.history))
@@ -84,13 +86,12 @@ def train(
 
     data = RankData(plan, distribution)
     step = make_step(plan, distribution, data, model, optimizer)
+    evaluation = EvaluationStep(model, distribution, config.train.label_smoothing, xla=step.xla)
     with (
         _auditor(plan, distribution, data, step, progress, fence, metrics) as auditor,
         transient_errors(),
         epoch_bar(config.train.epochs) if distribution.is_chief else nullcontext() as bar,
-        saver(
-            store, fence, background, config.run, progress, metrics, lambda: _best_step(best, plan)
-        ) as save,
+        saver(store, fence, background, config.run, progress, metrics, lambda: best.best_step) as save,
         data.training(progress.step) as batches,
     ):
         loop = Loop(
@@ -99,6 +100,7 @@ def train(
             data=data,
             model=model,
             step=step,
+            evaluator=Evaluator(plan, distribution, data, evaluation, stop),
             callbacks=callbacks,
             progress_log=_progress_log(plan, bar) if distribution.is_chief else None,
             progress=progress,
@@ -181,10 +183,6 @@ def _timer(
 ) -> Timer:
     before = earlier(store, progress.epochs_closed) if fence else []
     return Timer(fence.number if fence else 0, distribution.size, before, publisher.timing)
-
-
-def _best_step(best: BestWeights, plan: Plan) -> int | None:
-    return None if best.best_epoch is None else (best.best_epoch + 1) * plan.steps_per_epoch
 
 
 def _devices(distribution: Distribution) -> str:

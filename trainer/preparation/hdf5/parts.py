@@ -33,7 +33,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Part:
-    """One split's rows in one file, the tables as in trainer.dataset.shards.ranges; without a checksum yet."""
+    """One split's rows in one file, the tables as in dataset.shards.ranges; without a checksum yet."""
 
     split: str
     shard: Shard

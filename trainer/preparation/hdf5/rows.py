@@ -27,7 +27,7 @@ _REPACK = "Write it again in chunks of some images: h5repack -l CHUNK=…"
 
 @dataclass(frozen=True)
 class Rows:
-    """`chunks` and `pieces` as in trainer.dataset.shards.ranges; `assumed` says what could also be otherwise."""
+    """`chunks` and `pieces` as in dataset.shards.ranges; `assumed` says what could also be otherwise."""
 
     count: int
     shape: Shape

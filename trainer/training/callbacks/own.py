@@ -59,16 +59,23 @@ class BestWeights(keras.callbacks.Callback):
         history: Sequence[Mapping[str, float]],
         publish: Callable[[], str | None],
         *,
+        steps_per_epoch: int,
         validated: bool = True,
     ) -> None:
         super().__init__()
         self.monitor = monitor
+        self.steps_per_epoch = steps_per_epoch
         self._metric = metric_of(monitor, validated=validated)
         self.history = history
         self.publish = publish
         self.best: float | None = None
         self.best_epoch: int | None = None
         self.sha256: str | None = None
+
+    @property
+    def best_step(self) -> int | None:
+        """The step after which the weights were the best."""
+        return None if self.best_epoch is None else (self.best_epoch + 1) * self.steps_per_epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         value = monitored(logs or {}, self._metric)

@@ -1,5 +1,7 @@
 """The state with which a run begins: a checkpoint, weights that the configuration names, or random ones."""
 
+import logging
+
 import keras
 
 from trainer.checkpoints.restore import restore
@@ -12,9 +14,10 @@ from trainer.runs.claim import claim_folder, is_begun
 from trainer.runs.fence import Fence
 from trainer.storage import Store
 from trainer.training.plan import Plan
-from trainer.training.run import log
 from trainer.training.setup.whiten import whiten
 from trainer.training.state import Progress, capture
+
+log = logging.getLogger(__name__)
 
 
 def agree_on_state(
