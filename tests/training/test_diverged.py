@@ -19,7 +19,7 @@ from trainer.runs.document import Finished, Reached
 from trainer.storage import Store
 from trainer.training.finish import _over_all_ranks
 from trainer.training.finite import Diverged
-from trainer.training.loop import _add
+from trainer.training.evaluator import _add
 from trainer.training.state import digest
 
 from .test_step import BATCH, IMAGES, LABELS, network, stepper
