@@ -12,7 +12,8 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from scripts import run_schema, versions
-from trainer import config
+from trainer.config import RunConfig
+from trainer.config.types import Every, Seconds, Section
 from trainer.inference.config import PredictConfig
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +48,7 @@ the pod's own. Each pod of a prediction serves `trainer_predict_*` there.
 
 def configuration() -> str:
     """docs/configuration.md."""
-    sections = "\n".join(_sections("", config.RunConfig))
+    sections = "\n".join(_sections("", RunConfig))
     prediction = "\n".join([_table("", PredictConfig), *_sections("", PredictConfig)])
     return f"{_CONFIGURATION}\n{sections}\n{_PREDICTION}\n{prediction}"
 
@@ -87,7 +88,7 @@ def outdated() -> list[Path]:
     return [path for path, content in FILES.items() if not path.exists() or path.read_text() != content()]
 
 
-def _sections(path: str, section: type[config.Section]) -> Iterator[str]:
+def _sections(path: str, section: type[Section]) -> Iterator[str]:
     if path:
         yield f"## {path}\n\n{(section.__doc__ or '').strip()}\n\n{_table(path, section)}"
     for name, field in section.model_fields.items():
@@ -96,7 +97,7 @@ def _sections(path: str, section: type[config.Section]) -> Iterator[str]:
             yield from _sections(f"{path}.{name}" if path else name, inner)
 
 
-def _table(path: str, section: type[config.Section]) -> str:
+def _table(path: str, section: type[Section]) -> str:
     rows = ["| key | value | default | meaning |", "|---|---|---|---|"]
     for name, field in section.model_fields.items():
         if _inner(field.annotation) is None:
@@ -106,14 +107,14 @@ def _table(path: str, section: type[config.Section]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _inner(annotation: Any) -> type[config.Section] | None:
+def _inner(annotation: Any) -> type[Section] | None:
     for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, config.Section):
+        if isinstance(candidate, type) and issubclass(candidate, Section):
             return candidate
     return None
 
 
-_PARSE_SECONDS = get_args(config.Seconds)[1]
+_PARSE_SECONDS = get_args(Seconds)[1]
 
 
 def _type(field: FieldInfo) -> str:
@@ -141,7 +142,7 @@ def _annotation(annotation: Any) -> str:
         return f"[{', '.join(_annotation(part) for part in get_args(annotation))}]"
     if origin is dict:
         return "mapping"
-    if annotation is config.Every:
+    if annotation is Every:
         return "duration, steps or epochs"
     names = {str: "text", int: "integer", float: "number", bool: "`true`, `false`"}
     return names[annotation]
@@ -151,7 +152,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.default
-    if isinstance(value, config.Every):
+    if isinstance(value, Every):
         value = f"{value.count:.0f}{'s' if value.unit == 'seconds' else ' ' + value.unit}"
     if value is None:
         return "none"

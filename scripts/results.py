@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from trainer.config import recipes
+from trainer.config.load import recipes
 
 HEADER = """\
 | recipe | seeds | test accuracy | smallest, largest | turned by 90 degrees | the source |

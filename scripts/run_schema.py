@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from trainer import config
+from trainer.config import RunConfig, types
 
 SCHEMA = Path(__file__).parents[1] / "helm" / "cars-train" / "values.schema.json"
 
@@ -19,7 +19,7 @@ _BYTES = {
     "minimum": 1,
 }
 _FORMS: dict[str, dict[str, Any]] = {"Seconds": _DURATION, "Bytes": _BYTES}
-_PARSERS = {get_args(getattr(config, name))[1].func: name for name in _FORMS}
+_PARSERS = {get_args(getattr(types, name))[1].func: name for name in _FORMS}
 
 
 class _Written(GenerateJsonSchema):
@@ -33,7 +33,7 @@ class _Written(GenerateJsonSchema):
 
 def run_schema() -> dict[str, Any]:
     """JSON schema of `.Values.run`: RunConfig's, with nothing required that a recipe may bring."""
-    whole = config.RunConfig.model_json_schema(schema_generator=_Written)
+    whole = RunConfig.model_json_schema(schema_generator=_Written)
     run: dict[str, Any] = _plain(whole, whole.get("$defs", {}))
     properties = run["properties"]
     properties["recipe"] = {"type": "string", "description": "where the other values come from"}

@@ -20,7 +20,7 @@ from trainer.storage import Store
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The URL of scikit-learn's digits as a dataset: 8x8 RGB, 10 classes."""
-    from trainer.dataset.preparation.prepare import prepare
+    from trainer.preparation.prepare import prepare
 
     folder = tmp_path_factory.mktemp("digits")
     images = write_digits(folder / "images")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import load, recipes
+from trainer.config import load
+from trainer.config.load import recipes
 from trainer.errors import ConfigError
 from trainer.inference import config as prediction
 from trainer.inference.job import main as predict_job

@@ -13,7 +13,7 @@ from trainer.doctor import store as store_checks
 from trainer.doctor.finding import Finding
 from trainer.storage import Store, open_store
 from trainer.storage.base import ObjectInfo
-from trainer.storage.s3 import S3Store
+from trainer.storage.s3.store import S3Store
 
 
 def found(url: str) -> dict[str, tuple[str, str]]:

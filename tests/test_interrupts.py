@@ -128,7 +128,7 @@ def published_run(dataset: str, url: str) -> None:
 
 def goes_on(folders: Path, url: str) -> bool:
     """Whether there is a whole dataset, or the next start makes one."""
-    from tests.dataset.killed_starts import named, whole
+    from tests.preparation.killed_starts import named, whole
 
     if whole(url) is None:
         assert start("prepare", str(folders), url).wait() == 0

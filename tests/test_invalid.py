@@ -16,12 +16,14 @@ import typer
 import yaml
 from pydantic import BaseModel
 
-from trainer import cli, main
-from trainer.config import Every, RunConfig, Seconds, Url
+from trainer import main
+from trainer.cli.app import app
+from trainer.config import RunConfig
+from trainer.config.types import Every, Seconds, Url
 from trainer.inference.config import PredictConfig
 from trainer.storage import open_store
 
-COMMANDS: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 NO_URLS = [
     *("s3:/bucket/x", "s3:bucket", "s3:", "s3://", "s3:///x", "S3://bucket/x", " s3://bucket", "gs://b/x"),

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import typer
 
 from trainer import interrupts
-from trainer.cli import app
+from trainer.cli.app import app
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, TrainerError, explain_os_error, shortened
 
 INTERRUPT = 128 + signal.SIGINT

@@ -19,7 +19,7 @@ def fit(options: dict[str, Any]) -> dict[str, Any]:
     import keras
 
     from trainer import models
-    from trainer.config import load
+    from trainer.config.load import load
 
     workload = Workload(**options)
     config = load(recipe=workload.recipe, sets=["data.url=none", "run.url=none"])
@@ -59,7 +59,7 @@ def fit(options: dict[str, Any]) -> dict[str, Any]:
 def observe(_: dict[str, Any]) -> dict[str, Any]:
     """CPU seconds of what the loop does after each step for metrics, log and progress, and nothing else."""
     from trainer.observability.metrics import RunMetrics
-    from trainer.training.callbacks import ProgressLog
+    from trainer.training.callbacks.own import ProgressLog
     from trainer.training.loop import Loop
     from trainer.training.results.timer import Timer
     from trainer.training.state import Progress

@@ -37,9 +37,9 @@ def saving(folder: Path, bucket: str) -> dict[str, float]:
     """One round, in a process of its own."""
     from scripts.quickstart import write_digits
     from trainer.checkpoints.writer import CheckpointWriter
-    from trainer.config import parse
-    from trainer.dataset.preparation.prepare import prepare
+    from trainer.config.load import parse
     from trainer.distribution.single import Single
+    from trainer.preparation.prepare import prepare
     from trainer.runs.fence import Fence
     from trainer.storage import open_store
     from trainer.training.plan import make_plan

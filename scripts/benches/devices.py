@@ -41,7 +41,7 @@ def emulated(options: dict[str, Any]) -> dict[str, Any]:
 def restore(options: dict[str, Any]) -> dict[str, Any]:
     """Seconds from an open dataset to the first batch in the middle of an epoch, from a warm cache."""
     from trainer.dataset.index import open_dataset
-    from trainer.dataset.reader import Reader
+    from trainer.dataset.reading.reader import Reader
     from trainer.storage.disk_cache import DiskCache
 
     with tempfile.TemporaryDirectory(dir=options["folder"]) as folder:
@@ -74,7 +74,7 @@ def _ready(batches: Iterator[Any], ahead: int) -> Iterator[Any]:
 
 def _batches(options: dict[str, Any]) -> Iterator[Any]:
     from trainer.dataset.index import open_dataset
-    from trainer.dataset.reader import Reader
+    from trainer.dataset.reading.reader import Reader
 
     dataset = open_dataset(options["url"])
     split = dataset.split("train")

@@ -34,7 +34,7 @@ def _exchange(options: dict[str, Any]) -> None:
     import tensorflow as tf
 
     from trainer import models
-    from trainer.config import load
+    from trainer.config.load import load
     from trainer.distribution import connect
     from trainer.training.step.variables import StepVariables
 

@@ -28,10 +28,11 @@ def _figures(gpus: int, prefix: str) -> dict[str, float]:
 
 def _simulate(gpus: int) -> dict[str, float]:
     from trainer.distribution.rank_status import Phase
-    from trainer.gang.auth import GangKey
-    from trainer.gang.coordinator import Coordinator, answer_to, decode_answer, encode_member
-    from trainer.gang.decisions import Member, MemberState, RunRanks
+    from trainer.gang.coordinator import Coordinator, answer_to
     from trainer.gang.line import POLL
+    from trainer.gang.members import Member, MemberState, RunRanks
+    from trainer.gang.messages import decode_answer, encode_member
+    from trainer.gang.network.auth import GangKey
     from trainer.gang.ranks.stall import Limits, RankProgress
 
     pods, key = RANKS // gpus, GangKey("a" * 64)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from trainer.dataset.index import open_dataset
-from trainer.dataset.preparation.prepare import prepare
+from trainer.preparation.prepare import prepare
 
 Shape = tuple[int, int, int]
 Images = NDArray[np.uint8]

@@ -27,9 +27,10 @@ def _write(folder: Path) -> None:
     """The index of a dataset without its shards, which nothing here reads."""
     import numpy as np
 
-    from trainer.dataset import index
-    from trainer.dataset.ranges import CHUNK
-    from trainer.dataset.reading.shard_reader import Shard
+    from trainer.dataset.dataset import Split
+    from trainer.dataset.manifest import write_manifest, write_split
+    from trainer.dataset.shards.ranges import CHUNK
+    from trainer.dataset.shards.shard_reader import Shard
     from trainer.storage import open_store
 
     row_bytes = SHAPE[0] * SHAPE[1] * SHAPE[2]
@@ -43,7 +44,7 @@ def _write(folder: Path) -> None:
     shard_rows = PER_CHUNK * CHUNKS_PER_SHARD
     shards = -(-count // CHUNKS_PER_SHARD)
     store = open_store(str(folder))
-    split = index.Split(
+    split = Split(
         name="train",
         rows=ROWS,
         labels=(np.arange(ROWS) % 1000).astype(np.uint16),
@@ -60,7 +61,7 @@ def _write(folder: Path) -> None:
         store=store,
     )
     classes = tuple(map(str, range(1000)))
-    index.write_manifest(store, classes, SHAPE, {"train": index.write_split(store, split)}, {})
+    write_manifest(store, classes, SHAPE, {"train": write_split(store, split)}, {})
 
 
 def _peak_kib() -> int:

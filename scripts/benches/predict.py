@@ -11,7 +11,7 @@ from scripts.benches.images import photographs
 from scripts.benches.methods import REASONS, Figures, run
 from scripts.benches.store import kept_store
 from trainer.config import parse
-from trainer.dataset.images import encode_jpeg
+from trainer.images.codec import encode_jpeg
 from trainer.runs import layout
 from trainer.runs.document import RunDocument, dump_run
 from trainer.storage import open_store

@@ -18,7 +18,7 @@ def cold_sequential(options: dict[str, Any]) -> dict[str, Any]:
     import boto3  # noqa: F401  as all methods, before the watch starts
 
     from trainer.dataset.index import open_dataset
-    from trainer.dataset.reader import Reader
+    from trainer.dataset.reading.reader import Reader
 
     watch = Stopwatch()
     dataset = open_dataset(options["url"])
@@ -30,7 +30,7 @@ def cold_shuffled(options: dict[str, Any]) -> dict[str, Any]:
     """An epoch in the order of training, on one rank."""
     import boto3  # noqa: F401
 
-    import trainer.dataset.reader  # noqa: F401
+    import trainer.dataset.reading.reader  # noqa: F401
 
     watch = Stopwatch()
     batches, steps = _training(options, None)
@@ -85,7 +85,7 @@ def write_tfrecord(options: dict[str, Any]) -> dict[str, Any]:
     import tensorflow as tf
 
     from trainer.dataset.index import open_dataset
-    from trainer.dataset.reader import Reader
+    from trainer.dataset.reading.reader import Reader
 
     dataset = open_dataset(options["url"])
     split = dataset.split("train")
@@ -149,7 +149,7 @@ def raw_ranges(options: dict[str, Any]) -> dict[str, Any]:
 def _training(options: dict[str, Any], cache: Any) -> tuple[Iterator[Any], int]:
     from trainer.dataset.index import open_dataset
     from trainer.dataset.order import Order
-    from trainer.dataset.reader import Reader
+    from trainer.dataset.reading.reader import Reader
 
     dataset = open_dataset(options["url"], cache=cache)
     split = dataset.split("train")

@@ -14,7 +14,7 @@ import psutil
 
 from scripts.benches.images import make_random_dataset
 from scripts.benches.store import kept_store
-from trainer.gang.ranks.environment import thread_environment, usable_cores
+from trainer.machine.cores import thread_environment, usable_cores
 
 FROM_EPOCH = 1
 """What comes before its end, building and the first steps, is not counted."""

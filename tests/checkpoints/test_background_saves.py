@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainer.checkpoints.background import Background
 from trainer.checkpoints.commit import survey
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
 from trainer.errors import Interrupted
+from trainer.runs.background_writer import Background
 from trainer.runs.fence import Fence, Superseded
 from trainer.storage import Store, open_store
 

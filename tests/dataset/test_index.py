@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.dataset.index import Dataset, open_dataset, smallest_unsigned
-from trainer.dataset.ranges import CHUNK, blocks, byte_ranges
+from trainer.dataset.dataset import Dataset
+from trainer.dataset.index import open_dataset
+from trainer.dataset.manifest import smallest_unsigned
+from trainer.dataset.shards.ranges import CHUNK, blocks, byte_ranges
 from trainer.errors import EXIT_INVALID, DataError
 
 Change = Callable[[dict[str, Any]], object]

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.dataset.conftest import make_folders
-from trainer.dataset.index import Dataset, open_dataset
+from tests.datasets import make_folders
+from trainer.dataset.dataset import Dataset
+from trainer.dataset.index import open_dataset
 from trainer.dataset.inspection.contact_sheet import contact_sheet, write_contact_sheet
 from trainer.dataset.inspection.describe import inspect
 from trainer.dataset.inspection.labels import check_labels
-from trainer.dataset.preparation.prepare import prepare
 from trainer.errors import ConfigError
+from trainer.preparation.prepare import prepare
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.gang.gangs import wait_for
-from trainer.dataset.index import Dataset, open_dataset
+from trainer.dataset.dataset import Dataset
+from trainer.dataset.index import open_dataset
 from trainer.dataset.order import Order
-from trainer.dataset.preparation.prepare import prepare
-from trainer.dataset.ranges import CHUNK, PIECE, piece_ranges
-from trainer.dataset.reader import Reader
+from trainer.dataset.reading.reader import Reader
+from trainer.dataset.shards.ranges import CHUNK, PIECE, piece_ranges
 from trainer.errors import DataError
+from trainer.preparation.prepare import prepare
 from trainer.storage.disk_cache import DiskCache
 
 Images = NDArray[np.uint8]

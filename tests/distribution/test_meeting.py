@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from tests.gang.test_rendezvous import ask, store  # noqa: F401  a fixture
+from tests.gang.network.test_rendezvous import ask, store  # noqa: F401  a fixture
 from trainer.distribution.meeting import SCOPE, meet
 from trainer.errors import Interrupted
-from trainer.gang.rendezvous import Rendezvous
+from trainer.gang.network.rendezvous import Rendezvous
 
 
 def place(monkeypatch: pytest.MonkeyPatch, port: int, rank: int, size: int) -> None:

@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_status import Phase
 from trainer.errors import EXIT_INVALID, EXIT_LOST
-from trainer.gang.decisions import (
-    FRESH,
-    REFUSED_FOR,
-    SILENT_AFTER,
+from trainer.gang.decisions import FRESH, REFUSED_FOR, SILENT_AFTER, answer, missing, record, review
+from trainer.gang.members import (
     Answer,
     ExitPod,
     Gang,
@@ -23,10 +21,6 @@ from trainer.gang.decisions import (
     RunRanks,
     Seat,
     StopRanks,
-    answer,
-    missing,
-    record,
-    review,
 )
 from trainer.gang.ranks.stall import NO_LIMITS, Limits, RankProgress
 

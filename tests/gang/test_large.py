@@ -2,8 +2,9 @@
 
 import time
 
-from trainer.gang.coordinator import Coordinator, answer_to, decode_answer, encode_member
-from trainer.gang.decisions import Answer, Member, MemberState, RunRanks, StopRanks
+from trainer.gang.coordinator import Coordinator, answer_to
+from trainer.gang.members import Answer, Member, MemberState, RunRanks, StopRanks
+from trainer.gang.messages import decode_answer, encode_member
 
 PODS, RANKS = 512, 8
 

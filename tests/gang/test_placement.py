@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.gang.decisions import Generation, Seat
-from trainer.gang.ranks.placement import slots
+from trainer.gang.members import Generation, Seat
+from trainer.gang.placement import slots
 
 pytestmark = pytest.mark.fast
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.gang.ranks.environment import thread_environment, usable_cores
+from trainer.machine.cores import thread_environment, usable_cores
 
 pytestmark = pytest.mark.fast
 

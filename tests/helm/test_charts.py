@@ -10,7 +10,9 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from trainer import __version__, config
+from trainer import __version__
+from trainer.config import parse
+from trainer.config.load import recipes
 from trainer.inference.config import parse as parse_prediction
 
 from .charts import CHARTS, NAMES, SCENARIOS, Rendered, merged, read, render, scenario, smallest
@@ -60,8 +62,8 @@ def test_the_run_reaches_the_trainer_as_it_was_given():
         given = read(path)["run"]
         assert merged(run, given) == run
         values = {**run}
-        recipe = yaml.safe_load(config.recipes()[values.pop("recipe")])
-        parsed = config.parse(merged(recipe, values))
+        recipe = yaml.safe_load(recipes()[values.pop("recipe")])
+        parsed = parse(merged(recipe, values))
         assert parsed.run.url == given["run"]["url"]
         assert rendered.pod["terminationGracePeriodSeconds"] == parsed.run.grace + 5
         assert rendered.container["ports"][0]["containerPort"] == parsed.metrics.port

@@ -16,7 +16,7 @@ import yaml
 
 from scripts.quickstart import write_digits
 from trainer import __version__
-from trainer.dataset.preparation.prepare import prepare
+from trainer.preparation.prepare import prepare
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "image"
 IMAGE = os.environ.get("IMAGE", f"docker.io/library/cars-trainer:{__version__}")

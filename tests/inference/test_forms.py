@@ -52,7 +52,7 @@ def test_parquet(trained: str, folder: Path, lines: list[dict[str, object]], tmp
 def test_parquet_without_pyarrow(
     trained: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.inference.results.forms.find_spec", lambda name: None)
+    monkeypatch.setattr("trainer.inference.forms.find_spec", lambda name: None)
     assert "pip install pyarrow" in invalid(trained, folder, tmp_path / "out", format="parquet")
     assert not (tmp_path / "out").exists()
 

@@ -15,16 +15,18 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageOps
 
-from trainer.config import Standardize, parse
-from trainer.dataset.images import Resize
-from trainer.dataset.index import Dataset, Encoding, open_dataset
-from trainer.dataset.preparation.prepare import prepare
-from trainer.dataset.reader import Reader
+from trainer.config import parse
+from trainer.config.types import Standardize
+from trainer.dataset.dataset import Dataset, Encoding
+from trainer.dataset.index import open_dataset
+from trainer.dataset.reading.reader import Reader
 from trainer.distribution.single import Single
-from trainer.inference.evaluation import evaluate
+from trainer.evaluation import evaluate
+from trainer.images.codec import Resize
 from trainer.inference.network import Network
 from trainer.inference.predictor import Predictor
 from trainer.inference.sources import image, paths, rows
+from trainer.preparation.prepare import prepare
 from trainer.runs.document import RunDocument
 from trainer.runs.layout import CLASSES, KERAS_MODEL, file_name
 from trainer.storage import open_store

@@ -9,10 +9,12 @@ from typing import Any, get_args
 
 import yaml
 
-from trainer import models, optimizers
-from trainer.config import Monitor, Precision, RunConfig, Standardize, recipes
-from trainer.dataset.images import Resize
-from trainer.dataset.index import Encoding
+from trainer import models
+from trainer.config import RunConfig, optimizers
+from trainer.config.load import recipes
+from trainer.config.types import Monitor, Precision, Standardize
+from trainer.dataset.dataset import Encoding
+from trainer.images.codec import Resize
 
 Settings = dict[str, Any]
 """Dotted keys of a run's configuration, or `case.*` for what is not of it -> values."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.matrix.axes import AXES, EVERYWHERE, OPTIMIZER, Settings, allowed, alone, arguments
 from tests.matrix.pairwise import covering
-from trainer.optimizers import ARGUMENTS
+from trainer.config.optimizers import ARGUMENTS
 
 CASE = "case."
 

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.applications import APPLICATIONS, PREFIX
 from trainer.config import parse
-from trainer.dataset.standardize import STANDARDIZATIONS, Pixels
+from trainer.config.applications import APPLICATIONS, PREFIX
+from trainer.dataset.pipeline.standardize import STANDARDIZATIONS, Pixels
 from trainer.errors import ConfigError
 from trainer.models import build, build_network, check_name
 from trainer.models.export import export

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.optimizers import ARGUMENTS
+from trainer.config.optimizers import ARGUMENTS
 from trainer.training.state import variables
 
 CLASSES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "adagrad": "Adagrad"}

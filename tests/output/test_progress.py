@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import on_a_terminal, without_codes
-from tests.dataset.conftest import make_folders
+from tests.datasets import make_folders
 from trainer.output import progress
 from trainer.output.progress import Pace
 from trainer.output.units import parse_size

@@ -5,7 +5,7 @@ import io
 import json
 
 from tests.commands import refused, trainer
-from trainer.inference.evaluation.evaluate import evaluate
+from trainer.evaluation.evaluate import evaluate
 from trainer.report.compare import COLUMNS, cells, compare, dumps
 
 

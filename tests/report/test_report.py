@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import refused
-from trainer.inference.evaluation.evaluate import evaluate
+from trainer.evaluation.evaluate import evaluate
 from trainer.report.build import write_report
 from trainer.report.page import Known, page
 from trainer.runs import layout

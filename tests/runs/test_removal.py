@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.runs.test_claim import SLOW, commit
-from trainer.cli import app
+from trainer.cli.app import app
 from trainer.errors import ConfigError, DataError, RunError
 from trainer.runs import layout
 from trainer.runs.claim import claim_folder

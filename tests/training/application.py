@@ -13,11 +13,11 @@ import yaml
 
 from tests.trained import images
 from tests.training import in_process
-from trainer.applications import APPLICATIONS
-from trainer.dataset.batch_stream import Preprocessing
-from trainer.dataset.preparation.prepare import prepare
+from trainer.config.applications import APPLICATIONS
+from trainer.dataset.pipeline.preprocessing import Preprocessing
 from trainer.inference.network import of_run
 from trainer.inference.predictor import Predictor
+from trainer.preparation.prepare import prepare
 from trainer.runs import layout
 
 CLASSES = ("cat", "cow", "dog")

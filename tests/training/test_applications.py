@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.application import whole_way
-from trainer.applications import APPLICATIONS
+from trainer.config.applications import APPLICATIONS
 
 
 def test_one_of_them_goes_the_whole_way(tmp_path: Path) -> None:

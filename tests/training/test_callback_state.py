@@ -13,7 +13,7 @@ from tests.training.in_process import train
 from trainer.checkpoints.state import TrainingState
 from trainer.errors import ConfigError, Interrupted
 from trainer.runs.document import Finished
-from trainer.training import callback_state
+from trainer.training.callbacks import memory as callback_state
 
 SECTIONS: dict[str, Any] = {
     "train": {"epochs": 6, "batch_size": 300, "lanes": 60, "micro_batch": 10, "deterministic": True},

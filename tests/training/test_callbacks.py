@@ -16,7 +16,7 @@ from tests.run_processes import Runs
 from trainer.config import parse
 from trainer.output.progress import epoch_bar, print_line
 from trainer.runs.history import best_epoch, read_history, write_history
-from trainer.training.callbacks import BestWeights, ProgressLog, from_config, settle_modes
+from trainer.training.callbacks.own import BestWeights, ProgressLog, from_config, settle_modes
 
 
 def test_a_run_slows_down_and_stops_early_when_its_validation_no_longer_rises(runs: Runs):
@@ -82,7 +82,7 @@ def test_elsewhere_there_is_no_bar(monkeypatch: pytest.MonkeyPatch):
 def test_the_best_epoch_is_found_again_in_metrics_csv(monitor: str):
     draw = random.Random(1)
     history = [{"loss": draw.choice([1.0, 2.0, math.nan]), "accuracy": draw.random()} for _ in range(9)]
-    callback = BestWeights(monitor, history, lambda: None, validated=False)
+    callback = BestWeights(monitor, history, lambda: None, steps_per_epoch=2, validated=False)
     for epoch, metrics in enumerate(history):
         callback.on_epoch_end(epoch, metrics)
     assert best_epoch(read_history(write_history(history)), monitor) == callback.best_epoch
@@ -91,10 +91,10 @@ def test_the_best_epoch_is_found_again_in_metrics_csv(monitor: str):
 def test_with_another_monitor_the_best_goes_on_from_the_best_weights_at_hand():
     history = [{"val_loss": 0.5, "val_accuracy": 0.9}, {"val_loss": 0.4, "val_accuracy": 0.8}]
     published: list[int] = []
-    before = BestWeights("val_loss", history, lambda: None)
+    before = BestWeights("val_loss", history, lambda: None, steps_per_epoch=2)
     for epoch, metrics in enumerate(history):
         before.on_epoch_end(epoch, metrics)
-    after = BestWeights("val_accuracy", history, lambda: published.append(len(published)))
+    after = BestWeights("val_accuracy", history, lambda: published.append(len(published)), steps_per_epoch=2)
     after.set_state(before.get_state())
     assert (after.best, after.best_epoch) == (0.8, 1), "the weights of epoch 0 are gone"
     after.on_epoch_end(2, {"val_loss": 0.3, "val_accuracy": 0.7})

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.config import TrainSection
-from trainer.training.callbacks import from_config, settle_modes
+from trainer.config.sections import TrainSection
+from trainer.training.callbacks.own import from_config, settle_modes
 
 SECTIONS = {
     "early_stopping": keras.callbacks.EarlyStopping,

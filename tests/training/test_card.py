@@ -18,8 +18,9 @@ import yaml
 from PIL import ExifTags, Image
 
 from trainer import models
-from trainer.config import RunConfig, Standardize, parse
-from trainer.dataset.images import decode_image
+from trainer.config import RunConfig, parse
+from trainer.config.types import Standardize
+from trainer.images.codec import decode_image
 from trainer.inference.network import Network
 from trainer.inference.predictor import Predictor
 from trainer.models.export import keras_file

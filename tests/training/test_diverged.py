@@ -17,9 +17,9 @@ from trainer.distribution.single import Single
 from trainer.evaluation.tally import Tally
 from trainer.runs.document import Finished, Reached
 from trainer.storage import Store
+from trainer.training.evaluator import _add
+from trainer.training.finish import _over_all_ranks
 from trainer.training.finite import Diverged
-from trainer.training.loop import _add
-from trainer.training.run import _over_all_ranks
 from trainer.training.state import digest
 
 from .test_step import BATCH, IMAGES, LABELS, network, stepper

@@ -17,12 +17,12 @@ from tests.training.test_callback_state import StopAfter
 from tests.training.test_publishing import PUBLISHED
 from trainer.checkpoints.restore import restore
 from trainer.config import load
-from trainer.dataset.preparation.prepare import prepare
 from trainer.errors import ConfigError, Interrupted
-from trainer.inference.evaluation.evaluate import evaluate
+from trainer.evaluation.evaluate import evaluate
 from trainer.models import build_network
 from trainer.models.weights_file import weights_file
 from trainer.observability.metrics import RunMetrics
+from trainer.preparation.prepare import prepare
 from trainer.runs import layout
 from trainer.runs.document import already_finished, read_finished, read_run
 from trainer.storage import Store
@@ -183,7 +183,7 @@ def test_no_metric_is_shown_before_it_is_known_and_at_the_end_it_is_of_all_steps
     runs: Runs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("trainer.training.callbacks.ProgressLog.EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("trainer.training.callbacks.own.ProgressLog.EVERY_SECONDS", 0.0)
     shown = Mock()
     monkeypatch.setattr(RunMetrics, "end_step", shown)
     finished = train(runs.config("run", train=FEW | {"epochs": 1}))

@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 
 from tests.training.test_step import CLASSES, LANES
-from trainer.config import TrainSection
+from trainer.config.optimizers import ARGUMENTS
+from trainer.config.sections import TrainSection
 from trainer.distribution.single import Single
 from trainer.errors import ConfigError
 from trainer.models.freeze import freeze
-from trainer.optimizers import ARGUMENTS
 from trainer.training.schedule import Schedule
 from trainer.training.setup.build import _optimizer
 from trainer.training.step import TrainStep

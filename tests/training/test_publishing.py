@@ -15,11 +15,11 @@ import pytest
 from tests.run_processes import Runs, committed_steps
 from tests.training.in_process import store_of, train
 from trainer import models
-from trainer.checkpoints.background import Background
 from trainer.checkpoints.writer import CheckpointWriter
 from trainer.errors import Interrupted
 from trainer.models.weights_file import weights_file
 from trainer.runs import layout
+from trainer.runs.background_writer import Background
 from trainer.runs.fence import Fence
 from trainer.storage import Store, open_store
 from trainer.training.results.publish import Publisher

@@ -10,14 +10,14 @@ import pytest
 
 from tests.run_processes import Runs
 from trainer import models
-from trainer.config import RunSection
+from trainer.config.sections import RunSection
 from trainer.dataset.index import open_dataset
-from trainer.dataset.preparation.prepare import prepare
-from trainer.dataset.reader import Reader
+from trainer.dataset.reading.reader import Reader
 from trainer.models.weights_file import load_weights_file
+from trainer.preparation.prepare import prepare
 from trainer.runs.document import Finished, Reached, read_finished
 from trainer.storage import open_store
-from trainer.training.run import log_end
+from trainer.training.finish import log_end
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from tests.run_processes import committed_steps
-from trainer.checkpoints.background import Background
 from trainer.checkpoints.state import TrainingState
-from trainer.config import RunSection
+from trainer.config.sections import RunSection
 from trainer.observability.metrics import RunMetrics
+from trainer.runs.background_writer import Background
 from trainer.runs.fence import Fence
 from trainer.storage import open_store
 from trainer.training.saver import saver

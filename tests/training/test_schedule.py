@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 
 from tests.training.test_step import BATCH, IMAGES, LABELS, difference, network, stepper
-from trainer.config import TrainSection, load
+from trainer.config import load
+from trainer.config.sections import TrainSection
 from trainer.errors import ConfigError
 from trainer.training.schedule import Schedule
 

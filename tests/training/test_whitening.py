@@ -9,8 +9,9 @@ import pytest
 
 from tests.run_processes import Runs
 from tests.training.in_process import train
-from trainer.config import parse, read_yaml
-from trainer.dataset.reader import Reader
+from trainer.config import parse
+from trainer.config.load import read_yaml
+from trainer.dataset.reading.reader import Reader
 from trainer.inference.network import of_run
 from trainer.inference.predictor import Predictor
 from trainer.models.whitening import EPSILON

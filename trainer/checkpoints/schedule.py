@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from trainer.config import Every
+from trainer.config.types import Every
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 
 from trainer.doctor import machine, probe
 from trainer.doctor.finding import Finding
-from trainer.gang.ranks.devices import gpus
+from trainer.machine.gpus import gpus
 
 IMAGES = (100, 2)
 """How many images are convolved at once."""

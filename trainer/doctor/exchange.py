@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from trainer.doctor import machine, probe
 from trainer.doctor.finding import Finding
-from trainer.gang.ranks import devices
+from trainer.gang.network.rendezvous import Rendezvous
 from trainer.gang.ranks.environment import rank_environment
-from trainer.gang.ranks.placement import Slot
-from trainer.gang.rendezvous import Rendezvous
+from trainer.gang.ranks.slot import Slot
+from trainer.machine import gpus as devices
 
 VALUES = 25_600_000
 """float32 values of the large sum: about ResNet-50's parameters."""

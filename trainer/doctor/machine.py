@@ -8,9 +8,9 @@ from importlib import metadata
 
 from trainer import __version__
 from trainer.doctor.finding import Finding
-from trainer.gang.ranks.devices import gpus
-from trainer.gang.ranks.environment import usable_cores
-from trainer.observability.process import available_memory
+from trainer.machine.cores import usable_cores
+from trainer.machine.gpus import gpus
+from trainer.machine.memory import available_memory
 from trainer.output.units import size
 
 _INSTALL = "pip install 'cars-trainer[cpu]', or [gpu]"

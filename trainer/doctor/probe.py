@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import IO, Any
 
 from trainer.errors import shortened
-from trainer.gang.ranks.processes import leashed
+from trainer.machine.processes import leashed
 
 LIMIT = 300.0
 """Seconds until a probe is given up."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.dataset.index import Dataset
+from trainer.dataset.dataset import Dataset
 from trainer.evaluation.tally import Tally, most_confused, of_classes
 from trainer.runs.document import Finished
 from trainer.runs.layout import Which

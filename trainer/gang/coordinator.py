@@ -4,36 +4,31 @@ It stores nothing: a new one learns from the first round of reports who is there
 supervisor calls in its own process; `serve` answers those of the other pods over HTTP.
 """
 
-import json
 import logging
 import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 
 from trainer.distribution.agreement import Agreement
-from trainer.distribution.rank_status import Phase
 from trainer.gang import decisions
-from trainer.gang.auth import HEADER, GangKey
-from trainer.gang.http import HttpServer, Request, Response
-from trainer.gang.ranks.stall import NO_LIMITS, Limits, RankProgress
-from trainer.gang.rendezvous import Rendezvous
+from trainer.gang.members import Answer, ExitPod, Gang, Member
+from trainer.gang.messages import REPORT, decode_member, encode_answer
+from trainer.gang.network.auth import HEADER, GangKey
+from trainer.gang.network.http import HttpServer, Request, Response
+from trainer.gang.network.rendezvous import Rendezvous
+from trainer.gang.ranks.stall import NO_LIMITS, Limits
 
 log = logging.getLogger("trainer.coordinator")
 
-REPORT = "/report"
-"""Where a supervisor POSTs its report."""
 
 _LOG_AFTER = 2.0
 _LOG_AGAIN = 30.0
 _KEEP_ALIVE = 30.0
-_LARGEST = 1 << 31
 _FEW = 64
 """Of so many pods each report is reviewed at once."""
 _SPARE = 10
 """Of more, a review is followed by so many times as long without one: it looks at all of them."""
-_LONGEST = 64
 
 
 class Coordinator:
@@ -56,7 +51,7 @@ class Coordinator:
         self._wanted, self._limits = wanted, limits
         self._host, self._key = host, key
         self._lock = threading.Lock()
-        self._gang = decisions.Gang(agreement=agreement)
+        self._gang = Gang(agreement=agreement)
         self._rendezvous: Rendezvous | None = None
         self._told: set[str] = set()
         self._named: set[int] = set()
@@ -64,7 +59,7 @@ class Coordinator:
         self._logged = 0.0
         self._next_review = 0.0
 
-    def report(self, member: decisions.Member) -> tuple[decisions.Answer, int]:
+    def report(self, member: Member) -> tuple[Answer, int]:
         """A member's report -> what it is to do, and the port of the rendezvous (0 without one)."""
         now = time.monotonic()
         with self._lock:
@@ -74,7 +69,7 @@ class Coordinator:
                 self._review(before, now)
                 self._next_review = now + _SPARE * (time.monotonic() - now)
             answer = decisions.answer(self._gang, member)
-            if isinstance(answer, decisions.ExitPod):
+            if isinstance(answer, ExitPod):
                 self._told.add(member.uid)
             return answer, self._rendezvous.port if self._rendezvous else 0
 
@@ -94,14 +89,14 @@ class Coordinator:
                 self._rendezvous.close()
                 self._rendezvous = None
 
-    def _review(self, before: decisions.Gang, now: float) -> None:
+    def _review(self, before: Gang, now: float) -> None:
         token = secrets.token_hex(4)
         self._gang = decisions.review(
             self._gang, now=now, wanted=self._wanted(), token=token, limits=self._limits
         )
         self._follow(before, self._gang, now)
 
-    def _follow(self, before: decisions.Gang, after: decisions.Gang, now: float) -> None:
+    def _follow(self, before: Gang, after: Gang, now: float) -> None:
         generation = after.generation
         if generation and generation is not before.generation:
             # A fresh server: on a used one a rank of an older generation was once joined with new ones.
@@ -158,56 +153,3 @@ def serve(coordinator: Coordinator, host: str, port: int, key: GangKey) -> HttpS
 def answer_to(coordinator: Coordinator, report: bytes) -> bytes:
     """A member's report -> the answer. Raises ValueError, TypeError or KeyError for what is no report."""
     return encode_answer(*coordinator.report(decode_member(report)))
-
-
-def encode_member(member: decisions.Member) -> bytes:
-    return json.dumps(asdict(member)).encode()
-
-
-def decode_member(data: bytes) -> decisions.Member:
-    """Raises ValueError, TypeError or KeyError for anything else than `encode_member` makes."""
-    values = dict(json.loads(data))
-    rows = tuple(RankProgress(**{**row, "phase": Phase(row["phase"])}) for row in values.pop("progress", ()))
-    member = decisions.Member(**{**values, "state": decisions.MemberState(values["state"]), "progress": rows})
-    numbers = [member.index, member.ranks, member.number, member.exit_code or 0]
-    numbers += [number for row in rows for number in (row.rank, row.step)]
-    if not all(isinstance(number, int) and abs(number) < _LARGEST for number in numbers):
-        raise ValueError(f"expected whole numbers, received {numbers}")
-    if (
-        member.index < 0
-        or member.ranks < 1
-        or not all(isinstance(seconds, int | float) for row in rows for seconds in (row.idle, row.longest))
-        or not all(
-            isinstance(name, str) and len(name) <= _LONGEST
-            for name in (member.uid, member.generation, member.agreement)
-        )
-    ):
-        raise ValueError(f"expected a pod's report, received {values}")
-    return member
-
-
-def encode_answer(answer: decisions.Answer, port: int) -> bytes:
-    if isinstance(answer, decisions.RunRanks):
-        generation = answer.generation
-        values = {"id": generation.id, "number": generation.number, "seats": generation.runs}
-        return json.dumps({"kind": type(answer).__name__, "port": port, "generation": values}).encode()
-    return json.dumps({"kind": type(answer).__name__, "port": port, **asdict(answer)}).encode()
-
-
-def decode_answer(data: bytes) -> tuple[decisions.Answer, int]:
-    """A generation's seats come without the uids, which the coordinator alone compares.
-
-    Raises ValueError, TypeError or KeyError for anything else than `encode_answer` makes.
-    """
-    values = json.loads(data)
-    kind, port = values.pop("kind"), int(values.pop("port"))
-    if kind == decisions.RunRanks.__name__:
-        generation = values["generation"]
-        ranks = [int(ranks) for count, ranks in generation["seats"] for _ in range(count)]
-        seats = tuple(decisions.Seat(index, "", number) for index, number in enumerate(ranks))
-        return decisions.RunRanks(decisions.Generation(generation["id"], generation["number"], seats)), port
-    if kind == decisions.ExitPod.__name__:
-        return decisions.ExitPod(**values), port
-    if kind == decisions.RefusePod.__name__:
-        return decisions.RefusePod(Agreement(**values["agreement"])), port
-    return decisions.StopRanks(**{**values, "late": tuple(values["late"])}), port

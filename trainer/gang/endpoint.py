@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, generat
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from trainer.gang.http import HttpServer, Request, Response
+from trainer.gang.network.http import HttpServer, Request, Response
 from trainer.gang.ranks.stall import RankProgress
 from trainer.observability import metric_names as names
 

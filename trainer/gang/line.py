@@ -6,10 +6,11 @@ import threading
 import time
 from typing import Protocol
 
-from trainer.gang.auth import HEADER, GangKey
-from trainer.gang.coordinator import REPORT, Coordinator, decode_answer, encode_member
-from trainer.gang.decisions import Answer, Member, RunRanks
-from trainer.gang.rendezvous import Relay
+from trainer.gang.coordinator import Coordinator
+from trainer.gang.members import Answer, Member, RunRanks
+from trainer.gang.messages import REPORT, decode_answer, encode_member
+from trainer.gang.network.auth import HEADER, GangKey
+from trainer.gang.network.rendezvous import Relay
 
 log = logging.getLogger("trainer.line")
 

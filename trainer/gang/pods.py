@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from trainer.errors import ConfigError
-from trainer.gang.auth import GangKey
+from trainer.gang.network.auth import GangKey
 
 PORT = 29400
 """Where pod 0's coordinator listens, unless the environment says otherwise."""

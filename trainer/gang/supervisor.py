@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from trainer.distribution.agreement import Agreement
 from trainer.distribution.environment import GANG
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST, ConfigError
-from trainer.gang.auth import GangKey
 from trainer.gang.coordinator import Coordinator, serve
-from trainer.gang.decisions import (
+from trainer.gang.line import Direct, Line, Remote
+from trainer.gang.members import (
     Answer,
     ExitPod,
     Generation,
@@ -27,11 +27,11 @@ from trainer.gang.decisions import (
     RunRanks,
     StopRanks,
 )
-from trainer.gang.line import Direct, Line, Remote
+from trainer.gang.network.auth import GangKey
+from trainer.gang.placement import slots
 from trainer.gang.pods import Pods, check_own_name
 from trainer.gang.polled import Polled
 from trainer.gang.ranks.environment import gloo_timeout, rank_environment
-from trainer.gang.ranks.placement import slots
 from trainer.gang.ranks.processes import Ranks, reap_orphans
 from trainer.gang.ranks.restarts import Failures, Verdict, judge
 from trainer.gang.ranks.stall import Limits

@@ -5,8 +5,9 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from trainer.config import MAX_BATCH, Section, Url, checked
-from trainer.inference.results.forms import Form
+from trainer.config.load import checked
+from trainer.config.types import MAX_BATCH, Section, Url
+from trainer.inference.forms import Form
 from trainer.runs.layout import Which
 
 
@@ -73,7 +74,7 @@ def parse(
     sets: Sequence[str] = (),
     options: Iterable[str] = (),
 ) -> PredictConfig:
-    """Raises ConfigError for the first invalid value; the arguments are those of `trainer.config.checked`."""
+    """Raises ConfigError for the first invalid value; the arguments are those of `config.load.checked`."""
     known = f"Known: {', '.join(PredictConfig.model_fields)}"
     return checked(PredictConfig, values, where, sets, options, remedy=known)
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.config import read_yaml, with_sets
+from trainer.config.load import read_yaml, with_sets
 from trainer.errors import ConfigError
 from trainer.inference.config import parse_few
+from trainer.inference.forms import Prediction
 from trainer.inference.network import Network, network_of
-from trainer.inference.results.forms import Prediction
 from trainer.inference.sources.image import Image, Task
 from trainer.inference.sources.paths import Paths
 from trainer.inference.sources.prefix import Prefix

@@ -10,17 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trainer.config import read_yaml, with_sets
+from trainer.config.load import read_yaml, with_sets
 from trainer.errors import ConfigError, RunError
 from trainer.gang.pods import whole_number
 from trainer.inference import config as configuration
-from trainer.inference import keys, local
+from trainer.inference import forms, keys, local
 from trainer.inference import plan as plans
 from trainer.inference.claims import Claims
 from trainer.inference.config import PredictConfig
 from trainer.inference.network import Network, network_of
 from trainer.inference.plan import Plan
-from trainer.inference.results import forms
 from trainer.inference.results.bad import check_bad
 from trainer.inference.results.summary import read_summary, write_summary
 from trainer.inference.sources import Source, open_source

@@ -11,8 +11,8 @@ from threading import Thread
 
 from trainer import interrupts
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, Interrupted, TrainerError
-from trainer.gang.ranks.environment import thread_environment, usable_cores
-from trainer.gang.ranks.processes import leashed
+from trainer.machine.cores import thread_environment, usable_cores
+from trainer.machine.processes import leashed
 from trainer.output.progress import print_line
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.applications import APPLICATIONS
 from trainer.config import parse
+from trainer.config.applications import APPLICATIONS
 from trainer.errors import ConfigError, RunError, shortened
 from trainer.inference.config import FewConfig, PredictConfig
 from trainer.models import build_network

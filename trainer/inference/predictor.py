@@ -4,9 +4,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainer.dataset.batch_stream import Preprocessing
-from trainer.evaluation.loss import row_losses
+from trainer.dataset.pipeline.preprocessing import Preprocessing
 from trainer.inference.network import Network
+from trainer.models.loss import row_losses
 
 _LUMA = np.array([19595, 38470, 7471])
 

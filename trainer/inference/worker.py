@@ -11,16 +11,15 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.decoding import Decoded
 from trainer.errors import DataError
-from trainer.inference import keys
+from trainer.images.decoding import Decoded
+from trainer.inference import forms, keys
 from trainer.inference.claims import Claims
 from trainer.inference.config import PredictConfig
+from trainer.inference.forms import Prediction
 from trainer.inference.plan import Plan
 from trainer.inference.predictor import Predictor
-from trainer.inference.results import forms
 from trainer.inference.results.bad import check_bad, read_errors
-from trainer.inference.results.forms import Prediction
 from trainer.inference.sources.image import Source, Task
 from trainer.observability import prediction_metrics as metrics
 from trainer.storage import Store

@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from trainer.applications import APPLICATIONS, PREFIX
 from trainer.config import RunConfig
+from trainer.config.applications import APPLICATIONS, PREFIX
+from trainer.config.explain import plain, quoted
 from trainer.errors import ConfigError
-from trainer.explain import plain, quoted
 from trainer.models.whitening_limit import ZCA
 from trainer.runs.document import RunDocument
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import keras
 
-from trainer.applications import APPLICATIONS
+from trainer.config.applications import APPLICATIONS
 from trainer.errors import ConfigError
 from trainer.models.imagenet import imagenet_weights
 from trainer.models.networks.keras_applications import load_imagenet

@@ -1,7 +1,7 @@
 """How large images may be that are ZCA-whitened: it takes memory for the square of their values."""
 
 from trainer.errors import ConfigError
-from trainer.observability.process import available_memory
+from trainer.machine.memory import available_memory
 
 ZCA = "zca"
 LIMIT_BYTES = 4 << 30

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from trainer.dataset.index import Dataset, Split, open_dataset
-from trainer.dataset.reader import Reader
+from trainer.dataset.dataset import Dataset, Split
+from trainer.dataset.index import open_dataset
+from trainer.dataset.reading.reader import Reader
 from trainer.errors import TrainerError
 from trainer.output.units import shape
 from trainer.report.page import WORST, Known, Picture, page

@@ -7,7 +7,8 @@ from importlib import metadata
 from typing import Any
 
 from trainer import __version__
-from trainer.config import RunConfig, TrainSection, parse
+from trainer.config import RunConfig, parse
+from trainer.config.sections import TrainSection
 from trainer.errors import DataError, RunError
 from trainer.runs import layout
 from trainer.storage import Store, join, open_store

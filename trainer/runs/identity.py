@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from trainer.config import NO_URLS
+from trainer.config.types import NO_URLS
 from trainer.urls import may_be_typed
 
 Difference = tuple[str, Any, Any]

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 
-from trainer.dataset.augmentation import Augmentation
-from trainer.dataset.batch_stream import BatchStream, Preprocessing, evaluation_stream, training_stream
 from trainer.dataset.order import BUDGET_BYTES, evaluation_range
-from trainer.dataset.reader import Reader
+from trainer.dataset.pipeline.augmentation import Augmentation
+from trainer.dataset.pipeline.preprocessing import Preprocessing
+from trainer.dataset.pipeline.stream import BatchStream, evaluation_stream, training_stream
+from trainer.dataset.reading.reader import Reader
 from trainer.distribution import Distribution
 from trainer.distribution.environment import local_size
-from trainer.observability.process import available_memory
+from trainer.machine.memory import available_memory
 from trainer.training.plan import Plan
 
 

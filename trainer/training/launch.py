@@ -10,14 +10,14 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 
 from trainer.config import RunConfig
+from trainer.config.explain import quoted
 from trainer.distribution import environment, launchers
 from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.errors import EXIT_INVALID, EXIT_LOST, ConfigError, Interrupted, RankLost, TrainerError
-from trainer.explain import quoted
 from trainer.gang import pods
-from trainer.gang.ranks import devices
 from trainer.gang.ranks.environment import complete_environment
+from trainer.machine import gpus as devices
 from trainer.observability.metrics import RunMetrics
 from trainer.observability.serving import serve
 from trainer.observability.stacks import print_stacks_on_signal

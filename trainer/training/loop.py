@@ -5,7 +5,6 @@ request to stop travels in the exchange, and the vote of step s is read when ste
 """
 
 import enum
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,34 +12,26 @@ from contextlib import nullcontext
 from functools import partial
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from trainer.checkpoints.state import TrainingState
-from trainer.dataset.batch_stream import TensorBatch
+from trainer.dataset.pipeline.stream import TensorBatch
 from trainer.distribution import Distribution
 from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.distribution.rank_status import Phase, report_phase, report_step
 from trainer.errors import RunError, shortened
-from trainer.evaluation.tally import Tally
 from trainer.observability.metrics import RunMetrics
-from trainer.training import callback_state
 from trainer.training.audit import Auditor
-from trainer.training.callbacks import ProgressLog, settle_modes
+from trainer.training.callbacks import memory as callback_state
+from trainer.training.callbacks.own import ProgressLog, settle_modes
 from trainer.training.data import RankData
+from trainer.training.evaluator import Evaluator, StopVoted
 from trainer.training.finite import Diverged, check_metrics
 from trainer.training.plan import Plan
 from trainer.training.results.timer import Timer
 from trainer.training.state import Progress, capture
-from trainer.training.step import EvaluationStep, Result, Sums, TrainStep
+from trainer.training.step import Result, Sums, TrainStep
 from trainer.training.step.averages import assign_averages, averaged
-
-VOTE_SECONDS = 0.5
-"""About how often the ranks agree, while they evaluate, whether to stop."""
-
-
-class StopVoted(Exception):
-    """A rank was asked to stop, and all ranks know it; the state is that between two steps."""
 
 
 class Outcome(enum.Enum):
@@ -66,6 +57,7 @@ class Loop:
         data: RankData,
         model: keras.Model,
         step: TrainStep,
+        evaluator: Evaluator,
         callbacks: Sequence[keras.callbacks.Callback],
         progress_log: ProgressLog | None,
         progress: Progress,
@@ -77,9 +69,7 @@ class Loop:
     ) -> None:
         self.plan, self.distribution, self.data = plan, distribution, data
         self.model, self.step = model, step
-        self.evaluation_step = EvaluationStep(
-            model, distribution, plan.config.train.label_smoothing, xla=step.xla
-        )
+        self.evaluator = evaluator
         self.callbacks = list(callbacks)
         settle_modes(self.callbacks)
         self.progress_log, self.progress, self.save, self.stop = progress_log, progress, save, stop
@@ -174,42 +164,6 @@ class Loop:
         self.progress.stop_training = bool(self.model.stop_training)
         return capture(self.model, self.step.optimizer, self.progress, self.callbacks)
 
-    def evaluate(self, split: str, tally: Tally | None = None) -> Sums | None:
-        """Sums over every row of a split, each once, over all ranks; None when there is no such split.
-
-        This rank's rows are also added to `tally`, but where their probabilities are not finite.
-
-        Raises StopVoted once a rank was asked to stop: the ranks ask each other about every VOTE_SECONDS.
-        """
-        if self.plan.split(split) is None:
-            return None
-        mine, done, chunk = Sums(), 0, 1
-        most = self.data.evaluation_batches(split)
-        report_phase(Phase.EVALUATING)
-        with self.data.evaluation(split) as batches:
-            while done < most:
-                began = time.perf_counter()
-                for rows, images, labels, weights in itertools.islice(batches, chunk):
-                    sums, probabilities = self.evaluation_step(images, labels, weights)
-                    mine += sums
-                    if tally is not None:
-                        _add(tally, int(sums.rows), rows.numpy(), labels.numpy(), probabilities)
-                    report_phase(Phase.EVALUATING)
-                done += chunk
-                spent = time.perf_counter() - began
-                report_phase(Phase.MEETING)
-                votes, seconds = self.distribution.sum(np.array([float(self.stop.is_set()), spent]))
-                report_phase(Phase.EVALUATING)
-                if votes:
-                    raise StopVoted
-                # The same on every rank, since the sum is.
-                pace = VOTE_SECONDS * self.distribution.size / max(seconds, 1e-6)
-                chunk = max(1, int(chunk * min(pace, 8.0)))
-        report_phase(Phase.MEETING)
-        total = Sums(*self.distribution.sum(np.array(mine.values())))
-        report_phase(Phase.PUBLISHING)
-        return total
-
     def _audit(self, number: int) -> Callable[[tf.Tensor], None] | None:
         """What a step that is audited calls."""
         if self.auditor is None or not self.auditor.due(number):
@@ -247,7 +201,7 @@ class Loop:
         if self._is_validated():
             self.keras_callbacks.on_test_begin()
             with self.timer.validation():
-                validation = self.evaluate("validation")
+                validation = self.evaluator.evaluate("validation")
             if validation:
                 logs |= validation.means("val_")
             self.keras_callbacks.on_test_end(logs)
@@ -291,12 +245,6 @@ class Loop:
         if self.progress_log:
             batch = (progress.step - 1) % self.plan.steps_per_epoch
             self.progress_log.end_step(batch, means.get("loss"), means.get("accuracy"))
-
-
-def _add(tally: Tally, own: int, rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> None:
-    """The first `own` rows of a batch; the others pad it."""
-    if own and np.isfinite(probabilities[:own]).all():
-        tally.add(probabilities[:own], labels[:own], int(rows[0]))
 
 
 def _hooks_batches(callback: keras.callbacks.Callback) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 from trainer.checkpoints.commit import survey
 from trainer.config import RunConfig
-from trainer.dataset.index import Dataset, Split, open_dataset
+from trainer.dataset.dataset import Dataset, Split
+from trainer.dataset.index import open_dataset
 from trainer.dataset.order import Order, default_lanes, lanes_of
 from trainer.errors import ConfigError, DataError
 from trainer.models import check_name

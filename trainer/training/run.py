@@ -3,41 +3,31 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from hashlib import sha256
-from typing import Any
 
 import keras
 import numpy as np
 
-from trainer.checkpoints.background import Background
-from trainer.checkpoints.restore import restore
-from trainer.checkpoints.state import TrainingState, pack, unpack
-from trainer.config import RunConfig, RunSection
-from trainer.distribution import Distribution, environment
+from trainer.config import RunConfig
+from trainer.distribution import Distribution
 from trainer.distribution.agreement import Agreement, agree
-from trainer.distribution.rank_status import Phase, report_phase
 from trainer.errors import Interrupted, RankLost
-from trainer.evaluation.tally import Tally
-from trainer.models.starting_weights import load_starting_weights
-from trainer.models.weights_file import load_weights_file
-from trainer.models.whitening_limit import ZCA
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
-from trainer.runs import layout
-from trainer.runs.claim import claim_folder, is_begun
-from trainer.runs.document import Finished, Reached
+from trainer.runs.background_writer import Background
+from trainer.runs.document import Finished
 from trainer.runs.fence import Fence
 from trainer.runs.history import metric_of
-from trainer.storage import Store, join
-from trainer.training import callback_state
+from trainer.storage import Store
 from trainer.training.audit import Auditor
 from trainer.training.audit.place import place
-from trainer.training.callbacks import BestWeights, History, ProgressLog, from_config
+from trainer.training.callbacks import memory as callback_state
+from trainer.training.callbacks.own import BestWeights, History, ProgressLog, from_config
 from trainer.training.data import RankData
-from trainer.training.finite import Diverged, check_metrics
-from trainer.training.loop import Loop, Outcome, StopVoted
+from trainer.training.evaluator import Evaluator, StopVoted
+from trainer.training.finish import publish_results
+from trainer.training.loop import Loop, Outcome
 from trainer.training.plan import Plan
 from trainer.training.results.publish import Publisher
 from trainer.training.results.timer import Timer, earlier
@@ -45,16 +35,12 @@ from trainer.training.saver import saver
 from trainer.training.schedule import Schedule
 from trainer.training.setup.agreement import agreement_document
 from trainer.training.setup.build import build, uses_xla
-from trainer.training.setup.whiten import whiten
-from trainer.training.state import Progress, assign, capture, check_position
-from trainer.training.step import TrainStep, balanced_class_weights
+from trainer.training.setup.first_state import agree_on_state
+from trainer.training.state import Progress, assign, check_position
+from trainer.training.step import EvaluationStep, TrainStep, balanced_class_weights
 from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
-
-TEST = "test"
-SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
-"""The metrics of the log's last lines."""
 
 
 def train(
@@ -76,7 +62,7 @@ def train(
     config = plan.config
     model, optimizer = build(plan, scope=distribution.scope)
     agree(distribution, Agreement(agreement_document(plan, store.url, callbacks), place()))
-    restored, fence = _agree_on_state(store, plan, distribution, model, optimizer, metrics)
+    restored, fence = agree_on_state(store, plan, distribution, model, optimizer, metrics)
     progress = assign(restored, model, optimizer)
     check_position(progress, plan.steps_per_epoch)
     plan.check_epochs(progress.step, progress.epochs_closed)
@@ -87,6 +73,7 @@ def train(
         config.run.monitor,
         progress.history,
         lambda: publisher.weights("best"),
+        steps_per_epoch=plan.steps_per_epoch,
         validated=validated,
     )
     history = History(lambda: publisher.history(progress.history))
@@ -99,13 +86,12 @@ def train(
 
     data = RankData(plan, distribution)
     step = make_step(plan, distribution, data, model, optimizer)
+    evaluation = EvaluationStep(model, distribution, config.train.label_smoothing, xla=step.xla)
     with (
         _auditor(plan, distribution, data, step, progress, fence, metrics) as auditor,
         transient_errors(),
         epoch_bar(config.train.epochs) if distribution.is_chief else nullcontext() as bar,
-        saver(
-            store, fence, background, config.run, progress, metrics, lambda: _best_step(best, plan)
-        ) as save,
+        saver(store, fence, background, config.run, progress, metrics, lambda: best.best_step) as save,
         data.training(progress.step) as batches,
     ):
         loop = Loop(
@@ -114,6 +100,7 @@ def train(
             data=data,
             model=model,
             step=step,
+            evaluator=Evaluator(plan, distribution, data, evaluation, stop),
             callbacks=callbacks,
             progress_log=_progress_log(plan, bar) if distribution.is_chief else None,
             progress=progress,
@@ -132,7 +119,7 @@ def train(
         if outcome is Outcome.FINISHED:
             loop.end()
             try:
-                finished = _publish_results(publisher, loop, best, lambda: save.tidy(stop.is_set))
+                finished = publish_results(publisher, loop, best, lambda: save.tidy(stop.is_set))
                 distribution.barrier()
                 return finished
             except StopVoted:
@@ -191,145 +178,11 @@ def _auditor(
         log.info("%d audits passed, which took %.2f %% of the time", auditor.passed, 100 * share)
 
 
-def _agree_on_state(
-    store: Store,
-    plan: Plan,
-    distribution: Distribution,
-    model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    metrics: RunMetrics,
-) -> tuple[TrainingState, Fence | None]:
-    """The chief takes the token and restores the newest whole checkpoint; all ranks return its state."""
-    fence, state = None, None
-    if distribution.is_chief:
-        # Before the folder is claimed: what is refused leaves nothing there.
-        first_state = None if is_begun(store) else _first_state(plan, model, optimizer)
-        fence, first = claim_folder(store, plan.document, environment.holder())
-        metrics.begin_run(generation=fence.number, world_size=distribution.size, total_steps=plan.total_steps)
-        restored = restore(store, generation=first, identity=plan.identity)
-        state = restored or first_state or _first_state(plan, model, optimizer)
-    if distribution.size > 1:
-        state = unpack(distribution.broadcast_bytes(pack(state) if state else b""))
-    assert state is not None
-    return state, fence
-
-
-def _first_state(plan: Plan, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> TrainingState:
-    """The state of a new run: random weights, or those that the configuration names.
-
-    A whitening is that of the training images, but where the named weights have one of their own.
-    """
-    if plan.config.data.standardize == ZCA:
-        whiten(model, plan)
-    if plan.config.model.weights != "none":
-        own = plan.config.model
-        log.info("%s", load_starting_weights(model, own.weights, network=own.name).text())
-    return capture(model, optimizer, Progress(), [])
-
-
 def _timer(
     store: Store, fence: Fence | None, distribution: Distribution, progress: Progress, publisher: Publisher
 ) -> Timer:
     before = earlier(store, progress.epochs_closed) if fence else []
     return Timer(fence.number if fence else 0, distribution.size, before, publisher.timing)
-
-
-def _best_step(best: BestWeights, plan: Plan) -> int | None:
-    return None if best.best_epoch is None else (best.best_epoch + 1) * plan.steps_per_epoch
-
-
-def _publish_results(
-    publisher: Publisher, loop: Loop, best: BestWeights, tidy: Callable[[], None]
-) -> Finished:
-    """Evaluates the last and the best weights on the test split, and publishes what people download.
-
-    Afterwards the model holds the best weights, where there are any.
-    """
-    report_phase(Phase.PUBLISHING)
-    history = loop.progress.history
-    epoch = callback_state.restored_epoch(loop.callbacks, len(history) - 1)
-    tested, tally = _test(loop)
-    last = Reached(epoch + 1, history[epoch] | tested)
-    which: layout.Which = "last"
-    digest = publisher.weights(which)
-    digests, reached = {"last": digest}, None
-    step = _best_step(best, loop.plan)
-    if best.best_epoch is not None and step is not None:
-        content = loop.distribution.broadcast_bytes(publisher.best_weights(best.sha256, step))
-        metrics = last.metrics
-        if content and best.best_epoch + 1 != last.epoch:
-            load_weights_file(loop.model, content)
-            tested, tally = _test(loop)
-            metrics = history[best.best_epoch] | tested
-        if content:
-            which, digest = "best", sha256(content).hexdigest()
-            digests["best"] = digest
-            reached = Reached(best.best_epoch + 1, metrics)
-    finished = Finished(
-        epochs=loop.progress.epochs_closed,
-        steps=loop.progress.step,
-        stopped_early=loop.progress.epochs_closed < loop.plan.config.train.epochs,
-        last=last,
-        best=reached,
-        early_stopping=_early_stopping(loop.plan),
-    )
-    publisher.metrics(history)
-    publisher.card(finished)
-    publisher.discard_evaluations(digests)
-    if tested:
-        total = _over_all_ranks(tally, loop)
-        total.loss = finished.published.metrics[f"{TEST}_loss"] * total.rows
-        publisher.evaluation(TEST, which, digest or "", total, finished)
-    publisher.report(history, finished, loop.timer.rows)
-    publisher.keras_model()
-    tidy()
-    finished = publisher.finished(finished)
-    if loop.distribution.is_chief:
-        log_end(finished, loop.plan.config.run)
-    return finished
-
-
-def _early_stopping(plan: Plan) -> dict[str, Any] | None:
-    section = plan.config.train.early_stopping
-    return section.model_dump(mode="json") if section else None
-
-
-def _test(loop: Loop) -> tuple[dict[str, float], Tally]:
-    """The metrics of the model's present weights on the test split, and the tally of this rank's rows; no
-    metrics where there is no such split."""
-    tally = Tally(len(loop.plan.dataset.classes))
-    sums = loop.evaluate(TEST, tally)
-    metrics = sums.means("test_") if sums else {}
-    check_metrics(metrics, loop.progress.epochs_closed - 1)
-    return metrics, tally
-
-
-def _over_all_ranks(tally: Tally, loop: Loop) -> Tally:
-    """Raises Diverged where a rank left rows out, since their probabilities are not finite."""
-    distribution, rows = loop.distribution, loop.plan.dataset.split(TEST).rows
-    total = tally.summed(distribution.sum, distribution.rank, distribution.size)
-    if total.rows != rows:
-        raise Diverged(f"the probabilities of {rows - total.rows:,} images of the test split are not finite")
-    return total
-
-
-def log_end(finished: Finished, run: RunSection) -> None:
-    """Logs where the weights are, and what each of them reached."""
-    folder = join(run.url, layout.WEIGHTS)
-    log.info("finished: %d epochs, %d steps; the weights are in %s/", finished.epochs, finished.steps, folder)
-    if finished.best:
-        metric = metric_of(run.monitor, validated=run.monitor in finished.best.metrics)
-        _log_reached("best", finished.best, f"the best by {metric}", model=True)
-    _log_reached("last", finished.last, "the last", model=not finished.best)
-
-
-def _log_reached(which: layout.Which, reached: Reached, why: str, *, model: bool) -> None:
-    names = [layout.weights(which), *([layout.KERAS_MODEL] if model else [])]
-    log.info(
-        "%s, of epoch %d, %s: %s",
-        *(" and ".join(map(layout.file_name, names)), reached.epoch, why),
-        "  ".join(f"{name} {reached.metrics[name]:.4f}" for name in SHOWN if name in reached.metrics),
-    )
 
 
 def _devices(distribution: Distribution) -> str:

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from trainer.checkpoints.background import Background
 from trainer.checkpoints.schedule import Schedule
 from trainer.checkpoints.state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
-from trainer.config import RunSection
+from trainer.config.sections import RunSection
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.observability.metrics import RunMetrics
+from trainer.runs.background_writer import Background
 from trainer.runs.fence import Fence
 from trainer.storage import Store
 from trainer.training.state import Progress

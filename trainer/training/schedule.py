@@ -4,7 +4,7 @@ import math
 
 import tensorflow as tf
 
-from trainer.config import TrainSection
+from trainer.config.sections import TrainSection
 
 
 class Schedule:

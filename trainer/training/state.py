@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trainer.checkpoints.state import TrainingState
 from trainer.errors import DataError, RunError
-from trainer.training import callback_state
+from trainer.training.callbacks import memory as callback_state
 from trainer.training.finite import check_array
 from trainer.training.step import Sums, seed_variables
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from trainer.dataset.index import Dataset, Split, open_dataset
-from trainer.dataset.reader import Reader
+from trainer.dataset.dataset import Dataset, Split
+from trainer.dataset.index import open_dataset
+from trainer.dataset.reading.reader import Reader
 from trainer.local_file import write_file
 
 CLASSES, IMAGES = 20, 8

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from trainer.dataset.index import Dataset, Split, open_dataset
+from trainer.dataset.dataset import Dataset, Split
+from trainer.dataset.index import open_dataset
 from trainer.dataset.inspection.images import ProgressCallback, Survey, check_images, survey
 from trainer.dataset.inspection.labels import check_labels
 

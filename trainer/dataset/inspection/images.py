@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.index import Dataset, Split
-from trainer.dataset.preparation.shards import Pixels
-from trainer.dataset.reader import Reader
+from trainer.dataset.dataset import Dataset, Split
+from trainer.dataset.pixel_histogram import Pixels
+from trainer.dataset.reading.reader import Reader
 
 ProgressCallback = Callable[[int, int], None]
 """Called with the images that were read and the images in all."""

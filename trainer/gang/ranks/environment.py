@@ -1,22 +1,19 @@
 """The environment of a rank process: its place, Horovod's settings, and its share of the pod's cores."""
 
-import math
 import os
 import socket
 from collections.abc import Mapping
-from pathlib import Path
 
 from trainer.distribution import environment
-from trainer.gang.ranks import devices
-from trainer.gang.ranks.placement import Slot
-from trainer.observability.process import available_cores
+from trainer.gang.ranks.slot import Slot
+from trainer.machine import gpus as devices
+from trainer.machine.cores import thread_environment, usable_cores
 
 GLOO_TIMEOUT = "HOROVOD_GLOO_TIMEOUT_SECONDS"
 CYCLE_TIME = "HOROVOD_CYCLE_TIME"
 CPU_CYCLE_MS = "3"
 """How often ranks on cores ask each other what is ready to be exchanged: Horovod's default, each millisecond,
 shows in the CPU time of small networks."""
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 def rank_environment(
@@ -106,28 +103,3 @@ def gloo_timeout(configured: float, environment: Mapping[str, str] = os.environ)
     """Seconds until a rank notices a broken exchange: the environment's where it names them."""
     text = environment.get(GLOO_TIMEOUT, "")
     return float(text) if text.isdecimal() else configured
-
-
-def usable_cores(cgroup: Path = _CGROUP) -> float:
-    """Cores by affinity and by the cgroup's quota (version 2's `cpu.max`, version 1's `cfs_quota`)."""
-    return min(float(available_cores()), _quota(cgroup))
-
-
-def thread_environment(ranks: int, cores: float) -> dict[str, str]:
-    """Thread counts that share `cores` among `ranks`: more threads than cores only wait for each other."""
-    threads = str(max(1, math.floor(cores / ranks + 0.01)))
-    return dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), threads)
-
-
-def _quota(cgroup: Path) -> float:
-    try:
-        quota, period = (cgroup / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota = (cgroup / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (cgroup / "cpu" / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return math.inf
-    if quota == "max" or int(quota) <= 0:
-        return math.inf
-    return int(quota) / int(period)

@@ -5,7 +5,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,30 +14,12 @@ from trainer.distribution.environment import STATUS_FD
 from trainer.distribution.rank_status import RankStatus, StatusChannel
 from trainer.gang.ranks.descendants import MARK, kill_marked, new_mark
 from trainer.gang.ranks.stall import Pace, RankProgress
-from trainer.observability.process import is_frozen
+from trainer.machine.processes import is_frozen, leashed
 from trainer.observability.stacks import STACKS
 
 _KEPT = 64 * 1024
 _QUIET = 1.0
 """Seconds without a report after which it is worth a look whether a process is stopped."""
-
-# Runs in a process before its command. The kernel then kills it when the thread that started it ends; a
-# parent that died in between is noticed by the changed number.
-_LEASH = """
-import ctypes, os, sys
-ctypes.CDLL(None, use_errno=True).prctl(1, 9, 0, 0, 0)
-if os.getppid() != int(sys.argv[1]):
-    os._exit(137)
-try:
-    os.execvp(sys.argv[2], sys.argv[2:])
-except OSError as error:
-    sys.exit(f"cannot start {sys.argv[2]}: {error.strerror}")
-"""
-
-
-def leashed(command: Sequence[str]) -> list[str]:
-    """A command that does not outlive the thread of this process that starts it."""
-    return [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *command]
 
 
 @dataclass(frozen=True)

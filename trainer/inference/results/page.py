@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from trainer.inference.results.forms import Prediction
+from trainer.inference.forms import Prediction
 from trainer.inference.sources.image import Source
 
 SIDE = 96

@@ -9,11 +9,10 @@ from typing import Any
 
 from trainer import __version__
 from trainer.errors import RunError
-from trainer.inference import keys
+from trainer.inference import forms, keys
+from trainer.inference.forms import Form, Prediction
 from trainer.inference.plan import Plan
-from trainer.inference.results import forms
 from trainer.inference.results.bad import read_errors
-from trainer.inference.results.forms import Form, Prediction
 from trainer.inference.results.page import page
 from trainer.inference.sources.image import Source
 from trainer.storage import Store

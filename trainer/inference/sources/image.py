@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.decoding import Decoded
+from trainer.images.decoding import Decoded
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.decoding import Decoded
 from trainer.errors import ConfigError, DataError
+from trainer.images.decoding import Decoded
 from trainer.inference.sources.image import Image, Task
 from trainer.inference.sources.reading import MAX_BYTES, decoder, shown
 from trainer.inference.sources.web import fetch, is_web

@@ -11,10 +11,10 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.decoding import Decoded
-from trainer.dataset.images import SUFFIXES
-from trainer.dataset.preparation.labels.listing import has_image_suffix, is_hidden
 from trainer.errors import DataError
+from trainer.images.codec import SUFFIXES
+from trainer.images.decoding import Decoded
+from trainer.images.files import has_image_suffix, is_hidden
 from trainer.inference.sources.image import Image, Task
 from trainer.inference.sources.reading import MAX_BYTES, decoder, shown
 from trainer.output.units import size

@@ -6,11 +6,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.decoding import Decoder, Source
-from trainer.dataset.images import Resize, decode_image
 from trainer.errors import TrainerError
+from trainer.images.codec import Resize, decode_image
+from trainer.images.decoding import Decoder, Source
 from trainer.inference.sources.image import Task
-from trainer.observability.process import available_cores
+from trainer.machine.cores import available_cores
 from trainer.runs.document import RunDocument
 
 MAX_BYTES = 256 << 20

@@ -7,11 +7,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.decoding import Decoded
-from trainer.dataset.images import Resize, decode_image
 from trainer.dataset.index import open_dataset
-from trainer.dataset.reader import Reader
+from trainer.dataset.reading.reader import Reader
 from trainer.errors import ConfigError
+from trainer.images.codec import Resize, decode_image
+from trainer.images.decoding import Decoded
 from trainer.inference.sources.image import Image, Task
 from trainer.runs.document import RunDocument
 

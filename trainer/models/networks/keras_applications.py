@@ -9,7 +9,7 @@ from typing import Annotated
 import keras
 from pydantic import Field
 
-from trainer.applications import PREFIX
+from trainer.config.applications import PREFIX
 from trainer.errors import ConfigError
 from trainer.models.imagenet import models_folder
 from trainer.models.networks.head import classify
@@ -26,7 +26,7 @@ def application(
     """The network `keras:NAME` with random weights, averaged over its last map, and a head.
 
     Args:
-        name: as in `trainer.applications`.
+        name: as in `trainer.config.applications`.
         image_shape: (H, W, C) of the images.
         classes: nodes of the softmax at the end.
         n_nodes: nodes of a dense layer before it; 0 for none. The food document's transfer head has 1024.

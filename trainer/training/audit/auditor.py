@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from trainer.dataset.batch_stream import BatchStream
+from trainer.dataset.pipeline.stream import BatchStream
 from trainer.distribution import Distribution
 from trainer.errors import EXIT_LOST, TrainerError
 from trainer.observability.metrics import RunMetrics

@@ -6,7 +6,7 @@ import socket
 import tensorflow as tf
 
 from trainer.distribution import environment
-from trainer.gang.ranks.devices import VISIBLE
+from trainer.machine.gpus import VISIBLE
 
 NODE = "TRAINER_NODE"
 """The node of this pod, which the chart sets from spec.nodeName."""

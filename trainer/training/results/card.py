@@ -5,9 +5,9 @@ from typing import Any, cast
 
 import yaml
 
-from trainer.dataset import snippet
-from trainer.dataset.images import Resize
-from trainer.dataset.standardize import Pixels
+from trainer.dataset.pipeline import snippet
+from trainer.dataset.pipeline.standardize import Pixels
+from trainer.images.codec import Resize
 from trainer.runs import layout
 from trainer.runs.document import Finished, RunDocument
 from trainer.runs.history import metric_of

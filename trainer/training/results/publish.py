@@ -11,7 +11,6 @@ from functools import partial
 
 import keras
 
-from trainer.checkpoints.background import Background, Write
 from trainer.checkpoints.restore import restore
 from trainer.errors import RunError
 from trainer.evaluation.document import Evaluated, document, dumps
@@ -20,6 +19,7 @@ from trainer.models.export import keras_file
 from trainer.models.weights_file import load_weights_file, weights_file
 from trainer.report.build import build
 from trainer.runs import layout
+from trainer.runs.background_writer import Background, Write
 from trainer.runs.document import Finished, classes_json, versions
 from trainer.runs.fence import Fence, publish
 from trainer.runs.history import write_history

@@ -15,11 +15,12 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import models
-from trainer.config import RunConfig, TrainSection
+from trainer.config import RunConfig
+from trainer.config.sections import TrainSection
 from trainer.errors import ConfigError, shortened
+from trainer.machine.memory import available_memory
 from trainer.models.freeze import freeze
 from trainer.models.trial import check_export, check_forward, check_synchronized
-from trainer.observability.process import available_memory
 from trainer.training.plan import Plan
 from trainer.training.setup.rows import first_rows
 from trainer.training.state import weights

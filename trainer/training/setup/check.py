@@ -11,7 +11,7 @@ from trainer import interrupts
 from trainer.config import RunConfig
 from trainer.distribution import launchers
 from trainer.errors import DataError
-from trainer.gang.ranks import devices
+from trainer.machine import gpus as devices
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs import layout
 from trainer.runs.claim import check_identity, check_resumable

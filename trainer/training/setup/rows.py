@@ -1,7 +1,8 @@
 """The first rows of a split, as the network is given them."""
 
-from trainer.dataset.batch_stream import Preprocessing, TensorBatch, evaluation_stream
-from trainer.dataset.reader import Reader
+from trainer.dataset.pipeline.preprocessing import Preprocessing
+from trainer.dataset.pipeline.stream import TensorBatch, evaluation_stream
+from trainer.dataset.reading.reader import Reader
 from trainer.training.plan import Plan
 
 

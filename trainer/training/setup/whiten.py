@@ -8,8 +8,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.batch_stream import Preprocessing, evaluation_stream
-from trainer.dataset.reader import Reader
+from trainer.dataset.pipeline.preprocessing import Preprocessing
+from trainer.dataset.pipeline.stream import evaluation_stream
+from trainer.dataset.reading.reader import Reader
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.models.whitening import fit
 from trainer.training.plan import Plan

@@ -6,7 +6,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.distribution import Distribution
-from trainer.evaluation.loss import row_losses
+from trainer.models.loss import row_losses
 from trainer.training.step.sums import Sums, metric_sums
 
 

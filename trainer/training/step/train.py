@@ -14,7 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.distribution import Distribution
-from trainer.evaluation.loss import penalty, row_losses
+from trainer.models.loss import penalty, row_losses
 from trainer.training.schedule import Schedule
 from trainer.training.step.sums import Result, Sums, metric_sums
 from trainer.training.step.update import Update

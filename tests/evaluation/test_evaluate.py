@@ -1,0 +1,48 @@
+"""`trainer evaluate` on a run that was trained."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands import refused, trainer
+from tests.inference.conftest import predicted
+from tests.trained import CLASSES
+from trainer.errors import DataError
+from trainer.evaluation.evaluate import evaluate
+from trainer.runs import layout
+from trainer.storage import open_store
+
+
+def test_a_split_is_evaluated_and_written_beside_the_run(trained: str, tmp_path: Path) -> None:
+    shown = trainer("evaluate", trained, "--split", "train", "--sensitivity", "--json", "--batch-size", "4")
+    assert shown.returncode == 0, shown.stderr
+    found = json.loads(shown.stdout)
+    assert found["rows"] == sum(map(sum, found["confusion"])) == 9
+    assert [one["class"] for one in found["classes"]] == list(CLASSES)
+    assert set(found["sensitivity"]) >= {"turned by 90 degrees", "moved up by 10 %"}
+    assert all(found[name] == value for name, value in written(trained, "train").items())
+    summary = predicted(
+        trained, found["dataset"]["url"], tmp_path / "out", split="train", batch_size=4, format="csv"
+    )
+    assert summary["accuracy"] == found["top1"], "as predictions of the same rows"
+
+
+def written(run: str, split: str) -> dict[str, Any]:
+    key = layout.evaluation(split, "best")
+    assert layout.split_run(key) == ("", key), "it is the run's, and goes with it"
+    found: dict[str, Any] = json.loads(open_store(run).get(key))
+    return found
+
+
+def test_figures_do_not_depend_on_the_batch(trained: str) -> None:
+    one, four = (evaluate(trained, "validation", "best", batch_size=size) for size in (1, 4))
+    assert one["loss"] == pytest.approx(four["loss"], abs=2e-6)
+    assert one["confusion"] == four["confusion"]
+
+
+def test_what_cannot_be_evaluated(trained: str) -> None:
+    with pytest.raises(DataError, match="expected a split 'dev'"):
+        evaluate(trained, "dev", "best")
+    assert "there is no run here" in refused("evaluate", trained + "-other")

@@ -1,0 +1,52 @@
+"""The program: its commands, by the panel of `trainer --help` that shows them."""
+
+from typing import Annotated
+
+import typer
+
+from trainer import __version__
+from trainer.cli import cluster, datasets, machine, predictions, runs
+
+PANELS = {
+    "Datasets and predictions": (datasets.prepare, datasets.index, datasets.inspect, predictions.predict),
+    "Runs": (
+        runs.train,
+        runs.supervise,
+        runs.evaluate,
+        runs.report,
+        runs.compare,
+        runs.recipes,
+        runs.weights,
+        runs.runs,
+        runs.verify,
+    ),
+    "Releases on Kubernetes": (cluster.status, cluster.logs, cluster.wait),
+}
+
+app = typer.Typer(
+    name="trainer",
+    help="Train image classifiers on Kubernetes, straight from object storage.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+app.command()(machine.doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trainer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Train image classifiers on Kubernetes, straight from object storage."""

@@ -1,0 +1,44 @@
+"""What `trainer predict` prints."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trainer.output.table import print_facts, print_table
+from trainer.output.units import plural
+
+if TYPE_CHECKING:
+    pass
+
+
+def after_predict(output: str) -> str:
+    """Where to look next."""
+    return f"read the predictions in {output}/predictions-*, and open {output}/summary.html"
+
+
+def classified(rows: Sequence[Mapping[str, Any]], top: int) -> None:
+    """A few images and their classes, of each the `top` most probable ones."""
+    lines: list[tuple[str, ...]] = []
+    for row in rows:
+        if "error" in row:
+            lines.append((row["image"], row["error"], "-"))
+        names = [row["image"]] + [""] * top
+        lines += [
+            (name, found["class_name"], f"{found['probability']:.4f}")
+            for name, found in zip(names, row.get("top", ())[:top], strict=False)
+        ]
+    print_table(("image", "class", "probability"), lines, right=(2,))
+
+
+def predicted(summary: Mapping[str, Any]) -> None:
+    """What a prediction job did."""
+    facts = [
+        ("predicted", plural(summary["predicted"], "image")),
+        *([] if summary["accuracy"] is None else [("accuracy", f"{summary['accuracy']:.4f}")]),
+        ("failed", f"{summary['failed']:,}"),
+        *((f"  {reason}", f"{count:,}") for reason, count in summary["failed_by"].items()),
+        ("passed over", f"{summary['ignored']:,}"),
+        *((f"  {rule}", f"{count:,}") for rule, count in summary["ignored_by"].items()),
+        ("parts", f"{summary['parts']:,}"),
+        ("output", summary["output"]),
+    ]
+    print_facts(facts)

@@ -1,0 +1,245 @@
+"""The commands for runs: training, and what to do with a run's folder."""
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from trainer.cli.answers import confirm, print_json, print_next
+from trainer.cli.arguments import (
+    Config,
+    Json,
+    Namespace,
+    Recipe,
+    Sets,
+)
+from trainer.errors import EXIT_INVALID, ConfigError
+
+
+def train(
+    config: Config = None,
+    recipe: Recipe = None,
+    sets: Sets = None,
+    ranks: Annotated[
+        str,
+        typer.Option(help="Ranks here, or replicas if mirrored; auto: one for each GPU."),
+    ] = "1",
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Try what a run does with a few images, print the plan, keep nothing."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Train a model, or resume a run that was interrupted."""
+    from trainer.config.load import load
+    from trainer.distribution.environment import is_supervised, rank
+    from trainer.training.launch import launch, ranks_of, this_command
+
+    run = load(config, recipe=recipe, sets=sets or ())
+    if check:
+        from trainer.training.setup.check import check as try_out
+
+        plan = try_out(run, ranks_of(ranks))
+        if json:
+            print_json(plan)
+        else:
+            from trainer.cli.pages import runs as pages
+
+            pages.planned(plan)
+        return
+    code = launch(run, ranks=ranks_of(ranks), command=this_command())
+    if code == 0 and rank() == 0 and not is_supervised():
+        from trainer.cli.pages import runs as pages
+        from trainer.runs.document import finished_values
+
+        if json:
+            print_json(finished_values(run.run.url))
+        else:
+            print_next(pages.after_train(run.run.url))
+    sys.exit(code)
+
+
+def supervise(
+    config: Config = None,
+    recipe: Recipe = None,
+    sets: Sets = None,
+    ranks: Annotated[str, typer.Option(help="Ranks in this pod; auto: one for each GPU.")] = "auto",
+) -> None:
+    """Run as process 1 of a pod: start its ranks, join the gang, restart what fails."""
+    from trainer.cluster import completions
+    from trainer.config.load import load
+    from trainer.training.launch import ranks_of, supervise_pod, this_command
+
+    run = load(config, recipe=recipe, sets=sets or ())
+    command = [word if word != "supervise" else "train" for word in this_command()]
+    sys.exit(
+        supervise_pod(run, ranks=ranks_of(ranks), command=command, wanted=completions.from_environment())
+    )
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(help="A run's folder.")],
+    split: Annotated[str, typer.Option(help="Of the dataset: train, validation or test.")] = "test",
+    weights: Annotated[Literal["best", "last"], typer.Option(help="Which of the run's weights.")] = "best",
+    dataset: Annotated[
+        str | None, typer.Option(help="Another dataset with the same classes. Default: the run's.")
+    ] = None,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Also turn, mirror and move the images.")
+    ] = False,
+    batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Images at once.")] = 64,
+    json: Json = False,
+) -> None:
+    """Measure a run's weights on a split: accuracy, classes, confusion, calibration, mistakes."""
+    from trainer.cli.pages import runs as pages
+    from trainer.evaluation.evaluate import evaluate as measure
+    from trainer.output.progress import print_line, progress
+
+    with progress(print_line, "images") as report:
+        found = measure(
+            run,
+            split,
+            weights,
+            dataset_url=dataset,
+            sensitivity=sensitivity,
+            batch_size=batch_size,
+            progress=report,
+        )
+    if json:
+        print_json(found)
+    else:
+        pages.evaluated(found)
+
+
+def report(run: Annotated[str, typer.Argument(help="A run's folder.")]) -> None:
+    """Write report/index.html into a run's folder: curves, evaluations, images, configuration."""
+    from trainer.report.build import write_report
+
+    typer.echo(write_report(run))
+
+
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Folders of runs.")],
+    split: Annotated[str, typer.Option(help="Whose evaluation: train, validation or test.")] = "test",
+    weights: Annotated[Literal["best", "last"], typer.Option(help="Which of the runs' weights.")] = "best",
+    form: Annotated[
+        Literal["text", "csv", "html", "json"], typer.Option("--format", "-o", help="How it is printed.")
+    ] = "text",
+    json: Json = False,
+) -> None:
+    """Show runs side by side: network, parameters, top 1, top 5, loss, time, by their evaluations."""
+    from trainer.output.table import print_table
+    from trainer.report import compare as table
+
+    rows = table.compare(runs, split, weights)
+    if json or form != "text":
+        typer.echo(table.dumps(rows, "json" if json or form == "text" else form))
+    else:
+        print_table(table.COLUMNS, [table.cells(row) for row in rows], right=table.NUMBERS)
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this recipe. Default: list them.")] = None,
+) -> None:
+    """List the recipes, or print one."""
+    from trainer.config.load import recipes as known
+
+    if name is None:
+        from trainer.cli.pages import runs as pages
+
+        pages.recipes(known())
+    elif name in known():
+        typer.echo(known()[name], nl=False)
+    else:
+        raise ConfigError(f"there is no recipe {name!r}", f"Known: {', '.join(known())}")
+
+
+def weights(
+    run: Annotated[str, typer.Argument(help="A run's folder, or the release that trains it.")],
+    destination: Annotated[
+        str, typer.Argument(help="A file, or a folder: one that is there, or a name that ends in /.")
+    ],
+    best: Annotated[
+        bool, typer.Option("--best/--last", help="The best by run.monitor, or the newest.")
+    ] = True,
+    step: Annotated[
+        int | None, typer.Option(min=0, help="Those of the checkpoint of this step. Default: see --best.")
+    ] = None,
+    namespace: Namespace = None,
+) -> None:
+    """Download a run's weights."""
+    from trainer.storage import open_store
+    from trainer.training.results.download import checkpoint_weights, download_weights
+    from trainer.urls import looks_like_a_url
+
+    if looks_like_a_url(destination):
+        problem = f"DESTINATION: expected a file or a folder, received {destination!r}"
+        raise ConfigError(problem, "Name a local one, such as .")
+    if "/" not in run and not looks_like_a_url(run):
+        from trainer.cluster.commands import run_url
+
+        run = run_url(run, namespace)
+    store = open_store(run)
+    if step is None:
+        typer.echo(download_weights(store, "best" if best else "last", destination))
+    else:
+        typer.echo(checkpoint_weights(store, step, destination))
+
+
+def runs(
+    prefix: Annotated[str, typer.Argument(help="A prefix with runs below it.")],
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--remove", help="Delete this run, by its name in the list. Repeatable. Default: list them."
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Delete a run that may be running.")] = False,
+    json: Json = False,
+) -> None:
+    """List the runs below a prefix with their best weights' epoch and metrics, or delete some of them."""
+    from trainer.cli.pages import runs as pages
+    from trainer.runs.listing import find_runs
+    from trainer.runs.removal import find_removable
+    from trainer.runs.removal import remove as delete
+    from trainer.storage import open_store
+
+    store = open_store(prefix)
+    if not remove:
+        found = find_runs(store)
+        print_json(found) if json else pages.listed(found)
+        return
+    chosen = [find_removable(store, name, force=force) for name in dict.fromkeys(remove)]
+    if not yes:
+        confirm(pages.to_remove(chosen))
+    for run in chosen:
+        delete(run.url)
+        if not json:
+            typer.echo(f"removed {run.url}")
+    if json:
+        print_json({"removed": [run.url for run in chosen]})
+
+
+def verify(run: Annotated[str, typer.Argument(help="A run's folder.")], json: Json = False) -> None:
+    """Read every byte of a run's checkpoints and compare it with its checksum."""
+    from trainer.checkpoints.verify import verify as read
+    from trainer.cli.pages import runs as pages
+    from trainer.runs.document import read_document
+    from trainer.storage import open_store
+
+    store = open_store(run)
+    read_document(store)  # raises where there is no run
+    found = read(store)
+    if json:
+        rows = [
+            {"step": c.attempt.step, "generation": c.attempt.generation, "problems": c.problems}
+            for c in found
+        ]
+        print_json(rows)
+    elif found:
+        pages.checkpoints(found)
+    else:
+        typer.echo(f"{store.url}: no checkpoint yet")
+    if any(checkpoint.problems for checkpoint in found):
+        sys.exit(EXIT_INVALID)

@@ -1,0 +1,157 @@
+"""From recipe, YAML file and `--set` to a checked configuration."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import (
+    ValidationError,
+)
+
+from trainer.config import yaml_text
+from trainer.config.explain import explain, quoted
+from trainer.config.run_config import RunConfig
+from trainer.config.types import (
+    Model,
+)
+from trainer.errors import ConfigError, shortened
+
+
+def recipes() -> dict[str, str]:
+    """The recipes: name -> YAML text."""
+    folder = resources.files("trainer") / "recipes"
+    return {
+        entry.name.removesuffix(".yaml"): entry.read_text()
+        for entry in sorted(folder.iterdir(), key=lambda e: e.name)
+        if entry.name.endswith(".yaml")
+    }
+
+
+def load(path: Path | None = None, *, recipe: str | None = None, sets: Sequence[str] = ()) -> RunConfig:
+    """The recipe's values, then the file's, then `--set a.b=c`, checked.
+
+    Raises ConfigError that says what was expected and what was received.
+    """
+    if not (path or recipe or sets):
+        raise ConfigError("no configuration given", "Give a YAML file with --config, or a --recipe")
+    given = read_yaml(path) if path else {}
+    recipe = recipe or given.pop("recipe", None)
+    given.pop("recipe", None)
+    values = with_sets(merge(_recipe(recipe) if recipe else {}, given), sets)
+    where = str(path) if path else "the configuration"
+    return checked(RunConfig, values, where, sets, remedy="See `trainer recipes` for whole examples")
+
+
+def parse(values: Mapping[str, Any], where: str = "the configuration") -> RunConfig:
+    """A mapping -> RunConfig. Raises ConfigError for the first invalid value."""
+    return checked(RunConfig, values, where, remedy="See `trainer recipes` for whole examples")
+
+
+def checked(
+    model: type[Model],
+    values: Mapping[str, Any],
+    where: str,
+    sets: Sequence[str] = (),
+    options: Iterable[str] = (),
+    remedy: str = "",
+) -> Model:
+    """A mapping -> `model`. Raises ConfigError that names where the first invalid value came from.
+
+    Args:
+        where: the name of the file that the values are from.
+        sets: the `--set` assignments that were laid over it.
+        options: the keys that were given as options of their own name.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        path, said = explain(model, error)
+        by_set = next((text for text in reversed(sets) if _is_of(path, text)), None)
+        if by_set is not None:
+            where = f"--set {shortened(by_set)}"
+        elif path and path[0] in options:
+            where = f"--{path[0]}"
+        raise ConfigError(f"{where}: {said}", remedy) from None
+
+
+def _is_of(path: Sequence[str], assignment: str) -> bool:
+    """Whether a `--set` assignment gave the value at `path`, a part of it, or what it is a part of."""
+    return all(a == b for a, b in zip(assignment.partition("=")[0].split("."), path, strict=False))
+
+
+def with_sets(values: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
+    """The values with `--set` assignments laid over them. Raises ConfigError."""
+    found = dict(values)
+    for assignment in sets:
+        try:
+            found = merge(found, parse_set(assignment))
+        except RecursionError:
+            raise ConfigError(f"--set {shortened(assignment)}: it is nested too deep") from None
+    return found
+
+
+def parse_set(assignment: str) -> dict[str, Any]:
+    """`a.b=c` -> {"a": {"b": c}}, c read as YAML."""
+    key, equals, text = assignment.partition("=")
+    if not equals or not all(key.split(".")):
+        raise ConfigError(f"--set: expected key.name=value, received {quoted(assignment)}")
+    try:
+        nested: Any = yaml_text.read(text)
+    except yaml_text.TwiceError as error:
+        raise ConfigError(
+            f"--set {shortened(assignment)}: the key {error.key!r} is there twice", "Leave one of them out"
+        ) from None
+    except (yaml.YAMLError, yaml_text.SeveralDocumentsError, ValueError):  # the last of a number too long
+        nested = text
+    for part in reversed(key.split(".")):
+        nested = {part: nested}
+    assert isinstance(nested, dict)
+    return nested
+
+
+def _recipe(name: Any) -> dict[str, Any]:
+    known = recipes()
+    if not isinstance(name, str) or name not in known:
+        near = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}"
+        raise ConfigError(f"recipe: there is no recipe {quoted(name)}", hint)
+    values: dict[str, Any] = yaml_text.read(known[name])
+    return values
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file that holds a mapping. Raises ConfigError."""
+    try:
+        values = yaml_text.read(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file", "Give the run's YAML file with --config") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: cannot be read: expected text in UTF-8") from None
+    except yaml_text.TwiceError as error:
+        raise ConfigError(f"{path}: {error}", "Leave one of them out") from None
+    except yaml_text.SeveralDocumentsError as error:
+        raise ConfigError(f"{path}: {error}", "Leave out all but one, or make files of them") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected a mapping", "See `trainer recipes`")
+    return values
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values with others laid over them."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            # Another optimizer does not inherit the first one's arguments.
+            other = "name" in value and "name" in old and value["name"] != old["name"]
+            merged[key] = value if other else merge(old, value)
+        else:
+            merged[key] = value
+    return merged

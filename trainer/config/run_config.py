@@ -1,0 +1,84 @@
+"""The whole configuration, and what has to go together in it."""
+
+from typing import Any
+
+from pydantic import (
+    model_validator,
+)
+
+from trainer.config.applications import APPLICATIONS
+from trainer.config.sections import (
+    DataSection,
+    DistributionSection,
+    MetricsSection,
+    ModelSection,
+    RunSection,
+    TrainSection,
+)
+from trainer.config.types import Section
+
+
+class RunConfig(Section):
+    """The configuration of one run. See `load`."""
+
+    data: DataSection
+    model: ModelSection
+    train: TrainSection = TrainSection()
+    distribution: DistributionSection = DistributionSection()
+    run: RunSection
+    metrics: MetricsSection = MetricsSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _standardize_as_the_network_expects(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        data, model = given.get("data"), given.get("model")
+        if not (isinstance(data, dict) and isinstance(model, dict)) or "standardize" in data:
+            return given
+        name = model.get("name")
+        if not isinstance(name, str) or name not in APPLICATIONS:
+            return given
+        return given | {"data": data | {"standardize": APPLICATIONS[name]}}
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "RunConfig":
+        train = self.train
+        if train.lanes and train.batch_size % train.lanes:
+            divisors = (d for d in range(1, train.batch_size + 1) if train.batch_size % d == 0)
+            near = min(divisors, key=lambda d: abs(d - (train.lanes or 1)))
+            raise ValueError(
+                f"train.lanes: expected a divisor of train.batch_size {train.batch_size}, "
+                f"received {train.lanes}; the nearest is {near}"
+            )
+        if train.validation_freq > train.epochs:
+            raise ValueError(
+                f"train.validation_freq: expected at most the {train.epochs} of train.epochs, "
+                f"received {train.validation_freq}"
+            )
+        if train.warmup_epochs >= train.epochs:
+            raise ValueError(
+                f"train.warmup_epochs: expected less than the {train.epochs} of train.epochs, "
+                f"received {train.warmup_epochs}"
+            )
+        if (train.schedule == "inverse_time") != (train.decay > 0):
+            raise ValueError(
+                f"train.decay: expected above 0 with train.schedule inverse_time and 0 with others, received "
+                f"{train.decay} with {train.schedule}"
+            )
+        if self.data.standardize == "zca" and self.model.weights == "imagenet":
+            raise ValueError(
+                "data.standardize: zca is not for model.weights imagenet, which expect images as they were "
+                "trained on: leave data.standardize out, or model.weights"
+            )
+        if train.audit and not train.deterministic:
+            raise ValueError(
+                "train.audit: ranks that do the same have to get the same bits: set train.deterministic: true"
+            )
+        if train.audit and self.distribution.strategy == "mirrored":
+            raise ValueError(
+                "train.audit: compares ranks, and mirrored has one: set distribution.strategy: horovod"
+            )
+        if self.model.batch_norm == "grouped" and not train.micro_batch:
+            raise ValueError("model.batch_norm: grouped needs train.micro_batch, the lanes of a group")
+        return self

@@ -1,0 +1,141 @@
+"""dataset.json and the tables of an index: their keys, what they hold, and how they are written."""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.dataset.dataset import Split
+from trainer.dataset.shards.shard_reader import Shard
+from trainer.storage.base import ObjectChanged, Store
+
+MANIFEST = "dataset.json"
+
+
+ARRAYS = "index/"
+
+
+VERSION, _FOREIGN = 1, 2
+"""2: rows that are stored in another way than ours, or in objects elsewhere."""
+
+
+_ARRAYS = ("chunks", "labels", "pieces")
+
+
+FORMAT = "cars-trainer dataset"
+
+
+def array_keys(name: str, start: str = "") -> tuple[str, str, str]:
+    """Where a split's chunks, labels and pieces are; `start` names who wrote them."""
+    stem = f"{ARRAYS}{name}-{start}" if start else f"{ARRAYS}{name}"
+    return f"{stem}.chunks.npy", f"{stem}.labels.npy", f"{stem}.pieces.npy"
+
+
+def keys_in(manifest: bytes) -> list[str]:
+    """Every object that a manifest names, as far as it can be read."""
+    try:
+        return keys_of(json.loads(manifest)["splits"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def keys_of(splits: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Every object that a manifest's splits name."""
+    return [
+        entry["key"]
+        for split in splits.values()
+        for entry in (*split["objects"], *(split[name] for name in _ARRAYS if name in split))
+        if "://" not in entry["key"]
+    ]
+
+
+def write_split(store: Store, split: Split, start: str = "") -> dict[str, Any]:
+    """Put a split's arrays; returns its part of the manifest."""
+    chunks, labels, pieces = array_keys(split.name, start)
+    return {
+        "rows": split.rows,
+        "rows_per_class": np.bincount(split.labels).tolist(),
+        "mean": list(split.mean),
+        "std": list(split.std),
+        "objects": [shard.document() for shard in split.objects],
+        "chunks": _put_array(store, chunks, split.chunks),
+        "labels": _put_array(store, labels, split.labels),
+        **({"pieces": _put_array(store, pieces, split.pieces)} if len(split.pieces) else {}),
+    }
+
+
+def write_manifest(
+    store: Store,
+    classes: tuple[str, ...],
+    image_shape: tuple[int, int, int],
+    splits: dict[str, dict[str, Any]],
+    made: dict[str, Any],
+    *,
+    if_match: str | None = None,
+) -> str:
+    """Commit a dataset: until this is put it is not there. Returns its identity.
+
+    With `if_match` it replaces the one whose manifest has that etag. Raises FileExistsError where there is
+    one, ObjectChanged where that one is not there any more."""
+    manifest = {
+        "format": FORMAT,
+        "version": _FOREIGN if any(map(_is_foreign, splits.values())) else VERSION,
+        "classes": list(classes),
+        "image_shape": list(image_shape),
+        "encoding": "jpeg" if any(map(_is_jpeg, splits.values())) else "raw",
+        "splits": splits,
+        "made": made,
+    }
+    data = json.dumps(manifest, indent=1).encode()
+    try:
+        store.put(MANIFEST, data, if_absent=if_match is None, if_match=if_match)
+    except (FileExistsError, ObjectChanged):
+        # Its keys name their writer: if it is there, only the answer to an earlier try was lost.
+        with suppress(FileNotFoundError):
+            if store.get(MANIFEST) == data:
+                return _identity(manifest)
+        raise
+    return _identity(manifest)
+
+
+def _is_foreign(split: Mapping[str, Any]) -> bool:
+    return any(Shard.of(entry).foreign for entry in split["objects"])
+
+
+def _is_jpeg(split: Mapping[str, Any]) -> bool:
+    return any(Shard.of(entry).layout.jpeg for entry in split["objects"])
+
+
+def smallest_unsigned(classes: int) -> np.dtype[np.unsignedinteger]:
+    """The dtype of the labels 0 … classes - 1."""
+    return np.min_scalar_type(max(0, classes - 1))
+
+
+def _put_array(store: Store, key: str, array: NDArray[Any]) -> dict[str, Any]:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    data = buffer.getvalue()
+    store.put(key, data)
+    return {"key": key, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _identity(manifest: dict[str, Any]) -> str:
+    """Of classes, shape, encoding, and every shard's and array's content; not of where or when."""
+    content = {
+        "classes": manifest["classes"],
+        "image_shape": manifest["image_shape"],
+        "encoding": manifest["encoding"],
+        "splits": {
+            name: [values["chunks"]["sha256"], values["labels"]["sha256"]]
+            + [shard["sha256"] for shard in values["objects"]]
+            + [shard["layout"] for shard in values["objects"] if "layout" in shard]
+            + ([values["pieces"]["sha256"]] if "pieces" in values else [])
+            for name, values in sorted(manifest["splits"].items())
+        },
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

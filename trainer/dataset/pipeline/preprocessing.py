@@ -1,0 +1,72 @@
+"""What happens to images between the dataset and the network."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.config.types import Standardize
+from trainer.dataset.dataset import Dataset
+from trainer.dataset.pipeline.augmentation import Augmentation
+from trainer.dataset.pipeline.standardize import STANDARDIZATIONS, Pixels
+
+NO_AUGMENTATION = Augmentation()
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What happens to images between the dataset and the network.
+
+    `size` (height, width) to resize to, bilinearly, or None. `mean` and `std` for each channel, in 0..255,
+    are for `feature_wise`. Called with uint8 (n, H, W, C) it gives float32 (n, height, width, C); as in
+    training but without augmentation.
+    """
+
+    standardize: Standardize = "x/127.5-1"
+    augmentation: Augmentation = NO_AUGMENTATION
+    size: tuple[int, int] | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.standardize == "feature_wise" and not (self.mean and self.std):
+            raise ValueError("Expected mean and std for feature_wise, received none")
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        standardize: Standardize,
+        augmentation: Augmentation = NO_AUGMENTATION,
+        image_size: int | tuple[int, int] | None = None,
+    ) -> "Preprocessing":
+        """For the images of a dataset: `feature_wise` takes mean and deviation of its training images."""
+        train = dataset.split("train")
+        size = (image_size, image_size) if isinstance(image_size, int) else image_size
+        if size == dataset.image_shape[:2]:
+            size = None
+        return cls(standardize, augmentation, size, train.mean, train.std)
+
+    def output_shape(self, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        """(H, W, C) of what goes in -> of what comes out."""
+        return (*(self.size or image_shape[:2]), image_shape[2])
+
+    def __call__(self, images: Any, transforms: Any = None, factors: Any = None) -> tf.Tensor:
+        """`transforms` are float32 (n, 8), of `Augmentation.transforms` for the size that comes out, and
+        `factors` float32 (n,), of `Augmentation.factors`."""
+        images = tf.cast(images, tf.float32)
+        if self.size is not None:
+            # As Pillow resizes: with antialiasing when images get smaller.
+            images = tf.image.resize(images, self.size, antialias=True)
+        if transforms is not None:
+            images = tf.raw_ops.ImageProjectiveTransformV3(
+                images=images,
+                transforms=transforms,
+                output_shape=tf.shape(images)[1:3],
+                fill_value=0.0,
+                interpolation="BILINEAR",
+                fill_mode="NEAREST",
+            )
+        if factors is not None:
+            images = tf.minimum(images * factors[:, None, None, None], 255.0)
+        return STANDARDIZATIONS[self.standardize].apply(images, Pixels(self.mean, self.std))

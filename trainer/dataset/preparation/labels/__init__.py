@@ -1,6 +1,0 @@
-"""Where the images are, and which class each is of: one module for each way to say it."""
-
-from trainer.dataset.preparation.labels.find import NAMES, find
-from trainer.dataset.preparation.labels.source import Box, Item, Names, Source
-
-__all__ = ["NAMES", "Box", "Item", "Names", "Source", "find"]

@@ -1,0 +1,1 @@
+"""The bytes of shards: which ranges hold which rows."""

@@ -1,0 +1,106 @@
+"""`trainer evaluate`: a run's weights on a split of its dataset, or of another one."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from trainer.dataset.dataset import Dataset, Split
+from trainer.dataset.index import open_dataset
+from trainer.dataset.reading.reader import Reader
+from trainer.errors import ConfigError, DataError
+from trainer.evaluation.document import Evaluated, document, dumps
+from trainer.evaluation.perturbations import changes
+from trainer.evaluation.tally import Tally
+from trainer.images.codec import decode_image
+from trainer.inference.network import Network, of_run
+from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
+from trainer.runs import layout
+from trainer.runs.document import read_finished
+from trainer.storage import open_store
+
+BUDGET_BYTES = 256 << 20
+
+Progress = Callable[[int, int], None]
+
+
+def evaluate(
+    url: str,
+    split_name: str,
+    which: layout.Which,
+    *,
+    dataset_url: str | None = None,
+    sensitivity: bool = False,
+    batch_size: int = 64,
+    progress: Progress = lambda done, total: None,
+) -> dict[str, Any]:
+    """Each row of the split once -> what docs/json.md describes; also written into the run's folder.
+
+    Raises DataError where there is no run, split, or weights, ConfigError for a dataset of other classes.
+    """
+    require_tensorflow()
+    store = open_store(url)
+    network = of_run(url, which)
+    run = network.run
+    dataset = open_dataset(dataset_url or run.config.data.url)
+    split = dataset.split(split_name)
+    if tuple(dataset.classes) != tuple(run.classes):
+        raise ConfigError(
+            f"{dataset.url} has other classes than the run: {_difference(dataset.classes, run.classes)}",
+            "Name a dataset with the same classes in the same order",
+        )
+    if not split.rows:
+        raise DataError(f"{dataset.url}: the split {split_name!r} has no rows", "Name another split")
+    tally, parameters, changed = _tally(network, dataset, split, sensitivity, batch_size, progress)
+    found = document(
+        Evaluated(store.url, which, network.weights_sha256, dataset, split_name, parameters),
+        tally,
+        sensitivity=changed,
+        finished=read_finished(store),
+    )
+    if dataset_url is None:
+        key = layout.evaluation(split_name, which)
+        store.put(key, dumps(found))
+        found["written"] = f"{store.url}/{key}"
+    return found
+
+
+def _difference(there: Sequence[str], expected: Sequence[str]) -> str:
+    if len(there) != len(expected):
+        return f"expected {len(expected)}, received {len(there)}"
+    number = next(n for n, (one, other) in enumerate(zip(there, expected, strict=True)) if one != other)
+    return f"number {number}: expected {expected[number]!r}, received {there[number]!r}"
+
+
+def _tally(
+    network: Network,
+    dataset: Dataset,
+    split: Split,
+    sensitivity: bool,
+    batch_size: int,
+    progress: Progress,
+) -> tuple[Tally, int, dict[str, float]]:
+    with quiet_tensorflow_import():
+        from trainer.inference.predictor import Predictor
+
+    run = network.run
+    predictor = Predictor(network, batch_size)
+    tally = Tally(len(run.classes))
+    others = changes(run.prepared_shape) if sensitivity else {}
+    right = dict.fromkeys(others, 0)
+    reader = Reader(dataset, split, budget_bytes=BUDGET_BYTES)
+    for batch in reader.batches_of(range(split.rows), batch_size):
+        images = batch.images
+        if dataset.image_shape != run.prepared_shape:
+            size = run.prepared_shape[:2]
+            images = np.stack([decode_image(image, size, resize=run.resize) for image in images])  # type: ignore[arg-type]
+        labels = split.labels[tally.rows : tally.rows + len(images)]
+        probabilities, loss = predictor.measured(images, labels)
+        if not np.isfinite(probabilities).all():
+            raise DataError("The network's probabilities are not finite", "Evaluate other weights of the run")
+        tally.add(probabilities, labels, tally.rows, loss)
+        for name, change in others.items():
+            found = predictor.probabilities(np.ascontiguousarray(change(images))).argmax(1)
+            right[name] += int((found == labels).sum())
+        progress(tally.rows, split.rows)
+    return tally, predictor.parameters, {name: round(n / split.rows, 6) for name, n in right.items()}

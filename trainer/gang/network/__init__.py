@@ -1,0 +1,1 @@
+"""Signed requests over HTTP, bounded in size, number and time."""

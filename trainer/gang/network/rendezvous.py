@@ -1,0 +1,99 @@
+"""Where the ranks of one generation find each other: the key-value store that Horovod's Gloo talks to.
+
+Horovod 0.28.1 (`common/gloo/http_store.cc`) sends one HTTP request a connection to `/scope/key`: PUT stores,
+GET gives the value or 404, DELETE says that a rank needs its key no more; any other answer aborts the rank.
+Horovod's scopes carry no generation, so a server is never used twice. Besides, GET of `/scope/` lists its
+keys, a line each.
+
+Horovod signs nothing, and speaks IPv4 alone (`HTTPRequest.hpp`). So ranks talk to 127.0.0.1: in pod 0 to the
+store itself, elsewhere to a `Relay` in their pod, which signs.
+"""
+
+import http.client
+import ipaddress
+import threading
+
+from trainer.gang.network.auth import HEADER, GangKey
+from trainer.gang.network.http import HttpServer, Request, Response
+
+MAX_VALUE = 1 << 20
+"""Bytes of one value. Horovod's are addresses, well below a kilobyte a rank."""
+_TIMEOUT = 10.0
+
+
+class Rendezvous:
+    """A key-value store on `host` and a free port, in threads, until `close`.
+
+    It takes what comes from this pod, and from elsewhere what is signed with `key`.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", key: GangKey | None = None) -> None:
+        self._key = key or GangKey()
+        self._lock = threading.Lock()
+        self._values: dict[str, bytes] = {}
+        self._server = HttpServer(self._handle, host, 0, name="rendezvous", max_body=MAX_VALUE)
+        self.port = self._server.port
+
+    def close(self) -> None:
+        self._server.close()
+
+    def __enter__(self) -> "Rendezvous":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _handle(self, request: Request) -> Response:
+        path = request.path
+        if not ipaddress.ip_address(request.client).is_loopback and not self._key.verify(
+            request.headers.get(HEADER, ""), *_signed(request)
+        ):
+            return Response(403)
+        with self._lock:
+            if request.method == "PUT":
+                self._values[path] = request.body
+                return Response()
+            if request.method == "DELETE":
+                self._values.pop(path, None)
+                return Response()
+            if request.method != "GET":
+                return Response(405)
+            if path.endswith("/"):
+                keys = (key.removeprefix(path) for key in self._values if key.startswith(path))
+                return Response(200, "\n".join(keys).encode())
+            value = self._values.get(path)
+        return Response(404) if value is None else Response(200, value)
+
+
+class Relay:
+    """Hands the requests of this pod's ranks on to the store at `address`:`port`, signed, until `close`."""
+
+    def __init__(self, address: str, port: int, key: GangKey) -> None:
+        self._address, self._upstream, self._key = address, port, key
+        self._server = HttpServer(self._handle, "127.0.0.1", 0, name="relay", max_body=MAX_VALUE)
+        self.port = self._server.port
+
+    def close(self) -> None:
+        self._server.close()
+
+    def __enter__(self) -> "Relay":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _handle(self, request: Request) -> Response:
+        connection = http.client.HTTPConnection(self._address, self._upstream, timeout=_TIMEOUT)
+        try:
+            signature = self._key.sign(*_signed(request))
+            connection.request(request.method, request.path, request.body, {HEADER: signature})
+            response = connection.getresponse()
+            return Response(response.status, response.read(MAX_VALUE + 1))
+        except (OSError, http.client.HTTPException):
+            return Response(502)
+        finally:
+            connection.close()
+
+
+def _signed(request: Request) -> tuple[bytes, ...]:
+    return request.method.encode(), request.path.encode(), request.body

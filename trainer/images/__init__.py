@@ -1,0 +1,1 @@
+"""One image: its formats, its decoding, and which file is one."""

@@ -1,1 +1,0 @@
-"""How good a run's weights are on a split of a dataset."""

@@ -1,0 +1,1 @@
+"""Label files of others: MATLAB's, pickles, tables."""

@@ -1,0 +1,142 @@
+"""The files of a source, and which of them are images."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import unquote
+
+from trainer.errors import DataError
+from trainer.images.files import _is_dir, has_image_suffix, is_hidden, natural
+from trainer.storage import open_store
+from trainer.storage.base import Store
+
+SPLITS = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+"""The folders of splits, by their names."""
+
+_REMEDY = "Name a folder of images, or s3://bucket/prefix"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The keys of the files that are not hidden, and the folders, without a slash at the end."""
+
+    store: Store
+    keys: tuple[str, ...]
+    folders: frozenset[str]
+
+    @cached_property
+    def images(self) -> tuple[str, ...]:
+        """The keys of the images, in order; numbers sort as numbers."""
+        return tuple(sorted(filter(has_image_suffix, self.keys), key=natural))
+
+    def below(self, prefix: str) -> list[str]:
+        """The names of the folders directly below a prefix, sorted."""
+        rests = (folder[len(prefix) :] for folder in self.folders if folder.startswith(prefix))
+        return sorted(rest for rest in rests if rest and "/" not in rest)
+
+    def named(self, *names: str) -> list[str]:
+        """The files of these names, in whatever folder, sorted."""
+        return sorted(key for key in self.keys if key.rpartition("/")[2] in names)
+
+    def read(self, key: str) -> bytes:
+        return self.store.get(key)
+
+    def url(self, key: str) -> str:
+        return f"{self.store.url}/{key}"
+
+
+def list_files(url: str) -> Listing:
+    """List a local folder or the objects below a URL. Raises DataError where there is nothing."""
+    store = open_store(url)
+    keys: list[str] = []
+    folders: set[str] = set()
+    for key in _keys(store):
+        parent, _, name = key.rpartition("/")
+        if is_hidden(key):
+            continue
+        while parent and parent not in folders:
+            folders.add(parent)
+            parent = parent.rpartition("/")[0]
+        if name:
+            keys.append(key)
+    if not keys and not folders:
+        raise DataError(f"{store.url}: expected images, found nothing", _REMEDY)
+    return Listing(store, tuple(keys), frozenset(folders))
+
+
+def is_image(key: str) -> bool:
+    """Whether a key is that of an image: by its suffix, and neither it nor a folder above it is hidden."""
+    return has_image_suffix(key) and not is_hidden(key)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Class names in order: by value if all are whole numbers, else by name."""
+    names = list(names)
+    if all(re.fullmatch("[0-9]+", name) for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
+    return sorted(names)
+
+
+def by_split(listing: Listing, keys: Iterable[str]) -> dict[str, list[str]]:
+    """Split -> its images, by the folder that they lie in; without such folders all are training images.
+
+    Raises DataError where some images lie in a split's folder and others do not.
+    """
+    found: dict[str, list[str]] = {}
+    tops = set()
+    for key in keys:
+        top = key.partition("/")[0] if "/" in key else ""
+        tops.add(top)
+        found.setdefault(SPLITS.get(top, ""), []).append(key)
+    if set(found) <= {""}:
+        return {"train": found.get("", [])}
+    if "" in found or "train" not in found:
+        raise DataError(
+            f"{listing.store.url}: expected images in train, validation (or valid, or val) and test, found "
+            f"them in {', '.join(sorted(top or '.' for top in tops))}",
+            "Rename or remove the others",
+        )
+    return found
+
+
+def _keys(store: Store) -> Iterator[str]:
+    """Every key; one that ends with "/" is a folder, which a listing of objects may not show."""
+    scheme, _, path = store.url.partition("://")
+    if scheme == "file":
+        root = unquote(path)
+        if not os.path.isdir(root):
+            raise DataError(f"{root}: no such folder", _REMEDY)
+        yield from _walk(root, "", (os.path.realpath(root),))
+        return
+    try:
+        yield from (info.key for info in store.list())
+    except FileNotFoundError as error:
+        raise DataError(str(error), _REMEDY) from error
+
+
+def _walk(root: str, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
+    """The files below a folder, without a look at each; a link to a folder above is not followed."""
+    folders = []
+    with os.scandir(Path(root, prefix)) as entries:
+        for entry in entries:
+            if is_hidden(entry.name):
+                continue
+            if _is_dir(entry):
+                folders.append((entry.name, entry.is_symlink()))
+            else:
+                yield prefix + entry.name
+    for name, linked in sorted(folders):
+        real = os.path.realpath(os.path.join(root, prefix, name)) if linked else f"{above[-1]}/{name}"
+        if real in above:
+            continue
+        yield f"{prefix}{name}/"
+        yield from _walk(root, f"{prefix}{name}/", (*above, real))

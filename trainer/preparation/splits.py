@@ -1,0 +1,99 @@
+"""Random splits of the images by a seed: pure."""
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.dataset.counter_rng import permutation
+from trainer.errors import ConfigError, DataError
+from trainer.preparation.labels import Item, Source
+
+T = TypeVar("T")
+
+_STRATIFIED, _SHUFFLED, _LIMITED = 11, 12, 13
+
+
+def stratified(labels: NDArray[np.integer], share: float, seed: int) -> NDArray[np.bool_]:
+    """Choose `share` of the rows, of each class the same share as far as whole rows allow: bool (rows,).
+
+    The chosen are round(share * rows) in all; what the classes' fractions leave over goes to the classes
+    with the largest fractions (Hamilton's method). Of no class all rows are chosen.
+    """
+    counts = np.bincount(labels)
+    exact = counts * share
+    take = np.minimum(np.floor(exact).astype(np.int64), np.maximum(counts - 1, 0))
+    room = np.maximum(counts - 1, 0) - take
+    missing = round(share * len(labels)) - int(take.sum())
+    for label in np.argsort(take - exact, kind="stable").tolist():
+        if missing > 0 and room[label] > 0:
+            take[label] += 1
+            missing -= 1
+    chosen = np.zeros(len(labels), np.bool_)
+    for label, count in enumerate(take.tolist()):
+        rows = np.flatnonzero(labels == label)
+        chosen[rows[permutation(len(rows), _STRATIFIED, seed, label)[:count]]] = True
+    return chosen
+
+
+def shuffled(items: list[T], seed: int) -> list[T]:
+    """The items in random order."""
+    return [items[place] for place in permutation(len(items), _SHUFFLED, seed).tolist()]
+
+
+def limited(items: list[Item], most: int, seed: int) -> list[Item]:
+    """Of each class `most` images at random, in the order in which they were."""
+    labels = np.array([item.label for item in items])
+    chosen = np.zeros(len(items), np.bool_)
+    for label in np.unique(labels).tolist():
+        rows = np.flatnonzero(labels == label)
+        chosen[rows[permutation(len(rows), _LIMITED, seed, label)[:most]]] = True
+    return [item for item, taken in zip(items, chosen, strict=True) if taken]
+
+
+def divide(
+    source: Source,
+    validation: float | None,
+    test: float | None,
+    seed: int,
+    max_per_class: int | None = None,
+) -> dict[str, list[Item]]:
+    """The images of each split: train in random order, the others by class and name.
+
+    Shares are of the images that are not in folders for validation or test, stratified by class. Of those
+    `max_per_class` of each class are taken before, by the seed.
+    Raises ConfigError for a share that is none, or that is given beside a folder, DataError where the
+    images are too few for it.
+    """
+    items = list(source.splits["train"])
+    if max_per_class:
+        items = limited(items, max_per_class, seed)
+    everything = len(items)
+    given = {"test": test or 0.0, "validation": 0.25 if validation is None else validation}
+    for name, share in (("validation", validation), ("test", test)):
+        if share is not None and name in source.splits:
+            raise ConfigError(
+                f"--{name}: the source has images for {name} in a folder of their own, received {share} too",
+                f"Leave out --{name}, or remove the folder",
+            )
+    if not (min(given.values()) >= 0 and sum(given.values()) < 1):  # so that NaN is none either
+        raise ConfigError(
+            f"--validation, --test: expected shares from 0 to below 1 in all, received {given['validation']} "
+            f"and {given['test']}"
+        )
+    splits: dict[str, list[Item]] = {}
+    for name, share in given.items():
+        if name in source.splits:
+            splits[name] = list(source.splits[name])
+        elif share:
+            labels = np.array([item.label for item in items])
+            chosen = stratified(labels, share * everything / len(items), seed)
+            if not chosen.any():
+                raise DataError(
+                    f"--{name}: {share} of {everything} images leaves none (each class keeps one)",
+                    f"Add images, or set --{name} 0",
+                )
+            splits[name] = [item for item, taken in zip(items, chosen, strict=True) if taken]
+            items = [item for item, taken in zip(items, chosen, strict=True) if not taken]
+    order = ("validation", "test")
+    return {"train": shuffled(items, seed)} | {name: splits[name] for name in order if name in splits}

@@ -1,0 +1,84 @@
+"""Measuring the model of a run on a split, all ranks together."""
+
+import itertools
+import threading
+import time
+
+import numpy as np
+
+from trainer.distribution import Distribution
+from trainer.distribution.rank_status import Phase, report_phase
+from trainer.evaluation.tally import Tally
+from trainer.training.data import RankData
+from trainer.training.plan import Plan
+from trainer.training.step import EvaluationStep, Sums
+
+VOTE_SECONDS = 0.5
+"""About how often the ranks agree, while they evaluate, whether to stop."""
+
+
+class StopVoted(Exception):
+    """A rank was asked to stop, and all ranks know it; the state is that between two steps."""
+
+
+class Evaluator:
+    """Evaluates on every rank; each has its own rows of a split.
+
+    Args:
+        stop: set when this rank was asked to stop.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        distribution: Distribution,
+        data: RankData,
+        step: EvaluationStep,
+        stop: threading.Event,
+    ) -> None:
+        self._plan, self._distribution, self._data = plan, distribution, data
+        self._step, self._stop = step, stop
+
+    def evaluate(self, split: str, tally: Tally | None = None) -> Sums | None:
+        """Sums over every row of a split, each once, over all ranks; None when there is no such split.
+
+        This rank's rows are also added to `tally`, but where their probabilities are not finite.
+
+        Raises StopVoted once a rank was asked to stop: the ranks ask each other about every VOTE_SECONDS.
+        """
+        if self._plan.split(split) is None:
+            return None
+        mine, done, chunk = Sums(), 0, 1
+        most = self._data.evaluation_batches(split)
+        report_phase(Phase.EVALUATING)
+        with self._data.evaluation(split) as batches:
+            while done < most:
+                began = time.perf_counter()
+                for rows, images, labels, weights in itertools.islice(batches, chunk):
+                    sums, probabilities = self._step(images, labels, weights)
+                    mine += sums
+                    if tally is not None:
+                        _add(tally, int(sums.rows), rows.numpy(), labels.numpy(), probabilities)
+                    report_phase(Phase.EVALUATING)
+                done += chunk
+                chunk = self._next_chunk(chunk, time.perf_counter() - began)
+        report_phase(Phase.MEETING)
+        total = Sums(*self._distribution.sum(np.array(mine.values())))
+        report_phase(Phase.PUBLISHING)
+        return total
+
+    def _next_chunk(self, chunk: int, spent: float) -> int:
+        """The batches until the next vote: the same on every rank, since the sums are."""
+        report_phase(Phase.MEETING)
+        votes, seconds = self._distribution.sum(np.array([float(self._stop.is_set()), spent]))
+        report_phase(Phase.EVALUATING)
+        if votes:
+            raise StopVoted
+        pace = VOTE_SECONDS * self._distribution.size / max(seconds, 1e-6)
+        return max(1, int(chunk * min(pace, 8.0)))
+
+
+def _add(tally: Tally, own: int, rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> None:
+    """The first `own` rows of a batch; the others pad it."""
+    if own and np.isfinite(probabilities[:own]).all():
+        tally.add(probabilities[:own], labels[:own], int(rows[0]))

@@ -1,0 +1,122 @@
+"""The end of a run: its weights are tested and published."""
+
+import logging
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+from trainer.config.sections import RunSection
+from trainer.distribution.rank_status import Phase, report_phase
+from trainer.evaluation.tally import Tally
+from trainer.models.weights_file import load_weights_file
+from trainer.runs import layout
+from trainer.runs.document import Finished, Reached
+from trainer.runs.history import metric_of
+from trainer.storage import join
+from trainer.training.callbacks import memory as callback_state
+from trainer.training.callbacks.own import BestWeights
+from trainer.training.finite import Diverged, check_metrics
+from trainer.training.loop import Loop
+from trainer.training.plan import Plan
+from trainer.training.results.publish import Publisher
+
+log = logging.getLogger(__name__)
+
+TEST = "test"
+
+SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
+"""The metrics of the log's last lines."""
+
+
+def publish_results(
+    publisher: Publisher, loop: Loop, best: BestWeights, tidy: Callable[[], None]
+) -> Finished:
+    """Evaluates the last and the best weights on the test split, and publishes what people download.
+
+    Afterwards the model holds the best weights, where there are any.
+    """
+    report_phase(Phase.PUBLISHING)
+    history = loop.progress.history
+    epoch = callback_state.restored_epoch(loop.callbacks, len(history) - 1)
+    tested, tally = _test(loop)
+    last = Reached(epoch + 1, history[epoch] | tested)
+    which: layout.Which = "last"
+    digest = publisher.weights(which)
+    digests, reached = {"last": digest}, None
+    step = best.best_step
+    if best.best_epoch is not None and step is not None:
+        content = loop.distribution.broadcast_bytes(publisher.best_weights(best.sha256, step))
+        metrics = last.metrics
+        if content and best.best_epoch + 1 != last.epoch:
+            load_weights_file(loop.model, content)
+            tested, tally = _test(loop)
+            metrics = history[best.best_epoch] | tested
+        if content:
+            which, digest = "best", sha256(content).hexdigest()
+            digests["best"] = digest
+            reached = Reached(best.best_epoch + 1, metrics)
+    finished = Finished(
+        epochs=loop.progress.epochs_closed,
+        steps=loop.progress.step,
+        stopped_early=loop.progress.epochs_closed < loop.plan.config.train.epochs,
+        last=last,
+        best=reached,
+        early_stopping=_early_stopping(loop.plan),
+    )
+    publisher.metrics(history)
+    publisher.card(finished)
+    publisher.discard_evaluations(digests)
+    if tested:
+        total = _over_all_ranks(tally, loop)
+        total.loss = finished.published.metrics[f"{TEST}_loss"] * total.rows
+        publisher.evaluation(TEST, which, digest or "", total, finished)
+    publisher.report(history, finished, loop.timer.rows)
+    publisher.keras_model()
+    tidy()
+    finished = publisher.finished(finished)
+    if loop.distribution.is_chief:
+        log_end(finished, loop.plan.config.run)
+    return finished
+
+
+def _early_stopping(plan: Plan) -> dict[str, Any] | None:
+    section = plan.config.train.early_stopping
+    return section.model_dump(mode="json") if section else None
+
+
+def _test(loop: Loop) -> tuple[dict[str, float], Tally]:
+    """The metrics of the model's present weights on the test split, and the tally of this rank's rows; no
+    metrics where there is no such split."""
+    tally = Tally(len(loop.plan.dataset.classes))
+    sums = loop.evaluator.evaluate(TEST, tally)
+    metrics = sums.means("test_") if sums else {}
+    check_metrics(metrics, loop.progress.epochs_closed - 1)
+    return metrics, tally
+
+
+def _over_all_ranks(tally: Tally, loop: Loop) -> Tally:
+    """Raises Diverged where a rank left rows out, since their probabilities are not finite."""
+    distribution, rows = loop.distribution, loop.plan.dataset.split(TEST).rows
+    total = tally.summed(distribution.sum, distribution.rank, distribution.size)
+    if total.rows != rows:
+        raise Diverged(f"the probabilities of {rows - total.rows:,} images of the test split are not finite")
+    return total
+
+
+def log_end(finished: Finished, run: RunSection) -> None:
+    """Logs where the weights are, and what each of them reached."""
+    folder = join(run.url, layout.WEIGHTS)
+    log.info("finished: %d epochs, %d steps; the weights are in %s/", finished.epochs, finished.steps, folder)
+    if finished.best:
+        metric = metric_of(run.monitor, validated=run.monitor in finished.best.metrics)
+        _log_reached("best", finished.best, f"the best by {metric}", model=True)
+    _log_reached("last", finished.last, "the last", model=not finished.best)
+
+
+def _log_reached(which: layout.Which, reached: Reached, why: str, *, model: bool) -> None:
+    names = [layout.weights(which), *([layout.KERAS_MODEL] if model else [])]
+    log.info(
+        "%s, of epoch %d, %s: %s",
+        *(" and ".join(map(layout.file_name, names)), reached.epoch, why),
+        "  ".join(f"{name} {reached.metrics[name]:.4f}" for name in SHOWN if name in reached.metrics),
+    )

@@ -1,0 +1,56 @@
+"""The state with which a run begins: a checkpoint, weights that the configuration names, or random ones."""
+
+import logging
+
+import keras
+
+from trainer.checkpoints.restore import restore
+from trainer.checkpoints.state import TrainingState, pack, unpack
+from trainer.distribution import Distribution, environment
+from trainer.models.starting_weights import load_starting_weights
+from trainer.models.whitening_limit import ZCA
+from trainer.observability.metrics import RunMetrics
+from trainer.runs.claim import claim_folder, is_begun
+from trainer.runs.fence import Fence
+from trainer.storage import Store
+from trainer.training.plan import Plan
+from trainer.training.setup.whiten import whiten
+from trainer.training.state import Progress, capture
+
+log = logging.getLogger(__name__)
+
+
+def agree_on_state(
+    store: Store,
+    plan: Plan,
+    distribution: Distribution,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    metrics: RunMetrics,
+) -> tuple[TrainingState, Fence | None]:
+    """The chief takes the token and restores the newest whole checkpoint; all ranks return its state."""
+    fence, state = None, None
+    if distribution.is_chief:
+        # Before the folder is claimed: what is refused leaves nothing there.
+        first_state = None if is_begun(store) else _first_state(plan, model, optimizer)
+        fence, first = claim_folder(store, plan.document, environment.holder())
+        metrics.begin_run(generation=fence.number, world_size=distribution.size, total_steps=plan.total_steps)
+        restored = restore(store, generation=first, identity=plan.identity)
+        state = restored or first_state or _first_state(plan, model, optimizer)
+    if distribution.size > 1:
+        state = unpack(distribution.broadcast_bytes(pack(state) if state else b""))
+    assert state is not None
+    return state, fence
+
+
+def _first_state(plan: Plan, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> TrainingState:
+    """The state of a new run: random weights, or those that the configuration names.
+
+    A whitening is that of the training images, but where the named weights have one of their own.
+    """
+    if plan.config.data.standardize == ZCA:
+        whiten(model, plan)
+    if plan.config.model.weights != "none":
+        own = plan.config.model
+        log.info("%s", load_starting_weights(model, own.weights, network=own.name).text())
+    return capture(model, optimizer, Progress(), [])
