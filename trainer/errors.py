@@ -60,6 +60,11 @@ class RankLost(Interrupted):
     exit_code = EXIT_LOST
 
 
+def one_line(error: object) -> str:
+    """The text of an error without line breaks; the name of its class where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def shortened(text: str) -> str:
     """A text, of a long one its beginning and its end."""
     return text if len(text) <= 200 else f"{text[:120]}…{text[-40:]}"

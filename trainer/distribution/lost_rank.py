@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from trainer.errors import RankLost
+from trainer.errors import RankLost, one_line
 
 LOST = (tf.errors.UnknownError, tf.errors.CancelledError, tf.errors.UnavailableError)
 """What TensorFlow raises when Horovod's exchange fails because a rank is gone."""
@@ -10,5 +10,5 @@ LOST = (tf.errors.UnknownError, tf.errors.CancelledError, tf.errors.UnavailableE
 
 def lost_peer(error: Exception) -> RankLost:
     """The same as an error with one clear line."""
-    reason = " ".join(str(error).split())[:160]
+    reason = one_line(error)[:160]
     return RankLost(f"another rank was lost ({reason})", "The run resumes from the last checkpoint")

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from trainer.doctor.finding import Finding
+from trainer.errors import one_line
 from trainer.output.units import size
 from trainer.storage import LARGE_BYTES, ObjectChanged, Store, no_folders_left, open_store, refuses_conditions
 
@@ -44,7 +45,7 @@ def examine(url: str) -> Iterator[Finding]:
                 except Ignored as ignored:
                     yield Finding("warning", what, str(ignored))
                 except Exception as error:
-                    yield Finding("error", what, " ".join(str(error).split()))
+                    yield Finding("error", what, one_line(error))
                     return
             yield _delete_and_look(store, small, large)
         finally:
@@ -110,7 +111,7 @@ def _delete_and_look(store: Store, *keys: str) -> Finding:
             store.delete(key)
         left = [key for key in keys if any(info.key == key for info in store.list(key))]
     except Exception as error:
-        return Finding("error", "delete", " ".join(str(error).split()))
+        return Finding("error", "delete", one_line(error))
     if left:
         return Finding("error", "delete", f"{store.url}/{left[0]} is still there")
     return Finding("ok", "delete", "nothing is left of this check")
@@ -124,7 +125,7 @@ def speed(url: str) -> Iterator[Finding]:
         try:
             yield _speed(store, key)
         except Exception as error:
-            yield Finding("error", "speed", " ".join(str(error).split()))
+            yield Finding("error", "speed", one_line(error))
         finally:
             with suppress(Exception):
                 store.delete(key)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from trainer.errors import DataError
+from trainer.errors import DataError, one_line
 
 MAX_PIXELS = 64_000_000
 """More than any camera's photograph; decoded, 192 MB."""
@@ -194,7 +194,7 @@ def _explained(name: str) -> Iterator[None]:
         raise DataError(f"{name}: more than the limit of {MAX_PIXELS} pixels", "Make it smaller") from None
     except Exception as error:
         # Damaged files make Pillow's decoders raise errors of many kinds, SyntaxError among them.
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = one_line(error)
         raise DataError(f"{name}: a damaged image ({reason})", "Replace or remove it") from error
 
 

@@ -82,10 +82,6 @@ class Claims:
                 return part
             claims[part] = Claim("", 0.0)
 
-    def give_back(self, part: int) -> None:
-        """This worker does not do it any more."""
-        self.taken.discard(part)
-
     def finished(self, seconds: float) -> None:
         """A part took so long."""
         self._durations.append(seconds)

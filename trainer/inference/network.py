@@ -7,7 +7,7 @@ from typing import Any
 
 from trainer.config import parse
 from trainer.config.applications import APPLICATIONS
-from trainer.errors import ConfigError, RunError, shortened
+from trainer.errors import ConfigError, RunError, one_line, shortened
 from trainer.inference.config import FewConfig, PredictConfig
 from trainer.models import build_network
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
@@ -65,7 +65,7 @@ def of_run(url: str, which: Which) -> Network:
         except (OSError, ValueError, KeyError) as error:
             if isinstance(error, OSError) and error.errno:
                 raise  # of this machine's disk
-            said = shortened(" ".join(str(error).split()))
+            said = shortened(one_line(error))
             place, name = join(store.url, layout.weights(which)), run.config.model.name
             raise RunError(
                 f"{place} does not hold weights of {name}: {said}",

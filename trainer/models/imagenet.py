@@ -10,7 +10,7 @@ from pathlib import Path
 
 import keras
 
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, one_line
 
 
 @dataclass(frozen=True)
@@ -98,5 +98,5 @@ def _downloaded(file: str, url: str, md5: str | None, key: str, remedy: str) -> 
                 )
             )
     except Exception as error:  # Keras raises plain Exception where the network fails
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ConfigError(f"{key}: {url} cannot be downloaded: {reason}", remedy) from None

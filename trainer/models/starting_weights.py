@@ -14,6 +14,7 @@ from trainer.models.imagenet import imagenet_weights
 from trainer.models.networks.keras_applications import load_imagenet
 from trainer.models.weights_reader import SavedLayer, layer_paths
 from trainer.models.weights_subprocess import read_layers_in_subprocess
+from trainer.output.units import abbreviate
 from trainer.runs import layout
 from trainer.storage import join, open_store, split_url
 
@@ -42,9 +43,9 @@ class Report:
         parts = [f"starting weights from {self.source}: {len(self.matched)} of {total} layers"]
         fresh = [f"{name} ({reason})" for name, reason in {**self.mismatched, **self.missing}.items()]
         if fresh:
-            parts.append(f"fresh: {_some(fresh)}")
+            parts.append(f"fresh: {abbreviate(fresh, SHOWN)}")
         if self.unused:
-            parts.append(f"not used: {_some(list(self.unused))}")
+            parts.append(f"not used: {abbreviate(list(self.unused), SHOWN)}")
         return "; ".join(parts)
 
 
@@ -97,10 +98,10 @@ def load_starting_weights(
     saved = read_layers_in_subprocess(data, source)
     report = _load(list(_targets(model)), saved, source)
     if not report.matched:
-        came = _some([layer.name for layer in saved]) or "none"
+        came = abbreviate([layer.name for layer in saved], SHOWN) or "none"
         raise ConfigError(
             f"model.weights: no layer of {source} fits {network}: expected layers as "
-            f"{_some([target.layer.name for target in _targets(model)])}; the file's are {came}",
+            f"{abbreviate([target.layer.name for target in _targets(model)], SHOWN)}; the file's are {came}",
             "Name weights of this network, or none",
         )
     return report
@@ -161,8 +162,3 @@ def _difference(saved: tuple[tuple[int, ...], ...], own: tuple[tuple[int, ...], 
         return f"{len(saved)} arrays in the file, {len(own)} in the network"
     first, second = next((s, o) for s, o in zip(saved, own, strict=True) if s != o)
     return f"{first} in the file, {second} in the network"
-
-
-def _some(names: Sequence[str]) -> str:
-    rest = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

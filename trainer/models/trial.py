@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.config import RunConfig
-from trainer.errors import ConfigError, TrainerError, shortened
+from trainer.errors import ConfigError, TrainerError, one_line, shortened
 from trainer.models.export import keras_file
 from trainer.models.freeze import frozen_variables
 from trainer.runs import layout
@@ -166,7 +166,7 @@ def _first_at_fault(model: keras.Model) -> str:
 
 def _said(error: Exception) -> str:
     """The reason in an error of Keras, which stands behind the whole configuration."""
-    text = " ".join(str(error).split()).rpartition("Exception encountered: ")[2]
+    text = one_line(error).rpartition("Exception encountered: ")[2]
     return shortened(text.partition(". ")[0].partition(": {")[0].rstrip(".")) or type(error).__name__
 
 

@@ -26,6 +26,16 @@ def parse_size(text: str) -> int:
     return int(float(found[1]) * 1024 ** _SIZES.index(found[2] or "B"))
 
 
+def abbreviate(names: Sequence[object], most: int, *, separator: str = ", ") -> str:
+    """The first `most` names, and how many more there are.
+
+    >>> abbreviate(["cat", "dog", "owl", "pig"], 2)
+    'cat, dog and 2 more'
+    """
+    shown, more = separator.join(map(str, names[:most])), len(names) - most
+    return f"{shown}{separator.rstrip().rstrip(',')} and {more:,} more" if more > 0 else shown
+
+
 def shape(sides: Sequence[int]) -> str:
     """224 x 224 x 3."""
     return " x ".join(map(str, sides))

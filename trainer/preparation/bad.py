@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from trainer.errors import DataError
+from trainer.output.units import abbreviate
 
 OnBad = Literal["fail", "skip"]
 NAMED = 20
@@ -45,8 +46,7 @@ class BadImages:
         return f"{self._where}: {len(self.problems):,} of {self._total:,} images cannot be used"
 
     def _named(self) -> str:
-        more = len(self.problems) - NAMED
-        return "; ".join(self.problems[:NAMED]) + (f"; and {more:,} more" if more > 0 else "")
+        return abbreviate(self.problems, NAMED, separator="; ")
 
 
 class BadImagesError(DataError):

@@ -17,14 +17,6 @@ def read_weights(store: Store, which: layout.Which) -> bytes:
         raise _none_yet(store, which) from None
 
 
-def check_weights(store: Store, which: layout.Which) -> None:
-    """Raises DataError where there is no run, or it has published no such weights."""
-    try:
-        store.stat(layout.weights(which))
-    except FileNotFoundError:
-        raise _none_yet(store, which) from None
-
-
 def _none_yet(store: Store, which: layout.Which) -> DataError:
     read_document(store)  # raises where there is no run
     when = "the end of its first epoch" if which == "best" else "its end"

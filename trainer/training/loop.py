@@ -19,7 +19,7 @@ from trainer.dataset.pipeline.stream import TensorBatch
 from trainer.distribution import Distribution
 from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.distribution.rank_status import Phase, report_phase, report_step
-from trainer.errors import RunError, shortened
+from trainer.errors import RunError, one_line, shortened
 from trainer.observability.metrics import RunMetrics
 from trainer.training.audit import Auditor
 from trainer.training.callbacks import memory as callback_state
@@ -139,7 +139,7 @@ class Loop:
             except LOST as error:
                 raise lost_peer(error) from None
             except tf.errors.ResourceExhaustedError as error:
-                said = shortened(" ".join(str(error).split()))
+                said = shortened(one_line(error))
                 raise RunError(
                     f"step {number} needs more memory than there is: {said}",
                     "Lower train.micro_batch or train.batch_size, or use more ranks",

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from trainer.errors import Interrupted, explain_os_error, shortened
+from trainer.errors import Interrupted, explain_os_error, one_line, shortened
 
 
 @contextlib.contextmanager
@@ -14,7 +14,7 @@ def transient_errors() -> Iterator[None]:
     except (FileNotFoundError, FileExistsError):
         raise
     except OSError as error:
-        said = shortened(" ".join(str(error).split()))
+        said = shortened(one_line(error))
         remedy = explain_os_error(error).remedy or "Repair it"
         raise Interrupted(
             f"the store failed in the middle of the run: {said}",

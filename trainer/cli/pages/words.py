@@ -4,17 +4,16 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from trainer.output.units import abbreviate
+
 if TYPE_CHECKING:
     pass
 
 FEW_NAMES = 5
-SHORT_ID = 12
 
 
 def classes(names: Sequence[str]) -> str:
-    more = len(names) - FEW_NAMES
-    shown = ", ".join(names[:FEW_NAMES])
-    return f"{len(names):,}: {shown}" + (f" and {more:,} more" if more > 0 else "")
+    return f"{len(names):,}: {abbreviate(names, FEW_NAMES)}"
 
 
 def some(names: Sequence[str], what: str, count: int | None = None) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.output.units import abbreviate
+
 IMBALANCED = 10
 """So many times as many images in one class as in another are worth a word."""
 FEW = 5
@@ -60,6 +62,4 @@ def _unused(classes: Sequence[str], train: NDArray[np.int64]) -> list[str]:
 
 def named(classes: Sequence[str], labels: NDArray[np.integer]) -> str:
     """The first few of these classes, and how many more there are."""
-    shown = ", ".join(repr(classes[label]) for label in labels[:FEW].tolist())
-    more = len(labels) - FEW
-    return f"{shown} and {more:,} more" if more > 0 else shown
+    return abbreviate([repr(classes[label]) for label in labels.tolist()], FEW)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trainer.distribution.rank_status import Phase, RankStatus
+from trainer.output.units import abbreviate
 
 MULTIPLE = 2.0
 """A rank may take so many times the longest that it has taken in the same phase."""
@@ -126,7 +127,7 @@ def find(ranks: Sequence[RankProgress], limits: Limits) -> Stall | None:
     if not found:
         return None
     since = " since they were asked to stop" if stopping else ""
-    named = "; ".join(map(str, found[:3])) + (f"; and {len(found) - 3} more" if len(found) > 3 else "")
+    named = abbreviate(found, 3, separator="; ")
     return Stall(tuple(rank.rank for rank in found), f"no progress{since}: {named}")
 
 

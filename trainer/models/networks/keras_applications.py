@@ -10,7 +10,7 @@ import keras
 from pydantic import Field
 
 from trainer.config.applications import PREFIX
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, one_line
 from trainer.models.imagenet import models_folder
 from trainer.models.networks.head import classify
 
@@ -72,7 +72,7 @@ def _download(what: str) -> Iterator[None]:
     except ConfigError:
         raise
     except Exception as error:  # Keras raises plain Exception where the network fails
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         url = re.search(r"https?://\S+/([\w.-]+)", reason)
         file = url[1].rstrip(".") if url else "the file"
         raise ConfigError(
@@ -86,5 +86,5 @@ def _body(name: str, image_shape: tuple[int, ...], weights: str | None) -> keras
     try:
         return builder(include_top=False, weights=weights, input_shape=image_shape, pooling="avg")
     except ValueError as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise ConfigError(f"model.name: {name} does not take images of {image_shape}: {reason}") from None

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from trainer.errors import one_line
+from trainer.output.units import abbreviate
 from trainer.preparation.hdf5.labels import read_classes, read_labels
 from trainer.preparation.hdf5.names import CLASSES, Found, find_splits
 from trainer.preparation.hdf5.range_file import RangeFile
@@ -76,8 +78,7 @@ def _no_dataset(name: str, names: list[str]) -> Refused:
 
 
 def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
-    return (", ".join(names[:_SHOWN]) or "none") + more
+    return abbreviate(names, _SHOWN) or "none"
 
 
 def main() -> None:
@@ -96,7 +97,7 @@ def main() -> None:
         }
     except Exception as error:
         # A damaged file makes h5py raise errors of many kinds.
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)[:200]
         found = {"problem": f"not an HDF5 file, or a damaged one ({reason})", "remedy": "Copy it again"}
     print(json.dumps(found))
 

@@ -73,11 +73,6 @@ def list_files(url: str) -> Listing:
     return Listing(store, tuple(keys), frozenset(folders))
 
 
-def is_image(key: str) -> bool:
-    """Whether a key is that of an image: by its suffix, and neither it nor a folder above it is hidden."""
-    return has_image_suffix(key) and not is_hidden(key)
-
-
 def in_order(names: Iterable[str]) -> list[str]:
     """Class names in order: by value if all are whole numbers, else by name."""
     names = list(names)

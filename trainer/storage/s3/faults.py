@@ -10,6 +10,8 @@ from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
+from trainer.errors import one_line
+
 CREDENTIALS = "credentials"
 """The cause of a retry where an endpoint of credentials fails."""
 
@@ -91,7 +93,7 @@ _SHORT = (boto.IncompleteReadError, boto.ResponseStreamingError, boto.FlexibleCh
 
 def explain(error: Exception) -> Fault | None:
     """The fault that `error` stands for; None when it comes neither from S3 nor from the way there."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if isinstance(error, boto.ClientError):
         return _answer(error.response)
     if isinstance(error, ResponseParserError):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from trainer.dataset.order import default_lanes
+from trainer.output.units import abbreviate
 from trainer.training.plan import Plan
 
 MANY = 0.05
@@ -56,8 +57,7 @@ def _classes(plan: Plan) -> Iterator[str]:
         counts = np.bincount(split.labels, minlength=len(classes))
         missing = [classes[number] for number in np.flatnonzero(counts == 0)]
         if missing:
-            more = f" and {len(missing) - NAMES:,} more" if len(missing) > NAMES else ""
             yield (
                 f"the split {name} has no image of {len(missing):,} of the {len(classes):,} classes: "
-                f"{', '.join(missing[:NAMES])}{more}"
+                f"{abbreviate(missing, NAMES)}"
             )

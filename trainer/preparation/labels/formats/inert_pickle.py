@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.errors import DataError
+from trainer.errors import DataError, one_line
 
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _LITERALS = re.compile(
@@ -47,7 +47,7 @@ def load_inert(where: str, data: bytes) -> Any:
         )
     except Exception as error:
         # Bytes at random make the machine fail in many ways, IndexError and KeyError among them.
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        reason = one_line(error)[:100]
         raise DataError(
             f"{where}: not a pickle of numbers and texts, or a damaged one ({reason})", "Download it again"
         ) from None

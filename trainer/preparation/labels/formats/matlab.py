@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trainer.errors import ConfigError, DataError
+from trainer.errors import ConfigError, DataError, one_line
 
 _MEMORY_BYTES = 2 << 30
 _SECONDS = 60
@@ -74,7 +74,7 @@ def _answer(data: bytes, name: str) -> dict[str, Any]:
         found = loadmat(io.BytesIO(data), squeeze_me=True, variable_names=[name])
     except Exception as error:
         # Damage shows as errors of many kinds, TypeError and MemoryError among them.
-        return {"problem": " ".join(str(error).split())[:100] or type(error).__name__}
+        return {"problem": one_line(error)[:100]}
     if name not in found:
         return {}
     array = np.atleast_1d(found[name]).ravel()
