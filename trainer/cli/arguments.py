@@ -93,6 +93,30 @@ def image_shape(text: str | None) -> str | None:
     return text
 
 
+def parse_splits(text: str) -> dict[str, str]:
+    """Folder -> split of "Training=train,Testing=test"; a ValueError otherwise."""
+    pairs = [pair.partition("=")[::2] for pair in text.split(",")]
+    found = {folder.strip("/"): split for folder, split in pairs if folder.strip("/")}
+    splits = sorted(found.values())
+    if len(found) < len(pairs) or "train" not in splits or len(set(splits)) < len(splits):
+        raise ValueError
+    if not set(splits) <= {"train", "validation", "test"}:
+        raise ValueError
+    return found
+
+
+def split_folders(text: str | None) -> str | None:
+    try:
+        if text is not None:
+            parse_splits(text)
+    except ValueError:
+        raise typer.BadParameter(
+            "expected FOLDER=SPLIT,… with one folder for train, and at most one for validation and test, "
+            f"received {text!r}"
+        ) from None
+    return text
+
+
 def shard_size(text: str) -> str:
     try:
         wanted = parse_size(text)

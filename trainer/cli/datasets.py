@@ -16,7 +16,9 @@ from trainer.cli.arguments import (
     image_size,
     parse_shape,
     parse_sides,
+    parse_splits,
     shard_size,
+    split_folders,
 )
 from trainer.errors import ConfigError
 from trainer.output.units import parse_size
@@ -36,6 +38,16 @@ def prepare(
             "file of a label list. Default: what fits.",
         ),
     ] = None,
+    splits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER=SPLIT,…",
+            callback=split_folders,
+            help="Which folders are train, validation and test. Default: by their names, such as train, "
+            "Training or seg_train.",
+        ),
+    ] = None,
+    one_class: Annotated[bool, typer.Option("--one-class", help="Allow images of one class alone.")] = False,
     crop: Annotated[
         bool, typer.Option("--crop", help="Cut each image to its box (stanford-cars, uecfood).")
     ] = False,
@@ -109,6 +121,8 @@ def prepare(
                 source,
                 url,
                 labels=labels,
+                split_folders=parse_splits(splits) if splits else None,
+                one_class=one_class,
                 crop=crop,
                 image_size=parse_sides(image_size) if image_size else None,
                 resize=resize,

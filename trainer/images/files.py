@@ -5,6 +5,7 @@ import re
 
 from trainer.images.codec import SUFFIXES
 
+_SYSTEM = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "thumbnails"})
 _DIGITS = re.compile("([0-9]+)")
 
 
@@ -13,8 +14,9 @@ def has_image_suffix(key: str) -> bool:
 
 
 def is_hidden(key: str) -> bool:
-    """Whether a name in a key begins with a dot, or is that of a Macintosh's resource forks."""
-    return key.startswith(".") or "/." in key or "__MACOSX" in key.split("/")
+    """Whether a name in a key begins with a dot, or is of what systems put beside files: resource forks,
+    thumbnails, deleted files."""
+    return key.startswith(".") or "/." in key or not _SYSTEM.isdisjoint(key.lower().split("/"))
 
 
 def natural(text: str) -> tuple[list[str | int], str]:

@@ -69,6 +69,8 @@ def prepare(
     *,
     labels: str | None = None,
     crop: bool = False,
+    split_folders: Mapping[str, str] | None = None,
+    one_class: bool = False,
     image_size: tuple[int, int] | None = None,
     resize: Resize = "squash",
     validation: float | None = None,
@@ -86,7 +88,8 @@ def prepare(
 ) -> PreparedDataset:
     """Make a dataset at `url` of the labelled images at `source` (a folder, or an object URL).
 
-    `labels` names the convention or a label list, `crop` cuts each image to its box: see `labels.find`.
+    `labels` names the convention or a label list, `crop` cuts each image to its box, `split_folders`
+    says which folders are splits, `one_class` allows one class: see `labels.find`.
     Images are decoded to RGB in `workers` threads, and given `image_size`, (height, width), as `resize`
     says; without a size they must all be of one. `validation` and `test` are shares of the images; by
     default the source's own folders, else a quarter to validate and none to test; of what is split so,
@@ -105,7 +108,7 @@ def prepare(
     has uploaded is deleted again.
     """
     store = open_store(url)
-    found = find(source, labels, crop=crop)
+    found = find(source, labels, crop=crop, splits=split_folders, one_class=one_class)
     if lies_in(store.url, found.store.url):
         raise ConfigError(
             f"{store.url} is inside the images at {found.store.url}, where it would be taken for a class",

@@ -69,7 +69,7 @@ def test_images_that_are_listed_and_not_there_are_told_of(tmp_path: Path) -> Non
 def test_of_more_labels_than_images_the_numbers_tell_which(tmp_path: Path, images: str, first: str) -> None:
     with_list(tmp_path, images, "labels.txt", "\n".join((first or "odd even").split() * 2))
     if first:
-        assert set(labelled(find(str(tmp_path), "labels.txt")).values()) == {"even"}
+        assert set(labelled(find(str(tmp_path), "labels.txt", one_class=True)).values()) == {"even"}
     else:
         with pytest.raises(DataError, match=r"4 labels without names for 1 images with the numbers 1 to 1"):
             find(str(tmp_path), "labels.txt")

@@ -3,8 +3,9 @@
 import re
 
 from trainer.errors import DataError
-from trainer.preparation.labels.listing import Listing, by_split, in_order
+from trainer.preparation.labels.listing import Listing, in_order
 from trainer.preparation.labels.source import Item, Source, assemble
+from trainer.preparation.labels.split_folders import by_split
 
 PREFIX, SUFFIX = "prefix", "suffix"
 _PATTERNS = {

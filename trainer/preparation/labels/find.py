@@ -1,13 +1,13 @@
 """Which convention a source follows: the one that is named, or the one that fits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from trainer.errors import ConfigError, DataError
 from trainer.preparation.labels import cifar10, file_names, folders, lists, stanford_cars, uecfood
 from trainer.preparation.labels.formats.tables import SUFFIXES_OF_LISTS
-from trainer.preparation.labels.listing import SPLITS, Listing, list_files
-from trainer.preparation.labels.source import Source
+from trainer.preparation.labels.listing import Listing, list_files
+from trainer.preparation.labels.source import Source, printable
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,40 @@ NAMES = tuple(_ALL)
 """The conventions, as `find` takes their names."""
 
 
-def find(url: str, labels: str | None = None, *, crop: bool = False) -> Source:
+def find(
+    url: str,
+    labels: str | None = None,
+    *,
+    crop: bool = False,
+    splits: Mapping[str, str] | None = None,
+    one_class: bool = False,
+) -> Source:
     """The labelled images at a folder or an object URL.
 
     `labels`: one of `NAMES`, or a label list, by its key in the source or its own path or URL; by default
-    what fits. `crop`: each image is cut to its box, where the convention has boxes.
+    what fits. `crop`: each image is cut to its box, where the convention has boxes. `splits`: folder of
+    class folders -> split. `one_class`: all images may be of one class.
     Raises DataError where nothing fits, or several do, ConfigError for `crop` without boxes.
     """
     listing = list_files(url)
+    source = _read(listing, labels, crop, splits)
+    if len(source.classes) == 1 and not one_class:
+        raise DataError(
+            f"{listing.store.url}: expected two classes or more, found one: {printable(source.classes[0])} "
+            f"(by {source.labels})",
+            "Give the folder that holds a folder for each class, name the labels with --labels, or give "
+            "--one-class",
+        )
+    return source
+
+
+def _read(listing: Listing, labels: str | None, crop: bool, splits: Mapping[str, str] | None) -> Source:
+    if splits:
+        if labels not in (None, folders.NAME) or crop:
+            raise ConfigError(
+                f"--splits: expected class folders, received --labels {labels}", "Leave out one of the two"
+            )
+        return folders.read(listing, splits)
     name = labels or _detected(listing)
     convention = _ALL.get(name)
     if crop and (convention is None or convention.cropped is None):
@@ -85,13 +111,10 @@ def _detected(listing: Listing) -> str:
         # A folder that holds all the images, or those of a split, is no class, where there is another way.
         if len(fitting) > 1 and fitting[0] == folders.NAME:
             classes = folders.classes_of(listing)
-            if len(classes) < 2 or classes <= SPLITS.keys():
+            if len(classes) < 2 or folders.are_no_classes(classes):
                 del fitting[0]
     if len(fitting) > 1:
-        raise DataError(
-            f"{listing.store.url}: the labels may be of the kinds {', '.join(fitting)}",
-            f"Choose with --labels {fitting[0]}, and so on",
-        )
+        return _agreed(listing, fitting)
     if fitting:
         return fitting[0]
     if problem:
@@ -104,3 +127,38 @@ def _detected(listing: Listing) -> str:
         f"{uecfood.CATEGORIES} or data_batch_1, no class in all files' names",
         "Put the images of each class into a folder of the class's name, or see --labels",
     )
+
+
+def _agreed(listing: Listing, fitting: list[str]) -> str:
+    """`folders`, where what the others say follows from it. Raises DataError where it does not."""
+    sources = {name: _ALL[name].read(listing) for name in fitting}
+    said = {
+        name: {item.key: source.classes[item.label] for items in source.splits.values() for item in items}
+        for name, source in sources.items()
+    }
+    first, *others = fitting
+    if first == folders.NAME and all(_follows(said[first], said[other]) for other in others):
+        return first
+    examples = "; ".join(
+        f"{key} is {' or '.join(repr(said[name].get(key)) for name in fitting)}"
+        for key in _examples(said[first], said[others[-1]])
+    )
+    raise DataError(
+        f"{listing.store.url}: the labels may be of the kinds {', '.join(fitting)}: {examples}",
+        f"Choose with --labels {first}, and so on",
+    )
+
+
+def _follows(folder: Mapping[str, str], name: Mapping[str, str]) -> bool:
+    """Whether images with one name are in one folder, as cats/cat.1.jpg and dogs/dog.1.jpg."""
+    of: dict[str, str] = {}
+    return all(of.setdefault(name[key], folder[key]) == folder[key] for key in folder if key in name)
+
+
+def _examples(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """Three images, each of another pair of labels where there are as many."""
+    pairs: dict[tuple[str, str], str] = {}
+    for key in one:
+        if key in other:
+            pairs.setdefault((one[key], other[key]), key)
+    return list(pairs.values())[:3]

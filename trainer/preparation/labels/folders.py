@@ -3,20 +3,25 @@
 Images in folders of a class's folder are the class's too, as in Keras's `image_dataset_from_directory`.
 """
 
-from collections import Counter
+from collections.abc import Collection, Mapping
 
 from trainer.errors import DataError
 from trainer.images.codec import SUFFIXES
-from trainer.preparation.labels.listing import SPLITS, Listing, in_order
+from trainer.preparation.labels.listing import Listing, in_order
 from trainer.preparation.labels.source import Item, Source, assemble
+from trainer.preparation.labels.split_folders import split_named, split_prefixes
 
 NAME = "folders"
 _PLACE = "Put the images of each class into a folder of the class's name"
 
 
+_CONTAINERS = {"images", "image", "imgs", "img", "jpg", "jpeg", "png", "pictures", "photos", "meta", "labels"}
+"""Names of folders that hold all images, or something else, but no class."""
+
+
 def classes_of(listing: Listing) -> set[str]:
-    """The top folders that hold images; of a source with a `train` folder those below it."""
-    prefix = "train/" if _has_splits(listing) else ""
+    """The folders that hold images, at the top or below the training folder."""
+    prefix = split_prefixes(listing)["train"]
     return {
         key[len(prefix) :].partition("/")[0]
         for key in listing.images
@@ -24,13 +29,18 @@ def classes_of(listing: Listing) -> set[str]:
     }
 
 
-def read(listing: Listing) -> Source:
-    """The classes are sorted by name, or by value where all names are numbers.
+def are_no_classes(names: Collection[str]) -> bool:
+    """Whether all of these are names of splits, or of folders of whatever images."""
+    return all(split_named(name) or name.lower() in _CONTAINERS for name in names)
+
+
+def read(listing: Listing, splits: Mapping[str, str] | None = None) -> Source:
+    """The classes are sorted by name, or by value where all names are numbers; `splits` as in `find`.
 
     Raises DataError for an empty class, for one that has images to validate or to test on but none to train
     on, and where the folders seem to be no classes.
     """
-    prefixes = _split_folders(listing)
+    prefixes = split_prefixes(listing, splits)
     found: dict[str, dict[str, list[str]]] = {
         split: {name: [] for name in listing.below(prefix)} for split, prefix in prefixes.items()
     }
@@ -44,7 +54,7 @@ def read(listing: Listing) -> Source:
     classes = in_order(found["train"])
     if not classes:
         raise DataError(f"{listing.url(prefixes['train'])}: expected class folders, found none", _PLACE)
-    if set(classes) <= SPLITS.keys():
+    if are_no_classes(classes):
         raise DataError(
             f"{where}: {', '.join(classes)}: expected class folders in these, found images",
             f"{_PLACE}, or name the labels with --labels",
@@ -73,26 +83,6 @@ def read(listing: Listing) -> Source:
             for split, keys_of in found.items()
         },
     )
-
-
-def _has_splits(listing: Listing) -> bool:
-    # A class may be called train: then no folders are in it.
-    return bool(listing.below("train/"))
-
-
-def _split_folders(listing: Listing) -> dict[str, str]:
-    """Split -> its folder's prefix; a source without a `train` folder is all training images."""
-    if not _has_splits(listing):
-        return {"train": ""}
-    top = listing.below("")
-    counts = Counter(SPLITS[name] for name in top if name in SPLITS)
-    if max(counts.values()) > 1 or any(name not in SPLITS for name in top):
-        raise DataError(
-            f"{listing.store.url}: expected train, validation (or valid, or val) and test, found "
-            f"{', '.join(top)}",
-            "Rename or remove the others",
-        )
-    return {SPLITS[name]: f"{name}/" for name in top}
 
 
 def _check_depth(listing: Listing, prefix: str, found: dict[str, list[str]]) -> None:

@@ -13,15 +13,6 @@ from trainer.images.files import _is_dir, has_image_suffix, is_hidden, natural
 from trainer.storage import open_store
 from trainer.storage.base import Store
 
-SPLITS = {
-    "train": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-}
-"""The folders of splits, by their names."""
-
 _REMEDY = "Name a folder of images, or s3://bucket/prefix"
 
 
@@ -37,6 +28,11 @@ class Listing:
     def images(self) -> tuple[str, ...]:
         """The keys of the images, in order; numbers sort as numbers."""
         return tuple(sorted(filter(has_image_suffix, self.keys), key=natural))
+
+    @cached_property
+    def folders_of_images(self) -> frozenset[str]:
+        """The folders in which images lie directly; "" is the top."""
+        return frozenset(key.rpartition("/")[0] for key in self.images)
 
     def below(self, prefix: str) -> list[str]:
         """The names of the folders directly below a prefix, sorted."""
@@ -79,28 +75,6 @@ def in_order(names: Iterable[str]) -> list[str]:
     if all(re.fullmatch("[0-9]+", name) for name in names):
         return sorted(names, key=lambda name: (int(name), name))
     return sorted(names)
-
-
-def by_split(listing: Listing, keys: Iterable[str]) -> dict[str, list[str]]:
-    """Split -> its images, by the folder that they lie in; without such folders all are training images.
-
-    Raises DataError where some images lie in a split's folder and others do not.
-    """
-    found: dict[str, list[str]] = {}
-    tops = set()
-    for key in keys:
-        top = key.partition("/")[0] if "/" in key else ""
-        tops.add(top)
-        found.setdefault(SPLITS.get(top, ""), []).append(key)
-    if set(found) <= {""}:
-        return {"train": found.get("", [])}
-    if "" in found or "train" not in found:
-        raise DataError(
-            f"{listing.store.url}: expected images in train, validation (or valid, or val) and test, found "
-            f"them in {', '.join(sorted(top or '.' for top in tops))}",
-            "Rename or remove the others",
-        )
-    return found
 
 
 def _keys(store: Store) -> Iterator[str]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from trainer.errors import DataError
 from trainer.images.files import has_image_suffix
 from trainer.preparation.labels.formats.tables import SUFFIXES_OF_LISTS, Row, class_list, parse
-from trainer.preparation.labels.listing import SPLITS, Listing, by_split, in_order
+from trainer.preparation.labels.listing import Listing, in_order
 from trainer.preparation.labels.source import Item, Source, assemble, printable
+from trainer.preparation.labels.split_folders import by_split, split_named
 from trainer.storage import open_store, split_url
 
 NAME = "list"
@@ -78,7 +79,7 @@ def _scope(key: str) -> str:
     folder, _, name = key.rpartition("/")
     top = folder.partition("/")[0]
     first = re.split("[^a-z]", name.lower())[0]
-    return SPLITS.get(top) or SPLITS.get(first, "")
+    return split_named(top) or split_named(first) or ""
 
 
 def _contents(listing: Listing, file: str) -> bytes:
@@ -108,7 +109,7 @@ class _Labelled:
 def _labelled(listing: Listing, key: str, data: bytes, scope: str) -> _Labelled:
     images: Sequence[str] = listing.images
     if scope:
-        below = [image for image in images if SPLITS.get(image.partition("/")[0]) == scope]
+        below = [image for image in images if split_named(image.partition("/")[0]) == scope]
         images = below or images
     lookup = _Lookup(images)
     where = listing.url(key) if key in listing.keys else key

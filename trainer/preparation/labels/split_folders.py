@@ -1,0 +1,126 @@
+"""Which folders are splits, by the names that people give them: Training, seg_train, test_set."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from trainer.errors import ConfigError, DataError
+from trainer.output.units import abbreviate
+from trainer.preparation.labels.listing import Listing
+
+SPLITS = ("train", "validation", "test")
+_WORDS = {
+    **dict.fromkeys(("train", "training", "trainset"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "validate", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "testset"), "test"),
+}
+_FILLERS = {"set", "data", "dataset", "split", "images"}
+
+
+def split_named(folder: str) -> str | None:
+    """The split that a folder's name says, and nothing else: `Training`, `val`, `test_set`."""
+    meaning = _meaning(folder)
+    return meaning[0] if meaning and not meaning[1] else None
+
+
+def split_prefixes(listing: Listing, named: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Split -> the prefix below which its class folders lie; without folders of splits all are for training.
+
+    A folder that holds nothing but one of the same name is that one. `named`: folder -> split, which then
+    are the splits; the others are left out.
+
+    Raises DataError where folders look like splits and do not fit each other, ConfigError for `named`
+    folders that are not there.
+    """
+    root = _inside(listing, "")
+    top = listing.below(root)
+    inner = {name: _inside(listing, f"{root}{name}/") for name in top}
+    if named:
+        return _as_named(listing, named, inner)
+    holding = [name for name in top if _holds_folders(listing, inner[name])]
+    meanings = {name: meaning for name in holding if (meaning := _meaning(name))}
+    if not meanings:
+        return {"train": root}
+    found = {split: name for name, (split, _) in meanings.items()}
+    others = [name for name in holding if name not in meanings]
+    rests = {rest for _, rest in meanings.values()}
+    # rps beside rps-test-set
+    if "train" not in found and len(others) == 1 and rests == {_words(others[0])}:
+        found["train"] = others.pop()
+        meanings[found["train"]] = ("train", next(iter(rests)))
+    if "train" in found and not others and len(rests) == 1 and len(found) == len(meanings):
+        return {split: inner[found[split]] for split in SPLITS if split in found}
+    if any(not rest for _, rest in meanings.values()) or len(found) > 1:
+        example = ",".join(f"{name}={split}" for split, name in found.items())
+        raise DataError(
+            f"{listing.store.url}: expected train, validation (or valid, or val) and test, found "
+            f"{abbreviate(top, 5)}",
+            f"Say which folders are the splits, as in --splits {example}, or rename the others",
+        )
+    return {"train": root}
+
+
+def by_split(listing: Listing, keys: Iterable[str]) -> dict[str, list[str]]:
+    """Split -> its images, by the folder that they lie in; without such folders all are training images.
+
+    Raises DataError where some images lie in a split's folder and others do not.
+    """
+    found: dict[str, list[str]] = {}
+    tops = set()
+    for key in keys:
+        top = key.partition("/")[0] if "/" in key else ""
+        tops.add(top)
+        found.setdefault(split_named(top) or "", []).append(key)
+    if set(found) <= {""}:
+        return {"train": found.get("", [])}
+    if "" in found or "train" not in found:
+        raise DataError(
+            f"{listing.store.url}: expected images in train, validation (or valid, or val) and test, found "
+            f"them in {', '.join(sorted(top or '.' for top in tops))}",
+            "Rename or remove the others",
+        )
+    return found
+
+
+def _as_named(listing: Listing, named: Mapping[str, str], inner: Mapping[str, str]) -> dict[str, str]:
+    missing = [name for name in named if name not in inner]
+    if missing:
+        raise ConfigError(
+            f"--splits: {listing.store.url} has no folder {missing[0]}; its folders: "
+            f"{abbreviate(list(inner), 5) or 'none'}",
+            "Name folders that lie directly in it",
+        )
+    return {split: inner[name] for split in SPLITS for name, of in named.items() if of == split}
+
+
+def _meaning(folder: str) -> tuple[str, tuple[str, ...]] | None:
+    """(split, the words beside it); None where the name says no split, or several."""
+    words = _words(folder)
+    splits = [word for word in words if word in _WORDS]
+    if len(splits) != 1:
+        return None
+    return _WORDS[splits[0]], tuple(word for word in words if word not in _WORDS)
+
+
+def _words(folder: str) -> tuple[str, ...]:
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder).lower()
+    return tuple(word for word in re.findall(r"[a-z]+|[0-9]+", spaced) if word not in _FILLERS)
+
+
+def _inside(listing: Listing, prefix: str) -> str:
+    """Behind folders that hold nothing but one of their own name; at the top, of any name at first."""
+    while True:
+        below = listing.below(prefix)
+        if len(below) != 1 or prefix[:-1] in listing.folders_of_images:
+            return prefix
+        outer = prefix[:-1].rpartition("/")[2]
+        inner = f"{prefix}{below[0]}/"
+        if not prefix and listing.below(inner) != below:
+            return prefix
+        if prefix and below[0].lower() != outer.lower():
+            return prefix
+        prefix = inner
+
+
+def _holds_folders(listing: Listing, prefix: str) -> bool:
+    """Whether images lie in folders below."""
+    return any(folder.startswith(prefix) for folder in listing.folders_of_images)
