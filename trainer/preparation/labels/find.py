@@ -109,7 +109,7 @@ def _detected(listing: Listing) -> str:
             if fits:
                 fitting.append(name)
         # A folder that holds all the images, or those of a split, is no class, where there is another way.
-        if len(fitting) > 1 and fitting[0] == folders.NAME:
+        if fitting[:1] == [folders.NAME] and (len(fitting) > 1 or problem):
             classes = folders.classes_of(listing)
             if len(classes) < 2 or folders.are_no_classes(classes):
                 del fitting[0]

@@ -41,6 +41,8 @@ def plausible(listing: Listing) -> dict[str, list[str]]:
             found.setdefault(scope, []).append(key)
     if not found and problem:
         raise problem
+    if len(found) == 1 and not found.keys() & {"", "train"} and not _in_split_folders(listing):
+        return {"": next(iter(found.values()))}  # the folder of a split is the source
     if "" in found and len(found) > 1:  # one for all beside those of the splits
         found = {"": [key for keys in found.values() for key in keys]}
     return found
@@ -75,10 +77,14 @@ def _may_be_a_list(key: str) -> bool:
     return name.endswith(SUFFIXES_OF_LISTS) and stem not in _CLASSES and stem not in _PROSE
 
 
+def _in_split_folders(listing: Listing) -> bool:
+    return any(split_named(name) for name in listing.below(""))
+
+
 def _scope(key: str) -> str:
     folder, _, name = key.rpartition("/")
     top = folder.partition("/")[0]
-    first = re.split("[^a-z]", name.lower())[0]
+    first = re.split("[^a-z]", re.sub("([a-z])([A-Z])", r"\1 \2", name).lower())[0]
     return split_named(top) or split_named(first) or ""
 
 

@@ -18,10 +18,16 @@ from trainer.images.codec import SUFFIXES
 TABLES = (".csv", ".tsv")
 SUFFIXES_OF_LISTS = (".txt", *TABLES, ".json")
 _NAME_COLUMN = re.compile("(file|image|img|f)?_?(name|path|id)|file|image|img", re.IGNORECASE)
-_LABEL_COLUMN = re.compile("(label|class)(_?name)?|labels|category|target|breed|species|y", re.IGNORECASE)
+_LABEL_COLUMN = re.compile(
+    "(label|class)(_?(name|id))?|labels|category|target|breed|species|variety|diagnosis|dx|y", re.IGNORECASE
+)
+_CLASS_NAME = re.compile("(label|class|category)_?name|breed|species|variety", re.IGNORECASE)
 _IMAGE = "|".join(re.escape(suffix) for suffix in SUFFIXES)
 _NAMED = re.compile(rf"""(?P<q>["']?)(.+?(?:{_IMAGE}))(?P=q)\s*[\s,;:|]\s*(.*)""", re.IGNORECASE)
 _NUMBERED = re.compile(r"([0-9]+)\s*[\s,;:|]\s*(\S.*)")
+_BITS = frozenset({"0", "1", "0.0", "1.0"})
+_BOX = re.compile(r"(\t-?[0-9.]+)+$")
+"""Behind a label, as in tiny-imagenet's val_annotations.txt."""
 _REMEDY = "Correct the list"
 
 
@@ -130,7 +136,7 @@ def _from_lines(name: str, text: str, known: Callable[[str], bool]) -> list[Row]
             rows = []
             for number, (line, match) in enumerate(zip(lines, found, strict=True), 1):
                 if match:
-                    rows.append(Row(_bare(match[group + 1]), number, match[group]))
+                    rows.append(Row(_bare(_BOX.sub("", match[group + 1])), number, match[group]))
                 elif line and number > first:
                     raise DataError(
                         f"{name}, line {number}: expected an image's name and a label, found {line[:60]!r}",
@@ -155,6 +161,10 @@ def _from_table(name: str, text: str, known: Callable[[str], bool]) -> list[Row]
     labels = [place for place, cell in enumerate(heads) if _LABEL_COLUMN.fullmatch(cell)]
     if len(heads) == 1:
         return [Row(row[0], line) for line, row in cells[1 if labels else 0 :]]
+    names = names or _naming(cells[1:], len(heads), known)
+    if len(heads) > 2 and names and (hot := _one_hot(cells, _most_known(cells[1:], names, known))):
+        return hot
+    labels = _one_of(labels, heads, cells[1:])
     if len(labels) == 1 and names:
         of_name, of_label, rows = _most_known(cells[1:], names, known), labels[0], cells[1:]
     elif len(heads) == 2:
@@ -166,7 +176,7 @@ def _from_table(name: str, text: str, known: Callable[[str], bool]) -> list[Row]
     else:
         raise DataError(
             f"{name}: expected columns for the image and for the label, found {', '.join(heads)[:120]}",
-            "Name them filename and label in the first line",
+            "Name one of them filename, and one label, in the first line",
         )
     for line, row in rows:
         if len(row) != len(heads):
@@ -175,6 +185,44 @@ def _from_table(name: str, text: str, known: Callable[[str], bool]) -> list[Row]
                 _REMEDY,
             )
     return [Row(row[of_label], line, row[of_name]) for line, row in rows]
+
+
+def _naming(cells: Sequence[tuple[int, list[str]]], width: int, known: Callable[[str], bool]) -> list[int]:
+    """The columns whose first values all name images that are there."""
+    first = [row for _, row in cells[:50]]
+    return [
+        column
+        for column in range(width)
+        if first and all(column < len(row) and known(row[column]) for row in first)
+    ]
+
+
+def _one_hot(cells: Sequence[tuple[int, list[str]]], of_name: int) -> list[Row]:
+    """Rows of a table whose other columns are classes, with a single 1 in each row; else none."""
+    heads, rows = cells[0][1], cells[1:]
+    columns = [column for column in range(len(heads)) if column != of_name]
+    found = []
+    for line, row in rows:
+        if len(row) != len(heads) or any(row[column] not in _BITS for column in columns):
+            return []
+        ones = [heads[column] for column in columns if float(row[column])]
+        if len(ones) != 1:
+            return []
+        found.append(Row(ones[0], line, row[of_name]))
+    return found
+
+
+def _one_of(labels: list[int], heads: list[str], cells: Sequence[tuple[int, list[str]]]) -> list[int]:
+    """Of columns that say the same, a class's number and its name, the one of names."""
+    named = [column for column in labels if _CLASS_NAME.fullmatch(heads[column])]
+    if len(labels) < 2 or len(named) != 1:
+        return labels
+    rows = [row for _, row in cells if len(row) == len(heads)]
+    for column in labels:
+        pairs = {(row[column], row[named[0]]) for row in rows}
+        if len(pairs) != len({one for one, _ in pairs}) or len(pairs) != len({name for _, name in pairs}):
+            return labels
+    return named
 
 
 def _most_known(
