@@ -15,8 +15,8 @@ from trainer.dataset.reading.reader import Reader
 from trainer.inference.network import of_run
 from trainer.inference.predictor import Predictor
 from trainer.models.whitening import EPSILON
-from trainer.training import run
 from trainer.training.plan import make_plan
+from trainer.training.setup import first_state
 
 
 def test_all_ranks_train_and_predictions_are_made_behind_the_same_whitening(
@@ -41,7 +41,7 @@ def test_all_ranks_train_and_predictions_are_made_behind_the_same_whitening(
     )
 
     saved = kernel(runs, folder)
-    monkeypatch.setattr(run, "whiten", Mock(side_effect=AssertionError("computed once more")))
+    monkeypatch.setattr(first_state, "whiten", Mock(side_effect=AssertionError("computed once more")))
     train(runs.config("one", data={"standardize": "zca"}, train={"epochs": 2}))
     np.testing.assert_array_equal(kernel(runs, folder), saved)
 
