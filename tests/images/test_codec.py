@@ -19,7 +19,7 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["PNG", "BMP"])
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "PPM"])
 def test_lossless_images_keep_their_pixels(kind: str) -> None:
     decoded = decode_image(encoded(Image.fromarray(PIXELS), kind))
     assert decoded.dtype == np.uint8

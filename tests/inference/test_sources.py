@@ -154,6 +154,14 @@ def test_a_list_names_images_of_all_kinds(trained: str, served: str, tmp_path: P
     assert "there is no such list" in invalid(trained, folder / "other.txt", tmp_path / "out")
 
 
+def test_a_list_of_windows_and_one_of_find(trained: str, tmp_path: Path) -> None:
+    folder = images(tmp_path / "photos", 2, "a")
+    (folder / "list.txt").write_bytes(b"\xef\xbb\xbfa/0.png\r\n./a/1.png\r\n")
+    summary = predicted(trained, folder / "list.txt", tmp_path / "out")
+    assert (summary["predicted"], summary["failed"]) == (2, 0)
+    assert {row["image"] for row in rows(tmp_path / "out")} == {"a/0.png", "./a/1.png"}
+
+
 def test_a_split_is_predicted_and_compared_with_its_labels(trained: str, tmp_path: Path) -> None:
     data = trained.removesuffix("run") + "data"
     summary = predicted(trained, data, tmp_path / "out", split="train", part_size=5, batch_size=4)

@@ -13,8 +13,11 @@ from trainer.errors import DataError, one_line
 
 MAX_PIXELS = 64_000_000
 """More than any camera's photograph; decoded, 192 MB."""
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
-SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+)
 
 Resize = Literal["squash", "crop", "pad"]
 """How an image gets another shape: stretched; scaled by its short side and cut to its centre; or scaled by

@@ -34,7 +34,7 @@ def test_hdf5_files(count: int, tmp_path: Path) -> None:
 def test_images(count: int) -> None:
     draw = np.random.default_rng(0)
     image = Image.fromarray(draw.integers(0, 256, (24, 32, 3), np.uint8))
-    kinds = ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"]
+    kinds = ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"]
     read, said = 0, set()
     for seed, kind in enumerate(kinds):
         buffer = io.BytesIO()

@@ -1,5 +1,6 @@
 """Images by paths, object URLs and http(s) URLs: those of a list, or of a command line."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
@@ -65,7 +66,7 @@ class Paths:
                 folder, key = split_url(name)
                 store = _store(folder)
             else:
-                store, key = self.store, name
+                store, key = self.store, re.sub(r"^(\./+)+", "", name)
             count = store.stat(key).size
             if count > MAX_BYTES:
                 raise DataError(f"{name}: too large: {size(count)}; at most {size(MAX_BYTES)} are read")
@@ -82,7 +83,7 @@ def from_list(url: str, run: RunDocument, *, allow_private: bool) -> Paths:
     folder, key = split_url(url)
     store = open_store(folder)
     try:
-        names: Sequence[str] = store.get(key).decode().splitlines()
+        names: Sequence[str] = store.get(key).decode("utf-8-sig").splitlines()
     except FileNotFoundError:
         raise DataError(f"{url}: there is no such list", "Name a text with one path or URL a line") from None
     except UnicodeDecodeError:

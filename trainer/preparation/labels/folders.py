@@ -3,10 +3,13 @@
 Images in folders of a class's folder are the class's too, as in Keras's `image_dataset_from_directory`.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping
+from pathlib import PurePosixPath
 
 from trainer.errors import DataError
 from trainer.images.codec import SUFFIXES
+from trainer.output.units import abbreviate
 from trainer.preparation.labels.listing import Listing, in_order
 from trainer.preparation.labels.source import Item, Source, assemble
 from trainer.preparation.labels.split_folders import split_named, split_prefixes
@@ -64,7 +67,7 @@ def read(listing: Listing, splits: Mapping[str, str] | None = None) -> Source:
             place = f"{where}/{prefixes[split]}{name}"
             if not keys:
                 raise DataError(
-                    f"{place}: the class has no images ({', '.join(SUFFIXES)})",
+                    f"{place}: the class has no images ({', '.join(SUFFIXES)}){_instead(listing, place)}",
                     "Add images, or remove the folder",
                 )
             if name not in found["train"]:
@@ -83,6 +86,14 @@ def read(listing: Listing, splits: Mapping[str, str] | None = None) -> Source:
             for split, keys_of in found.items()
         },
     )
+
+
+def _instead(listing: Listing, place: str) -> str:
+    """What lies there, by suffix."""
+    names = [key for key in listing.keys if listing.url(key).startswith(f"{place}/")]
+    kinds = Counter(PurePosixPath(name).suffix.lower() or "files without a suffix" for name in names)
+    counted = [f"{count:,} {kind}" for kind, count in kinds.most_common()]
+    return f", but {abbreviate(counted, 3)}" if counted else ""
 
 
 def _check_depth(listing: Listing, prefix: str, found: dict[str, list[str]]) -> None:
