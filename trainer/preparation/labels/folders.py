@@ -12,7 +12,7 @@ from trainer.images.codec import SUFFIXES
 from trainer.output.units import abbreviate
 from trainer.preparation.labels.listing import Listing, in_order
 from trainer.preparation.labels.source import Item, Source, assemble
-from trainer.preparation.labels.split_folders import split_named, split_prefixes
+from trainer.preparation.labels.split_folders import are_splits, split_named, split_prefixes
 
 NAME = "folders"
 _PLACE = "Put the images of each class into a folder of the class's name"
@@ -34,7 +34,7 @@ def classes_of(listing: Listing) -> set[str]:
 
 def are_no_classes(names: Collection[str]) -> bool:
     """Whether all of these are names of splits, or of folders of whatever images."""
-    return all(split_named(name) or name.lower() in _CONTAINERS for name in names)
+    return are_splits(names) or all(split_named(name) or name.lower() in _CONTAINERS for name in names)
 
 
 def read(listing: Listing, splits: Mapping[str, str] | None = None) -> Source:

@@ -1,7 +1,7 @@
 """Which folders are splits, by the names that people give them: Training, seg_train, test_set."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from trainer.errors import ConfigError, DataError
 from trainer.output.units import abbreviate
@@ -20,6 +20,13 @@ def split_named(folder: str) -> str | None:
     """The split that a folder's name says, and nothing else: `Training`, `val`, `test_set`."""
     meaning = _meaning(folder)
     return meaning[0] if meaning and not meaning[1] else None
+
+
+def are_splits(folders: Collection[str]) -> bool:
+    """Whether the names say different splits, and the same beside them: cars_train and cars_test."""
+    meanings = [_meaning(folder) for folder in folders]
+    known = [meaning for meaning in meanings if meaning]
+    return len(known) == len(meanings) == len(dict(known)) > 1 and len({rest for _, rest in known}) == 1
 
 
 def split_prefixes(listing: Listing, named: Mapping[str, str] | None = None) -> dict[str, str]:
