@@ -67,7 +67,9 @@ def test_what_goes_wrong_is_asked_for_again(fault: faulty.Fault, proxy: FaultyPr
     assert store.get_range(KEY, 0, len(DATA), etag=etag) == DATA
 
 
-def test_where_it_never_works_it_is_given_up(proxy: FaultyProxy, s3: str) -> None:
+def test_where_it_never_works_it_pauses(
+    proxy: FaultyProxy, s3: str, caplog: pytest.LogCaptureFixture
+) -> None:
     store, etag = stored(s3)
     for _ in range(s3_quick.MISSES):
         proxy.spoil("GET", faulty.slow_down)
@@ -76,6 +78,11 @@ def test_where_it_never_works_it_is_given_up(proxy: FaultyProxy, s3: str) -> Non
     assert store.get_range(KEY, 0, 5, etag=etag) == DATA[:5]
     assert len(proxy.seen) == before + 1
     assert store._quick.get_range(KEY, 0, 5, etag) is None
+    assert [record.message.partition(": ")[2] for record in caplog.records] == [
+        "3 fast reads in a row failed (answered 503); reading without them, trying again every 60 s"
+    ]
+    store._quick._resumes = 0.0
+    assert store._quick.get_range(KEY, 0, 5, etag) == DATA[:5]
 
 
 def test_objects_that_are_gone_or_another_do_not_end_it(s3: str) -> None:

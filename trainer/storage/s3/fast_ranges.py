@@ -4,6 +4,7 @@ without botocore's models, events and parsers.
 It knows no retries and no errors: what does not come at once as it should is asked for again in full.
 """
 
+import logging
 import os
 import time
 from functools import cached_property
@@ -17,6 +18,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.httpsession import get_cert_path
 
+from trainer.errors import one_line
 from trainer.storage.s3.connection import CONNECTIONS
 
 if TYPE_CHECKING:
@@ -26,7 +28,10 @@ QUICK_BYTES = 1 << 20
 SECONDS = 5.0
 """For connecting, for each silence of the server, and for the body; or less, see `Quick`."""
 MISSES = 3
-"""So many requests in a row that failed, and it is not tried any more."""
+"""Failed requests in a row after which it pauses."""
+PAUSE_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
 
 
 class Quick:
@@ -39,16 +44,23 @@ class Quick:
     def __init__(self, session: boto3.Session, client: "S3Client", bucket: str, budget: float) -> None:
         self._session, self._client, self._bucket = session, client, bucket
         self._seconds = min(SECONDS, budget / 4)
-        self._misses = 0
+        self._misses, self._resumes = 0, 0.0
 
     def get_range(self, key: str, start: int, stop: int, etag: str) -> bytes | None:
         """Bytes [start, stop) of the object of this etag; None where they did not come as they should."""
-        if self._misses >= MISSES:
+        if self._misses >= MISSES and time.monotonic() < self._resumes:
             return None
         try:
             data = self._ask(key, start, stop, etag)
-        except Exception:  # asked for again, where the reason is found out and said
+        except Exception as error:  # asked for again, where the reason is found out and said
             self._misses += 1
+            self._resumes = time.monotonic() + PAUSE_SECONDS
+            if self._misses == MISSES:
+                log.warning(
+                    "s3://%s: %d fast reads in a row failed (%s); reading without them, trying again every "
+                    "%.0f s",
+                    *(self._bucket, MISSES, one_line(error), PAUSE_SECONDS),
+                )
             return None
         self._misses = 0
         return data
