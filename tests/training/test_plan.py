@@ -148,6 +148,6 @@ def test_classes_without_an_image_are_named_by_split(digits: str):
 
 
 def test_training_images_of_one_class_are_refused(tmp_path: Path):
-    prepare(str(images(tmp_path / "images", 4, "cars")), f"file://{tmp_path}/data")
+    prepare(str(images(tmp_path / "images", 4, "cars")), f"file://{tmp_path}/data", one_class=True)
     with pytest.raises(DataError, match=r"received \d of 'cars' alone\. .*the folder above it"):
         make_plan(load(recipe="digits", sets=[f"data.url={tmp_path}/data", "run.url=/run"]), 1)

@@ -78,7 +78,7 @@ def test_a_store_that_is_away_holds_up_no_step_and_changes_nothing(
     error: OSError,
 ):
     monkeypatch.setenv("TRAINER_RETRY_SECONDS", "2")
-    caplog.set_level(logging.INFO, logger="trainer.checkpoints")
+    caplog.set_level(logging.INFO, logger="trainer.runs")
     config = runs.config("outage", **EXACT)
     outage = Outage(store_of(config), prefix, error, seconds=1)
     train(config, store=outage)

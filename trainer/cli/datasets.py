@@ -41,7 +41,7 @@ def prepare(
     splits: Annotated[
         str | None,
         typer.Option(
-            metavar="FOLDER=SPLIT,…",
+            metavar="FOLDER=SPLIT,...",
             callback=split_folders,
             help="Which folders are train, validation and test. Default: by their names, such as train, "
             "Training or seg_train.",

@@ -21,7 +21,7 @@ from trainer.training.step import EvaluationStep
 def try_out(
     plan: Plan, distribution: Distribution, model: keras.Model, optimizer: keras.optimizers.Optimizer
 ) -> dict[str, float]:
-    """What was tried -> seconds. The weights are those after one step then.
+    """What was tried -> seconds. The weights are those after two steps then.
 
     Raises ConfigError for a network that cannot be trained or exported, Diverged where the step is not
     finite.
@@ -40,9 +40,12 @@ def try_out(
     with refusals(f"model.name: {name}, a step", "the network, train.precision or train.xla"):
         with _timed("step", took):
             step = make_step(few, distribution, RankData(few, distribution), model, optimizer)
-            done = step(0, trained.images, trained.labels, trained.weights, False)
-            if not step.read(done).finite:
-                raise Diverged("gradients, statistics or loss of a step on the first images are not finite")
+            for number in range(2):  # the second has the loss of weights that the first has changed
+                done = step(number, trained.images, trained.labels, trained.weights, False)
+                if not step.read(done).finite:
+                    raise Diverged(
+                        "gradients, statistics or loss of two steps on the first images are not finite"
+                    )
             check_weights(model)
         with _timed("validation", took):
             smoothing = few.config.train.label_smoothing
