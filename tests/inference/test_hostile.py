@@ -16,7 +16,7 @@ from tests.inference.conftest import predicted, rows
 from tests.trained import images
 from trainer.inference import keys
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 GROWTH = 300 << 20
 """Of this process, in bytes."""
 
