@@ -63,7 +63,7 @@ def parse_sides(text: str) -> tuple[int, int]:
     return sides[0], sides[-1]
 
 
-def image_size(text: str | None) -> str | None:
+def check_image_size(text: str | None) -> str | None:
     try:
         if text is not None:
             parse_sides(text)
@@ -82,7 +82,7 @@ def parse_shape(text: str) -> tuple[int, int, int]:
     return *parse_sides(sides), int(channels)
 
 
-def image_shape(text: str | None) -> str | None:
+def check_image_shape(text: str | None) -> str | None:
     try:
         if text is not None:
             parse_shape(text)
@@ -105,7 +105,7 @@ def parse_splits(text: str) -> dict[str, str]:
     return found
 
 
-def split_folders(text: str | None) -> str | None:
+def check_split_folders(text: str | None) -> str | None:
     try:
         if text is not None:
             parse_splits(text)
@@ -117,7 +117,7 @@ def split_folders(text: str | None) -> str | None:
     return text
 
 
-def shard_size(text: str) -> str:
+def check_shard_size(text: str) -> str:
     try:
         wanted = parse_size(text)
     except ValueError:

@@ -11,14 +11,14 @@ from trainer.cli.arguments import (
     Json,
     OnBad,
     Resize,
+    check_image_shape,
+    check_image_size,
+    check_shard_size,
+    check_split_folders,
     finite,
-    image_shape,
-    image_size,
     parse_shape,
     parse_sides,
     parse_splits,
-    shard_size,
-    split_folders,
 )
 from trainer.errors import ConfigError
 from trainer.output.units import parse_size
@@ -42,7 +42,7 @@ def prepare(
         str | None,
         typer.Option(
             metavar="FOLDER=SPLIT,...",
-            callback=split_folders,
+            callback=check_split_folders,
             help="Which folders are train, validation and test. Default: by their names, such as train, "
             "Training or seg_train.",
         ),
@@ -55,7 +55,7 @@ def prepare(
         str | None,
         typer.Option(
             metavar="N|HxW",
-            callback=image_size,
+            callback=check_image_size,
             help="Give images this height and width, in pixels: 224, or 224x320. Default: as they are.",
         ),
     ] = None,
@@ -102,7 +102,7 @@ def prepare(
         typer.Option(help="Rows are the pixels, or JPEG files of them, of about a seventh of the size."),
     ] = "raw",
     shard_size: Annotated[
-        str, typer.Option(callback=shard_size, help="Size of a shard, such as 64MiB.")
+        str, typer.Option(callback=check_shard_size, help="Size of a shard, such as 64MiB.")
     ] = "64MiB",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing dataset.")] = False,
     json: Json = False,
@@ -179,7 +179,7 @@ def index(
         str | None,
         typer.Option(
             metavar="HxWxC",
-            callback=image_shape,
+            callback=check_image_shape,
             help="The shape of an image, if a row is one long vector. Default: that in the file.",
         ),
     ] = None,

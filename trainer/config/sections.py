@@ -27,7 +27,7 @@ from trainer.config.types import (
     Switch,
     Url,
     WeightsUrl,
-    _number,
+    as_number,
 )
 
 
@@ -78,7 +78,7 @@ class ModelSection(Section):
         description="a network of trainer/models, `keras:NAME` for one of keras.applications, or "
         "`package.module:function` for one of your own"
     )
-    options: dict[str, Annotated[bool | int | float | str | list[int], BeforeValidator(_number)]] = Field(
+    options: dict[str, Annotated[bool | int | float | str | list[int], BeforeValidator(as_number)]] = Field(
         {}, description="the network's own options"
     )
     weights: WeightsUrl = Field(

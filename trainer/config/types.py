@@ -98,7 +98,7 @@ Switch = Annotated[
 """`on` and `off` are true and false to YAML."""
 
 
-def _number(value: Any) -> Any:
+def as_number(value: Any) -> Any:
     """1e-3, which is text to YAML 1.1, as a number."""
     exponent = isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", value)
     return float(value) if exponent else value

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.dataset import ENCODINGS, Dataset, Split
-from trainer.dataset.manifest import _FOREIGN, FORMAT, MANIFEST, _identity
+from trainer.dataset.manifest import FOREIGN_VERSION, FORMAT, MANIFEST, identity_of
 from trainer.dataset.shards.ranges import CHUNK, NO_PIECES, PIECE
 from trainer.dataset.shards.shard_reader import Shard
 from trainer.errors import ConfigError, DataError
@@ -53,7 +53,7 @@ def open_dataset(url: str, *, on_retry: OnRetry | None = None, cache: DiskCache 
         classes=classes,
         image_shape=(height, width, channels),
         splits=splits,
-        identity=_identity(manifest),
+        identity=identity_of(manifest),
         made=made,
     )
 
@@ -80,9 +80,10 @@ def _manifest(store: Store) -> dict[str, Any]:
     version = manifest.get("version")
     if not isinstance(version, int):
         raise DataError(f"{store.url}/{MANIFEST} has no version", "Prepare the dataset again")
-    if version > _FOREIGN:
+    if version > FOREIGN_VERSION:
         raise DataError(
-            f"{store.url} is a dataset of version {version}; this trainer reads versions up to {_FOREIGN}",
+            f"{store.url} is a dataset of version {version}; this trainer reads versions up to "
+            f"{FOREIGN_VERSION}",
             "Use the trainer that prepared it, or a newer one",
         )
     if (encoding := manifest.get("encoding")) not in ENCODINGS:

@@ -14,13 +14,14 @@ from trainer.dataset.dataset import Split
 from trainer.dataset.shards.shard_reader import Shard
 from trainer.storage.base import ObjectChanged, Store
 
+SPLITS = ("train", "validation", "test")
 MANIFEST = "dataset.json"
 
 
 ARRAYS = "index/"
 
 
-VERSION, _FOREIGN = 1, 2
+VERSION, FOREIGN_VERSION = 1, 2
 """2: rows that are stored in another way than ours, or in objects elsewhere."""
 
 
@@ -84,7 +85,7 @@ def write_manifest(
     one, ObjectChanged where that one is not there any more."""
     manifest = {
         "format": FORMAT,
-        "version": _FOREIGN if any(map(_is_foreign, splits.values())) else VERSION,
+        "version": FOREIGN_VERSION if any(map(_is_foreign, splits.values())) else VERSION,
         "classes": list(classes),
         "image_shape": list(image_shape),
         "encoding": "jpeg" if any(map(_is_jpeg, splits.values())) else "raw",
@@ -98,9 +99,9 @@ def write_manifest(
         # Its keys name their writer: if it is there, only the answer to an earlier try was lost.
         with suppress(FileNotFoundError):
             if store.get(MANIFEST) == data:
-                return _identity(manifest)
+                return identity_of(manifest)
         raise
-    return _identity(manifest)
+    return identity_of(manifest)
 
 
 def _is_foreign(split: Mapping[str, Any]) -> bool:
@@ -124,7 +125,7 @@ def _put_array(store: Store, key: str, array: NDArray[Any]) -> dict[str, Any]:
     return {"key": key, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _identity(manifest: dict[str, Any]) -> str:
+def identity_of(manifest: dict[str, Any]) -> str:
     """Of classes, shape, encoding, and every shard's and array's content; not of where or when."""
     content = {
         "classes": manifest["classes"],

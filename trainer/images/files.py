@@ -24,7 +24,7 @@ def natural(text: str) -> tuple[list[str | int], str]:
     return [int(part) if place % 2 else part for place, part in enumerate(_DIGITS.split(text))], text
 
 
-def _is_dir(entry: "os.DirEntry[str]") -> bool:
+def is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
     except OSError:  # links that go round in a circle

@@ -22,13 +22,12 @@ import PIL
 from numpy.typing import NDArray
 
 from trainer import __version__
-from trainer.dataset.manifest import ARRAYS
+from trainer.dataset.manifest import ARRAYS, SPLITS
 from trainer.dataset.shards.shard_reader import Shard
 from trainer.preparation.labels import Item
 from trainer.storage.base import ObjectChanged, ObjectInfo, Store
 
 RECORDS = "preparing/"
-SPLITS = ("train", "validation", "test")
 _FOLDERS = (*(f"{split}/" for split in SPLITS), ARRAYS, RECORDS)
 _OURS = re.compile(
     rf"(?:{'|'.join(SPLITS)})/\d{{5,}}-[0-9a-f]{{12}}\.h5"

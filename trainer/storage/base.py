@@ -76,3 +76,13 @@ class Store(Protocol):
 
 class ObjectChanged(Exception):
     """An object is not the one that was indexed: its etag differs."""
+
+
+def buffer_for(start: int, stop: int, into: memoryview | None) -> memoryview:
+    """Where bytes [start, stop) go: `into`, or a new buffer. Raises ValueError where they do not fit."""
+    if not 0 <= start <= stop:
+        raise ValueError(f"Expected 0 <= start <= stop, received start={start}, stop={stop}")
+    view = memoryview(bytearray(stop - start)) if into is None else into.cast("B")
+    if len(view) != stop - start:
+        raise ValueError(f"Expected a buffer of {stop - start} bytes, received {len(view)}")
+    return view

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trainer import interrupts
-from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, Store
+from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, Store, buffer_for
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 _COPY_BYTES = 4 << 20
@@ -36,11 +36,7 @@ class FileStore:
     def get_range(
         self, key: str, start: int, stop: int, *, etag: str | None = None, into: memoryview | None = None
     ) -> memoryview:
-        if not 0 <= start <= stop:
-            raise ValueError(f"Expected 0 <= start <= stop, received start={start}, stop={stop}")
-        view = memoryview(bytearray(stop - start)) if into is None else into.cast("B")
-        if len(view) != stop - start:
-            raise ValueError(f"Expected a buffer of {stop - start} bytes, received {len(view)}")
+        view = buffer_for(start, stop, into)
         if not len(view):
             return view
         with self._named(key), self._path(key).open("rb", buffering=0) as file:

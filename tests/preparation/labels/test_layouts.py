@@ -1,11 +1,16 @@
 """The ways in which people lay class folders out: each is read as it was meant, or refused in one line."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import typer
 
-from trainer.errors import ConfigError, DataError
+from tests.datasets import make_folders
+from trainer import main
+from trainer.cli.arguments import check_split_folders
+from trainer.errors import EXIT_INVALID, ConfigError, DataError
 from trainer.preparation.labels.find import find
 from trainer.preparation.labels.source import Source
 
@@ -166,3 +171,21 @@ def test_splits_may_be_named(tmp_path: Path) -> None:
 
 def test_one_class_may_be_meant(tmp_path: Path) -> None:
     assert counts(find(str(lay(tmp_path, "apple")), one_class=True)) == of(TRAIN, classes=("apple",))
+
+
+def test_the_command_takes_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make_folders(tmp_path / "images", {"A/apple": 4, "B/apple": 2})
+    words = ["prepare", str(source), f"{tmp_path}/data", "--splits", "A=train,B=test", "--json"]
+    assert main.run(words) == EXIT_INVALID
+    assert "expected two classes or more, found one: apple" in capsys.readouterr().err
+    assert main.run([*words, "--one-class"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["classes"], made["rows"]) == (["apple"], {"train": 3, "validation": 1, "test": 2})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "A", "A=", "=train", "A=test", "A=train,B=train", "A=train,A=test", "A=dev"]
+)
+def test_splits_that_say_nothing(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="expected FOLDER=SPLIT,… with one folder for train"):
+        check_split_folders(text)

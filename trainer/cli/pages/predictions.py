@@ -1,13 +1,10 @@
 """What `trainer predict` prints."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import plural
-
-if TYPE_CHECKING:
-    pass
 
 
 def after_predict(output: str) -> str:

@@ -1,13 +1,10 @@
-"""What each command prints for a person. `--json` prints the same values as JSON; see docs/json.md."""
+"""What several pages print: some names of many, a value, a word for a shell."""
 
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainer.output.units import abbreviate
-
-if TYPE_CHECKING:
-    pass
 
 FEW_NAMES = 5
 

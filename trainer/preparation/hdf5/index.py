@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trainer import __version__, interrupts
 from trainer.dataset.dataset import Split
-from trainer.dataset.manifest import MANIFEST, keys_in, smallest_unsigned, write_manifest, write_split
+from trainer.dataset.manifest import MANIFEST, SPLITS, keys_in, smallest_unsigned, write_manifest, write_split
 from trainer.dataset.order import SMALL_BYTES
 from trainer.dataset.pixel_histogram import Pixels
 from trainer.errors import ConfigError, DataError
@@ -22,7 +22,6 @@ from trainer.storage import Store, open_store, split_url
 from trainer.storage.base import ObjectChanged
 
 _BLOCK = 8 << 20
-_SPLITS = ("train", "validation", "test")
 _LARGE_SPLIT_CHUNK_BYTES = 64 << 20
 _THREADS = 4
 _ELSEWHERE = "Choose another place for the index"
@@ -78,7 +77,7 @@ def index_hdf5(
     digests = _digests(parts, progress)
     splits = {
         name: _measured(_joined(name, own, digests, store, len(classes)), shape)
-        for name in _SPLITS
+        for name in SPLITS
         if (own := [part for part in parts if part.split == name])
     }
     assumed = tuple(dict.fromkeys(part.assumed for part in parts if part.assumed))

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from trainer.errors import DataError
-from trainer.images.files import _is_dir, has_image_suffix, is_hidden, natural
+from trainer.images.files import has_image_suffix, is_folder, is_hidden, natural
 from trainer.storage import open_store
 from trainer.storage.base import Store
 
@@ -99,7 +99,7 @@ def _walk(root: str, prefix: str, above: tuple[str, ...]) -> Iterator[str]:
         for entry in entries:
             if is_hidden(entry.name):
                 continue
-            if _is_dir(entry):
+            if is_folder(entry):
                 folders.append((entry.name, entry.is_symlink()))
             else:
                 yield prefix + entry.name

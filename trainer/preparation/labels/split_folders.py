@@ -3,11 +3,11 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 
+from trainer.dataset.manifest import SPLITS
 from trainer.errors import ConfigError, DataError
 from trainer.output.units import abbreviate
 from trainer.preparation.labels.listing import Listing
 
-SPLITS = ("train", "validation", "test")
 _WORDS = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "validate", "dev"), "validation"),

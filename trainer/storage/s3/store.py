@@ -17,7 +17,7 @@ from botocore.exceptions import (
 )
 
 from trainer.errors import ConfigError
-from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo
+from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, buffer_for
 from trainer.storage.retry import OnRetry, Patience, retry_seconds
 from trainer.storage.s3.body import receive_directly
 from trainer.storage.s3.connection import connect, instance_has_credentials
@@ -83,11 +83,7 @@ class S3Store:
     def get_range(
         self, key: str, start: int, stop: int, *, etag: str | None = None, into: memoryview | None = None
     ) -> memoryview:
-        if not 0 <= start <= stop:
-            raise ValueError(f"Expected 0 <= start <= stop, received start={start}, stop={stop}")
-        view = memoryview(bytearray(stop - start)) if into is None else into.cast("B")
-        if len(view) != stop - start:
-            raise ValueError(f"Expected a buffer of {stop - start} bytes, received {len(view)}")
+        view = buffer_for(start, stop, into)
         if not len(view):
             return view
         patience = self._patience(key)  # its budget counts from here
