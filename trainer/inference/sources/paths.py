@@ -14,7 +14,7 @@ from trainer.inference.sources.image import Image, Task
 from trainer.inference.sources.reading import MAX_BYTES, decoder, shown
 from trainer.inference.sources.web import fetch, is_web
 from trainer.output.units import size
-from trainer.runs.document import RunDocument
+from trainer.runs.run_document import RunDocument
 from trainer.storage import Store, join, open_store, split_url
 
 SUFFIX = ".txt"
@@ -22,7 +22,7 @@ COMMENT, TWICE = "a line that is empty or begins with #", "listed twice"
 
 
 class Paths:
-    """Images by name; see `Source`. A relative path is one below `store`."""
+    """Images by name; see `ImageSource`. A relative path is one below `store`."""
 
     def __init__(
         self, url: str, names: Iterable[str], store: Store, run: RunDocument, *, allow_private: bool

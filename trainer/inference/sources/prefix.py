@@ -18,7 +18,7 @@ from trainer.images.files import has_image_suffix, is_hidden
 from trainer.inference.sources.image import Image, Task
 from trainer.inference.sources.reading import MAX_BYTES, decoder, shown
 from trainer.output.units import size
-from trainer.runs.document import RunDocument
+from trainer.runs.run_document import RunDocument
 from trainer.storage import ObjectChanged, ObjectInfo, Store
 
 UNREAD = (".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
@@ -30,7 +30,7 @@ _SUFFIX = re.compile(r"\.(?=[^.]*[a-z])[a-z0-9]{1,8}", re.ASCII)
 
 
 class Prefix:
-    """The images below a URL; see `Source`. Each is read as it was when it was listed."""
+    """The images below a URL; see `ImageSource`. Each is read as it was when it was listed."""
 
     def __init__(self, store: Store, run: RunDocument) -> None:
         self.store = store
