@@ -65,7 +65,7 @@ def supervise_pod(
     Under `distribution.strategy: mirrored` they are the replicas of one rank, and there is one pod.
     `wanted` reads how many pods the gang is to have now. Returns and raises as `launch` does.
     """
-    gang = pods.from_environment(wanted=wanted)
+    gang = pods.from_environment(wanted_pods=wanted)
     if not gang:
         launchers.refuse_place("--ranks")
     gpus.check_ranks(ranks, gpus.visible_gpus(os.environ))
@@ -73,15 +73,15 @@ def supervise_pod(
     checked = _check(config, ranks * (gang.count if gang else 1))
     if checked is None:
         return 0
-    if gang and gang.wanted:
-        gang = replace(gang, wanted=pods_within_lanes(gang.wanted, ranks, checked[0]))
+    if gang and gang.wanted_pods:
+        gang = replace(gang, wanted_pods=pods_within_lanes(gang.wanted_pods, ranks, checked[0]))
     replicas = ranks if _mirrored(config) else 1
     from trainer.gang.supervisor import SupervisorOptions, supervise
 
     store = open_store(config.run.url)
     options = SupervisorOptions(
         ranks=ranks // replicas,
-        gpus_of_rank=replicas,
+        gpus_per_rank=replicas,
         grace=config.run.grace,
         stall_timeout=config.run.stall_timeout,
         pods=gang,
