@@ -61,8 +61,8 @@ def test_a_place_that_can_hold_nothing_is_named(
         (OSError(errno.EIO, "Input/output error", "/d/x"), TransientError, "/d/x"),
         (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), TransientError, "reset"),
         (TimeoutError("s3://b/k: gave up after 5 s"), TransientError, "gave up after 5 s"),
-        (OSError(errno.EROFS, "Read-only file system", "/d/x"), ConfigError, "place that can be written"),
-        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/d/x"), ConfigError, "another place"),
+        (OSError(errno.EROFS, "Read-only file system", "/d/x"), ConfigError, "writable location"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/d/x"), ConfigError, "another location"),
         (FileNotFoundError("s3://b/k: no such object"), ConfigError, "no such object"),
         (OSError("s3://b/k: InvalidRequest (400)"), ConfigError, "InvalidRequest"),
         (OSError(), ConfigError, "OSError"),
@@ -123,7 +123,7 @@ def test_an_output_that_cannot_be_written_is_one_line_or_none():
     full = subprocess.run(f"{command} > /dev/full", shell=True, capture_output=True, text=True)
     assert full.returncode == 75
     assert full.stderr.splitlines() == [
-        "trainer: error: No space left on device. Free some space, or choose another place"
+        "trainer: error: No space left on device. Free some space, or choose another location"
     ]
     closed = subprocess.run(
         ["bash", "-c", f"{command} | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True

@@ -89,7 +89,7 @@ def test_while_a_server_does_not_answer(
     connection, _ = silent[1].accept()
     code, output, errors = send(process, number)
     connection.close()
-    again = ". Start it again and it goes on" if command in RESUMABLE else ""
+    again = ". Restart it to resume" if command in RESUMABLE else ""
     assert (code, output) == (code_of(command, number), "")
     assert errors == f"trainer: error: interrupted{again}\n"
     assert sorted(tmp_path.rglob("*")) == before

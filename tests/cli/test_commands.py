@@ -139,7 +139,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_commits_nothing(dataset: 
     assert not list(open_store(f"{s3}/run").list("checkpoints/"))
     done = trainer(*training(dataset, f"{s3}/run", "train.optimizer={name: sgd, learning_rate: 0.01}"))
     assert done.returncode == 0, "as the line says"
-    assert "starts anew: it had no checkpoint, and its optimizer.learning_rate was 1e+38" in done.stderr
+    assert "starting over: no checkpoint yet, and optimizer.learning_rate changed from 1e+38" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["-h"], ["--help"], ["train", "-h"]])

@@ -91,7 +91,8 @@ def test_a_pod_with_another_configuration_is_refused_and_the_others_wait_for_the
         1: "was started with a different configuration; see its log"
     }
     assert str(OTHER.refusal(COMMON)).startswith(
-        "pod 1 was started with another configuration than pod 0: train.epochs is 4 in pod 1 and 3 in pod 0"
+        "pod 1 was started with a different configuration than pod 0: "
+        "train.epochs is 4 in pod 1 and 3 in pod 0"
     )
     table.members[1] = right
     table.now += REFUSED_FOR + 1

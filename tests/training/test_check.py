@@ -48,7 +48,7 @@ def test_a_run_that_was_begun_is_resumed_and_another_one_s_folder_refused(digits
     assert check(config(digits, url), 1).state == "resumes at step 40"
     sets = ["--set", f"data.url={digits}", "--set", f"run.url={url}", "--set", "train.seed=2"]
     assert main.run(["train", "--check", "--recipe", "digits", *sets]) == 64
-    assert "is another run's folder: its seed is 1" in capsys.readouterr().err
+    assert "already contains a different run: seed is 1" in capsys.readouterr().err
     assert [info.key for info in store.list()] == before
 
 

@@ -84,8 +84,8 @@ def test_a_store_that_is_away_holds_up_no_step_and_changes_nothing(
     train(config, store=outage)
     assert outage.refused > 1
     assert {name: store_of(config).get(name) for name in PUBLISHED} == undisturbed
-    assert caplog.text.count("failed, and is tried again") == 1
-    assert caplog.text.count("was saved, after") == 1
+    assert caplog.text.count("failed; retrying") == 1
+    assert caplog.text.count("was saved after") == 1
 
 
 def test_a_disk_that_stays_full_ends_the_run_with_75_and_the_remedy(

@@ -27,7 +27,7 @@ Progress = Callable[[int, int], None]
 def evaluate(
     url: str,
     split_name: str,
-    which: layout.Which,
+    which: layout.WeightsName,
     *,
     dataset_url: str | None = None,
     sensitivity: bool = False,

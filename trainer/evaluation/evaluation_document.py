@@ -7,7 +7,7 @@ from typing import Any
 
 from trainer.dataset.dataset import Dataset
 from trainer.evaluation.tally import Tally, metrics_per_class, most_confused
-from trainer.runs.layout import Which
+from trainer.runs.layout import WeightsName
 from trainer.runs.run_document import RunResult
 
 VERSION = 1
@@ -21,7 +21,7 @@ class Evaluated:
     """Which weights of which run, on what; `parameters` are the network's."""
 
     run: str
-    weights: Which
+    weights: WeightsName
     weights_sha256: str
     dataset: Dataset
     split: str

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from trainer.config.load import validate
 from trainer.config.types import MAX_BATCH, Section, Url
 from trainer.inference.forms import Form
-from trainer.runs.layout import Which
+from trainer.runs.layout import WeightsName
 
 
 class _Network(Section):
@@ -16,7 +16,7 @@ class _Network(Section):
     model: str | None = Field(
         None, description="`keras:NAME`: one of keras.applications, with ImageNet's weights and classes"
     )
-    weights: Which = Field("best", description="which of the run's weights")
+    weights: WeightsName = Field("best", description="which of the run's weights")
 
     @model_validator(mode="after")
     def _one(self) -> Self:

@@ -12,7 +12,7 @@ from trainer.inference.config import FewConfig, PredictConfig
 from trainer.models import build_network
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs import layout
-from trainer.runs.layout import Which
+from trainer.runs.layout import WeightsName
 from trainer.runs.run_document import RunDocument, read_run
 from trainer.runs.weights import read_weights
 from trainer.storage import join, open_store
@@ -45,7 +45,7 @@ def network_of(config: FewConfig | PredictConfig) -> Network:
     return of_run(config.run, config.weights)
 
 
-def of_run(url: str, which: Which) -> Network:
+def of_run(url: str, which: WeightsName) -> Network:
     """Raises DataError where there is no run, or it has published no such weights; `build` raises
     RunError where these are damaged, or of another network."""
     store = open_store(url)

@@ -1,4 +1,4 @@
-"""The names of all Prometheus metrics, for those who write them and those who read them."""
+"""The names of all Prometheus metrics, for writers and readers."""
 
 EPOCH = "trainer_epoch"
 STEP = "trainer_step"

@@ -8,11 +8,14 @@ from trainer.errors import ConfigError
 
 
 def serve(port: int | None) -> int | None:
-    """Serves this process's metrics unless a supervisor does; returns the port. Raises ConfigError."""
+    """Serves this process's metrics, unless a supervisor does -> the port. Raises ConfigError if it is
+    taken."""
     if port is None or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         return None
     try:
         server, _ = start_http_server(port)
     except OSError as error:
-        raise ConfigError(f"metrics.port {port}: {error.strerror}", "Choose a free one, or 0") from None
+        raise ConfigError(
+            f"metrics.port {port}: {error.strerror}", "Choose a free port, or 0 for any"
+        ) from None
     return int(server.server_port)

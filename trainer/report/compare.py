@@ -19,7 +19,7 @@ COLUMNS = ("run", "network", "parameters", "epoch", "top 1", "top 5", "loss", "s
 NUMBERS = tuple(COLUMNS.index(name) for name in ("parameters", "epoch", "top 1", "top 5", "loss"))
 
 
-def compare(urls: Sequence[str], split: str, which: layout.Which) -> list[dict[str, Any]]:
+def compare(urls: Sequence[str], split: str, which: layout.WeightsName) -> list[dict[str, Any]]:
     """A row for each run: `COLUMNS`, None for what is not known. Raises DataError where there is no run.
 
     `time` are the seconds between the run's first start and its end, pauses included; `parameters`, `top 1`,
@@ -28,7 +28,7 @@ def compare(urls: Sequence[str], split: str, which: layout.Which) -> list[dict[s
     return [_row(open_store(url), split, which) for url in urls]
 
 
-def _row(store: Store, split: str, which: layout.Which) -> dict[str, Any]:
+def _row(store: Store, split: str, which: layout.WeightsName) -> dict[str, Any]:
     run = read_run(store)
     finished = read_finished(store)
     found: dict[str, Any] = {}

@@ -40,7 +40,7 @@ def publish_results(
     epoch = callback_state.restored_epoch(loop.callbacks, len(history) - 1)
     tested, tally = _test(loop)
     last = Reached(epoch + 1, history[epoch] | tested)
-    which: layout.Which = "last"
+    which: layout.WeightsName = "last"
     digest = publisher.weights(which)
     digests, reached = {"last": digest}, None
     step = best.best_step
@@ -113,7 +113,7 @@ def log_end(finished: RunResult, run: RunSection) -> None:
     _log_reached("last", finished.last, "the last", model=not finished.best)
 
 
-def _log_reached(which: layout.Which, reached: Reached, why: str, *, model: bool) -> None:
+def _log_reached(which: layout.WeightsName, reached: Reached, why: str, *, model: bool) -> None:
     names = [layout.weights(which), *([layout.KERAS_MODEL] if model else [])]
     log.info(
         "%s, of epoch %d, %s: %s",

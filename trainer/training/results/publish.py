@@ -74,7 +74,7 @@ class Publisher:
 
         self._remove(layout.EVALUATION, others)
 
-    def weights(self, which: layout.Which) -> str | None:
+    def weights(self, which: layout.WeightsName) -> str | None:
         """The model's present weights; returns their SHA-256. Raises Diverged where they are not finite."""
         if self._fence is None:
             return None
@@ -108,7 +108,7 @@ class Publisher:
         self._publish(layout.CARD, lambda: card(self._plan, finished, versions()))
 
     def evaluation(
-        self, split: str, which: layout.Which, digest: str, tally: Tally, finished: RunResult
+        self, split: str, which: layout.WeightsName, digest: str, tally: Tally, finished: RunResult
     ) -> None:
         """What the model's present weights, the run's last or best, reached on a split."""
         parameters = int(self._model.count_params())
