@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_status import Phase
 from trainer.errors import EXIT_INVALID, EXIT_LOST
-from trainer.gang.decisions import FRESH_SECONDS, REFUSED_FOR, SILENT_AFTER, answer, missing, record, review
+from trainer.gang.decisions import answer, record, review
+from trainer.gang.forming.policy import WAIT_FOR_ALL, Policy
+from trainer.gang.forming.seats import FIRST_WAIT, FRESH_SECONDS, REFUSED_FOR, SILENT_AFTER, missing
 from trainer.gang.members import (
     Answer,
     ExitPod,
@@ -35,9 +37,10 @@ join = partial(Member, agreement=COMMON.digest)
 class Table:
     """A coordinator without clock and network: `say` is one word of one member."""
 
-    def __init__(self, wanted: int) -> None:
+    def __init__(self, wanted: int, policy: Policy = WAIT_FOR_ALL) -> None:
         self.gang = Gang(agreement=COMMON)
         self.wanted = wanted
+        self.policy = policy
         self.limits = NO_LIMITS
         self.now = 100.0
         self.formed = 0
@@ -49,7 +52,12 @@ class Table:
         self.formed += 1
         heard = record(self.gang, member, now=self.now)
         self.gang = review(
-            heard, now=self.now, wanted=self.wanted, token=f"t{self.formed}", limits=self.limits
+            heard,
+            now=self.now,
+            wanted=self.wanted,
+            token=f"t{self.formed}",
+            limits=self.limits,
+            policy=self.policy,
         )
         return answer(self.gang, member)
 
@@ -213,11 +221,14 @@ def test_the_next_generation_forms_only_after_the_reason_was_told() -> None:
 def test_another_size_is_a_soft_ending_and_the_next_generation_has_it(before: int, after: int) -> None:
     table = Table(before).run()
     table.wanted = after
+    assert isinstance(table.say(0), RunRanks if after > before else StopRanks)
+    for index in range(before, after):
+        assert table.gang.ending is None, "it trains until the new pod has reported"
+        table.members[index] = join(index, f"uid-{index}", MemberState.IDLE, 1)
+        table.say(index)
     assert isinstance(table.say(0), StopRanks)
     assert table.gang.ending
     assert table.gang.ending.mode == StopMode.GRACEFUL
-    for index in range(max(before, after)):
-        table.members.setdefault(index, join(index, f"uid-{index}", MemberState.IDLE, 1))
     answers = table.all_say(state=MemberState.IDLE, exit_code=75)
     answers = table.all_say()
     assert table.gang.generation
@@ -245,7 +256,7 @@ def test_who_is_done_forms_again_with_one_that_failed_at_the_end() -> None:
 def test_64_ends_everything() -> None:
     table = Table(2).run()
     table.say(1, state=MemberState.LEAVING, exit_code=64)
-    assert table.say(0) == ExitPod(64)
+    assert table.say(0) == ExitPod(64, "pod 1 failed permanently (exit 64); see its log")
 
 
 def test_a_new_coordinator_stops_what_it_does_not_know_and_counts_on() -> None:
@@ -267,10 +278,24 @@ words = st.tuples(
 )
 
 
+policies = st.one_of(
+    st.just(WAIT_FOR_ALL),
+    st.builds(
+        Policy,
+        elastic=st.booleans(),
+        min_ranks=st.sampled_from([None, 1, 2]),
+        wait=st.sampled_from([0.0, 2.0]),
+        give_up_after=st.sampled_from([20.0, 1000.0]),
+    ),
+)
+
+
 @settings(max_examples=300, deadline=None)
-@given(st.integers(1, 3), st.lists(words, max_size=60))
-def test_on_any_sequence_of_words(wanted: int, sequence: list[tuple[int, str, int, float]]) -> None:
-    table = Table(wanted)
+@given(st.integers(1, 3), st.lists(words, max_size=60), policies)
+def test_on_any_sequence_of_words(
+    wanted: int, sequence: list[tuple[int, str, int, float]], policy: Policy
+) -> None:
+    table = Table(wanted, policy)
     ids: list[str] = []
     ghosts: list[Member] = []
     answered: dict[int, Answer] = {}
@@ -314,16 +339,37 @@ def test_on_any_sequence_of_words(wanted: int, sequence: list[tuple[int, str, in
             assert not gang.ending
             assert Seat(who, member.uid, member.ranks) in told.generation.seats
         if isinstance(told, ExitPod):
-            assert told.exit_code == 0
+            assert told.exit_code == 0 or (told.exit_code == 75 and told.reason.startswith("waited "))
+            if told.exit_code == 75:
+                assert before.waiting_since is not None
+                assert table.now - before.waiting_since >= policy.give_up_after
+                assert missing(gang, now=table.now, wanted=table.wanted)
         if gang.generation and gang.generation is not before.generation:
             assert gang.generation.id not in ids
             ids.append(gang.generation.id)
-            assert [seat.index for seat in gang.generation.seats] == list(range(table.wanted))
+            seated = [seat.index for seat in gang.generation.seats]
+            everybody = list(range(table.wanted))
+            if seated != everybody:
+                assert policy.elastic
+                assert seated == [index for index in everybody if index in seated]
+                assert policy.enough([gang.members[index] for index in seated], table.wanted)
+                assert before.waiting_since is not None
+                wait = policy.wait if before.generation else max(policy.wait, FIRST_WAIT)
+                assert table.now - before.waiting_since >= wait
             assert before.generation is None or gang.generation.number > before.generation.number
             for seat in gang.generation.seats:
                 present = gang.members[seat.index]
                 assert present.state is MemberState.IDLE
                 assert table.now - present.heard <= FRESH_SECONDS
+        elif before.generation and not before.ending and gang.ending:
+            assert (
+                not gang.ending.reason.startswith("pod")
+                or "join" not in gang.ending.reason
+                or any(
+                    index in gang.members and gang.generation and gang.generation.seat(index) is None
+                    for index in range(table.wanted)
+                )
+            ), "nobody stops for a pod that is not there"
         elif before.ending:
             assert gang.ending or gang.end is not None, "an ended generation does not come back"
             if gang.ending and before.ending.mode == StopMode.IMMEDIATE:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from trainer.distribution.agreement import Agreement
 from trainer.errors import ConfigError
 from trainer.gang import decisions
+from trainer.gang.forming import seats
 from trainer.gang.members import Answer, ExitPod, Gang, Member
 from trainer.gang.messages import REPORT, decode_member, encode_answer
 from trainer.gang.network.auth import HEADER, GangKey
@@ -80,7 +81,7 @@ class Coordinator:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             with self._lock:
-                if decisions.present(self._gang, now=time.monotonic()) <= self._notified:
+                if seats.present(self._gang, now=time.monotonic()) <= self._notified:
                     return True
             time.sleep(0.05)
         return False
@@ -117,7 +118,7 @@ class Coordinator:
         if current.ending and generation and current.ending.reason != logged_reason:
             log.info("generation %d ends: %s", generation.number, current.ending.reason)
         forming = current.end is None and (generation is None or current.ending)
-        self._log_missing(decisions.missing(current, now=now, wanted=wanted) if forming else {}, now)
+        self._log_missing(seats.missing(current, now=now, wanted=wanted) if forming else {}, now)
 
     def _log_missing(self, missing: dict[int, str], now: float) -> None:
         """Logs the missing pods: after a while, whenever they change, and at long intervals."""

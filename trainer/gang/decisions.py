@@ -2,14 +2,24 @@
 
 Each pod's supervisor reports its state about four times a second; the coordinator records it (`record`),
 decides (`review`) and answers (`answer`). A generation is one set of rank processes that exchange with each
-other; it ends as a whole, and the next one forms when all wanted pods are idle."""
+other; it ends as a whole, and the next one forms when all wanted pods are idle or, after a wait, enough of
+them."""
 
-import math
 from dataclasses import replace
 
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST
+from trainer.gang.forming.policy import WAIT_FOR_ALL, Policy
+from trainer.gang.forming.seats import (
+    SILENT_AFTER,
+    give_up,
+    leader,
+    members_to_seat,
+    resize,
+    waiting_since,
+)
 from trainer.gang.members import (
     Answer,
+    End,
     Ending,
     ExitPod,
     Gang,
@@ -24,14 +34,6 @@ from trainer.gang.members import (
 )
 from trainer.gang.ranks import stall
 from trainer.gang.ranks.stall import NO_LIMITS, Limits, RankProgress
-from trainer.output.units import plural
-
-SILENT_AFTER = 6.0
-"""Seconds without a report after which a member counts as lost."""
-FRESH_SECONDS = 1.0
-"""A generation forms only of members that reported within this many seconds, so that all are still there."""
-REFUSED_FOR = 60.0
-"""Seconds for which the log names a pod that was refused."""
 
 
 def record(gang: Gang, member: Member, *, now: float) -> Gang:
@@ -48,33 +50,51 @@ def record(gang: Gang, member: Member, *, now: float) -> Gang:
     return replace(gang, members={**gang.members, member.index: replace(member, heard=now)}, retired=retired)
 
 
-def review(gang: Gang, *, now: float, wanted: int, token: str, limits: Limits = NO_LIMITS) -> Gang:
-    """Ends the generation that has to end, and forms the next one when all `wanted` pods are idle.
+def review(
+    gang: Gang,
+    *,
+    now: float,
+    wanted: int,
+    token: str,
+    limits: Limits = NO_LIMITS,
+    policy: Policy = WAIT_FOR_ALL,
+) -> Gang:
+    """Ends the generation that has to end, and forms the next one when enough of the `wanted` pods are idle.
 
     Never both at once: the reason for the end is reported first.
 
     Args:
         now: seconds, on the clock of `Member.heard`.
-        wanted: how many pods the gang should have.
+        wanted: how many pods the gang should have; those with higher numbers wait.
         token: a random string for the next generation's id.
         limits: how long the ranks may make no progress.
+        policy: when the gang trains without some of its pods.
     """
     if gang.end is None:
         gang = replace(gang, end=_end(gang))
     if gang.end is not None:
-        return gang
+        return replace(gang, ready=False)
     if gang.generation:
         reported = gang.ending.reason if gang.ending else None
-        gang = replace(gang, ending=_ending(gang, gang.generation, now, wanted, limits))
+        gang = replace(gang, ending=_ending(gang, gang.generation, now, wanted, limits, policy))
         if gang.ending and gang.ending.reason != reported:
-            return gang  # the next one forms later, so that the reason is sent and logged
-    if (gang.generation is None or gang.ending) and not missing(gang, now=now, wanted=wanted):
-        members = [gang.members[index] for index in range(wanted)]
-        last = gang.generation.number if gang.generation else 0
-        number = 1 + max(last, *(member.number for member in gang.members.values()))
-        seats = tuple(Seat(member.index, member.uid, member.ranks) for member in members)
-        return replace(gang, generation=Generation(f"{number}-{token}", number, seats), ending=None)
-    return gang
+            # The next one forms later, so that the reason is sent and logged.
+            return replace(gang, waiting_since=waiting_since(gang, now), ready=False)
+        if not gang.ending:
+            return gang
+    gang = replace(gang, waiting_since=waiting_since(gang, now))
+    members = members_to_seat(gang, now, wanted, policy)
+    if not members:
+        return replace(gang, ready=False, end=give_up(gang, now, wanted, policy))
+    if policy.tokens and not gang.token:
+        return replace(gang, ready=True)
+    last = gang.generation.number if gang.generation else 0
+    number = 1 + max(last, *(member.number for member in gang.members.values()))
+    seats = tuple(Seat(member.index, member.uid, member.ranks) for member in members)
+    generation = Generation(f"{number}-{token}", number, seats, gang.token, leader(members))
+    return replace(
+        gang, generation=generation, ending=None, formed=now, waiting_since=None, ready=False, token=0
+    )
 
 
 def answer(gang: Gang, member: Member) -> Answer:
@@ -82,7 +102,7 @@ def answer(gang: Gang, member: Member) -> Answer:
     if gang.agreement and _is_refused(gang, member):
         return RefusePod(gang.agreement)
     if gang.end is not None:
-        return ExitPod(gang.end)
+        return ExitPod(gang.end.exit_code, gang.end.reason)
     if member.uid in gang.retired:
         return StopRanks(StopMode.IMMEDIATE, f"another supervisor has taken over pod {member.index}")
     generation = gang.generation
@@ -99,44 +119,15 @@ def answer(gang: Gang, member: Member) -> Answer:
     return RunRanks(generation)
 
 
-def present(gang: Gang, *, now: float) -> set[str]:
-    """The uids of the members that still report and are not leaving."""
-    return {
-        member.uid
-        for member in gang.members.values()
-        if member.state is not MemberState.LEAVING and now - member.heard <= SILENT_AFTER
-    }
-
-
-def missing(gang: Gang, *, now: float, wanted: int) -> dict[int, str]:
-    """The pods that a generation of `wanted` pods still waits for, each with the reason."""
-    reasons = {}
-    for index in range(wanted):
-        member = gang.members.get(index)
-        if now - gang.refused.get(index, -math.inf) <= REFUSED_FOR:
-            reasons[index] = "was started with a different configuration; see its log"
-        elif member is None:
-            reasons[index] = "has not reported yet"
-        elif now - member.heard > FRESH_SECONDS:
-            reasons[index] = f"last reported {now - member.heard:.0f} s ago"
-        elif member.state is not MemberState.IDLE:
-            reasons[index] = {
-                MemberState.RUNNING: "is still stopping its ranks",
-                MemberState.BACKING_OFF: "is backing off after its ranks failed",
-                MemberState.DONE: "has finished",
-                MemberState.LEAVING: "has left",
-            }[member.state]
-    return reasons
-
-
 def _is_refused(gang: Gang, member: Member) -> bool:
     return gang.agreement is not None and member.agreement != gang.agreement.digest
 
 
-def _end(gang: Gang) -> int | None:
+def _end(gang: Gang) -> End | None:
     """EXIT_INVALID once a member reported it, EXIT_FINISHED when all are done; else None."""
-    if any(member.exit_code == EXIT_INVALID for member in gang.members.values()):
-        return EXIT_INVALID
+    invalid = [member.index for member in gang.members.values() if member.exit_code == EXIT_INVALID]
+    if invalid:
+        return End(EXIT_INVALID, f"pod {min(invalid)} failed permanently (exit 64); see its log")
     generation = gang.generation
     if generation is None or gang.ending:
         return None
@@ -148,10 +139,12 @@ def _end(gang: Gang) -> int | None:
         and member.generation == generation.id
         for seat in generation.seats
     )
-    return EXIT_FINISHED if done else None
+    return End(EXIT_FINISHED) if done else None
 
 
-def _ending(gang: Gang, generation: Generation, now: float, wanted: int, limits: Limits) -> Ending | None:
+def _ending(
+    gang: Gang, generation: Generation, now: float, wanted: int, limits: Limits, policy: Policy
+) -> Ending | None:
     """The ending so far, updated by what has happened since; never from immediate back to graceful."""
     ending = gang.ending
     for seat in generation.seats:
@@ -170,10 +163,7 @@ def _ending(gang: Gang, generation: Generation, now: float, wanted: int, limits:
         if stalled:
             gone = ending.gone if ending else frozenset()
             return Ending(StopMode.IMMEDIATE, stalled.reason, gone, stalled.late)
-    if not ending and wanted != len(generation.seats):
-        reason = f"{plural(wanted, 'pod')} wanted instead of {len(generation.seats)}"
-        ending = Ending(StopMode.GRACEFUL, reason)
-    return ending
+    return ending or resize(gang, generation, now, wanted, policy)
 
 
 def _progress(gang: Gang, generation: Generation) -> list[RankProgress]:

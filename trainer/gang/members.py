@@ -1,6 +1,5 @@
 """What a gang consists of: its members, its generations, and the coordinator's answers."""
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -30,6 +29,15 @@ class MemberState(StrEnum):
 
 
 @dataclass(frozen=True)
+class Held:
+    """The state that a living rank keeps while its generation ends: `local` is the rank's number in its pod,
+    `step` the last step that it has finished."""
+
+    local: int
+    step: int
+
+
+@dataclass(frozen=True)
 class Member:
     """What a pod's supervisor reports.
 
@@ -40,6 +48,8 @@ class Member:
         generation: the id of the last generation it ran, "" before the first; only compared for equality.
         number: that generation's number, for the log.
         agreement: the digest of what must be equal in all pods of the gang; "" if it is not compared.
+        held: what its living ranks hold; empty when they start from a checkpoint.
+        port: the port where this pod's supervisor answers other pods, 0 if it does not.
         exit_code: how its ranks ended in that generation, None while they run.
         progress: the progress of its ranks, while they run.
         heard: when its last report arrived, in seconds of the coordinator's clock.
@@ -55,6 +65,8 @@ class Member:
     progress: tuple[RankProgress, ...] = field(default=(), compare=False)
     heard: float = field(default=0.0, compare=False)
     agreement: str = ""
+    held: tuple[Held, ...] = ()
+    port: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,12 +79,28 @@ class Seat:
 
 
 @dataclass(frozen=True)
+class Leader:
+    """The rank that sends its state to the ranks that lack it, and the last step that it has finished."""
+
+    rank: int
+    step: int
+
+
+@dataclass(frozen=True)
 class Generation:
-    """The ranks that train together. `seats`: one for each pod, in the order of the pods' numbers."""
+    """The ranks that train together.
+
+    Attributes:
+        seats: one for each pod, in the order of the pods' numbers, which may have gaps.
+        token: the number of the run's token that its chief writes with, 0 if the chief takes one itself.
+        leader: None if no rank holds a state: then the newest checkpoint is restored.
+    """
 
     id: str
     number: int
     seats: tuple[Seat, ...]
+    token: int = 0
+    leader: Leader | None = None
 
     @property
     def size(self) -> int:
@@ -80,13 +108,22 @@ class Generation:
 
     @cached_property
     def runs(self) -> list[list[int]]:
-        """The seats as [pods, ranks of each]: short, since they are sent to all pods four times a second."""
-        groups = itertools.groupby(seat.ranks for seat in self.seats)
-        return [[len(list(group)), ranks] for ranks, group in groups]
+        """The seats as [first pod, pods, ranks of each]: short, since they are sent four times a second."""
+        runs: list[list[int]] = []
+        for seat in self.seats:
+            if runs and runs[-1][2] == seat.ranks and sum(runs[-1][:2]) == seat.index:
+                runs[-1][1] += 1
+            else:
+                runs.append([seat.index, 1, seat.ranks])
+        return runs
 
     def seat(self, index: int) -> Seat | None:
         """The seat of a pod; None for a pod that is not part of the generation."""
-        return self.seats[index] if index < len(self.seats) else None
+        return self._by_pod.get(index)
+
+    @cached_property
+    def _by_pod(self) -> dict[int, Seat]:
+        return {seat.index: seat for seat in self.seats}
 
 
 @dataclass(frozen=True)
@@ -107,14 +144,26 @@ class Ending:
 
 
 @dataclass(frozen=True)
+class End:
+    """How the whole gang ends: the code that every pod exits with, and the reason, "" for a finished run."""
+
+    exit_code: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Gang:
     """What the coordinator knows.
 
     Attributes:
         generation: the newest one, None before the first.
         ending: set once that generation has to end.
+        formed: when it formed, in seconds of the coordinator's clock.
+        waiting_since: when the gang began to wait for the next generation; None while one runs.
+        ready: whether enough members wait for the next generation, which then needs a token.
+        token: the token that was taken for the next generation, 0 without one.
         retired: the uids of supervisors that a newer one has replaced.
-        end: the code that every pod exits with, once it is known.
+        end: how the gang ends, once it is known.
         agreement: what must be equal in all members; None if it is not compared.
         refused: for each pod that was refused, by its number, when its last report arrived.
     """
@@ -122,8 +171,12 @@ class Gang:
     members: Mapping[int, Member] = field(default_factory=dict)
     generation: Generation | None = None
     ending: Ending | None = None
+    formed: float = 0.0
+    waiting_since: float | None = None
+    ready: bool = False
+    token: int = 0
     retired: frozenset[str] = frozenset()
-    end: int | None = None
+    end: End | None = None
     agreement: Agreement | None = None
     refused: Mapping[int, float] = field(default_factory=dict)
 
@@ -146,9 +199,10 @@ class StopRanks:
 
 @dataclass(frozen=True)
 class ExitPod:
-    """Exit with this code, like all other pods."""
+    """Exit with this code, like all other pods. `reason`: "" for a finished run."""
 
     exit_code: int
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,4 +212,12 @@ class RefusePod:
     agreement: Agreement
 
 
-Answer = RunRanks | StopRanks | ExitPod | RefusePod
+@dataclass(frozen=True)
+class Redirect:
+    """Another pod coordinates, at `address` (`host:port`); "" if the one that was asked does not know
+    which."""
+
+    address: str
+
+
+Answer = RunRanks | StopRanks | ExitPod | RefusePod | Redirect

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_status import Phase
@@ -9,8 +10,11 @@ from trainer.gang.members import (
     Answer,
     ExitPod,
     Generation,
+    Held,
+    Leader,
     Member,
     MemberState,
+    Redirect,
     RefusePod,
     RunRanks,
     Seat,
@@ -35,14 +39,18 @@ def decode_member(data: bytes) -> Member:
     progress = tuple(
         RankProgress(**{**rank, "phase": Phase(rank["phase"])}) for rank in values.pop("progress", ())
     )
-    member = Member(**{**values, "state": MemberState(values["state"]), "progress": progress})
-    numbers = [member.index, member.ranks, member.number, member.exit_code or 0]
+    held = tuple(Held(**rank) for rank in values.pop("held", ()))
+    member = Member(**{**values, "state": MemberState(values["state"]), "progress": progress, "held": held})
+    numbers = [member.index, member.ranks, member.number, member.exit_code or 0, member.port]
     numbers += [number for rank in progress for number in (rank.rank, rank.step)]
+    numbers += [number for rank in held for number in (rank.local, rank.step)]
     if not all(isinstance(number, int) and abs(number) < MAX_NUMBER for number in numbers):
         raise ValueError(f"expected whole numbers, received {numbers}")
     if (
         member.index < 0
         or member.ranks < 1
+        or not 0 <= member.port < 1 << 16
+        or not all(0 <= rank.local < member.ranks for rank in held)
         or not all(
             isinstance(seconds, int | float) for rank in progress for seconds in (rank.idle, rank.longest)
         )
@@ -58,9 +66,18 @@ def decode_member(data: bytes) -> Member:
 def encode_answer(answer: Answer, port: int) -> bytes:
     if isinstance(answer, RunRanks):
         generation = answer.generation
-        values = {"id": generation.id, "number": generation.number, "seats": generation.runs}
-        return json.dumps({"kind": type(answer).__name__, "port": port, "generation": values}).encode()
-    values = asdict(answer)
+        leader = generation.leader
+        values: dict[str, object] = {
+            "generation": {
+                "id": generation.id,
+                "number": generation.number,
+                "seats": generation.runs,
+                "token": generation.token,
+                "leader": [leader.rank, leader.step] if leader else None,
+            }
+        }
+    else:
+        values = asdict(answer)
     if isinstance(answer, StopRanks):
         values["how"] = values.pop("mode")
     return json.dumps({"kind": type(answer).__name__, "port": port, **values}).encode()
@@ -74,12 +91,21 @@ def decode_answer(data: bytes) -> tuple[Answer, int]:
     values = json.loads(data)
     kind, port = values.pop("kind"), int(values.pop("port"))
     if kind == RunRanks.__name__:
-        generation = values["generation"]
-        ranks = [int(ranks) for count, ranks in generation["seats"] for _ in range(count)]
-        seats = tuple(Seat(index, "", number) for index, number in enumerate(ranks))
-        return RunRanks(Generation(generation["id"], generation["number"], seats)), port
+        return RunRanks(_decode_generation(values["generation"])), port
     if kind == ExitPod.__name__:
         return ExitPod(**values), port
     if kind == RefusePod.__name__:
         return RefusePod(Agreement(**values["agreement"])), port
+    if kind == Redirect.__name__:
+        return Redirect(str(values["address"])), port
     return StopRanks(StopMode(values["how"]), values["reason"], tuple(values["late"])), port
+
+
+def _decode_generation(values: dict[str, Any]) -> Generation:
+    seats = tuple(
+        Seat(int(index), "", int(ranks))
+        for first, count, ranks in values["seats"]
+        for index in range(first, first + count)
+    )
+    leader = Leader(*map(int, values["leader"])) if values["leader"] else None
+    return Generation(values["id"], values["number"], seats, int(values["token"]), leader)

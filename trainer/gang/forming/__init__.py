@@ -1,0 +1,1 @@
+"""Which pods form the next generation, and when."""

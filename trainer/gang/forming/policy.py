@@ -1,0 +1,35 @@
+"""When a gang trains without some of its pods, and when it stops to wait for them."""
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from trainer.gang.members import Member
+
+
+@dataclass(frozen=True)
+class Policy:
+    """
+    Attributes:
+        elastic: whether generations with fewer pods than wanted may form.
+        min_ranks: the smallest number of ranks that train; None for more than half of the pods.
+        wait: seconds that a gang waits for missing pods before it trains without them.
+        give_up_after: seconds without a generation after which all pods exit with 75.
+        tokens: whether each generation needs a token of the run.
+    """
+
+    elastic: bool = True
+    min_ranks: int | None = None
+    wait: float = 20.0
+    give_up_after: float = 1800.0
+    tokens: bool = False
+
+    def enough(self, members: Collection[Member], wanted: int) -> bool:
+        """Whether these members of a gang of `wanted` pods may train without the others."""
+        if self.min_ranks is not None:
+            return bool(members) and sum(member.ranks for member in members) >= self.min_ranks
+        return 2 * len(members) > wanted
+
+
+WAIT_FOR_ALL = Policy(elastic=False, give_up_after=math.inf)
+"""Generations of all wanted pods only, without a limit of time."""

@@ -1,0 +1,1 @@
+"""Which pod coordinates the gang, and how the others find it."""
