@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from trainer.checkpoints import writer
 from trainer.checkpoints.commit import survey
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.training_state import TrainingState
@@ -84,6 +85,24 @@ def test_the_next_save_waits_for_the_one_on_its_way_and_counts_the_time(gate: Ga
     restored = restore(gate.store)
     assert restored is not None
     assert (restored.arrays["w"] == 2).all()
+
+
+def test_while_the_store_does_not_answer_saves_are_skipped_and_steps_go_on(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "SKIP_AFTER", 0.0)
+    gate.open.clear()
+    with CheckpointWriter(gate, Fence.take(gate, {})) as checkpoints:
+        assert checkpoints.save(state(1))
+        gate.entered.wait()
+        assert not checkpoints.save(state(2))
+        assert not checkpoints.save(state(3))
+        gate.open.set()
+        checkpoints.wait()
+        assert checkpoints.last_step == 1
+        assert checkpoints.save(state(4))
+        checkpoints.wait()
+        assert checkpoints.last_step == 4
 
 
 def test_close_waits_for_the_save_on_its_way(gate: Gate) -> None:

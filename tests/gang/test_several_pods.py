@@ -181,6 +181,8 @@ def test_pods_of_another_job_under_the_same_name_are_kept_out(gang: Gang) -> Non
     first, stranger = gang.member(0, job="new"), gang.member(1, job="old")
     wait_for(lambda: "belongs to another Job" in stranger.output(), "the old pod is refused")
     assert not gang.events("start")
+    refused = "refused a report from 127.0.0.1: it is signed with another key, or for another Job"
+    assert refused in first.output(), "both sides say it"
     last = gang.member(1, job="new")
     assert (first.wait(), last.wait()) == (0, 0), gang.output()
     assert gang.result() == undisturbed(40)

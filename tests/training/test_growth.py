@@ -7,8 +7,11 @@ import pytest
 
 from trainer.config import parse
 from trainer.errors import ConfigError
+from trainer.gang.pods import Pods
 from trainer.gang.polled import Polled
-from trainer.training.launch import pods_within_lanes
+from trainer.runs.layout import COMMIT, Attempt
+from trainer.storage import ObjectInfo
+from trainer.training.launch import pods_within_lanes, within_lanes
 from trainer.training.run_plan import make_plan
 
 
@@ -24,6 +27,38 @@ def values(digits: str) -> dict[str, object]:
 def test_a_start_on_more_ranks_than_lanes_is_refused(digits: str):
     with pytest.raises(ConfigError, match=r"at least as many lanes as ranks \(8\), received 6"):
         make_plan(parse(values(digits)), 8)
+
+
+class Begun:
+    """A run's folder, which has a checkpoint or not."""
+
+    url = "memory://run"
+
+    def __init__(self, keys: list[str]) -> None:
+        self.keys = keys
+
+    def get(self, key: str) -> bytes:
+        raise FileNotFoundError(key)
+
+    def list(self, prefix: str = "") -> list[ObjectInfo]:
+        return [ObjectInfo(key, 1, "") for key in self.keys if key.startswith(prefix)]
+
+
+def test_too_many_pods_are_refused_at_the_start_and_never_end_a_run(
+    digits: str, caplog: pytest.LogCaptureFixture
+):
+    plan = make_plan(parse(values(digits)), 2)
+    gang = Pods(index=3, count=4, coordinator="pod-0", wanted_pods=lambda: 4)
+    with pytest.raises(ConfigError, match=r"at least as many lanes as ranks \(8\), received 6"):
+        within_lanes(gang, 2, plan, Begun([]))  # type: ignore[arg-type]
+    begun = Begun([Attempt(5, 1, "uid").key(COMMIT)])
+    fitting = within_lanes(gang, 2, plan, begun)  # type: ignore[arg-type]
+    assert fitting.count == 3, "pod 3 waits"
+    assert fitting.wanted_pods
+    with pytest.raises(ConfigError):
+        fitting.wanted_pods()
+    (line,) = caplog.messages
+    assert line.endswith("received 6; this run has begun, so 3 pods of 4 train")
 
 
 def test_a_live_run_keeps_its_size_and_says_why_once(digits: str, caplog: pytest.LogCaptureFixture):

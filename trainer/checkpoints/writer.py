@@ -30,6 +30,9 @@ from trainer.storage.base import Store
 
 log = logging.getLogger(__name__)
 
+SKIP_AFTER = 5.0
+"""Seconds after which a save does not wait any more for the previous one, and is skipped."""
+
 
 class CheckpointWriter:
     """Saves a run's states. Used from one thread.
@@ -79,11 +82,12 @@ class CheckpointWriter:
     def failures(self) -> int:
         return self.background.failures
 
-    def save(self, state: TrainingState, wait: bool = False) -> None:
+    def save(self, state: TrainingState, wait: bool = False) -> bool:
         """Copies `state` now and stores it in a thread; the caller may then change the arrays.
 
         Waits for the previous save, unless that one failed: then this one replaces it. With `wait` it returns
-        when the state is committed.
+        when the state is committed. Without, it saves nothing and returns False once the previous save has
+        taken SKIP_AFTER seconds: while a store does not answer, training continues.
 
         Raises:
             Superseded: another process holds a higher token.
@@ -92,8 +96,10 @@ class CheckpointWriter:
         """
         entered = time.monotonic()
         try:
-            self.background.withdraw(CHECKPOINT)
+            free = self.background.withdraw(CHECKPOINT, patience=None if wait else SKIP_AFTER)
             self.background.check()
+            if not free:
+                return False
             began = time.monotonic()
             self._copy(state)
             step, description = state.step, describe(state, self._layout)
@@ -106,6 +112,7 @@ class CheckpointWriter:
             if wait:
                 self.background.wait(save)
                 self.background.check()
+            return True
         finally:
             self.stalled_seconds += time.monotonic() - entered
 

@@ -125,6 +125,21 @@ class DistributionSection(Section):
         "float32",
         description="as which gradients travel between ranks: float16 halves the bytes, and rounds",
     )
+    wait_for_replacement: Seconds | None = Field(
+        None,
+        description="how long the other pods wait for one that is lost, before they train without it; by "
+        "default 20s. With train.deterministic they wait until it has returned",
+    )
+    min_ranks: int | None = Field(
+        None,
+        ge=1,
+        description="the fewest ranks that train while others are missing; by default those of more than "
+        "half of the pods",
+    )
+    give_up_after: Seconds = Field(
+        1800.0,
+        description="how long pods wait for those without which they cannot train, before all exit with 75",
+    )
 
 
 class EarlyStoppingSection(Section):

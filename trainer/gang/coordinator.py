@@ -14,6 +14,7 @@ from trainer.distribution.agreement import Agreement
 from trainer.errors import ConfigError
 from trainer.gang import decisions
 from trainer.gang.forming import seats
+from trainer.gang.forming.policy import WAIT_FOR_ALL, Policy
 from trainer.gang.members import Answer, ExitPod, Gang, Member
 from trainer.gang.messages import REPORT, decode_member, encode_answer
 from trainer.gang.network.auth import HEADER, GangKey
@@ -26,6 +27,8 @@ log = logging.getLogger("trainer.coordinator")
 _LOG_AFTER_SECONDS = 2.0
 _LOG_AGAIN_SECONDS = 30.0
 _KEEP_ALIVE_SECONDS = 30.0
+MAX_STRANGERS_LOGGED = 8
+"""Addresses that the log names within _LOG_AGAIN_SECONDS."""
 MAX_PODS_REVIEWED_AT_ONCE = 64
 """Up to this many pods, every report triggers a review."""
 REVIEW_PAUSE_FACTOR = 10
@@ -40,6 +43,7 @@ class Coordinator:
         host: the address of each generation's rendezvous, for this pod's ranks and for pods with `key`.
         limits: how long the ranks may make no progress.
         agreement: what must be equal in all pods; None if it is not compared.
+        policy: when the gang trains without some of its pods.
     """
 
     def __init__(
@@ -50,8 +54,9 @@ class Coordinator:
         key: GangKey | None = None,
         limits: Limits = NO_LIMITS,
         agreement: Agreement | None = None,
+        policy: Policy = WAIT_FOR_ALL,
     ) -> None:
-        self._wanted, self._limits = wanted, limits
+        self._wanted, self._limits, self._policy = wanted, limits, policy
         self._host, self._key = host, key
         self._lock = threading.Lock()
         self._gang = Gang(agreement=agreement)
@@ -95,7 +100,12 @@ class Coordinator:
     def _review(self, previous: Gang, now: float) -> None:
         token = secrets.token_hex(4)
         self._gang = decisions.review(
-            self._gang, now=now, wanted=self._wanted(), token=token, limits=self._limits
+            self._gang,
+            now=now,
+            wanted=self._wanted(),
+            token=token,
+            limits=self._limits,
+            policy=self._policy,
         )
         self._follow_up(previous, now)
 
@@ -133,17 +143,39 @@ class Coordinator:
             )
 
 
+class Strangers:
+    """Logs the addresses from which reports with another key come, each at long intervals."""
+
+    def __init__(self) -> None:
+        self._logged: dict[str, float] = {}
+
+    def log(self, client: str) -> None:
+        now = time.monotonic()
+        recent = {address: at for address, at in self._logged.items() if now - at < _LOG_AGAIN_SECONDS}
+        if client not in recent and len(recent) < MAX_STRANGERS_LOGGED:
+            recent[client] = now
+            log.warning(
+                "refused a report from %s: it is signed with another key, or for another Job. If the gang's "
+                "key was replaced, restart the pods that are older than the new key",
+                client,
+            )
+        self._logged = recent
+
+
 def serve(coordinator: Coordinator, host: str, port: int, key: GangKey) -> HttpServer:
     """Answers members that have `key` at `host`:`port` (0: any free port) until the server is closed.
 
     Raises ConfigError if the port is taken.
     """
 
+    strangers = Strangers()
+
     def handle(request: Request) -> Response:
         if (request.method, request.path) != ("POST", REPORT):
             return Response(404)
         signature = request.headers.get(HEADER, "")
         if not key.verify(signature, request.body):
+            strangers.log(request.client)
             return Response(403)
         try:
             answer = answer_to(coordinator, request.body)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from trainer.errors import EXIT_INVALID
+from trainer.errors import EXIT_FINISHED, EXIT_INVALID
 from trainer.gang.members import Answer, ExitPod, Generation, StopMode, StopRanks
 from trainer.gang.ranks.rank_processes import Ranks
 from trainer.gang.ranks.restarts import ExitVerdict
@@ -32,9 +32,11 @@ class GangStop:
 
     def apply(self, answer: Answer | None, ranks: Ranks) -> None:
         """Follows an answer of the coordinator, and logs it once."""
-        if isinstance(answer, ExitPod) and answer.exit_code == EXIT_INVALID and self.exit_code is None:
-            log.info("stopping the ranks: another pod failed permanently (exit 64); see its log")
-            self.exit_code, self.mode = answer.exit_code, StopMode.IMMEDIATE
+        if isinstance(answer, ExitPod) and answer.exit_code != EXIT_FINISHED and self.exit_code is None:
+            log.info("stopping the ranks: %s", answer.reason)
+            invalid = answer.exit_code == EXIT_INVALID
+            self.exit_code = answer.exit_code
+            self.mode = StopMode.IMMEDIATE if invalid else StopMode.GRACEFUL
         elif isinstance(answer, StopRanks) and self.mode not in (answer.mode, StopMode.IMMEDIATE):
             self.mode = answer.mode
             if answer.late:
@@ -54,6 +56,13 @@ class GangStop:
             invalid=self.exit_code is not None,
             immediately=signals.immediately,
         )
+
+
+def log_end(end: ExitPod) -> int:
+    """Logs why the gang ends -> the exit code."""
+    if end.reason:
+        log.error("%s", end.reason)
+    return end.exit_code
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from trainer.distribution.agreement import Agreement
 from trainer.gang.coordinator import Coordinator, serve
+from trainer.gang.forming.policy import WAIT_FOR_ALL, Policy
 from trainer.gang.members import Answer, Member, RunRanks
 from trainer.gang.messages import REPORT, decode_answer, encode_member
 from trainer.gang.network.auth import HEADER, GangKey
@@ -51,13 +52,16 @@ class Line(Protocol):
     def close(self) -> None: ...
 
 
-def connect(pods: Pods | None, *, limits: Limits, agreement: Agreement | None) -> Line:
+def connect(
+    pods: Pods | None, *, limits: Limits, agreement: Agreement | None, policy: Policy = WAIT_FOR_ALL
+) -> Line:
     """Connects to pod 0's coordinator, which runs in this process if this is pod 0 or the only one.
 
     Args:
         pods: None on one machine.
         limits: how long the ranks may make no progress.
         agreement: what must be equal in all pods; None if it is not compared.
+        policy: when the gang trains without some of its pods.
 
     Raises ConfigError if the coordinator's port is taken.
     """
@@ -72,7 +76,9 @@ def connect(pods: Pods | None, *, limits: Limits, agreement: Agreement | None) -
         every=_WANTED_PODS_SECONDS,
         description="the number of wanted pods",
     )
-    coordinator = Coordinator(wanted, host="", key=pods.key, limits=limits, agreement=agreement)
+    coordinator = Coordinator(
+        wanted, host="", key=pods.key, limits=limits, agreement=agreement, policy=policy
+    )
     try:
         return Direct(coordinator, serve(coordinator, "", pods.port, pods.key))
     except BaseException:
@@ -200,7 +206,10 @@ class Remote:
             response.status == 200
             and not self._key.verify(response.headers.get(HEADER, ""), signature.encode(), body)
         ):
-            raise ConnectionError("the server there belongs to another Job, or has another key")
+            raise ConnectionError(
+                "the server there belongs to another Job, or has another key. If the gang's key was replaced, "
+                "restart the pods that are older than the new key"
+            )
         if response.status != 200:
             raise ConnectionError(f"status {response.status}")
         return decode_answer(body)

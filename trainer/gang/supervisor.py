@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_variables import GANG
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, ConfigError
-from trainer.gang.generation_end import GangStop, GenerationResult
+from trainer.gang.forming.policy import WAIT_FOR_ALL, Policy
+from trainer.gang.generation_end import GangStop, GenerationResult, log_end
 from trainer.gang.line import connect
 from trainer.gang.members import (
     Answer,
@@ -63,9 +64,9 @@ class SupervisorOptions:
         pods: None on one machine.
         metrics_port: the port of /metrics, /healthz and /readyz; 0 for any free port, None for none.
         linger: seconds that a finished pod waits for its metrics to be scraped once more.
-        finished: reads whether the run is finished; called in a thread while this pod waits for others,
-            which may all have ended.
+        finished: reads whether the run is finished; called in a thread while this pod waits for others.
         agreement: what must be equal in all pods of the gang; None if it is not compared.
+        policy: when the gang trains without some of its pods.
     """
 
     ranks: int = 1
@@ -79,6 +80,7 @@ class SupervisorOptions:
     linger: float = 0.0
     finished: Callable[[], bool] | None = None
     agreement: Agreement | None = None
+    policy: Policy = WAIT_FOR_ALL
 
 
 def supervise(command: Sequence[str], options: SupervisorOptions) -> int:
@@ -109,17 +111,15 @@ class _Supervisor:
         key = GangKey.from_environment()
         self._gang = os.environ.get(GANG) or key.gang(pods.coordinator if pods else "")
         self._deadlines = Deadlines(options.grace, gloo_timeout(options.gloo_timeout))
-        self._member = Member(
-            pods.index if pods else 0, secrets.token_hex(8), MemberState.IDLE, options.ranks
-        )
+        index, uid = pods.index if pods else 0, secrets.token_hex(8)
+        digest = options.agreement.digest if options.agreement else ""
+        self._member = Member(index, uid, MemberState.IDLE, options.ranks, agreement=digest)
         self._refusal: ConfigError | None = None
-        if options.agreement:
-            self._member = replace(self._member, agreement=options.agreement.digest)
         self._signals = stack.enter_context(StopSignals())
         check_own_name(pods.coordinator if pods else None)
         self._endpoint = self._serve_metrics(stack)
         limits = Limits(options.stall_timeout or 0.0, stopping=options.grace / 3)
-        self._line = connect(pods, limits=limits, agreement=options.agreement)
+        self._line = connect(pods, limits=limits, agreement=options.agreement, policy=options.policy)
         stack.callback(self._line.close)
 
     def run(self) -> int:
@@ -129,7 +129,7 @@ class _Supervisor:
             log.info("stopped by %s; restart it to resume", self._signals.received.name)
         reported = code if code in (EXIT_FINISHED, EXIT_INVALID) else self._member.exit_code
         self._line.report_leaving(replace(self._member, state=MemberState.LEAVING, exit_code=reported), 0.5)
-        if code in (EXIT_FINISHED, EXIT_INVALID):
+        if not self._signals.received:
             self._line.wait_until_notified(_NOTIFY_SECONDS)
         if self._endpoint and code == EXIT_FINISHED:
             self._not_ready = "the run is finished"
@@ -141,7 +141,7 @@ class _Supervisor:
         while True:
             answer = self._wait_for_generation()
             if not isinstance(answer, RunRanks):
-                return answer.exit_code if answer else EXIT_INTERRUPTED
+                return log_end(answer) if answer else EXIT_INTERRUPTED
             result = self._train(answer.generation)
             if result.verdict.code == EXIT_INVALID:
                 return EXIT_INVALID

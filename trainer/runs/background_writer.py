@@ -52,6 +52,7 @@ class Background:
         self._budget = retry_seconds() if budget is None else budget
         self._queue: list[Write] = []
         self._under_way: Write | None = None
+        self._under_way_since = 0.0
         self._failing: dict[str, tuple[float, int]] = {}
         """For each key that fails: the start of the first attempt, and the number of failures."""
         self._error: Exception | None = None
@@ -77,9 +78,12 @@ class Background:
             self._drop_replaced()
             self._changed.notify_all()
 
-    def withdraw(self, key: str) -> None:
+    def withdraw(self, key: str, *, patience: float | None = None) -> bool:
         """Waits for the writes of `key`. Drops those that failed or are behind a failed write, for newer
-        ones."""
+        ones.
+
+        Returns False, with nothing dropped, if the write under way has taken `patience` seconds.
+        """
 
         def is_free() -> bool:
             started = self._under_way is not None and self._under_way.key == key
@@ -87,8 +91,13 @@ class Background:
             return not queued or (bool(self._failing) and not started)
 
         with self._changed:
-            self._changed.wait_for(is_free)
+            left = None
+            if patience is not None and self._under_way:
+                left = max(0.0, self._under_way_since + patience - time.monotonic())
+            if not self._changed.wait_for(is_free, left):
+                return False
             self._queue = [write for write in self._queue if write.key != key]
+            return True
 
     def wait(self, write: Write | None = None) -> None:
         """Waits until `write` is done (by default all writes), or writing has ended; see `check`."""
@@ -133,6 +142,7 @@ class Background:
                 if not self._queue:
                     return
                 self._under_way = write = next((w for w in self._queue if not w.may_wait), self._queue[0])
+                self._under_way_since = time.monotonic()
             failed = not self._try(write)
             with self._changed:
                 self._under_way = None

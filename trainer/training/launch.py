@@ -16,13 +16,16 @@ from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.errors import EXIT_INVALID, EXIT_LOST, ConfigError, RankLost, TrainerError, TransientError
 from trainer.gang import pods
+from trainer.gang.forming.policy import WAIT_FOR_REPLACEMENT, Policy
+from trainer.gang.pods import Pods
 from trainer.gang.ranks.rank_environment import complete_environment
 from trainer.machine import gpus
 from trainer.observability.metrics import RunMetrics
 from trainer.observability.serving import serve
 from trainer.observability.stacks import print_stacks_on_signal
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
-from trainer.runs.claim import check_identity, check_resumable, give_back
+from trainer.output.units import plural
+from trainer.runs.claim import check_identity, check_resumable, give_back, is_begun
 from trainer.runs.published import not_as_published
 from trainer.runs.run_document import already_finished
 from trainer.storage import OnRetry, Store, no_folders_left, open_store
@@ -70,11 +73,11 @@ def supervise_pod(
         launchers.refuse_place("--ranks")
     gpus.check_ranks(ranks, gpus.visible_gpus(os.environ))
     _check_pods(config, gang.count if gang else 1)
-    checked = _check(config, ranks * (gang.count if gang else 1))
+    checked = _check(config, ranks)
     if checked is None:
         return 0
-    if gang and gang.wanted_pods:
-        gang = replace(gang, wanted_pods=pods_within_lanes(gang.wanted_pods, ranks, checked[0]))
+    if gang:
+        gang = within_lanes(gang, ranks, *checked)
     replicas = ranks if _mirrored(config) else 1
     from trainer.gang.supervisor import SupervisorOptions, supervise
 
@@ -85,12 +88,30 @@ def supervise_pod(
         grace=config.run.grace,
         stall_timeout=config.run.stall_timeout,
         pods=gang,
+        policy=gang_policy(config),
         metrics_port=config.metrics.port,
         linger=config.metrics.linger,
         finished=lambda: _nothing_left(store, config),
         agreement=Agreement(agreement_document(checked[0], store.url), f"pod {gang.index if gang else 0}"),
     )
     return supervise(command, options)
+
+
+def within_lanes(gang: Pods, ranks: int, plan: RunPlan, store: Store) -> Pods:
+    """The gang with as many pods as the run can use; those with higher numbers wait.
+
+    Raises ConfigError if the run has not begun: then nothing is lost by another number of pods.
+    """
+    try:
+        plan.check_ranks(gang.count * ranks)
+    except ConfigError as error:
+        if not is_begun(store):
+            raise
+        most = plan.most_ranks // ranks
+        log.error("%s; this run has begun, so %s of %d train", error.problem, plural(most, "pod"), gang.count)
+        gang = replace(gang, count=most)
+    wanted = gang.wanted_pods and pods_within_lanes(gang.wanted_pods, ranks, plan)
+    return replace(gang, wanted_pods=wanted)
 
 
 def pods_within_lanes(wanted: Callable[[], int], ranks: int, plan: RunPlan) -> Callable[[], int]:
@@ -103,6 +124,18 @@ def pods_within_lanes(wanted: Callable[[], int], ranks: int, plan: RunPlan) -> C
         return pods
 
     return read
+
+
+def gang_policy(config: RunConfig) -> Policy:
+    """When the gang trains without some of its pods."""
+    distribution = config.distribution
+    wait = distribution.wait_for_replacement
+    return Policy(
+        elastic=not config.train.deterministic,
+        min_ranks=distribution.min_ranks,
+        wait=WAIT_FOR_REPLACEMENT if wait is None else wait,
+        give_up_after=distribution.give_up_after,
+    )
 
 
 def _mirrored(config: RunConfig) -> bool:

@@ -61,6 +61,11 @@ class RunPlan:
         """Raises ConfigError where there are fewer lanes, or groups of lanes, than ranks."""
         _check_ranks(self.config, self.lanes, ranks)
 
+    @property
+    def most_ranks(self) -> int:
+        """The largest number of ranks that have work: one lane, or one group of lanes, for each."""
+        return self.lanes // self.group
+
     def check_epochs(self, step: int, closed: int | None = None) -> None:
         """Raises ConfigError where a run that is to resume at `step` has begun more than `train.epochs`.
 

@@ -47,14 +47,23 @@ class Saver:
         )
         self._best_step = best_step
         self._warned = False
+        self._skips = False
 
     def __call__(self, progress: Progress, capture: Callable[[], TrainingState]) -> None:
         now = time.monotonic()
         if self._writer and self._schedule.due(progress.step, progress.epochs_closed, now):
             report_phase(Phase.SAVING)
             self._keep()
-            self._writer.save(capture())
-            self._schedule.taken(progress.step, progress.epochs_closed, now)
+            if self._writer.save(capture()):
+                self._schedule.taken(progress.step, progress.epochs_closed, now)
+                self._skips = False
+            elif not self._skips:
+                self._skips = True
+                log.warning(
+                    "the checkpoint of step %d is skipped: the store has not finished the previous one; the "
+                    "next one is saved as soon as it has",
+                    progress.step,
+                )
         self._report()
 
     def finish(self, capture: Callable[[], TrainingState]) -> None:

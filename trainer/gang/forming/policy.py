@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from trainer.gang.members import Member
 
+WAIT_FOR_REPLACEMENT = 20.0
+"""Seconds; a container that restarts in its pod has returned by then."""
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -20,7 +23,7 @@ class Policy:
 
     elastic: bool = True
     min_ranks: int | None = None
-    wait: float = 20.0
+    wait: float = WAIT_FOR_REPLACEMENT
     give_up_after: float = 1800.0
     tokens: bool = False
 
