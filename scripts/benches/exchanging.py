@@ -10,7 +10,8 @@ from typing import Any
 
 from scripts.benches.measured import report
 from trainer.distribution.rank_variables import is_rank
-from trainer.gang.supervisor import SupervisorOptions, supervise
+from trainer.gang.supervisor import supervise
+from trainer.gang.supervisor_options import SupervisorOptions
 
 WARM, COUNTED = 5, 40
 

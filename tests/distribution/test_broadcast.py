@@ -21,7 +21,8 @@ if ranks.is_chief:
 
 START = """
 import sys
-from trainer.gang.supervisor import SupervisorOptions, supervise
+from trainer.gang.supervisor import supervise
+from trainer.gang.supervisor_options import SupervisorOptions
 sys.exit(supervise([sys.executable, "-c", *sys.argv[1:]], SupervisorOptions(ranks=2, max_failures=1)))
 """
 

@@ -10,8 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trainer.gang import pods
-from trainer.gang.supervisor import SupervisorOptions, supervise
+from trainer.gang.forming.policy import Policy
+from trainer.gang.supervisor import supervise
+from trainer.gang.supervisor_options import SupervisorOptions
 from trainer.observability import log
+from trainer.storage import open_store
 
 
 def main() -> None:
@@ -25,6 +28,10 @@ def main() -> None:
     parser.add_argument("--linger", type=float, default=0.0)
     parser.add_argument("--finished", type=Path, help="the run is finished once this file is there")
     parser.add_argument("--wanted", type=Path, help="the file that holds how many pods the gang shall have")
+    parser.add_argument("--store", help="the run's folder, by whose tokens any pod can coordinate")
+    parser.add_argument("--wait", type=float, help="seconds; then the gang trains without lost pods")
+    parser.add_argument("--min-ranks", type=int)
+    parser.add_argument("--give-up-after", type=float, default=1800.0)
     words = parser.parse_args(sys.argv[1:split])
     wanted: Callable[[], int] | None = None
     if words.wanted:
@@ -38,6 +45,13 @@ def main() -> None:
         metrics_port=words.metrics_port,
         linger=words.linger,
         finished=words.finished.exists if words.finished else None,
+        policy=Policy(
+            elastic=words.wait is not None,
+            wait=words.wait or 0.0,
+            min_ranks=words.min_ranks,
+            give_up_after=words.give_up_after,
+        ),
+        store=open_store(words.store) if words.store else None,
         pods=pods.from_environment(os.environ, wanted_pods=wanted),
     )
     sys.exit(supervise(sys.argv[split + 1 :], options))

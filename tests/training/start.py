@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from trainer.gang.supervisor import SupervisorOptions, supervise
+from trainer.gang.supervisor import supervise
+from trainer.gang.supervisor_options import SupervisorOptions
 from trainer.observability.log import setup
 
 if __name__ == "__main__":

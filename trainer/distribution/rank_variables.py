@@ -17,6 +17,7 @@ RENDEZVOUS_PORT = "HOROVOD_GLOO_RENDEZVOUS_PORT"
 GENERATION = "TRAINER_GENERATION"
 STATUS_FD = "TRAINER_STATUS_FD"
 GANG = "TRAINER_GANG"
+TOKEN = "TRAINER_TOKEN"
 
 _ALONE = secrets.token_hex(8)
 
@@ -57,7 +58,12 @@ def gang() -> str:
 
 
 def holder() -> dict[str, Any]:
-    """A description of this process, for the token of the run that it writes; see `trainer.runs.fence`."""
+    """A description of this process, for the token of the run that it writes; see `trainer.runs.fence`.
+
+    Where the gang's coordinator has taken the token, its number and the gang.
+    """
+    if os.environ.get(TOKEN):
+        return {"gang": gang(), "generation": int(os.environ[TOKEN])}
     return {"host": socket.gethostname(), "pid": os.getpid(), "gang": gang()}
 
 

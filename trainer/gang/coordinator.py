@@ -9,13 +9,17 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from trainer.distribution.agreement import Agreement
-from trainer.errors import ConfigError
+from trainer.errors import EXIT_INVALID, ConfigError
 from trainer.gang import decisions
 from trainer.gang.forming import seats
 from trainer.gang.forming.policy import WAIT_FOR_ALL, Policy
-from trainer.gang.members import Answer, ExitPod, Gang, Member
+from trainer.gang.leading.contact import host_and_port
+from trainer.gang.leading.keeper import TokenKeeper, Unconditional
+from trainer.gang.leading.tokens import Deposed, Lead, Taken, TakenByAnother
+from trainer.gang.members import Answer, End, ExitPod, Gang, Member, Redirect
 from trainer.gang.messages import REPORT, decode_member, encode_answer
 from trainer.gang.network.auth import HEADER, GangKey
 from trainer.gang.network.http import HttpServer, Request, Response
@@ -44,6 +48,10 @@ class Coordinator:
         limits: how long the ranks may make no progress.
         agreement: what must be equal in all pods; None if it is not compared.
         policy: when the gang trains without some of its pods.
+        keeper: takes a token of the run for each generation; None if the chief takes it itself.
+
+    Attributes:
+        deposed: the coordinator that has replaced this one, None while this one coordinates.
     """
 
     def __init__(
@@ -55,8 +63,12 @@ class Coordinator:
         limits: Limits = NO_LIMITS,
         agreement: Agreement | None = None,
         policy: Policy = WAIT_FOR_ALL,
+        keeper: TokenKeeper | None = None,
     ) -> None:
-        self._wanted, self._limits, self._policy = wanted, limits, policy
+        self.deposed: Lead | None = None
+        self._wanted, self._limits = wanted, limits
+        self._policy, self._keeper = replace(policy, tokens=keeper is not None), keeper
+        self._addresses: dict[int, str] = {}
         self._host, self._key = host, key
         self._lock = threading.Lock()
         self._gang = Gang(agreement=agreement)
@@ -67,10 +79,23 @@ class Coordinator:
         self._last_logged = 0.0
         self._next_review = 0.0
 
-    def report(self, member: Member) -> tuple[Answer, int]:
-        """A member's report -> what the member should do, and the port of the rendezvous (0 without one)."""
+    @property
+    def has_formed(self) -> bool:
+        """Whether a generation has formed."""
+        return self._gang.generation is not None
+
+    def report(self, member: Member, client: str = "") -> tuple[Answer, int]:
+        """A member's report -> what the member should do, and the port of the rendezvous (0 without one).
+
+        `client`: the address that the report came from, "" for this pod's own.
+        """
         now = time.monotonic()
         with self._lock:
+            if self.deposed:
+                return Redirect(self.deposed.address), 0
+            if self._keeper:
+                mine = self._keeper.mine.address
+                self._addresses[member.index] = host_and_port(client, member.port) if client else mine
             previous = self._gang
             self._gang = decisions.record(previous, member, now=now)
             if len(self._gang.members) <= MAX_PODS_REVIEWED_AT_ONCE or now >= self._next_review:
@@ -107,7 +132,25 @@ class Coordinator:
             limits=self._limits,
             policy=self._policy,
         )
+        if self._keeper:
+            self._follow_tokens(self._keeper)
         self._follow_up(previous, now)
+
+    def _follow_tokens(self, keeper: TokenKeeper) -> None:
+        """Has a token taken for the generation that is to form, and does what the newest token requires."""
+        outcome = keeper.poll(dict(self._addresses) if self._gang.ready else None)
+        if isinstance(outcome, Taken):
+            self._gang = replace(self._gang, token=outcome.number)
+        elif isinstance(outcome, Unconditional):
+            self._policy, self._keeper = replace(self._policy, tokens=False), None
+        elif isinstance(outcome, Deposed):
+            self.deposed = outcome.lead
+            log.warning(
+                "pod %d coordinates now, by token %d: joining it", outcome.lead.pod, outcome.lead.number
+            )
+        elif isinstance(outcome, TakenByAnother):
+            reason = f"another run has taken this run's folder, by token {outcome.lead.number}"
+            self._gang = replace(self._gang, end=End(EXIT_INVALID, f"{reason}. Set another run.url"))
 
     def _follow_up(self, previous: Gang, now: float) -> None:
         """Starts the rendezvous of a new generation, and logs what has changed."""
@@ -155,8 +198,8 @@ class Strangers:
         if client not in recent and len(recent) < MAX_STRANGERS_LOGGED:
             recent[client] = now
             log.warning(
-                "refused a report from %s: it is signed with another key, or for another Job. If the gang's "
-                "key was replaced, restart the pods that are older than the new key",
+                "refused a report from %s: it is signed with another key, or for another Job. If the key was "
+                "replaced, restart the pods that are older than the new one",
                 client,
             )
         self._logged = recent
@@ -171,17 +214,9 @@ def serve(coordinator: Coordinator, host: str, port: int, key: GangKey) -> HttpS
     strangers = Strangers()
 
     def handle(request: Request) -> Response:
-        if (request.method, request.path) != ("POST", REPORT):
-            return Response(404)
-        signature = request.headers.get(HEADER, "")
-        if not key.verify(signature, request.body):
-            strangers.log(request.client)
-            return Response(403)
-        try:
-            answer = answer_to(coordinator, request.body)
-        except (ValueError, TypeError, KeyError):
-            return Response(400)
-        return Response(200, answer, headers={HEADER: key.sign(signature.encode(), answer)})
+        return answer_request(
+            request, key, lambda body: answer_to(coordinator, body, request.client), strangers
+        )
 
     # Members keep their connection: it saves a name look-up and a handshake four times a second.
     try:
@@ -192,6 +227,24 @@ def serve(coordinator: Coordinator, host: str, port: int, key: GangKey) -> HttpS
         raise ConfigError(f"port {port} of the coordinator: {error.strerror}") from None
 
 
-def answer_to(coordinator: Coordinator, report: bytes) -> bytes:
+def answer_request(
+    request: Request, key: GangKey, answer: Callable[[bytes], bytes], strangers: Strangers
+) -> Response:
+    """The signed answer to a signed report. `answer` raises ValueError, TypeError or KeyError for an invalid
+    one."""
+    if (request.method, request.path) != ("POST", REPORT):
+        return Response(404)
+    signature = request.headers.get(HEADER, "")
+    if not key.verify(signature, request.body):
+        strangers.log(request.client)
+        return Response(403)
+    try:
+        body = answer(request.body)
+    except (ValueError, TypeError, KeyError):
+        return Response(400)
+    return Response(200, body, headers={HEADER: key.sign(signature.encode(), body)})
+
+
+def answer_to(coordinator: Coordinator, report: bytes, client: str = "") -> bytes:
     """A member's report -> the answer. Raises ValueError, TypeError or KeyError for an invalid report."""
-    return encode_answer(*coordinator.report(decode_member(report)))
+    return encode_answer(*coordinator.report(decode_member(report), client))

@@ -1,4 +1,4 @@
-"""A supervisor's connection to its coordinator: in its own process, or over the network to pod 0."""
+"""A supervisor's connection to its coordinator: in its own process, or over the network to another pod."""
 
 import http.client
 import logging
@@ -6,17 +6,12 @@ import threading
 import time
 from typing import Protocol
 
-from trainer.distribution.agreement import Agreement
-from trainer.gang.coordinator import Coordinator, serve
-from trainer.gang.forming.policy import WAIT_FOR_ALL, Policy
+from trainer.gang.coordinator import Coordinator
 from trainer.gang.members import Answer, Member, RunRanks
 from trainer.gang.messages import REPORT, decode_answer, encode_member
 from trainer.gang.network.auth import HEADER, GangKey
 from trainer.gang.network.http import HttpServer
 from trainer.gang.network.rendezvous import Relay
-from trainer.gang.pods import Pods
-from trainer.gang.polled import Polled
-from trainer.gang.ranks.stall import Limits
 
 log = logging.getLogger("trainer.line")
 
@@ -24,7 +19,6 @@ POLL_SECONDS = 0.25
 """Seconds between two reports to the coordinator."""
 REQUEST_SECONDS = 2.0
 _LOG_AGAIN_SECONDS = 30.0
-_WANTED_PODS_SECONDS = 5.0
 
 
 class Line(Protocol):
@@ -50,40 +44,6 @@ class Line(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-def connect(
-    pods: Pods | None, *, limits: Limits, agreement: Agreement | None, policy: Policy = WAIT_FOR_ALL
-) -> Line:
-    """Connects to pod 0's coordinator, which runs in this process if this is pod 0 or the only one.
-
-    Args:
-        pods: None on one machine.
-        limits: how long the ranks may make no progress.
-        agreement: what must be equal in all pods; None if it is not compared.
-        policy: when the gang trains without some of its pods.
-
-    Raises ConfigError if the coordinator's port is taken.
-    """
-    if not pods:
-        return Direct(Coordinator(lambda: 1, limits=limits))
-    if pods.index:
-        return Remote(pods.coordinator, pods.port, pods.key)
-    count = pods.count
-    wanted = Polled(
-        pods.wanted_pods or (lambda: count),
-        count,
-        every=_WANTED_PODS_SECONDS,
-        description="the number of wanted pods",
-    )
-    coordinator = Coordinator(
-        wanted, host="", key=pods.key, limits=limits, agreement=agreement, policy=policy
-    )
-    try:
-        return Direct(coordinator, serve(coordinator, "", pods.port, pods.key))
-    except BaseException:
-        coordinator.close()
-        raise
 
 
 class Direct:
@@ -114,10 +74,11 @@ class Direct:
 
 
 class Remote:
-    """A connection to pod 0, in a thread. Each new one resolves its name, as a new pod has a new address."""
+    """A connection to another pod, in a thread. Each new one resolves its name, as a new pod has a new
+    address. `name`: what the log calls it."""
 
-    def __init__(self, host: str, port: int, key: GangKey) -> None:
-        self._host, self._port, self._key = host, port, key
+    def __init__(self, host: str, port: int, key: GangKey, *, name: str = "pod 0") -> None:
+        self._host, self._port, self._key, self._name = host, port, key, name
         self._address = ""
         self.port = 0
         self._relay: Relay | None = None
@@ -176,7 +137,7 @@ class Remote:
                         self._answered = member, answer
                         self._last_answer = time.monotonic()
                     if self._trouble:
-                        log.info("pod 0 answers again, at %s", self._address)
+                        log.info("%s answers again, at %s", self._name, self._address)
                         self._trouble = ""
             self._wake.wait(POLL_SECONDS)
         self._disconnect()
@@ -207,8 +168,8 @@ class Remote:
             and not self._key.verify(response.headers.get(HEADER, ""), signature.encode(), body)
         ):
             raise ConnectionError(
-                "the server there belongs to another Job, or has another key. If the gang's key was replaced, "
-                "restart the pods that are older than the new key"
+                "the server there belongs to another Job, or has another key. If the key was replaced, "
+                "restart the pods that are older than the new one"
             )
         if response.status != 200:
             raise ConnectionError(f"status {response.status}")
@@ -224,5 +185,5 @@ class Remote:
         now = time.monotonic()
         again = now - self._last_logged > _LOG_AGAIN_SECONDS
         if self.silent_for() > 1.0 and (trouble != self._trouble or again):
-            log.info("waiting for pod 0 at %s", trouble)
+            log.info("waiting for %s at %s", self._name, trouble)
             self._trouble, self._last_logged = trouble, now

@@ -17,7 +17,7 @@ class Pods:
     """This pod among several.
 
     Attributes:
-        index: this pod's number; pod 0 coordinates.
+        index: this pod's number; pod 0 coordinates first.
         count: how many pods the gang is to have, as known at the start.
         coordinator: pod 0's name or address, the same in every pod.
         port: the port of pod 0's coordinator.
@@ -44,7 +44,7 @@ def from_environment(
     coordinator = environment.get("TRAINER_COORDINATOR")
     if not coordinator:
         return None
-    host, port = _host_and_port(coordinator)
+    host, port = split_address(coordinator)
     return Pods(
         index=whole_number(environment, "TRAINER_POD_INDEX", 0),
         count=whole_number(environment, "TRAINER_PODS", 1),
@@ -55,7 +55,7 @@ def from_environment(
     )
 
 
-def _host_and_port(text: str) -> tuple[str, str]:
+def split_address(text: str) -> tuple[str, str]:
     """`host:port` -> both; the port is "" if it is missing. An IPv6 address with a port has brackets."""
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")

@@ -6,15 +6,13 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_variables import GANG
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, ConfigError
-from trainer.gang.forming.policy import WAIT_FOR_ALL, Policy
 from trainer.gang.generation_end import GangStop, GenerationResult, log_end
-from trainer.gang.line import connect
+from trainer.gang.leading.connecting import GangOptions, connect
 from trainer.gang.members import (
     Answer,
     ExitPod,
@@ -28,7 +26,7 @@ from trainer.gang.members import (
 )
 from trainer.gang.network.auth import GangKey
 from trainer.gang.placement import slots
-from trainer.gang.pods import Pods, check_own_name
+from trainer.gang.pods import check_own_name
 from trainer.gang.polled import Polled
 from trainer.gang.ranks.rank_environment import gloo_timeout, rank_environment
 from trainer.gang.ranks.rank_processes import Ranks, reap_orphans
@@ -36,6 +34,7 @@ from trainer.gang.ranks.restarts import Failures, judge_exits
 from trainer.gang.ranks.stall import Limits
 from trainer.gang.ranks.stopping import Deadlines, StopReason
 from trainer.gang.signals import StopSignals
+from trainer.gang.supervisor_options import SupervisorOptions
 from trainer.output.units import plural
 
 if TYPE_CHECKING:
@@ -48,39 +47,6 @@ _NOTIFY_SECONDS = 10.0
 """Seconds that pod 0 stays at the end until the others have received their exit code."""
 _ABANDONED_SECONDS = 30.0
 """Seconds without pod 0 after which a pod whose ranks have finished treats the run as finished."""
-
-
-@dataclass(frozen=True)
-class SupervisorOptions:
-    """How a pod's ranks are run.
-
-    Attributes:
-        ranks: rank processes in this pod.
-        gpus_per_rank: GPUs that each of them sees, if there are any.
-        grace: seconds that ranks have from SIGTERM to their exit.
-        gloo_timeout: seconds after which a rank notices the loss of one that it is not connected to.
-        max_failures: consecutive failures without a new step after which the pod gives up.
-        stall_timeout: seconds without progress after which ranks are killed; None for never.
-        pods: None on one machine.
-        metrics_port: the port of /metrics, /healthz and /readyz; 0 for any free port, None for none.
-        linger: seconds that a finished pod waits for its metrics to be scraped once more.
-        finished: reads whether the run is finished; called in a thread while this pod waits for others.
-        agreement: what must be equal in all pods of the gang; None if it is not compared.
-        policy: when the gang trains without some of its pods.
-    """
-
-    ranks: int = 1
-    gpus_per_rank: int = 1
-    grace: float = 60.0
-    gloo_timeout: int = 5
-    max_failures: int = 6
-    stall_timeout: float | None = None
-    pods: Pods | None = None
-    metrics_port: int | None = None
-    linger: float = 0.0
-    finished: Callable[[], bool] | None = None
-    agreement: Agreement | None = None
-    policy: Policy = WAIT_FOR_ALL
 
 
 def supervise(command: Sequence[str], options: SupervisorOptions) -> int:
@@ -119,7 +85,8 @@ class _Supervisor:
         check_own_name(pods.coordinator if pods else None)
         self._endpoint = self._serve_metrics(stack)
         limits = Limits(options.stall_timeout or 0.0, stopping=options.grace / 3)
-        self._line = connect(pods, limits=limits, agreement=options.agreement, policy=options.policy)
+        gang_options = GangOptions(limits, options.agreement, options.policy, options.store)
+        self._line = connect(pods, gang_options, gang=self._gang, uid=uid)
         stack.callback(self._line.close)
 
     def run(self) -> int:
@@ -129,7 +96,7 @@ class _Supervisor:
             log.info("stopped by %s; restart it to resume", self._signals.received.name)
         reported = code if code in (EXIT_FINISHED, EXIT_INVALID) else self._member.exit_code
         self._line.report_leaving(replace(self._member, state=MemberState.LEAVING, exit_code=reported), 0.5)
-        if not self._signals.received:
+        if code in (EXIT_FINISHED, EXIT_INVALID) or (code == EXIT_INTERRUPTED and not self._signals.received):
             self._line.wait_until_notified(_NOTIFY_SECONDS)
         if self._endpoint and code == EXIT_FINISHED:
             self._not_ready = "the run is finished"
@@ -264,6 +231,7 @@ class _Supervisor:
                 rendezvous_port=self._line.port,
                 gloo_timeout=self._options.gloo_timeout,
                 gang=self._gang,
+                token=generation.token,
                 metrics_folder=self._endpoint.folder if self._endpoint else None,
                 gpus=self._options.gpus_per_rank,
             )

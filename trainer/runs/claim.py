@@ -51,11 +51,16 @@ def claim_folder(store: Store, run: RunDocument, holder: Mapping[str, Any]) -> t
     If the folder contains a different run without a checkpoint, this run replaces it, and what that one
     published is deleted. Otherwise run.json is updated if the configuration changed.
 
+    If the holder has a "generation", that is the token that the coordinator of its "gang" took for it.
+
     Raises RunError if it contains a different run with a checkpoint, Superseded if a higher token was taken
     in the meantime.
     """
     check_identity(store, run.identity)
-    fence = Fence.take(store, holder, above=_first(_read_document(store)))
+    if "generation" in holder:
+        fence = Fence.hold(store, holder["generation"], holder["gang"])
+    else:
+        fence = Fence.take(store, holder, above=first_generation(store))
     fence.identity = plain(run.identity)
     for _ in range(MAX_TOKEN_ATTEMPTS):
         with suppress(ObjectChanged, FileExistsError):
@@ -86,6 +91,11 @@ def give_back(store: Store, holder: Mapping[str, Any]) -> None:
 def has_checkpoint(store: Store, generation: int = 0) -> bool:
     """Whether the run has finished, or has a checkpoint of `generation` or a later one."""
     return any(_commits(store, generation)) or _is_finished(store)
+
+
+def first_generation(store: Store) -> int:
+    """The first generation whose checkpoints belong to the folder's run; 0 for a new folder."""
+    return _first(_read_document(store))
 
 
 def is_begun(store: Store) -> bool:

@@ -71,6 +71,16 @@ class Fence:
             f"Stop the processes that the tokens in {layout.TOKENS} name, and restart the run",
         )
 
+    @classmethod
+    def hold(cls, store: Store, number: int, gang: str) -> "Fence":
+        """The token `number`, which the coordinator of `gang` took for this process.
+
+        Raises Superseded if it is not the newest any more.
+        """
+        fence = cls(store, number, _tokens(store).get(number, ""), gang)
+        fence.check()
+        return fence
+
     def check(self) -> None:
         """Lists the tokens. Raises Superseded if a higher one exists, or if this one was overwritten.
 

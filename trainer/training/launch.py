@@ -79,7 +79,8 @@ def supervise_pod(
     if gang:
         gang = within_lanes(gang, ranks, *checked)
     replicas = ranks if _mirrored(config) else 1
-    from trainer.gang.supervisor import SupervisorOptions, supervise
+    from trainer.gang.supervisor import supervise
+    from trainer.gang.supervisor_options import SupervisorOptions
 
     store = open_store(config.run.url)
     options = SupervisorOptions(
@@ -89,6 +90,7 @@ def supervise_pod(
         stall_timeout=config.run.stall_timeout,
         pods=gang,
         policy=gang_policy(config),
+        store=store,
         metrics_port=config.metrics.port,
         linger=config.metrics.linger,
         finished=lambda: _nothing_left(store, config),

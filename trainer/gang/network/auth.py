@@ -28,6 +28,11 @@ class GangKey:
         """Reads TRAINER_GANG_KEY and TRAINER_JOB_UID; "" for a variable that is not set."""
         return cls(environment.get(KEY, ""), environment.get(JOB, ""))
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether all pods of the gang, and no others, have this key."""
+        return bool(self.secret or self.job)
+
     def gang(self, coordinator: str) -> str:
         """An identifier of the gang, the same in all its pods: from the Job, else from key and coordinator.
 

@@ -23,6 +23,7 @@ def rank_environment(
     rendezvous_port: int,
     gloo_timeout: int,
     gang: str,
+    token: int = 0,
     metrics_folder: str | None = None,
     gpus: int = 1,
 ) -> dict[str, str]:
@@ -37,6 +38,7 @@ def rank_environment(
         rendezvous_port: the port of that generation's key-value store, at 127.0.0.1.
         gloo_timeout: seconds.
         gang: who runs the run, over restarts; see `trainer.runs.fence`.
+        token: the number of the run's token that the chief writes with, 0 if it takes one itself.
         metrics_folder: where the ranks of a pod write their metrics; None if they are not served.
         gpus: GPUs of each rank.
     """
@@ -57,6 +59,7 @@ def rank_environment(
         **_FIXED,
         rank_variables.GENERATION: str(generation),
         rank_variables.GANG: gang,
+        rank_variables.TOKEN: str(token or ""),
         **_own_gpus(slot.local_rank, gpus),
     }
 
