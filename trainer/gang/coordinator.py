@@ -142,6 +142,9 @@ class Coordinator:
         if isinstance(outcome, Taken):
             self._gang = replace(self._gang, token=outcome.number)
         elif isinstance(outcome, Unconditional):
+            if keeper.mine.pod:
+                self.deposed = Lead(keeper.mine.gang)
+                log.warning("the store has no conditional writes: pod 0 alone coordinates")
             self._policy, self._keeper = replace(self._policy, tokens=False), None
         elif isinstance(outcome, Deposed):
             self.deposed = outcome.lead

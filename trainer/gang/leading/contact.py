@@ -24,14 +24,16 @@ class Contact:
     """
     Attributes:
         pod: this pod's number.
+        count: how many pods the gang is to have.
         gang: as in tokens.
         home: pod 0's address; of an Indexed Job's form `JOB-0.SERVICE:PORT`, it gives the other pods' too.
         target: the address of the pod that it reports to; "" while it coordinates itself.
         since: when it last had an answer, or began to try, in seconds of a steady clock.
-        tried: the addresses that have not answered since.
+        tried: the addresses that have not answered since; "" after this pod has coordinated in vain.
     """
 
     pod: int
+    count: int
     gang: str
     home: str
     target: str
@@ -43,13 +45,13 @@ class Contact:
         return not self.target
 
 
-def first_contact(pod: int, gang: str, home: str, lead: Lead | None, now: float) -> Contact:
+def first_contact(pod: int, count: int, gang: str, home: str, lead: Lead | None, now: float) -> Contact:
     """Pod 0 coordinates, unless the newest token names another pod; the other pods ask pod 0."""
     target = home
     if pod == 0:
         another = lead is not None and lead.gang == gang and lead.pod > 0
         target = lead.address if lead and another else ""
-    return Contact(pod, gang, home, target, now)
+    return Contact(pod, count, gang, home, target, now)
 
 
 def answered(contact: Contact, now: float) -> Contact:
@@ -57,8 +59,9 @@ def answered(contact: Contact, now: float) -> Contact:
 
 
 def redirected(contact: Contact, address: str, now: float) -> Contact:
-    """Goes to the address that another pod has named, unless that one has not answered before."""
-    if not address or address == contact.target or address in contact.tried:
+    """Goes to the address that another pod has named, unless that one has not answered before, or this pod
+    coordinates: then the answer is late."""
+    if contact.coordinates or not address or address == contact.target or address in contact.tried:
         return contact
     return replace(contact, target=address, since=now, tried=contact.tried | {contact.target})
 
@@ -70,41 +73,41 @@ def is_overdue(contact: Contact, now: float) -> bool:
 
 
 def next_contact(contact: Contact, lead: Lead | None, now: float) -> Contact:
-    """The next pod to try, which may be this one. `lead`: the newest token, read after `is_overdue`.
-
-    Without a token of this gang that names its pods, only pod 0 coordinates.
-    """
-    if lead is None or lead.gang != contact.gang or not lead.address:
-        target = "" if contact.pod == 0 else contact.home
-        return replace(contact, target=target, since=now, tried=frozenset())
+    """The next pod to try, which may be this one. `lead`: the newest token, read after `is_overdue`."""
     tried = contact.tried | {contact.target}
-    turns = [(lead.pod, lead.address), *((pod, _address(contact, lead, pod)) for pod in sorted(_pods(lead)))]
+    turns = _turns(contact, lead)
     for pod, address in turns:
         if pod == contact.pod:
             return replace(contact, target="", since=now, tried=frozenset())
         if address not in tried:
             return replace(contact, target=address, since=now, tried=tried)
-    # A pod that the token does not name.
-    return replace(contact, target=lead.address, since=now, tried=frozenset())
+    return replace(contact, target=turns[0][1], since=now, tried=frozenset())
+
+
+def _turns(contact: Contact, lead: Lead | None) -> list[tuple[int, str]]:
+    """The pods that may coordinate, with their addresses, in their order.
+
+    Without a token of this gang, those of an Indexed Job, by their names. If the token names no pods, as on
+    stores without conditional writes, pod 0 alone.
+    """
+    home = (0, contact.home)
+    if lead is None or lead.gang != contact.gang:
+        names = ((pod, name_of(contact.home, pod)) for pod in range(1, contact.count))
+        return [home, *((pod, name) for pod, name in names if name)]
+    if not lead.address:
+        return [home]
+    others = ((pod, name_of(contact.home, pod) or lead.pods[pod]) for pod in sorted(lead.pods) if pod)
+    return [(lead.pod, lead.address), home, *others]
 
 
 def give_way(contact: Contact, lead: Lead | None, now: float) -> Contact:
     """Whom to report to instead of coordinating in vain: the coordinator that the newest token names, if that
-    is another pod."""
-    if lead is None or lead.gang != contact.gang or not lead.address or lead.pod == contact.pod:
+    is another pod; pod 0 without such a token."""
+    named = lead is not None and lead.gang == contact.gang and lead.address
+    pod, address = (lead.pod, lead.address) if lead and named else (0, contact.home)
+    if pod == contact.pod:
         return replace(contact, since=now)
-    return replace(contact, target=lead.address, since=now, tried=frozenset())
-
-
-def _pods(lead: Lead) -> set[int]:
-    return {0, *lead.pods}
-
-
-def _address(contact: Contact, lead: Lead, pod: int) -> str:
-    """By its name where it has one: a pod that was replaced has another address."""
-    if pod == 0:
-        return contact.home
-    return name_of(contact.home, pod) or lead.pods[pod]
+    return replace(contact, target=address, since=now, tried=frozenset({contact.target}))
 
 
 def name_of(home: str, pod: int) -> str:

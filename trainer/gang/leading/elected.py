@@ -50,7 +50,7 @@ class Elected:
         self._last_answer = self._coordinates_since = time.monotonic()
         self._leaving = threading.Event()
         lead, home = self._read_lead(), host_and_port(pods.coordinator, pods.port)
-        self._contact = first_contact(pods.index, gang, home, lead, time.monotonic())
+        self._contact = first_contact(pods.index, pods.count, gang, home, lead, time.monotonic())
         self._server = self._serve()
         self._connect(lead)
         threading.Thread(target=self._follow, name="election", daemon=True).start()
