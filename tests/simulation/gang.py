@@ -20,6 +20,7 @@ from trainer.checkpoints.retention import Retention
 from trainer.checkpoints.training_state import TrainingState, describe
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST
 from trainer.gang import decisions
+from trainer.gang.forming import seats as forming
 from trainer.gang.forming.policy import Policy
 from trainer.gang.leading import contact as contacts
 from trainer.gang.leading import tokens
@@ -335,6 +336,8 @@ class Pod:
         if state is MemberState.DONE and self.world.now - self.answer_at > 30:
             self.exit(EXIT_FINISHED)
             return
+        if self.training and (self.training.broken or self.training.ended):
+            self.ranks_end(EXIT_LOST)  # which happened while this pod was paused
         self.follow()
         self.report()
         self.world.after(RUNNING_POLL if state is MemberState.RUNNING else IDLE_POLL, lambda: self.poll(uid))
@@ -355,8 +358,7 @@ class Pod:
             if target.coordinator:
                 answer: Answer = target.coordinator.report(member, self.address)
             else:
-                fresh = self.world.now - target.answer_at < 2
-                answer = Redirect(target.contact.target if fresh else "")
+                answer = Redirect(contacts.known_coordinator(target.contact, self.world.now))
 
             def back() -> None:
                 if self.uid == uid and self.alive and self.sim.connected(self.index, target.index):
@@ -382,7 +384,11 @@ class Pod:
                     self.coordinator = None
             elif (
                 not self.coordinator.gang.generation
-                and now - self.contact.since > contacts.CANDIDATE_SECONDS
+                and contacts.is_in_vain(
+                    self.contact,
+                    alone=len(forming.present(self.coordinator.gang, now=now)) <= 1,
+                    now=now,
+                )
                 and not self.reading
             ):
                 self.reread(contacts.give_way)

@@ -19,7 +19,7 @@ QUIET_SECONDS = 400.0
 
 @contextmanager
 def simulated() -> Iterator[None]:
-    """The trainer's code with a time that stands still, without its log, and with JSON that is made faster."""
+    """The trainer's code with a time that stands still, without its log, and with quick JSON."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

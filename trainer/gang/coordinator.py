@@ -84,6 +84,11 @@ class Coordinator:
         """Whether a generation has formed."""
         return self._gang.generation is not None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other pod reports."""
+        return len(seats.present(self._gang, now=time.monotonic())) <= 1
+
     def report(self, member: Member, client: str = "") -> tuple[Answer, int]:
         """A member's report -> what the member should do, and the port of the rendezvous (0 without one).
 

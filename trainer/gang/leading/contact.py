@@ -15,8 +15,13 @@ PATIENCE = 10.0
 """Seconds without an answer after which a pod looks for another coordinator."""
 NEXT_PATIENCE = 3.0
 """Seconds for which it then tries each of the other pods."""
+FRESH_ANSWER_SECONDS = 2.0
+"""A pod whose coordinator has answered within this many seconds sends others there."""
 CANDIDATE_SECONDS = 30.0
-"""Seconds without a generation after which a pod that coordinates looks for the others again."""
+"""Seconds without a generation after which a pod that coordinates, but hears from no other, looks for the
+others again."""
+PATIENT_FACTOR = 4
+"""A pod that hears from others, but not from enough, waits this many times as long."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,17 @@ def is_overdue(contact: Contact, now: float) -> bool:
     """Whether the pod that this one reports to has not answered for too long."""
     patience = NEXT_PATIENCE if contact.tried else PATIENCE
     return not contact.coordinates and now - contact.since > patience
+
+
+def is_in_vain(contact: Contact, *, alone: bool, now: float) -> bool:
+    """Whether a pod that coordinates, and has formed no generation, looks for the others again."""
+    factor = 1 if alone else PATIENT_FACTOR
+    return contact.coordinates and now - contact.since > factor * CANDIDATE_SECONDS
+
+
+def known_coordinator(contact: Contact, now: float) -> str:
+    """The address to send other pods to; "" while this pod itself has no answer."""
+    return "" if contact.tried or now - contact.since > FRESH_ANSWER_SECONDS else contact.target
 
 
 def next_contact(contact: Contact, lead: Lead | None, now: float) -> Contact:

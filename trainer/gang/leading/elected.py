@@ -11,12 +11,13 @@ from dataclasses import replace
 from trainer.errors import ConfigError
 from trainer.gang.coordinator import Coordinator, Strangers, answer_request, answer_to
 from trainer.gang.leading.contact import (
-    CANDIDATE_SECONDS,
     answered,
     first_contact,
     give_way,
     host_and_port,
+    is_in_vain,
     is_overdue,
+    known_coordinator,
     name_of,
     next_contact,
     redirected,
@@ -98,7 +99,9 @@ class Elected:
             if self._coordinator.deposed:
                 lead = self._coordinator.deposed
                 new = give_way(contact, lead, now)
-            elif not self._coordinator.has_formed and now - contact.since > CANDIDATE_SECONDS:
+            elif not self._coordinator.has_formed and is_in_vain(
+                contact, alone=self._coordinator.is_alone, now=now
+            ):
                 lead = self._read_lead()
                 new = give_way(contact, lead, now)
             else:
@@ -152,8 +155,7 @@ class Elected:
         def answer(body: bytes) -> bytes:
             if coordinator := self._coordinator:
                 return answer_to(coordinator, body, request.client)
-            fresh = self.silent_for() < 2.0
-            return encode_answer(Redirect(self._contact.target if fresh else ""), 0)
+            return encode_answer(Redirect(known_coordinator(self._contact, time.monotonic())), 0)
 
         return answer_request(request, self._pods.key, answer, self._strangers)
 

@@ -98,11 +98,11 @@ def judge(newest: Lead, mine: Lead, seen: Lead | None) -> Deposed | TakenByAnoth
     """What a token above `seen` means for the coordinator that `mine` describes; None if it may go above it.
 
     A gang that starts supersedes another one. Once its own tokens are in the folder, another gang's token
-    ends it.
+    ends it. An older supervisor of the coordinator's own pod has ended, and its token may have come late.
     """
     if newest.gang != mine.gang:
         return TakenByAnother(newest) if seen and seen.gang == mine.gang else None
-    return None if newest.uid in ("", mine.uid) else Deposed(newest)
+    return None if newest.pod in (-1, mine.pod) else Deposed(newest)
 
 
 def _put(store: Store, number: int, lead: Lead, extra: Mapping[str, Any]) -> bool:
