@@ -48,6 +48,7 @@ STEP_SECONDS = 2.0
 SAVE_EVERY = 3
 GLOO_SECONDS = 3.0
 JOIN_SECONDS = 30.0
+ORPHAN_AGE = 30.0
 
 
 class FrozenTime:
@@ -70,6 +71,7 @@ class Coordinator:
     busy: bool = False
     next_watch: float = 0.0
     delivered: dict[int, tuple[float, Member]] = field(default_factory=dict)
+    newest_start: dict[int, int] = field(default_factory=dict)
 
     def report(self, member: Member, address: str) -> Answer:
         world, sim = self.pod.world, self.pod.sim
@@ -78,6 +80,7 @@ class Coordinator:
         self.addresses[member.index] = address
         before = self.gang
         self.gang = decisions.record(self.gang, member, now=world.now)
+        sim.judge_member(self, self.gang.members[member.index])
         if member.uid not in self.gang.retired:
             self.delivered[member.index] = (world.now, member)
         sim.formed += 1
@@ -107,6 +110,7 @@ class Coordinator:
         def done(outcome: Any, error: Exception | None) -> None:
             self.busy = False
             if isinstance(outcome, tokens.Taken):
+                self.pod.sim.judge_taken(outcome.number, self.pod.uid)
                 self.lead = replace(mine, number=outcome.number)
                 self.gang = replace(self.gang, token=outcome.number)
             elif isinstance(outcome, tokens.Deposed):
@@ -220,7 +224,7 @@ class Training:
 
         def sweep(store: Played) -> Any:
             fence = Fence(store, number, etag, GANG)
-            Retention(fence, keep_last=1, read_age=0, orphan_age=30, workers=1).sweep(attempt)
+            Retention(fence, keep_last=1, read_age=0, orphan_age=ORPHAN_AGE, workers=1).sweep(attempt)
 
         def done(result: Any, error: Exception | None) -> None:
             self.saving = False
@@ -518,6 +522,8 @@ class Simulation:
         if request.method != "put":
             return
         number = layout.token_number(request.key)
+        if number is not None and not issued and not request.if_absent:
+            raise Violation(f"token {number} can be overwritten")
         if number is not None and not issued and request.key not in self.world.objects.objects:
             for older in range(1, number):
                 self.superseded.setdefault(older, now)
@@ -528,6 +534,18 @@ class Simulation:
                 raise Violation("a commit without a look at the tokens")
             if self.looked[call] >= self.superseded.get(generation, float("inf")):
                 raise Violation(f"a commit under token {generation} after a look at a newer one")
+
+    def judge_member(self, coordinator: Coordinator, member: Member) -> None:
+        start = int(member.uid.split(".")[1])
+        newest = coordinator.newest_start.get(member.index, 0)
+        if start < newest:
+            raise Violation(f"pod {member.index}'s older supervisor is heard")
+        coordinator.newest_start[member.index] = start
+
+    def judge_taken(self, number: int, uid: str) -> None:
+        data = self.world.objects.objects[layout.token(number)][0]
+        if f'"uid": "{uid}"'.encode() not in data:
+            raise Violation(f"{uid} holds token {number} of another")
 
     def judge_review(self, coordinator: Coordinator, before: Gang, after: Gang) -> None:
         now, wanted = self.world.now, self.wanted

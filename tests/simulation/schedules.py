@@ -43,7 +43,9 @@ def play(seed: int, pods: int = 3) -> Simulation:
         slow=random.choice([0.1, 0.5, 2.0]),
     )
     world = World(seed, faults)
-    policy = Policy(wait=random.choice([0.0, 3.0, 8.0]), tokens=True)
+    policy = Policy(
+        min_ranks=random.choice([None, None, None, 1]), wait=random.choice([0.0, 3.0, 8.0]), tokens=True
+    )
     simulation = Simulation(world, pods, policy, survives=random.random() < 0.5)
     for _ in range(random.choice([0, 1, 2, 3, 5])):
         at = random.random() * TROUBLED_SECONDS
