@@ -71,7 +71,7 @@ class Coordinator:
     busy: bool = False
     next_watch: float = 0.0
     delivered: dict[int, tuple[float, Member]] = field(default_factory=dict)
-    newest_start: dict[int, int] = field(default_factory=dict)
+    replaced: set[str] = field(default_factory=set)
 
     def report(self, member: Member, address: str) -> Answer:
         world, sim = self.pod.world, self.pod.sim
@@ -182,7 +182,7 @@ class Training:
             sim.judge_start(self)
             sim.world.after(STEP_SECONDS, self.tick)
 
-        self.chief.call(code, done, lambda: self.chief.trains(self))
+        self.chief.call(code, done, lambda: self.chief.has(self))
 
     def tick(self) -> None:
         sim = self.sim
@@ -237,10 +237,10 @@ class Training:
                     sim.world.after(1.0, lambda: self.save(then))
             else:
                 sim.acknowledged.append(attempt.step)
-                self.chief.call(sweep, lambda *_: None, lambda: self.chief.trains(self))
+                self.chief.call(sweep, lambda *_: None, lambda: self.chief.has(self))
                 then()
 
-        self.chief.call(code, done, lambda: self.chief.trains(self))
+        self.chief.call(code, done, lambda: self.chief.has(self))
 
     def finish(self) -> None:
         if self.whole():
@@ -319,8 +319,11 @@ class Pod:
         self.training = None
         self.uid = f"{self.uid}x"
 
+    def has(self, training: Training) -> bool:
+        return self.alive and self.training is training
+
     def trains(self, training: Training) -> bool:
-        return self.alive and self.training is training and self.world.now >= self.paused_until
+        return self.has(training) and self.world.now >= self.paused_until
 
     def connect(self, lead: tokens.Lead | None) -> None:
         self.world.note(f"{self.uid} asks {self.contact.target or 'nobody: it coordinates'}")
@@ -441,7 +444,7 @@ class Pod:
             exit_code=None,
         )
         self.world.after(
-            0.5 + self.world.random.random(), lambda: training.join(self) if self.trains(training) else None
+            0.5 + self.world.random.random(), lambda: training.join(self) if self.has(training) else None
         )
 
     def ranks_end(self, code: int, step: int = -1) -> None:
@@ -536,11 +539,12 @@ class Simulation:
                 raise Violation(f"a commit under token {generation} after a look at a newer one")
 
     def judge_member(self, coordinator: Coordinator, member: Member) -> None:
-        start = int(member.uid.split(".")[1])
-        newest = coordinator.newest_start.get(member.index, 0)
-        if start < newest:
+        before = coordinator.delivered.get(member.index)
+        if before is None or before[1].uid == member.uid:
+            return
+        if member.uid in coordinator.replaced and self.world.now - before[0] <= 6:
             raise Violation(f"pod {member.index}'s older supervisor is heard")
-        coordinator.newest_start[member.index] = start
+        coordinator.replaced.add(before[1].uid)
 
     def judge_taken(self, number: int, uid: str) -> None:
         data = self.world.objects.objects[layout.token(number)][0]

@@ -1,4 +1,4 @@
-"""Errors planted in the protocol, each by replacing functions of the trainer. The simulation finds them all."""
+"""Errors planted in the protocol, each by replacing functions of the trainer; the simulation finds them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -102,7 +102,7 @@ def oldest_first(store: Any) -> dict[Any, Any]:
 @contextmanager
 def eager_retention() -> Iterator[None]:
     with (
-        mock.patch.object(retention.Retention, "_may_be_under_way", lambda *_: False),
+        mock.patch.object(retention.Retention, "_may_be_under_way", return_value=False),
         mock.patch.object(gang, "ORPHAN_AGE", 0.0),
     ):
         yield

@@ -39,14 +39,18 @@ from trainer.gang.ranks.stall import NO_LIMITS, Limits, RankProgress
 def record(gang: Gang, member: Member, *, now: float) -> Gang:
     """Adds a member's report. Ignores retired supervisors, which may outlive their replacements.
 
-    A pod with another agreement does not become a member.
+    A retired one is heard again once its replacement is silent: a late report of a supervisor that has ended
+    may come after the first one of the supervisor that replaced it. A pod with another agreement does not
+    become a member.
     """
     if _is_refused(gang, member):
         return replace(gang, refused={**gang.refused, member.index: now})
-    if member.uid in gang.retired:
-        return gang
     last = gang.members.get(member.index)
-    retired = gang.retired | {last.uid} if last and last.uid != member.uid else gang.retired
+    if member.uid in gang.retired and last and now - last.heard <= SILENT_AFTER:
+        return gang
+    retired = gang.retired - {member.uid}
+    if last and last.uid != member.uid:
+        retired |= {last.uid}
     return replace(gang, members={**gang.members, member.index: replace(member, heard=now)}, retired=retired)
 
 

@@ -112,8 +112,9 @@ def _turns(contact: Contact, lead: Lead | None) -> list[tuple[int, str]]:
         return [home, *((pod, name) for pod, name in names if name)]
     if not lead.address:
         return [home]
-    others = ((pod, name_of(contact.home, pod) or lead.pods[pod]) for pod in sorted(lead.pods) if pod)
-    return [(lead.pod, lead.address), home, *others]
+    pods = {contact.pod, *lead.pods, *range(contact.count)} - {0}
+    others = ((pod, name_of(contact.home, pod) or lead.pods.get(pod, "")) for pod in sorted(pods))
+    return [(lead.pod, lead.address), home, *((pod, at) for pod, at in others if at or pod == contact.pod)]
 
 
 def give_way(contact: Contact, lead: Lead | None, now: float) -> Contact:
