@@ -22,7 +22,8 @@ from trainer.gang.leading.tokens import Deposed, Lead, Taken, TakenByAnother
 from trainer.gang.members import Answer, End, ExitPod, Gang, Member, Redirect
 from trainer.gang.messages import REPORT, decode_member, encode_answer
 from trainer.gang.network.auth import HEADER, GangKey
-from trainer.gang.network.http import HttpServer, Request, Response
+from trainer.gang.network.event_server import EventServer
+from trainer.gang.network.http import Request, Response
 from trainer.gang.network.rendezvous import Rendezvous
 from trainer.gang.ranks.stall import NO_LIMITS, Limits
 
@@ -213,7 +214,7 @@ class Strangers:
         self._logged = recent
 
 
-def serve(coordinator: Coordinator, host: str, port: int, key: GangKey) -> HttpServer:
+def serve(coordinator: Coordinator, host: str, port: int, key: GangKey) -> EventServer:
     """Answers members that have `key` at `host`:`port` (0: any free port) until the server is closed.
 
     Raises ConfigError if the port is taken.
@@ -226,11 +227,9 @@ def serve(coordinator: Coordinator, host: str, port: int, key: GangKey) -> HttpS
             request, key, lambda body: answer_to(coordinator, body, request.client), strangers
         )
 
-    # Members keep their connection: it saves a name look-up and a handshake four times a second.
+    # Members keep their connections: that saves a name look-up and a handshake four times a second.
     try:
-        return HttpServer(
-            handle, host, port, name="coordinator", keep_alive=True, timeout=_KEEP_ALIVE_SECONDS
-        )
+        return EventServer(handle, host, port, name="coordinator", timeout=_KEEP_ALIVE_SECONDS)
     except OSError as error:
         raise ConfigError(f"port {port} of the coordinator: {error.strerror}") from None
 
@@ -238,7 +237,7 @@ def serve(coordinator: Coordinator, host: str, port: int, key: GangKey) -> HttpS
 def answer_request(
     request: Request, key: GangKey, answer: Callable[[bytes], bytes], strangers: Strangers
 ) -> Response:
-    """The signed answer to a signed report. `answer` raises ValueError, TypeError or KeyError for an invalid
+    """Checks and signs. `answer` raises ValueError, TypeError or KeyError for an invalid
     one."""
     if (request.method, request.path) != ("POST", REPORT):
         return Response(404)

@@ -10,7 +10,7 @@ from trainer.gang.coordinator import Coordinator
 from trainer.gang.members import Answer, Member, RunRanks
 from trainer.gang.messages import REPORT, decode_answer, encode_member
 from trainer.gang.network.auth import HEADER, GangKey
-from trainer.gang.network.http import HttpServer
+from trainer.gang.network.event_server import EventServer
 from trainer.gang.network.rendezvous import Relay
 
 log = logging.getLogger("trainer.line")
@@ -51,7 +51,7 @@ class Direct:
 
     port = 0
 
-    def __init__(self, coordinator: Coordinator, server: HttpServer | None = None) -> None:
+    def __init__(self, coordinator: Coordinator, server: EventServer | None = None) -> None:
         self._coordinator, self._server = coordinator, server
 
     def report(self, member: Member) -> Answer | None:

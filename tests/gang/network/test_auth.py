@@ -16,7 +16,8 @@ from trainer.gang.members import Member, MemberState, RunRanks
 from trainer.gang.messages import REPORT, encode_member
 from trainer.gang.network import http as gang_http
 from trainer.gang.network.auth import HEADER, GangKey
-from trainer.gang.network.http import HttpServer, Request
+from trainer.gang.network.event_server import EventServer
+from trainer.gang.network.http import Request
 from trainer.gang.network.rendezvous import Rendezvous
 
 KEY = GangKey("secret", "job-1")
@@ -32,7 +33,7 @@ def coordinator() -> Iterator[Coordinator]:
 
 
 @pytest.fixture
-def server(coordinator: Coordinator) -> Iterator[HttpServer]:
+def server(coordinator: Coordinator) -> Iterator[EventServer]:
     with serve(coordinator, "127.0.0.1", 0, KEY) as made:
         yield made
 
@@ -70,14 +71,14 @@ def test_a_signature_holds_key_job_and_every_byte() -> None:
     assert KEY.sign(b"a", b"b") != KEY.sign(b"ab"), "parts do not run into each other"
 
 
-def test_a_stranger_cannot_end_a_run(server: HttpServer) -> None:
+def test_a_stranger_cannot_end_a_run(server: EventServer) -> None:
     other = {HEADER: GangKey("guessed", "job-1").sign(END)}
     assert post(server.port, END) == 403
     assert post(server.port, END, **other) == 403
     assert still_trains(server.port)
 
 
-def test_what_is_no_report_is_refused_also_with_the_key(server: HttpServer) -> None:
+def test_what_is_no_report_is_refused_also_with_the_key(server: EventServer) -> None:
     report = json.loads(END)
     for body in (
         b"",
@@ -107,7 +108,7 @@ def test_a_gang_is_its_job_else_its_key_and_coordinator_else_itself() -> None:
     assert GangKey("secret").gang("") != GangKey("secret").gang(""), "two runs of one shell"
 
 
-def test_a_body_that_is_too_large_is_not_read(server: HttpServer) -> None:
+def test_a_body_that_is_too_large_is_not_read(server: EventServer) -> None:
     assert post(server.port, b"x", Content_Length=str(1 << 40)) == 413
     assert post(server.port, b"x", Content_Length="-1") == 413
     assert still_trains(server.port)
@@ -123,7 +124,7 @@ def test_an_answer_that_is_not_signed_is_not_obeyed() -> None:
         line.close()
 
 
-def test_a_flood_of_connections_leaves_room(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_of_connections_leaves_room(server: EventServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gang_http, "MAX_CONNECTIONS_OF_ONE_CLIENT", 8)
     threads = threading.active_count()
     flood = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(100)]

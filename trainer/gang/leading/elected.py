@@ -27,7 +27,8 @@ from trainer.gang.leading.tokens import Lead, read_lead
 from trainer.gang.line import POLL_SECONDS, Direct, Line, Remote
 from trainer.gang.members import Answer, Member, Redirect
 from trainer.gang.messages import encode_answer
-from trainer.gang.network.http import HttpServer, Request, Response
+from trainer.gang.network.event_server import EventServer
+from trainer.gang.network.http import Request, Response
 from trainer.gang.pods import Pods, split_address
 from trainer.storage import Store
 
@@ -142,12 +143,12 @@ class Elected:
     def _read_lead(self) -> Lead | None:
         return read_lead(self._store)
 
-    def _serve(self) -> HttpServer:
+    def _serve(self) -> EventServer:
         """At pod 0's port where the other pods know this one by its name, else at any free one."""
         named = not self._pods.index or name_of(self._pods.coordinator, self._pods.index)
         port = self._pods.port if named else 0
         try:
-            return HttpServer(self._handle, "", port, name="coordinator", keep_alive=True, timeout=30.0)
+            return EventServer(self._handle, "", port, name="coordinator")
         except OSError as error:
             raise ConfigError(f"port {port} of the coordinator: {error.strerror}") from None
 

@@ -96,7 +96,7 @@ class _Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         # A client that floods the server uses up only its own connections.
-        client = _plain(client_address[0])
+        client = plain_address(client_address[0])
         with self._lock:
             full = (
                 self._connections[client] >= MAX_CONNECTIONS_OF_ONE_CLIENT
@@ -117,7 +117,7 @@ class _Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._forget(_plain(client_address[0]))
+            self._forget(plain_address(client_address[0]))
 
     def _forget(self, client: str) -> None:
         with self._lock:
@@ -150,7 +150,7 @@ def _server(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> _Ser
     return _Server((host, port), handler)
 
 
-def _plain(address: str) -> str:
+def plain_address(address: str) -> str:
     """The address without an IPv4-mapped prefix: 10.0.0.7 for ::ffff:10.0.0.7."""
     mapped = ipaddress.IPv6Address(address.partition("%")[0]).ipv4_mapped if ":" in address else None
     return str(mapped) if mapped else address
@@ -171,7 +171,7 @@ def _handler(
                 self._send(Response(413, f"expected a body of at most {max_body} bytes\n".encode()))
                 return
             body = self.rfile.read(int(length))
-            path, client = self.path.partition("?")[0], _plain(self.client_address[0])
+            path, client = self.path.partition("?")[0], plain_address(self.client_address[0])
             self._send(handle(Request(self.command, path, body, dict(self.headers.items()), client)))
 
         do_POST = do_PUT = do_DELETE = do_GET
