@@ -49,9 +49,11 @@ def test_what_is_not_http_is_not_answered(sent: bytes) -> None:
 
 
 def test_a_silent_client_is_hung_up_on() -> None:
-    with EventServer(echo, "127.0.0.1", 0, name="echo", timeout=0.1) as server:
-        with socket.create_connection(("127.0.0.1", server.port)) as stranger:
-            assert stranger.recv(100) == b""
+    with (
+        EventServer(echo, "127.0.0.1", 0, name="echo", timeout=0.1) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as stranger,
+    ):
+        assert stranger.recv(100) == b""
 
 
 def test_a_port_that_is_taken_is_an_error() -> None:

@@ -94,6 +94,8 @@ class EventServer:
                 pass
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError, TimeoutError):
             pass  # such as a client that hangs up, or sends something else
+        except asyncio.CancelledError:
+            pass  # by `close`
         finally:
             self._tasks.discard(task)
             self._connections[client] -= 1
