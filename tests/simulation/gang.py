@@ -73,6 +73,10 @@ class Coordinator:
     delivered: dict[int, tuple[float, Member]] = field(default_factory=dict)
     replaced: set[str] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        if self.lead and self.lead.gang == GANG:
+            self.gang = Gang(step=self.lead.step, failures=self.lead.failures)
+
     def report(self, member: Member, address: str) -> Answer:
         world, sim = self.pod.world, self.pod.sim
         if self.deposed:
@@ -97,6 +101,7 @@ class Coordinator:
             return
         self.busy, self.next_watch = True, world.now + 10
         mine = tokens.Lead(GANG, self.pod.uid, self.pod.index, self.pod.address, dict(self.addresses))
+        mine = replace(mine, step=self.gang.step, failures=self.gang.failures)
         seen, ready, extra = self.lead, self.gang.ready, {"name": f"{self.pod.uid}-{world.now}"}
 
         def code(store: Played) -> Any:

@@ -72,7 +72,8 @@ class Coordinator:
         self._addresses: dict[int, str] = {}
         self._host, self._key = host, key
         self._lock = threading.Lock()
-        self._gang = Gang(agreement=agreement)
+        known = keeper.known if keeper else Lead("")
+        self._gang = Gang(agreement=agreement, step=known.step, failures=known.failures)
         self._rendezvous: Rendezvous | None = None
         self._notified: set[str] = set()
         self._logged_missing: set[int] = set()
@@ -144,7 +145,9 @@ class Coordinator:
 
     def _follow_tokens(self, keeper: TokenKeeper) -> None:
         """Has a token taken for the generation that is to form, and does what the newest token requires."""
-        outcome = keeper.poll(dict(self._addresses) if self._gang.ready else None)
+        gang, pods = self._gang, dict(self._addresses)
+        lead = replace(keeper.mine, pods=pods, step=gang.step, failures=gang.failures)
+        outcome = keeper.poll(lead if gang.ready else None)
         if isinstance(outcome, Taken):
             self._gang = replace(self._gang, token=outcome.number)
         elif isinstance(outcome, Unconditional):

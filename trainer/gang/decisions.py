@@ -6,6 +6,7 @@ other; it ends as a whole, and the next one forms when all wanted pods are idle 
 them."""
 
 from dataclasses import replace
+from typing import Any
 
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST
 from trainer.gang.forming.policy import WAIT_FOR_ALL, Policy
@@ -48,6 +49,9 @@ def record(gang: Gang, member: Member, *, now: float) -> Gang:
     last = gang.members.get(member.index)
     if member.uid in gang.retired and last and now - last.heard <= SILENT_AFTER:
         return gang
+    steps = [rank.step for rank in (*member.progress, *member.held)]
+    if max(steps, default=-1) > gang.step:
+        gang = replace(gang, step=max(steps), failures=0)
     retired = gang.retired - {member.uid}
     if last and last.uid != member.uid:
         retired |= {last.uid}
@@ -79,11 +83,12 @@ def review(
     if gang.end is not None:
         return replace(gang, ready=False)
     if gang.generation:
-        reported = gang.ending.reason if gang.ending else None
+        before = gang.ending
         gang = replace(gang, ending=_ending(gang, gang.generation, now, wanted, limits, policy))
-        if gang.ending and gang.ending.reason != reported:
+        if gang.ending and (before is None or gang.ending.reason != before.reason):
             # The next one forms later, so that the reason is sent and logged.
-            return replace(gang, waiting_since=waiting_since(gang, now), ready=False)
+            gang = replace(gang, waiting_since=waiting_since(gang, now), ready=False)
+            return replace(gang, **_count_failure(gang, before, policy))
         if not gang.ending:
             return gang
     gang = replace(gang, waiting_since=waiting_since(gang, now))
@@ -127,6 +132,20 @@ def _is_refused(gang: Gang, member: Member) -> bool:
     return gang.agreement is not None and member.agreement != gang.agreement.digest
 
 
+def _count_failure(gang: Gang, before: Ending | None, policy: Policy) -> dict[str, Any]:
+    """The changes of a gang whose generation ends for a new reason. `before`: its ending for the last one."""
+    ending = gang.ending
+    if ending is None or not ending.failed or (before and before.failed):
+        return {}
+    failures = gang.failures + 1
+    if failures < policy.max_failures:
+        return {"failures": failures}
+    last = f"the last one ended because {ending.reason}"
+    where = f"after step {gang.step}" if gang.step >= 0 else "before the first step"
+    reason = f"{failures} generations in a row failed {where}, {last}; see its log"
+    return {"failures": failures, "end": End(EXIT_INVALID, reason)}
+
+
 def _end(gang: Gang) -> End | None:
     """EXIT_INVALID once a member reported it, EXIT_FINISHED when all are done; else None."""
     invalid = [member.index for member in gang.members.values() if member.exit_code == EXIT_INVALID]
@@ -166,7 +185,7 @@ def _ending(
         stalled = stall.find(_progress(gang, generation), limits)
         if stalled:
             gone = ending.gone if ending else frozenset()
-            return Ending(StopMode.IMMEDIATE, stalled.reason, gone, stalled.late)
+            return Ending(StopMode.IMMEDIATE, stalled.reason, gone, stalled.late, failed=True)
     return ending or resize(gang, generation, now, wanted, policy)
 
 
@@ -200,7 +219,7 @@ def _loss(generation: Generation, seat: Seat, member: Member, now: float) -> End
             return Ending(StopMode.IMMEDIATE, f"the exchange with {pod}'s ranks broke", cause_known=False)
         if member.state is MemberState.LEAVING:
             return Ending(StopMode.IMMEDIATE, f"{pod} is leaving")
-        return Ending(StopMode.IMMEDIATE, f"{pod} has lost its ranks")
+        return Ending(StopMode.IMMEDIATE, f"{pod} has lost its ranks", failed=True)
     if now - member.heard > SILENT_AFTER:
         return Ending(StopMode.IMMEDIATE, f"{pod} has been silent for {SILENT_AFTER:.0f} s")
     return None

@@ -134,6 +134,7 @@ class Ending:
         gone: the pods whose ranks have ended; what they do afterwards does not change the ending.
         late: the ranks that held up the others.
         cause_known: whether `reason` is the cause; False while only its effect on others was seen.
+        failed: whether ranks failed by themselves, and not because a pod or its node has gone.
     """
 
     mode: StopMode
@@ -141,6 +142,7 @@ class Ending:
     gone: frozenset[int] = frozenset()
     late: tuple[int, ...] = ()
     cause_known: bool = True
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -162,6 +164,8 @@ class Gang:
         waiting_since: when the gang began to wait for the next generation; None while one runs.
         ready: whether enough members wait for the next generation, which then needs a token.
         token: the token that was taken for the next generation, 0 without one.
+        step: the highest step that any rank has finished; -1 before the first.
+        failures: generations in a row that failed without a higher step, over all coordinators.
         retired: the uids of supervisors that a newer one has replaced.
         end: how the gang ends, once it is known.
         agreement: what must be equal in all members; None if it is not compared.
@@ -175,6 +179,8 @@ class Gang:
     waiting_since: float | None = None
     ready: bool = False
     token: int = 0
+    step: int = -1
+    failures: int = 0
     retired: frozenset[str] = frozenset()
     end: End | None = None
     agreement: Agreement | None = None

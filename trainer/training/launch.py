@@ -16,7 +16,7 @@ from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.errors import EXIT_INVALID, EXIT_LOST, ConfigError, RankLost, TrainerError, TransientError
 from trainer.gang import pods
-from trainer.gang.forming.policy import WAIT_FOR_REPLACEMENT, Policy
+from trainer.gang.forming.policy import MAX_FAILURES, WAIT_FOR_REPLACEMENT, Policy
 from trainer.gang.pods import Pods
 from trainer.gang.ranks.rank_environment import complete_environment
 from trainer.machine import gpus
@@ -137,6 +137,7 @@ def gang_policy(config: RunConfig) -> Policy:
         min_ranks=distribution.min_ranks,
         wait=WAIT_FOR_REPLACEMENT if wait is None else wait,
         give_up_after=distribution.give_up_after,
+        max_failures=MAX_FAILURES,
     )
 
 

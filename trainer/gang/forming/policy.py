@@ -10,6 +10,10 @@ WAIT_FOR_REPLACEMENT = 20.0
 """Seconds; a container that restarts in its pod has returned by then."""
 
 
+MAX_FAILURES = 12
+"""Generations; a pod gives up after fewer, so by then another supervisor has tried it."""
+
+
 @dataclass(frozen=True)
 class Policy:
     """
@@ -18,6 +22,7 @@ class Policy:
         min_ranks: the smallest number of ranks that train; None for more than half of the pods.
         wait: seconds that a gang waits for missing pods before it trains without them.
         give_up_after: seconds without a generation after which all pods exit with 75.
+        max_failures: generations in a row that may fail without a new step; then all pods exit with 64.
         tokens: whether each generation needs a token of the run.
     """
 
@@ -25,6 +30,7 @@ class Policy:
     min_ranks: int | None = None
     wait: float = WAIT_FOR_REPLACEMENT
     give_up_after: float = 1800.0
+    max_failures: float = math.inf
     tokens: bool = False
 
     def enough(self, members: Collection[Member], wanted: int) -> bool:

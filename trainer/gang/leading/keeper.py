@@ -5,7 +5,6 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -36,35 +35,39 @@ class TokenKeeper:
     Args:
         mine: this coordinator.
         seen: the newest token when this one began to coordinate.
+
+    Attributes:
+        known: the newest token of this gang at that time, else `mine`.
     """
 
     def __init__(self, store: Store, mine: Lead, seen: Lead | None) -> None:
         self._store, self.mine, self._seen = store, mine, seen
+        self.known = seen if seen and seen.gang == mine.gang else mine
         self._checked = False
         self._outcome: Outcome | None = None
         self._thread: threading.Thread | None = None
         self._next = self._next_watch = time.monotonic()
         self._trouble = ""
 
-    def poll(self, pods: Mapping[int, str] | None) -> Outcome | None:
+    def poll(self, wanted: Lead | None) -> Outcome | None:
         """What has happened since the last call; returns at once.
 
         Args:
-            pods: the addresses of the pods for whose generation a token is to be taken; None for no token.
+            wanted: what the token says that is to be taken; None for no token.
         """
         if self._thread and self._thread.is_alive():
             return None
         outcome, self._outcome = self._outcome, None
         now = time.monotonic()
-        if outcome is None and now >= (self._next_watch if pods is None else self._next):
+        if outcome is None and now >= (self._next_watch if wanted is None else self._next):
             self._next_watch = now + WATCH_SECONDS
-            self._thread = threading.Thread(target=self._work, args=(pods,), name="tokens", daemon=True)
+            self._thread = threading.Thread(target=self._work, args=(wanted,), name="tokens", daemon=True)
             self._thread.start()
         return outcome
 
-    def _work(self, pods: Mapping[int, str] | None) -> None:
+    def _work(self, wanted: Lead | None) -> None:
         try:
-            self._outcome = self._watch() if pods is None else self._take(pods)
+            self._outcome = self._watch() if wanted is None else self._take(wanted)
             self._trouble = ""
         except (OSError, TransientError) as error:
             self._next = time.monotonic() + _RETRY_SECONDS
@@ -78,8 +81,7 @@ class TokenKeeper:
             return None
         return judge(newest, self.mine, self._seen)
 
-    def _take(self, pods: Mapping[int, str]) -> Outcome:
-        lead = replace(self.mine, pods=dict(pods))
+    def _take(self, lead: Lead) -> Outcome:
         extra = {
             "host": socket.gethostname(),
             "taken_at": datetime.now(UTC).isoformat(),

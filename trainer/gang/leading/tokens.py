@@ -24,6 +24,8 @@ class Lead:
         address: where it answers, `host:port`; "" if the store has no conditional writes: then pod 0 does.
         pods: where the supervisors of the generation's pods answer.
         number: the token's number.
+        step: the highest step that a rank had finished; -1 before the first.
+        failures: generations in a row that had failed without a higher step.
     """
 
     gang: str
@@ -32,6 +34,8 @@ class Lead:
     address: str = ""
     pods: Mapping[int, str] = field(default_factory=dict)
     number: int = 0
+    step: int = -1
+    failures: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,8 @@ def read_lead(store: Store) -> Lead | None:
     if not isinstance(lead, dict):
         return Lead(gang, number=number)
     pods = {int(index): str(address) for index, address in lead["pods"].items()}
-    return Lead(gang, str(lead["uid"]), int(lead["pod"]), str(lead["address"]), pods, number)
+    counts = int(lead.get("step", -1)), int(lead.get("failures", 0))
+    return Lead(gang, str(lead["uid"]), int(lead["pod"]), str(lead["address"]), pods, number, *counts)
 
 
 def take_token(
@@ -108,7 +113,7 @@ def judge(newest: Lead, mine: Lead, seen: Lead | None) -> Deposed | TakenByAnoth
 def _put(store: Store, number: int, lead: Lead, extra: Mapping[str, Any]) -> bool:
     """Whether this wrote the token: also if an earlier attempt did, whose answer was lost."""
     fields = asdict(lead)
-    coordinator = {key: fields[key] for key in ("uid", "pod", "address", "pods")}
+    coordinator = {key: fields[key] for key in ("uid", "pod", "address", "pods", "step", "failures")}
     token = {"gang": lead.gang, "generation": number, "coordinator": coordinator, **extra}
     data = json.dumps(token, indent=1).encode()
     with suppress(FileExistsError):
