@@ -10,7 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trainer.gang import pods
+from trainer.gang.forming import seats
 from trainer.gang.forming.policy import Policy
+from trainer.gang.leading import contact
 from trainer.gang.supervisor import supervise
 from trainer.gang.supervisor_options import SupervisorOptions
 from trainer.observability import log
@@ -32,11 +34,14 @@ def main() -> None:
     parser.add_argument("--wait", type=float, help="seconds; then the gang trains without lost pods")
     parser.add_argument("--min-ranks", type=int)
     parser.add_argument("--give-up-after", type=float, default=1800.0)
+    parser.add_argument("--patience", type=float, help="seconds until another pod coordinates, and forms")
     words = parser.parse_args(sys.argv[1:split])
     wanted: Callable[[], int] | None = None
     if words.wanted:
         wanted = lambda: int(words.wanted.read_text())  # noqa: E731
     log.setup()
+    if words.patience is not None:
+        contact.PATIENCE = seats.FIRST_WAIT = words.patience
     options = SupervisorOptions(
         ranks=words.ranks,
         grace=words.grace,

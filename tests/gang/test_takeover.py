@@ -2,6 +2,7 @@
 again."""
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def gang(tmp_path: Path):
 
 
 def member(gang: Gang, index: int) -> Pod:
-    options = ("--store", str(gang.folder / "run"), "--wait", "1")
+    options = ("--store", str(gang.folder / "run"), "--wait", "1", "--patience", "2")
     return gang.member(index, *options, pods=3, steps=5000, job="job")
 
 
@@ -51,6 +52,14 @@ def test_a_lost_pod_is_left_out_and_taken_in_again_whoever_coordinates(gang: Gan
     for pod in pods:
         pod.signal(signal.SIGTERM)
     assert [pod.wait() for pod in pods] == [75, 75, 75], gang.output()
+
+
+def test_pods_that_wait_in_vain_exit_75_and_say_for_whom(gang: Gang) -> None:
+    pods = [gang.member(index, "--give-up-after", "2", pods=3) for index in (0, 1)]
+    assert [pod.wait() for pod in pods] == [75, 75], gang.output()
+    for pod in pods:
+        assert re.search(r"error: waited \d s for pod 2, which has not reported yet", pod.output())
+    assert not gang.pids()
 
 
 def test_the_turns_of_pods_that_may_coordinate() -> None:
