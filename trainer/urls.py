@@ -99,7 +99,7 @@ def _place(url: str) -> str:
     scheme, rest = parse_url(url)
     if scheme == "s3":
         bucket, _, prefix = rest.partition("/")
-        return f"s3://{bucket}/{prefix.strip('/')}".rstrip("/") + "/"
+        return f"s3://{bucket}/{prefix}".rstrip("/") + "/"
     return f"file://{os.path.realpath(rest)}".rstrip("/") + "/"
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from trainer.doctor.finding import Finding
 from trainer.errors import one_line
 from trainer.output.units import size
-from trainer.storage import LARGE_BYTES, ObjectChanged, Store, no_folders_left, open_store, refuses_conditions
+from trainer.storage import LARGE_BYTES, ObjectChanged, Store, open_store
 
 READ_BYTES = 4 << 20
 """Of one range, about what a reader asks for."""
@@ -33,10 +33,10 @@ def examine(url: str) -> Iterator[Finding]:
         ("write if absent", lambda: _write_if_absent(store, small)),
         ("write if unchanged", lambda: _write_if_unchanged(store, small)),
     ]
-    if store.url.startswith("s3://"):
+    if store.local_root is None:
         steps.append(("write in parts", lambda: _write_in_parts(store, large)))
     written = False
-    with no_folders_left(store):
+    with store.no_folders_left():
         try:
             for what, action in steps:
                 written = written or what == "write"
@@ -80,9 +80,9 @@ def _write_if_absent(store: Store, key: str) -> str:
     try:
         store.put(key, b"once more", if_absent=True)
     except FileExistsError:
-        if not refuses_conditions(store):
+        if not store.refuses_conditions:
             return "respected: stale writers are fenced off"
-    how = "refused" if refuses_conditions(store) else "ignored"
+    how = "refused" if store.refuses_conditions else "ignored"
     raise Ignored(f"{how} by this store: a stale writer may not be fenced off")
 
 
@@ -92,7 +92,7 @@ def _write_if_unchanged(store: Store, key: str) -> str:
     with suppress(ObjectChanged):
         store.put(key, b"a late version", if_match=etag)
         raise Ignored("ignored by this store: start no two runs at the same time with one run.url")
-    if refuses_conditions(store):
+    if store.refuses_conditions:
         raise Ignored("refused by this store: start no two runs at the same time with one run.url")
     return "respected: of two runs that are started with one run.url, one wins"
 
@@ -121,7 +121,7 @@ def speed(url: str) -> Iterator[Finding]:
     """Writes an object, reads it in ranges as a reader does, and deletes it."""
     store = open_store(url)
     key = f".doctor-{uuid.uuid4().hex}/speed"
-    with no_folders_left(store):
+    with store.no_folders_left():
         try:
             yield _speed(store, key)
         except Exception as error:

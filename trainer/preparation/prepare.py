@@ -22,7 +22,7 @@ from trainer.preparation.duplicates import Duplicates, Seen, find_duplicates
 from trainer.preparation.labels import Item, Source, find
 from trainer.preparation.shard_writer import Writer
 from trainer.preparation.splits import divide
-from trainer.storage import no_folders_left, open_store, remove_leftovers
+from trainer.storage import open_store
 from trainer.storage.base import ObjectChanged, Store
 from trainer.urls import lies_in
 
@@ -150,7 +150,7 @@ def prepare(
         },
         done=_counting(progress, total),
     )
-    with no_folders_left(store):
+    with store.no_folders_left():
         committing = False
         try:
             with writer.working():
@@ -335,7 +335,7 @@ def _clean(store: Store, before: _Before, writer: Writer, parts: Mapping[str, di
     else:
         if failed:
             log.warning("%s: %d objects that were there before could not be deleted", store.url, failed)
-    remove_leftovers(store, writer.began)
+    store.remove_leftovers(writer.began)
 
 
 def _goes_on(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trainer import interrupts
-from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, Store, buffer_for
+from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, buffer_for
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 _COPY_BYTES = 4 << 20
@@ -28,6 +28,18 @@ class FileStore:
     def __init__(self, root: Path) -> None:
         self.url = "file://" + str(root).replace("%", "%25")
         self.root = root
+
+    @property
+    def local_root(self) -> Path:
+        return self.root
+
+    @property
+    def refuses_conditions(self) -> bool:
+        return False
+
+    @property
+    def refuses_checksums(self) -> bool:
+        return False
 
     def get(self, key: str) -> bytes:
         with self._named(key), self._path(key).open("rb") as file:
@@ -91,6 +103,27 @@ class FileStore:
                 if folder == self.root:
                     break
                 folder.rmdir()
+
+    @contextmanager
+    def no_folders_left(self) -> Iterator[None]:
+        made = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
+
+    def remove_leftovers(self, before: float) -> None:
+        for folder, _, names in os.walk(self.root, topdown=False):
+            left = [Path(folder, name) for name in names if _TEMPORARY.fullmatch(name)]
+            for path in left:
+                with suppress(OSError):
+                    if path.stat().st_mtime < before:
+                        path.unlink()
+            if left and Path(folder) != self.root:
+                with suppress(OSError):
+                    Path(folder).rmdir()
 
     def _write(
         self,
@@ -177,37 +210,6 @@ class FileStore:
             raise FileNotFoundError(f"{self._url(key)}: no such object") from error
         except OSError as error:
             raise type(error)(f"{self._url(key)}: {error.strerror or error}") from error
-
-
-@contextmanager
-def no_folders_left(store: Store) -> Iterator[None]:
-    """Removes, behind it, the folders that were made for `store` and are empty: objects have none."""
-    if not isinstance(store, FileStore):
-        yield
-        return
-    made = [folder for folder in (store.root, *store.root.parents) if not folder.exists()]
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            for folder in made:
-                folder.rmdir()
-
-
-def remove_leftovers(store: Store, before: float) -> None:
-    """Removes what killed writers of a file store left half-written, last changed before this time (seconds
-    since the epoch, by the store's clock). Such files are no objects; other stores have none."""
-    if not isinstance(store, FileStore):
-        return
-    for folder, _, names in os.walk(store.root, topdown=False):
-        left = [Path(folder, name) for name in names if _TEMPORARY.fullmatch(name)]
-        for path in left:
-            with suppress(OSError):
-                if path.stat().st_mtime < before:
-                    path.unlink()
-        if left and Path(folder) != store.root:
-            with suppress(OSError):
-                Path(folder).rmdir()
 
 
 def _create(path: Path) -> BinaryIO:

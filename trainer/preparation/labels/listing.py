@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import unquote
 
 from trainer.errors import DataError
 from trainer.images.files import has_image_suffix, is_folder, is_hidden, natural
@@ -79,9 +78,8 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 def _keys(store: Store) -> Iterator[str]:
     """Every key; one that ends with "/" is a folder, which a listing of objects may not show."""
-    scheme, _, path = store.url.partition("://")
-    if scheme == "file":
-        root = unquote(path)
+    if store.local_root is not None:
+        root = str(store.local_root)
         if not os.path.isdir(root):
             raise DataError(f"{root}: no such folder", _REMEDY)
         yield from _walk(root, "", (os.path.realpath(root),))

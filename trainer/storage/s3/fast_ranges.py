@@ -5,24 +5,20 @@ It knows no retries and no errors: what does not come at once as it should is as
 """
 
 import logging
-import os
+import re
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import boto3
 import urllib3
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.httpsession import get_cert_path
 
 from trainer.errors import one_line
-from trainer.storage.s3.connection import CONNECTIONS
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from trainer.storage.s3.connection import CONNECTIONS, Connection
 
 QUICK_BYTES = 1 << 20
 SECONDS = 5.0
@@ -31,6 +27,9 @@ MISSES = 3
 """Failed requests in a row after which it pauses."""
 PAUSE_SECONDS = 60.0
 
+_DOTS = re.compile(r"(^|/)\.\.?(/|$)")
+"""Parts of a key that urllib3 would take out of a URL."""
+
 log = logging.getLogger(__name__)
 
 
@@ -38,17 +37,22 @@ class Quick:
     """Ranges from one bucket. Safe to use from several threads.
 
     Args:
+        connection: with the credentials, the address and the certificates to use.
         budget: seconds of a whole operation, of which at most a quarter is spent here on each wait.
     """
 
-    def __init__(self, session: boto3.Session, client: "S3Client", bucket: str, budget: float) -> None:
-        self._session, self._client, self._bucket = session, client, bucket
+    def __init__(self, connection: Connection, bucket: str, budget: float) -> None:
+        self._session, self._client = connection.session, connection.client
+        self._ca_bundle = connection.ca_bundle or get_cert_path(True)
+        self._bucket = bucket
         self._seconds = min(SECONDS, budget / 4)
         self._misses, self._resumes = 0, 0.0
 
     def get_range(self, key: str, start: int, stop: int, etag: str) -> bytes | None:
         """Bytes [start, stop) of the object of this etag; None where they did not come as they should."""
         if self._misses >= MISSES and time.monotonic() < self._resumes:
+            return None
+        if _DOTS.search(key):
             return None
         try:
             data = self._ask(key, start, stop, etag)
@@ -114,5 +118,5 @@ class Quick:
             retries=False,
             timeout=urllib3.Timeout(connect=self._seconds, read=self._seconds),
             cert_reqs="CERT_REQUIRED",
-            ca_certs=os.environ.get("AWS_CA_BUNDLE") or get_cert_path(True),
+            ca_certs=self._ca_bundle,
         )

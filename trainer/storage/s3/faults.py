@@ -11,6 +11,7 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from trainer.errors import one_line
+from trainer.storage.s3.certificates import tls_remedy
 
 CREDENTIALS = "credentials"
 """The cause of a retry where an endpoint of credentials fails."""
@@ -30,14 +31,15 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """One failed request: `text` is one line for a person, `cause` counts it where it is retried."""
+    """One failed request: `text` is one line, `cause` counts it where it is retried."""
 
     kind: Kind
     text: str
     cause: str = ""
     code: str = ""
     answered: bool = False
-    """A server spoke, so its address is right."""
+    """The server answered, so its address is right."""
+    remedy: str = ""
 
 
 _BY_CODE: dict[str, tuple[Kind, str]] = {
@@ -54,7 +56,7 @@ _BY_CODE: dict[str, tuple[Kind, str]] = {
         (Kind.EXPIRED, "", "ExpiredToken ExpiredTokenException TokenRefreshRequired RequestExpired"),
         (Kind.PRECONDITION, "", "412 PreconditionFailed"),
         (Kind.RANGE, "", "416 InvalidRange"),
-        (Kind.CONFIG, "", "InvalidBucketName"),
+        (Kind.CONFIG, "", "InvalidBucketName KeyTooLongError"),
         (Kind.UNSUPPORTED, "", "501 NotImplemented"),
         (Kind.RETRY, "conflict", "ConditionalRequestConflict OperationAborted"),
         (
@@ -103,7 +105,7 @@ def explain(error: Exception) -> Fault | None:
     if isinstance(error, _DENIED):
         return Fault(Kind.DENIED, f"no usable credentials: {text}")
     if isinstance(error, boto.SSLError) and ("VERIFY_FAILED" in text or "WRONG_VERSION" in text):
-        return Fault(Kind.CONFIG, text)
+        return Fault(Kind.CONFIG, text, remedy=tls_remedy(text))
     if isinstance(error, _TIMEOUT):
         answered = isinstance(error, boto.ReadTimeoutError)
         return Fault(Kind.RETRY, text, "timeout", answered=answered)
