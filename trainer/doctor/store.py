@@ -10,7 +10,7 @@ from contextlib import suppress
 from trainer.doctor.finding import Finding
 from trainer.errors import one_line
 from trainer.output.units import size
-from trainer.storage import LARGE_BYTES, ObjectChanged, Store, open_store
+from trainer.storage import CHECKSUM_SETTING, LARGE_BYTES, ObjectChanged, Store, open_store
 
 READ_BYTES = 4 << 20
 """Of one range, about what a reader asks for."""
@@ -66,13 +66,19 @@ def _list(store: Store) -> str:
 
 def _write(store: Store, key: str) -> str:
     store.put(key, b"0123456789")
+    if store.refuses_checksums:
+        return (
+            f"{store.url}/{key}, without checksums, which this store refuses ({CHECKSUM_SETTING} starts without)"
+        )
     return f"{store.url}/{key}"
 
 
 def _read_range(store: Store, key: str) -> str:
     found = bytes(store.get_range(key, 2, 5))
     if found != b"234":
-        raise OSError(f"{store.url}/{key}: expected the bytes 234, received {found!r}")
+        kept = store.stat(key).size
+        framed = f": the store kept {kept} bytes of 10; try {CHECKSUM_SETTING}" if kept != 10 else ""
+        raise OSError(f"{store.url}/{key}: expected the bytes 234, received {found!r}{framed}")
     return f"{len(found)} bytes of 10"
 
 

@@ -4,12 +4,13 @@ import os
 from pathlib import Path
 
 from trainer.errors import ConfigError
-from trainer.storage.base import LARGE_BYTES, Buffer, ObjectChanged, ObjectInfo, Store
+from trainer.storage.base import CHECKSUM_SETTING, LARGE_BYTES, Buffer, ObjectChanged, ObjectInfo, Store
 from trainer.storage.file import FileStore
 from trainer.storage.retry import OnRetry, retry_seconds
 from trainer.urls import parse_url
 
 __all__ = [
+    "CHECKSUM_SETTING",
     "LARGE_BYTES",
     "Buffer",
     "ObjectChanged",

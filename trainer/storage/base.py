@@ -9,6 +9,9 @@ from typing import Protocol
 LARGE_BYTES = 16 << 20
 """An object of this size or more goes up in parts, where the store has them."""
 
+CHECKSUM_SETTING = "AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
+"""boto3's setting by which uploads have no checksum that S3 does not ask for."""
+
 Buffer = bytes | bytearray | memoryview
 
 

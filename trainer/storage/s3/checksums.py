@@ -9,8 +9,6 @@ import re
 
 from botocore.exceptions import ClientError
 
-SETTING = "AWS_REQUEST_CHECKSUM_CALCULATION=when_required"
-
 _UPLOADS = ("PutObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartUpload")
 _CODES = (
     "MissingContentLength",  # Ceph, Storj, Hitachi: 411

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import NoCredentialsError
 
-from trainer.errors import ConfigError, one_line
+from trainer.errors import ConfigError
+from trainer.storage.base import CHECKSUM_SETTING
 from trainer.storage.retry import OnRetry, Patience, retry_seconds
-from trainer.storage.s3.checksums import SETTING, may_refuse_checksums
+from trainer.storage.s3.checksums import may_refuse_checksums
 from trainer.storage.s3.connection import connect, instance_has_credentials
 from trainer.storage.s3.endpoints import Endpoints, Fact
 from trainer.storage.s3.fast_ranges import Quick
@@ -99,7 +100,7 @@ class Requests:
                 if fault.answered:
                     self.learn(Fact.ANSWERED)
                 if plain is None and self._may_refuse_checksums(error, client):
-                    plain, refusal = self._without_checksums(patience), one_line(error)
+                    plain, refusal = self._without_checksums(patience), fault.text
                 elif fault.kind is Kind.EXPIRED and not renewed:
                     renewed = True
                     self._renew(client, patience)
@@ -139,8 +140,8 @@ class Requests:
             self._client = plain
         if self.learn(Fact.NO_CHECKSUMS):
             log.warning(
-                "%s refuses uploads with checksums (%s): uploading without from now on; %s starts so",
-                *(self._client.meta.endpoint_url, refusal, SETTING),
+                "%s does not accept uploads with checksums (%s): sending them without; %s starts without",
+                *(self._client.meta.endpoint_url, refusal, CHECKSUM_SETTING),
             )
 
     def _renew(self, stale: "S3Client", patience: Patience) -> None:
