@@ -25,10 +25,10 @@ __all__ = [
 
 
 def open_store(url: str, *, on_retry: OnRetry | None = None) -> Store:
-    """The objects below `url`. Opening asks the network nothing: what is missing shows at the first request.
+    """The objects below `url`. Opening makes no request: what is missing shows at the first one.
 
     `on_retry` is called with the cause of each retried request.
-    Raises ConfigError for a URL that names no store, PermissionError where an AWS profile is missing.
+    Raises ConfigError for an invalid URL, PermissionError where an AWS profile is missing.
     """
     scheme, rest = parse_url(url)
     if scheme == "s3":
@@ -55,7 +55,7 @@ def split_url(url: str) -> tuple[str, str]:
         folder = folder.rstrip("/")
     if not key or folder.endswith((":/", ":")):
         raise ConfigError(
-            f"Expected the URL of one object, received {url!r}", "End it with the object's name."
+            f"expected the URL of one object, received {url!r}", "End it with the object's name."
         )
     return (folder or "/", key) if slash else (".", key)
 

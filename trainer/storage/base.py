@@ -1,4 +1,4 @@
-"""The interface every object store has here, and nothing above it knows more."""
+"""The interface of every object store; nothing above it knows more."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager

@@ -22,7 +22,7 @@ _MOUNTS = Path("/proc/self/mountinfo")
 class FileStore:
     """Objects below one folder, which need not be there yet.
 
-    One limit that S3 does not have: `a` and `a/b` cannot both be objects.
+    Limits that S3 does not have: `a` and `a/b` cannot both be objects, and no part of a key is empty, `.` or `..`.
     """
 
     def __init__(self, root: Path) -> None:
@@ -164,7 +164,7 @@ class FileStore:
             raise FileExistsError(f"{self._url(key)}: expected no such object, but it is there") from error
 
     def _replace_version(self, temporary: Path, path: Path, key: str, etag: str) -> None:
-        """One at a time: those who replace a version of a file hold a lock on its folder."""
+        """One at a time: whoever replaces a version of a file holds a lock on its folder."""
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -188,7 +188,7 @@ class FileStore:
                 if key.startswith(prefix) or prefix.startswith(key):
                     yield from self._walk(key, prefix)
             elif key.startswith(prefix) and not _TEMPORARY.fullmatch(name):
-                with suppress(FileNotFoundError):  # deleted meanwhile
+                with suppress(FileNotFoundError):  # deleted since it was listed
                     info = entry.stat()
                     yield ObjectInfo(key, info.st_size, _etag(info), info.st_mtime)
 
@@ -203,7 +203,7 @@ class FileStore:
 
     @contextmanager
     def _named(self, key: str) -> Iterator[None]:
-        """The system's errors, saying which object they are about."""
+        """The system's errors, with the URL of the object."""
         try:
             yield
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
@@ -220,14 +220,14 @@ def _create(path: Path) -> BinaryIO:
             return path.open("xb", buffering=0)
         except FileExistsError as error:
             if path.parent.is_file():
-                raise NotADirectoryError(f"{path.parent} is an object, and can hold none") from error
+                raise NotADirectoryError(f"{path.parent} is an object, and cannot hold others") from error
         except FileNotFoundError:
             pass
-    raise OSError(errno.ENOENT, f"{path.parent} cannot be made, or is removed as often as it is made")
+    raise OSError(errno.ENOENT, f"{path.parent} cannot be created, or is removed as often as it is created")
 
 
 def _write_all(file: BinaryIO, data: Buffer) -> None:
-    """A raw file takes only a part where the disk is nearly full; the next write says so."""
+    """A raw file writes only a part where the disk is nearly full; the next write then fails."""
     view = memoryview(data).cast("B")
     while len(view):
         view = view[file.write(view) :]
@@ -243,14 +243,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _etag(info: os.stat_result) -> str:
-    """Of inode, time and size. FUSE file systems such as s3fs give out other inodes after each mount."""
+    """Made of inode, time and size. FUSE file systems such as s3fs give out other inodes after each mount."""
     inode = 0 if _is_fuse(info.st_dev) else info.st_ino
     return f"{inode:x}-{info.st_mtime_ns:x}-{info.st_size:x}"
 
 
 @cache
 def _is_fuse(device: int) -> bool:
-    """By /proc/self/mountinfo, see proc(5); False where there is none."""
+    """Whether /proc/self/mountinfo, see proc(5), says so; False where there is none."""
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
         mounts = [line.split() for line in _MOUNTS.read_text(errors="replace").splitlines()]

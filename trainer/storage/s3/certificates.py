@@ -4,6 +4,9 @@ import ssl
 
 from trainer.errors import ConfigError, one_line
 
+_ANOTHER_HOST = ("ostname mismatch", "address mismatch", "doesn't match", "no appropriate subjectAltName")
+"""What OpenSSL and urllib3 report of a certificate for another host."""
+
 _NAME_A_FILE = "a PEM file with the certificate of the authority that signed the store's"
 
 
@@ -21,13 +24,13 @@ def check_ca_bundle(path: str) -> None:
 
 
 def tls_remedy(text: str) -> str:
-    """What to do about an error of TLS, by OpenSSL's text; "" where that is not known."""
+    """What to do about an error of TLS, by its text; "" where another try may succeed."""
     if "WRONG_VERSION" in text:
         return "If the server speaks plain HTTP, write http:// in AWS_ENDPOINT_URL"
+    if any(words in text for words in _ANOTHER_HOST):
+        return "Use in AWS_ENDPOINT_URL a name that the store's certificate is for"
     if "VERIFY_FAILED" not in text:
         return ""
-    if "mismatch" in text:
-        return "Use in AWS_ENDPOINT_URL a name that the store's certificate is for"
     if "expired" in text or "not yet valid" in text:
         return "Renew the store's certificate, or correct the clock of this machine"
     return f"If its authority is a private one, set AWS_CA_BUNDLE to {_NAME_A_FILE}"

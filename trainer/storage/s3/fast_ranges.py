@@ -1,7 +1,7 @@
 """Small ranges of objects for less than half of the processor time: signed by botocore, and sent by urllib3
 without botocore's models, events and parsers.
 
-It knows no retries and no errors: what does not come at once as it should is asked for again in full.
+It has no retries and no errors: what does not arrive at once and as expected is requested again in full.
 """
 
 import logging
@@ -22,7 +22,7 @@ from trainer.storage.s3.connection import CONNECTIONS, Connection
 
 QUICK_BYTES = 1 << 20
 SECONDS = 5.0
-"""For connecting, for each silence of the server, and for the body; or less, see `Quick`."""
+"""The limit for connecting, for each silence of the server, and for the body; or less, see `Quick`."""
 MISSES = 3
 """Failed requests in a row after which it pauses."""
 PAUSE_SECONDS = 60.0
@@ -49,14 +49,14 @@ class Quick:
         self._misses, self._resumes = 0, 0.0
 
     def get_range(self, key: str, start: int, stop: int, etag: str) -> bytes | None:
-        """Bytes [start, stop) of the object of this etag; None where they did not come as they should."""
+        """Bytes [start, stop) of the object of this etag; None where they did not arrive as expected."""
         if self._misses >= MISSES and time.monotonic() < self._resumes:
             return None
         if _DOTS.search(key):
             return None
         try:
             data = self._ask(key, start, stop, etag)
-        except Exception as error:  # asked for again, where the reason is found out and said
+        except Exception as error:  # requested again with retries, which report the reason
             self._misses += 1
             self._resumes = time.monotonic() + PAUSE_SECONDS
             if self._misses == MISSES:
@@ -70,7 +70,7 @@ class Quick:
         return data
 
     def _ask(self, key: str, start: int, stop: int, etag: str) -> bytes | None:
-        """None for an object that is gone, shorter, or another one. Raises whatever stops it otherwise."""
+        """None for an object that is missing, shorter, or another version. Raises what else stops it."""
         request = AWSRequest("GET", self._base + quote(key, safe="/~"))
         request.headers["Range"] = f"bytes={start}-{stop - 1}"
         request.headers["User-Agent"] = "cars-trainer"
@@ -91,7 +91,7 @@ class Quick:
             while block := answer.read1():
                 data += block
                 if len(data) > stop - start or time.monotonic() > until:
-                    raise OSError("too much, or too slow")
+                    raise OSError("too many bytes, or too slow")
             answer.release_conn()
             return bytes(data) if len(data) == stop - start else None
         finally:
