@@ -67,7 +67,7 @@ def _list(store: Store) -> str:
 def _write(store: Store, key: str) -> str:
     store.put(key, b"0123456789")
     if store.refuses_checksums:
-        return f"{store.url}/{key}, without checksums, which this store refuses ({CHECKSUM_SETTING} starts without)"
+        return f"{store.url}/{key}, without checksums, which this store refuses: set {CHECKSUM_SETTING}"
     return f"{store.url}/{key}"
 
 

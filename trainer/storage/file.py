@@ -22,7 +22,8 @@ _MOUNTS = Path("/proc/self/mountinfo")
 class FileStore:
     """Objects below one folder, which need not be there yet.
 
-    Limits that S3 does not have: `a` and `a/b` cannot both be objects, and no part of a key is empty, `.` or `..`.
+    Limits that S3 does not have: `a` and `a/b` cannot both be objects, and no part of a key is empty, `.` or
+    `..`.
     """
 
     def __init__(self, root: Path) -> None:

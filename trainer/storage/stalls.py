@@ -1,4 +1,4 @@
-"""Logs which store is waited for: after 5 s of silence, then less and less often, and when it answers again."""
+"""Logs which store is waited for: after 5 s of silence, then less and less often, and its next answer."""
 
 import logging
 import threading
