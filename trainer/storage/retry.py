@@ -34,7 +34,8 @@ def retry_seconds() -> float:
 class Patience:
     """The retries of one operation on one object.
 
-    The budget counts from the last progress, so a transfer may take long; a second attempt is always made. Backoff is "full jitter": uniform in [0, min(cap, base 2^n)]
+    The budget counts from the last progress, so a transfer may take long; a second attempt is always made.
+    Backoff is "full jitter": uniform in [0, min(cap, base 2^n)]
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 
     Attributes:
