@@ -1,7 +1,7 @@
 """The interface of every object store; nothing above it knows more."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -100,6 +100,20 @@ class Store(Protocol):
         """Removes what killed writers left half-written, last changed before this time (seconds since the
         epoch, by the store's clock). It is not an object."""
         ...
+
+
+class Remote:
+    """What a store has in common with others whose objects are not files of this machine."""
+
+    @property
+    def local_root(self) -> None:
+        return None
+
+    def no_folders_left(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def remove_leftovers(self, before: float) -> None:
+        """An object is there whole or not at all."""
 
 
 class ObjectChanged(Exception):

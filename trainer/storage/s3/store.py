@@ -3,11 +3,11 @@
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, buffer_for
+from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, Remote, buffer_for
 from trainer.storage.retry import OnRetry, Patience
 from trainer.storage.s3.download import Download
 from trainer.storage.s3.endpoints import Fact
@@ -20,7 +20,7 @@ from trainer.storage.stalls import waiting_for
 log = logging.getLogger(__name__)
 
 
-class S3Store:
+class S3Store(Remote):
     """Objects below `s3://bucket/prefix`.
 
     Credentials, region, endpoint and addressing come from where boto3 users expect them: AWS_* variables,
@@ -40,10 +40,6 @@ class S3Store:
         self._root = f"{prefix}/" if prefix else ""
         self._part_bytes = part_bytes
         self._requests = Requests(bucket, self.url, on_retry)
-
-    @property
-    def local_root(self) -> None:
-        return None
 
     @property
     def refuses_conditions(self) -> bool:
@@ -166,13 +162,6 @@ class S3Store:
         self._requests.ask(
             self._url(key), lambda s3: s3.delete_object(Bucket=self._bucket, Key=self._key(key))
         )
-
-    @contextmanager
-    def no_folders_left(self) -> Iterator[None]:
-        yield
-
-    def remove_leftovers(self, before: float) -> None:
-        """Nothing is left half-written here: see `Upload`."""
 
     def _read(
         self,
