@@ -50,7 +50,8 @@ class Listing:
 
 
 def list_files(url: str) -> Listing:
-    """List a local folder or the objects below a URL. Raises DataError where there is nothing."""
+    """List a local folder or the objects below a URL. Raises DataError where there is nothing, and for
+    a key whose first folder has no name."""
     store = open_store(url)
     keys: list[str] = []
     folders: set[str] = set()
@@ -58,6 +59,11 @@ def list_files(url: str) -> Listing:
         parent, _, name = key.rpartition("/")
         if is_hidden(key):
             continue
+        if key.startswith("/") and name:
+            raise DataError(
+                f"{store.url}: expected folders with names, received the key {store.url}/{key}",
+                "Copy the objects to keys without a slash too many",
+            )
         while parent and parent not in folders:
             folders.add(parent)
             parent = parent.rpartition("/")[0]
