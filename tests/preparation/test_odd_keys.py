@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -34,7 +35,7 @@ def test_a_class_is_the_first_folder(s3: str, moto: str, tmp_path: Path, form: s
     found = {
         (name, prepared.classes[label])
         for split in dataset.splits.values()
-        for name, label in zip(split.names(range(split.rows)), split.labels, strict=True)
+        for name, label in zip(split.names(np.arange(split.rows)), split.labels, strict=True)
     }
     assert found == expected
 
