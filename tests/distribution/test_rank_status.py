@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from trainer.distribution.environment import STATUS_FD
+from trainer.distribution.rank_variables import STATUS_FD
 from trainer.distribution.rank_status import Phase, RankStatus, StatusChannel, report_phase, report_step
 
 pytestmark = pytest.mark.fast

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import client
-from trainer.dataset.index import open_dataset
+from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import DataError
 from trainer.preparation.prepare import prepare
 

@@ -22,7 +22,7 @@ from trainer.storage import join, open_store, split_url
 
 IMAGENET = "imagenet"
 FILES = (".h5", ".hdf5", ".keras")
-SHOWN = 5
+MAX_LAYERS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Report:
         parts = [f"starting weights from {self.source}: {len(self.matched)} of {total} layers"]
         fresh = [f"{name} ({reason})" for name, reason in {**self.mismatched, **self.missing}.items()]
         if fresh:
-            parts.append(f"fresh: {abbreviate(fresh, SHOWN)}")
+            parts.append(f"fresh: {abbreviate(fresh, MAX_LAYERS_SHOWN)}")
         if self.unused:
-            parts.append(f"not used: {abbreviate(list(self.unused), SHOWN)}")
+            parts.append(f"not used: {abbreviate(list(self.unused), MAX_LAYERS_SHOWN)}")
         return "; ".join(parts)
 
 
@@ -104,11 +104,11 @@ def load_starting_weights(
     fresh = [layer.name for layer in leaves(model) if layer not in [target.layer for target in targets]]
     report = replace(report, missing={**report.missing, **dict.fromkeys(fresh, "not in the file")})
     if not report.matched:
-        came = abbreviate([layer.name for layer in saved], SHOWN) or "none"
+        came = abbreviate([layer.name for layer in saved], MAX_LAYERS_SHOWN) or "none"
         why = explain_difference([target.described for target in targets], saved)
         raise ConfigError(
             f"model.weights: no layer of {source} fits {network}{why and f' ({why})'}: expected layers as "
-            f"{abbreviate([target.layer.name for target in targets], SHOWN)}; the file's are {came}",
+            f"{abbreviate([target.layer.name for target in targets], MAX_LAYERS_SHOWN)}; the file's are {came}",
             "Name weights of this network, or none",
         )
     return report

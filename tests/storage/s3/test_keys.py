@@ -6,7 +6,7 @@ from tests.conftest import client
 from tests.storage import faulty
 from trainer.errors import ConfigError
 from trainer.storage import join, open_store, split_url
-from trainer.storage.s3.store import S3Store
+from trainer.storage.s3.s3_store import S3Store
 
 KEYS = ["/lead", "//two", "a//b", "a///b/c", "a/./b", "a/../b", "./c", " blank ", "k" * 1024, "é" * 512]
 KEYS += ["/".join(["d" * 255] * 4), "100%", "a%2Fb", "q?x=1#f", "plus+", "back\\slash", "quote'\"&<>"]

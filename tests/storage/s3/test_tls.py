@@ -15,7 +15,7 @@ from trainer.errors import ConfigError
 from trainer.storage import open_store, retry
 from trainer.storage.s3 import requests
 from trainer.storage.s3.endpoints import Endpoints
-from trainer.storage.s3.store import S3Store
+from trainer.storage.s3.s3_store import S3Store
 
 REFUSALS = {
     "Ceph, Storj, Hitachi": (411, "MissingContentLength", "You must provide the Content-Length HTTP header."),

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 
 from trainer.errors import ConfigError
-from trainer.storage.retry import Patience
+from trainer.storage.retry import RetryBudget
 from trainer.storage.s3.certificates import check_ca_bundle
 from trainer.storage.s3.faults import Kind, explain
 
@@ -38,7 +38,7 @@ class Connection:
 
 
 def connect(
-    url: str, read_seconds: float, patience: Patience, takes_checksums: Callable[[str], bool]
+    url: str, read_seconds: float, patience: RetryBudget, takes_checksums: Callable[[str], bool]
 ) -> Connection:
     """A client with credentials from where boto3 finds them.
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import FlexibleChecksumError, IncompleteReadError, ReadTimeoutError
 
 from trainer.storage.base import ObjectChanged
-from trainer.storage.retry import Patience
-from trainer.storage.s3.body import receive_directly
+from trainer.storage.retry import RetryBudget
+from trainer.storage.s3.direct_body import receive_directly
 from trainer.storage.s3.requests import Requests
 from trainer.storage.s3.upload import etag_of
 
@@ -38,7 +38,7 @@ class Download:
         stop: int | None,
         etag: str | None,
         view: memoryview | None,
-        patience: Patience,
+        patience: RetryBudget,
     ) -> None:
         self._requests, self._patience = requests, patience
         self._where = {"Bucket": requests.bucket, "Key": key}

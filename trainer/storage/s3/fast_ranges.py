@@ -21,9 +21,9 @@ from trainer.errors import one_line
 from trainer.storage.s3.connection import CONNECTIONS, Connection
 
 QUICK_BYTES = 1 << 20
-SECONDS = 5.0
-"""The limit for connecting, for each silence of the server, and for the body; or less, see `Quick`."""
-MISSES = 3
+FIRST_BYTE_SECONDS = 5.0
+"""The limit for connecting, for each silence of the server, and for the body; or less, see `FastRangeReader`."""
+MAX_CONSECUTIVE_FAILURES = 3
 """Failed requests in a row after which it pauses."""
 PAUSE_SECONDS = 60.0
 
@@ -33,7 +33,7 @@ _DOTS = re.compile(r"(^|/)\.\.?(/|$)")
 log = logging.getLogger(__name__)
 
 
-class Quick:
+class FastRangeReader:
     """Ranges from one bucket. Safe to use from several threads.
 
     Args:
@@ -45,12 +45,12 @@ class Quick:
         self._session, self._client = connection.session, connection.client
         self._ca_bundle = connection.ca_bundle or get_cert_path(True)
         self._bucket = bucket
-        self._seconds = min(SECONDS, budget / 4)
+        self._seconds = min(FIRST_BYTE_SECONDS, budget / 4)
         self._misses, self._resumes = 0, 0.0
 
     def get_range(self, key: str, start: int, stop: int, etag: str) -> bytes | None:
         """Bytes [start, stop) of the object of this etag; None where they did not arrive as expected."""
-        if self._misses >= MISSES and time.monotonic() < self._resumes:
+        if self._misses >= MAX_CONSECUTIVE_FAILURES and time.monotonic() < self._resumes:
             return None
         if _DOTS.search(key):
             return None
@@ -59,11 +59,11 @@ class Quick:
         except Exception as error:  # requested again with retries, which report the reason
             self._misses += 1
             self._resumes = time.monotonic() + PAUSE_SECONDS
-            if self._misses == MISSES:
+            if self._misses == MAX_CONSECUTIVE_FAILURES:
                 log.warning(
                     "s3://%s: %d fast reads in a row failed (%s); reading without them, trying again every "
                     "%.0f s",
-                    *(self._bucket, MISSES, one_line(error), PAUSE_SECONDS),
+                    *(self._bucket, MAX_CONSECUTIVE_FAILURES, one_line(error), PAUSE_SECONDS),
                 )
             return None
         self._misses = 0

@@ -9,13 +9,13 @@ from botocore.exceptions import NoCredentialsError
 
 from trainer.errors import ConfigError
 from trainer.storage.base import CHECKSUM_SETTING
-from trainer.storage.retry import OnRetry, Patience, retry_seconds
+from trainer.storage.retry import OnRetry, RetryBudget, retry_seconds
 from trainer.storage.s3.checksums import may_refuse_checksums
 from trainer.storage.s3.connection import connect, instance_has_credentials
 from trainer.storage.s3.endpoints import Endpoints, Fact
-from trainer.storage.s3.fast_ranges import Quick
+from trainer.storage.s3.fast_ranges import FastRangeReader
 from trainer.storage.s3.faults import CREDENTIALS, Fault, Kind, explain
-from trainer.storage.stalls import waiting_for
+from trainer.storage.stalls import watch_stalls
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -52,9 +52,9 @@ class Requests:
         self._plain: S3Client | None = None
         self._client = self._connect(self.patience(url))
 
-    def patience(self, url: str) -> Patience:
+    def patience(self, url: str) -> RetryBudget:
         """The retries of one operation; its budget counts from here."""
-        return Patience(url, self._retry_seconds, self._on_retry)
+        return RetryBudget(url, self._retry_seconds, self._on_retry)
 
     def knows(self, fact: Fact) -> bool:
         """Whether this process has learnt it about the bucket's server."""
@@ -68,7 +68,7 @@ class Requests:
         self,
         url: str,
         attempt: Callable[["S3Client"], T],
-        patience: Patience | None = None,
+        patience: RetryBudget | None = None,
         precondition: Exception | None = None,
     ) -> T:
         """The answer of `attempt`, made as often as it needs. Errors name `url`.
@@ -76,14 +76,14 @@ class Requests:
         Raises as `Store` says, `precondition` for an answer 412, Unsupported for 501.
         """
         patience = patience or self.patience(url)
-        with waiting_for(patience):
+        with watch_stalls(patience):
             return self._try(url, attempt, patience, precondition)
 
     def _try(
         self,
         url: str,
         attempt: Callable[["S3Client"], T],
-        patience: Patience,
+        patience: RetryBudget,
         precondition: Exception | None,
     ) -> T:
         renewed = False
@@ -127,7 +127,7 @@ class Requests:
         checks = client.meta.config.request_checksum_calculation != "when_required"  # type: ignore[attr-defined]
         return checks and may_refuse_checksums(error, client.meta.endpoint_url)
 
-    def _without_checksums(self, patience: Patience) -> "S3Client":
+    def _without_checksums(self, patience: RetryBudget) -> "S3Client":
         """A client whose uploads have no checksums of botocore's; the threads that want one share it."""
         with self._connecting:
             if self._plain is None:
@@ -144,21 +144,21 @@ class Requests:
                 *(self._client.meta.endpoint_url, refusal, CHECKSUM_SETTING),
             )
 
-    def _renew(self, stale: "S3Client", patience: Patience) -> None:
+    def _renew(self, stale: "S3Client", patience: RetryBudget) -> None:
         """Read the credentials again; the first of the threads that met the same expiry does it for all."""
         with self._connecting:
             if stale is self._client or stale is self._plain:
                 self._client, self._plain = self._connect(patience), None
 
-    def _connect(self, patience: Patience) -> "S3Client":
-        with waiting_for(patience):
+    def _connect(self, patience: RetryBudget) -> "S3Client":
+        with watch_stalls(patience):
             found = connect(
                 self._url,
                 self.read_seconds,
                 patience,
                 lambda endpoint: not ENDPOINTS.knows(endpoint, Fact.NO_CHECKSUMS),
             )
-        self.fast = Quick(found, self.bucket, self._retry_seconds)
+        self.fast = FastRangeReader(found, self.bucket, self._retry_seconds)
         return found.client
 
 
