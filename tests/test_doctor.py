@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import trainer
-from trainer.doctor import devices, examine, probe, to_fix
-from trainer.doctor import store_checks
+from trainer.doctor import devices, examine, probe, store_checks, to_fix
 from trainer.doctor.finding import CheckResult
 from trainer.storage import Store, open_store
 from trainer.storage.base import ObjectInfo
@@ -110,5 +109,9 @@ def test_a_gpu_is_compared_with_the_cpu(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_what_to_fix_has_the_errors_first():
-    found = [CheckResult("warning", "a", "", "x"), CheckResult("error", "b", "", "y"), CheckResult("ok", "c", "", "z")]
+    found = [
+        CheckResult("warning", "a", "", "x"),
+        CheckResult("error", "b", "", "y"),
+        CheckResult("ok", "c", "", "z"),
+    ]
     assert [finding.what for finding in to_fix([*found, CheckResult("error", "d", "")])] == ["b", "a"]

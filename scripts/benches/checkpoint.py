@@ -47,8 +47,8 @@ def saving(folder: Path, bucket: str) -> dict[str, float]:
     with quiet_tensorflow_import():
         from trainer.training.data import RankData
         from trainer.training.run import make_step
-        from trainer.training.setup.build_network import build
         from trainer.training.run_state import Progress, capture
+        from trainer.training.setup.build_network import build
 
     images = write_digits(folder / "images")
     prepare(str(images / "train"), f"file://{folder}/data", validation=0.1)

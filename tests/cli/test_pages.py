@@ -13,8 +13,8 @@ from trainer.cli.pages.runs import print_runs
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import shape, size, span
 from trainer.preparation.prepare import prepare
-from trainer.runs.run_document import Reached
 from trainer.runs.find_runs import ListedRun
+from trainer.runs.run_document import Reached
 
 Screen = Callable[..., str]
 

@@ -11,7 +11,7 @@ import pytest
 from trainer.cluster import commands
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, TransientError
 from trainer.runs import layout
-from trainer.runs.run_document import RunResult, Reached
+from trainer.runs.run_document import Reached, RunResult
 from trainer.storage import open_store
 
 from .fake import FakeCluster, ended, job, pod

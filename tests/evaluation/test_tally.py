@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from trainer.evaluation.tally import MAX_MISTAKES, Tally, most_confused, metrics_per_class
+from trainer.evaluation.tally import MAX_MISTAKES, Tally, metrics_per_class, most_confused
 
 pytestmark = pytest.mark.fast
 

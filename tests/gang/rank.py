@@ -19,7 +19,7 @@ from pathlib import Path
 
 from trainer.distribution.meeting import meet
 from trainer.distribution.rank_status import Phase, report_phase, report_step
-from trainer.errors import EXIT_INTERRUPTED, TransientError, RankLost
+from trainer.errors import EXIT_INTERRUPTED, RankLost, TransientError
 from trainer.observability.stacks import print_stacks_on_signal
 
 LOST_AFTER = 1.5

@@ -4,7 +4,7 @@ import pytest
 
 from trainer.errors import EXIT_LOST
 from trainer.gang.ranks.rank_processes import Exit
-from trainer.gang.ranks.restarts import Failures, ExitVerdict, judge_exits
+from trainer.gang.ranks.restarts import ExitVerdict, Failures, judge_exits
 
 pytestmark = pytest.mark.fast
 

@@ -25,15 +25,15 @@ from trainer.evaluation import evaluate
 from trainer.images.codec import Resize
 from trainer.inference.network import Network
 from trainer.inference.predictor import Predictor
-from trainer.inference.sources import image, paths
 from trainer.inference.sources import dataset_images as rows
+from trainer.inference.sources import image, paths
 from trainer.preparation.prepare import prepare
-from trainer.runs.run_document import RunDocument
 from trainer.runs.layout import CLASSES, KERAS_MODEL, file_name
+from trainer.runs.run_document import RunDocument
 from trainer.storage import open_store
 from trainer.training.data import RankData
-from trainer.training.run_plan import RunPlan, make_plan
 from trainer.training.results.card import usage
+from trainer.training.run_plan import RunPlan, make_plan
 
 NAMES = ["a", "b", "c", "d", "e"]
 PREPARED = (24, 32)

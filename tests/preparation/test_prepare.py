@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from tests.datasets import make_folders
-from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.inspection.describe import inspect
 from trainer.dataset.manifest import write_manifest
+from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.pixel_histogram import PixelHistogram
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import EXIT_INVALID, ConfigError, DataError

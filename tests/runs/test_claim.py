@@ -13,10 +13,10 @@ from trainer.config import parse
 from trainer.errors import RunError
 from trainer.runs import layout
 from trainer.runs.claim import check_identity, claim_folder, give_back
-from trainer.runs.run_document import RunResult, Reached, RunDocument, read_run
 from trainer.runs.fence import Fence, Superseded, publish
-from trainer.runs.layout import Attempt
 from trainer.runs.find_runs import find_runs
+from trainer.runs.layout import Attempt
+from trainer.runs.run_document import Reached, RunDocument, RunResult, read_run
 from trainer.storage import Store, open_store
 
 

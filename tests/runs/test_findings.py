@@ -16,7 +16,9 @@ pytestmark = pytest.mark.fast
 
 def finding(trusted: int, generation: int) -> AuditFinding:
     culprits = ("rank 1 (pod a, CPU)",)
-    return AuditFinding(trusted + 9, trusted, generation, culprits, certain=True, at="2026-11-28T00:00:00+00:00")
+    return AuditFinding(
+        trusted + 9, trusted, generation, culprits, certain=True, at="2026-11-28T00:00:00+00:00"
+    )
 
 
 def test_findings_add_up(tmp_path: Path) -> None:

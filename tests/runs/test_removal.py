@@ -11,10 +11,10 @@ from trainer.cli.app import app
 from trainer.errors import ConfigError, DataError, RunError
 from trainer.runs import layout
 from trainer.runs.claim import claim_folder
-from trainer.runs.run_document import RunResult, Reached
 from trainer.runs.fence import Fence, Superseded, publish
 from trainer.runs.find_runs import find_runs
 from trainer.runs.removal import find_removable, remove
+from trainer.runs.run_document import Reached, RunResult
 from trainer.storage import Store, join, open_store
 from trainer.storage.file import FileStore
 

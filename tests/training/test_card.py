@@ -24,9 +24,9 @@ from trainer.images.codec import decode_image
 from trainer.inference.network import Network
 from trainer.inference.predictor import Predictor
 from trainer.models.export import keras_file
-from trainer.runs.run_document import RunResult, Reached, classes_json
-from trainer.training.run_plan import RunPlan, make_plan
+from trainer.runs.run_document import Reached, RunResult, classes_json
 from trainer.training.results.card import card
+from trainer.training.run_plan import RunPlan, make_plan
 
 BEST = Reached(
     1, {"loss": 2.0, "accuracy": 0.25, "val_loss": 1.5, "val_accuracy": 0.625, "test_accuracy": 0.5625}

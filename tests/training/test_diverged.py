@@ -15,7 +15,7 @@ from tests.training.in_process import store_of, train
 from trainer.checkpoints.restore import restore
 from trainer.distribution.single import Single
 from trainer.evaluation.tally import Tally
-from trainer.runs.run_document import RunResult, Reached
+from trainer.runs.run_document import Reached, RunResult
 from trainer.storage import Store
 from trainer.training.evaluator import _add
 from trainer.training.finish import _over_all_ranks

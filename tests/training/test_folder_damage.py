@@ -13,7 +13,7 @@ import pytest
 from tests.run_processes import Runs
 from tests.training.in_process import train
 from trainer import main
-from trainer.errors import EXIT_INVALID, TransientError, RunError
+from trainer.errors import EXIT_INVALID, RunError, TransientError
 from trainer.runs import layout
 from trainer.training.run_state import Progress, check_position
 

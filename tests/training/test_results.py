@@ -15,7 +15,7 @@ from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.models.weights_file import load_weights_file
 from trainer.preparation.prepare import prepare
-from trainer.runs.run_document import RunResult, Reached, read_finished
+from trainer.runs.run_document import Reached, RunResult, read_finished
 from trainer.storage import open_store
 from trainer.training.finish import log_end
 

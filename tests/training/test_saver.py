@@ -13,8 +13,8 @@ from trainer.observability.metrics import RunMetrics
 from trainer.runs.background_writer import Background
 from trainer.runs.fence import Fence
 from trainer.storage import open_store
-from trainer.training.saver import saver
 from trainer.training.run_state import Progress
+from trainer.training.saver import saver
 
 
 def steps_saved(folder: Path, run: RunSection, *, chief: bool = True) -> list[int]:

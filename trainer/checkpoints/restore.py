@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from trainer.checkpoints.array_layout import Bytes
-from trainer.checkpoints.commit import Commit, Damaged, CheckpointObject, survey
+from trainer.checkpoints.commit import CheckpointObject, Commit, Damaged, survey
 from trainer.checkpoints.parallel import each
 from trainer.checkpoints.training_state import TrainingState, read_description
-from trainer.errors import TransientError, RunError
+from trainer.errors import RunError, TransientError
 from trainer.runs.identity import difference
 from trainer.runs.layout import COMMIT, STATE, Attempt
 from trainer.storage.base import Store
@@ -132,7 +132,9 @@ def read_commit(store: Store, attempt: Attempt) -> Commit:
         raise Vanished(attempt) from None
 
 
-def check_sizes(store: Store, commit: Commit, parts: Iterable[CheckpointObject], sizes: dict[str, int]) -> None:
+def check_sizes(
+    store: Store, commit: Commit, parts: Iterable[CheckpointObject], sizes: dict[str, int]
+) -> None:
     """Raises Damaged when one of `parts` is missing or of another size, Vanished when the commit went too.
 
     A listing is not of one moment, so whatever looks wrong in it is asked for again.

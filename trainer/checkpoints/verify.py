@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass
 
-from trainer.checkpoints.commit import Commit, Damaged, CheckpointObject, survey
+from trainer.checkpoints.commit import CheckpointObject, Commit, Damaged, survey
 from trainer.checkpoints.parallel import each
 from trainer.checkpoints.restore import Vanished, check_sizes, read_commit, read_part
 from trainer.errors import RunError

@@ -47,11 +47,15 @@ class Horovod(OneReplica):
         length = int(self._broadcast(np.array([len(data)], np.int64))[0])
         if self.is_chief:
             for start in range(0, length, BROADCAST_PART_BYTES):
-                self._broadcast(np.frombuffer(data, np.uint8, min(BROADCAST_PART_BYTES, length - start), start))
+                self._broadcast(
+                    np.frombuffer(data, np.uint8, min(BROADCAST_PART_BYTES, length - start), start)
+                )
             return data
         whole = np.empty(length, np.uint8)
         for start in range(0, length, BROADCAST_PART_BYTES):
-            whole[start : start + BROADCAST_PART_BYTES] = self._broadcast(np.zeros(min(BROADCAST_PART_BYTES, length - start), np.uint8))
+            whole[start : start + BROADCAST_PART_BYTES] = self._broadcast(
+                np.zeros(min(BROADCAST_PART_BYTES, length - start), np.uint8)
+            )
         return whole.tobytes()
 
     def barrier(self) -> None:

@@ -1,8 +1,8 @@
 """`trainer doctor`: does this machine have what a run needs, and does a store do what we ask of it?"""
 
 from trainer.doctor import devices, exchange
-from trainer.doctor import store_checks as store
 from trainer.doctor import installed as machine
+from trainer.doctor import store_checks as store
 from trainer.doctor.finding import CheckResult, to_fix
 
 __all__ = ["CheckResult", "examine", "to_fix"]

@@ -4,8 +4,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from trainer.doctor import probe
 from trainer.doctor import installed as machine
+from trainer.doctor import probe
 from trainer.doctor.finding import CheckResult
 from trainer.machine.gpus import visible_gpus
 

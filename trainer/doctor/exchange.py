@@ -3,8 +3,8 @@
 import os
 from collections.abc import Iterator
 
-from trainer.doctor import probe
 from trainer.doctor import installed as machine
+from trainer.doctor import probe
 from trainer.doctor.finding import CheckResult
 from trainer.gang.network.rendezvous import Rendezvous
 from trainer.gang.ranks.rank_environment import rank_environment

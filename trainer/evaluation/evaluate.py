@@ -9,7 +9,7 @@ from trainer.dataset.dataset import Dataset, Split
 from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import ConfigError, DataError
-from trainer.evaluation.evaluation_document import Evaluated, evaluation_document, dump_evaluation
+from trainer.evaluation.evaluation_document import Evaluated, dump_evaluation, evaluation_document
 from trainer.evaluation.perturbations import perturbations
 from trainer.evaluation.tally import Tally
 from trainer.images.codec import decode_image

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.dataset.dataset import Dataset
-from trainer.evaluation.tally import Tally, most_confused, metrics_per_class
-from trainer.runs.run_document import RunResult
+from trainer.evaluation.tally import Tally, metrics_per_class, most_confused
 from trainer.runs.layout import Which
+from trainer.runs.run_document import RunResult
 
 VERSION = 1
 LARGE_GAP, PAIRED_UNTIL = 0.1, 0.7

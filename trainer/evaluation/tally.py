@@ -131,7 +131,9 @@ def metrics_per_class(confusion: NDArray[np.int64], names: tuple[str, ...]) -> l
         right, rows, predicted = int(confusion[i, i]), int(confusion[i].sum()), int(confusion[:, i].sum())
         f1 = 2 * right / (rows + predicted) if rows + predicted else 0.0
         found.append(
-            ClassMetrics(name, rows, right / predicted if predicted else None, right / rows if rows else None, f1)
+            ClassMetrics(
+                name, rows, right / predicted if predicted else None, right / rows if rows else None, f1
+            )
         )
     return found
 

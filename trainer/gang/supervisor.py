@@ -33,7 +33,7 @@ from trainer.gang.pods import Pods, check_own_name
 from trainer.gang.polled import Polled
 from trainer.gang.ranks.rank_environment import gloo_timeout, rank_environment
 from trainer.gang.ranks.rank_processes import Ranks, reap_orphans
-from trainer.gang.ranks.restarts import Failures, ExitVerdict, judge_exits
+from trainer.gang.ranks.restarts import ExitVerdict, Failures, judge_exits
 from trainer.gang.ranks.stall import Limits
 from trainer.gang.ranks.stopping import Deadlines, Why
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.config.load import read_yaml, apply_overrides
+from trainer.config.load import apply_overrides, read_yaml
 from trainer.errors import ConfigError
 from trainer.inference.config import parse_few
 from trainer.inference.forms import Prediction

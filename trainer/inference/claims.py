@@ -93,7 +93,9 @@ class Claims:
                 self.store.delete(info.key)
 
     def _patience(self) -> float:
-        return max(1.0, sorted(self._durations)[len(self._durations) // 2]) if self._durations else CLAIM_SECONDS
+        return (
+            max(1.0, sorted(self._durations)[len(self._durations) // 2]) if self._durations else CLAIM_SECONDS
+        )
 
     def _claim(self, part: int) -> bool:
         """False where another was faster."""

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trainer.config.load import read_yaml, apply_overrides
+from trainer.config.load import apply_overrides, read_yaml
 from trainer.errors import ConfigError, RunError
 from trainer.gang.pods import whole_number
 from trainer.inference import config as configuration
@@ -121,7 +121,9 @@ def _bound(config: PredictConfig, source: ImageSource, network: Network) -> dict
     return found
 
 
-def _plan(config: PredictConfig, source: ImageSource, target: Store, place: int, bound: Mapping[str, Any]) -> PredictionPlan:
+def _plan(
+    config: PredictConfig, source: ImageSource, target: Store, place: int, bound: Mapping[str, Any]
+) -> PredictionPlan:
     """The committed plan: the one that is there, extended where that is asked for, or a new one."""
     found = plans.read(target)
     if found is None:
@@ -147,7 +149,12 @@ def _plan(config: PredictConfig, source: ImageSource, target: Store, place: int,
 
 
 def _work(
-    config: PredictConfig, source: ImageSource, target: Store, plan: PredictionPlan, claims: Claims, network: Network
+    config: PredictConfig,
+    source: ImageSource,
+    target: Store,
+    plan: PredictionPlan,
+    claims: Claims,
+    network: Network,
 ) -> None:
     with quiet_tensorflow_import():
         from trainer.inference.predictor import Predictor
@@ -184,7 +191,9 @@ def _progress(plan: PredictionPlan) -> Iterator[Callable[[int], None]]:
         yield report
 
 
-def _finish(config: PredictConfig, source: ImageSource, target: Store, plan: PredictionPlan) -> dict[str, Any]:
+def _finish(
+    config: PredictConfig, source: ImageSource, target: Store, plan: PredictionPlan
+) -> dict[str, Any]:
     new = plans.new_images(target, plan, source)
     if new:
         log.warning("%s came since the start; --extend predicts them too", plural(new, "image"))

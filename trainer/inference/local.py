@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from threading import Thread
 
 from trainer import interrupts
-from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, TransientError, TrainerError
+from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, TrainerError, TransientError
 from trainer.machine.cores import thread_environment, usable_cores
 from trainer.machine.processes import leashed
 from trainer.output.progress import print_line

@@ -138,7 +138,9 @@ def commit(store: Store, bound: Mapping[str, Any], source: ImageSource, part_siz
     return plan
 
 
-def extend(store: Store, plan: PredictionPlan, etag: str, source: ImageSource, part_size: int) -> PredictionPlan:
+def extend(
+    store: Store, plan: PredictionPlan, etag: str, source: ImageSource, part_size: int
+) -> PredictionPlan:
     """Add the images that are not in the plan, as parts behind those that are there. Of several workers one
     wins, and all get its plan.
 

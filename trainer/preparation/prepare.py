@@ -324,7 +324,9 @@ def _commit(
         raise ConfigError(_MEANWHILE.format(store.url), "Choose another URL") from None
 
 
-def _clean(store: Store, before: _PreviousDataset, writer: Writer, parts: Mapping[str, dict[str, Any]]) -> None:
+def _clean(
+    store: Store, before: _PreviousDataset, writer: Writer, parts: Mapping[str, dict[str, Any]]
+) -> None:
     """Deletes what the new dataset does not name: of the one before, and of starts that did not finish."""
     named = keys_of(parts)
     try:

@@ -66,7 +66,9 @@ def shard_key(split: str, number: int, start: str) -> str:
     return f"{split}/{number:05d}-{start}.h5"
 
 
-def fingerprint(source: Store, splits: Mapping[str, Sequence[LabelledImage]], options: Mapping[str, Any]) -> str:
+def fingerprint(
+    source: Store, splits: Mapping[str, Sequence[LabelledImage]], options: Mapping[str, Any]
+) -> str:
     """SHA-256 of all that decides what the shards hold: the images' names, classes, order and versions (their
     etags and sizes), the options, and the versions of the trainer and of Pillow."""
     digest = hashlib.sha256()

@@ -24,10 +24,10 @@ from trainer.output.units import size
 from trainer.preparation import resume as unfinished
 from trainer.preparation.bad_images import BadImages
 from trainer.preparation.duplicates import Seen
-from trainer.preparation.shard_buffer import Attributes, Digests, ShardBuffer, PixelBuffer, JpegBuffer
 from trainer.preparation.labels import LabelledImage
-from trainer.preparation.shards import chunk_rows
 from trainer.preparation.resume import FinishedShard
+from trainer.preparation.shard_buffer import Attributes, Digests, JpegBuffer, PixelBuffer, ShardBuffer
+from trainer.preparation.shards import chunk_rows
 from trainer.storage.base import Store
 
 SETTLE_SECONDS = 5.0

@@ -15,7 +15,7 @@ from PIL import Image
 
 from trainer.output.units import span
 from trainer.report.charts import line_chart, matrix
-from trainer.runs.run_document import RunResult, RunDocument
+from trainer.runs.run_document import RunDocument, RunResult
 from trainer.runs.timing import EpochTiming
 
 SIDE = 96

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from trainer.errors import DataError, TransientError, RunError
+from trainer.errors import DataError, RunError, TransientError
 from trainer.runs import layout
-from trainer.runs.run_document import RunDocument, classes_json, dump_run, read_document
 from trainer.runs.fence import MAX_TOKEN_ATTEMPTS, Fence, newest_holder
 from trainer.runs.identity import Difference, difference, plain
+from trainer.runs.run_document import RunDocument, classes_json, dump_run, read_document
 from trainer.storage import ObjectChanged, Store
 
 log = logging.getLogger(__name__)

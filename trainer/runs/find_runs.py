@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from trainer.errors import DataError
 from trainer.runs import layout
-from trainer.runs.run_document import Reached, read_document, read_finished
 from trainer.runs.history import best_epoch, read_history
+from trainer.runs.run_document import Reached, read_document, read_finished
 from trainer.storage import Store, join
 
 HERE = "."

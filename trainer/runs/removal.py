@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from trainer.errors import ConfigError, DataError, TransientError, RunError
+from trainer.errors import ConfigError, DataError, RunError, TransientError
 from trainer.output.units import span
 from trainer.runs import layout
-from trainer.runs.run_document import read_document
 from trainer.runs.fence import Fence
 from trainer.runs.find_runs import HERE
+from trainer.runs.run_document import read_document
 from trainer.storage import ObjectInfo, Store, join, open_store
 
 LIVE_SECONDS = 300.0
@@ -81,7 +81,9 @@ def remove(url: str) -> None:
         for keys in _in_order(own):
             with ThreadPoolExecutor(WORKERS) as pool:
                 list(pool.map(store.delete, keys))
-    raise TransientError(f"{store.url}: another process still writes here", "Stop it, and remove the run again")
+    raise TransientError(
+        f"{store.url}: another process still writes here", "Stop it, and remove the run again"
+    )
 
 
 def _in_order(keys: Iterable[str]) -> list[list[str]]:

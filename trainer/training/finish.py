@@ -10,15 +10,15 @@ from trainer.distribution.rank_status import Phase, report_phase
 from trainer.evaluation.tally import Tally
 from trainer.models.weights_file import load_weights_file
 from trainer.runs import layout
-from trainer.runs.run_document import RunResult, Reached
 from trainer.runs.history import metric_of
+from trainer.runs.run_document import Reached, RunResult
 from trainer.storage import join
 from trainer.training.callbacks import callback_state
 from trainer.training.callbacks.trainer_callbacks import BestWeights
 from trainer.training.finite import Diverged, check_metrics
 from trainer.training.loop import Loop
-from trainer.training.run_plan import RunPlan
 from trainer.training.results.publish import Publisher
+from trainer.training.run_plan import RunPlan
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from trainer.distribution import launchers
 from trainer.distribution import rank_variables as environment
 from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_status import Phase, report_phase
-from trainer.errors import EXIT_INVALID, EXIT_LOST, ConfigError, TransientError, RankLost, TrainerError
+from trainer.errors import EXIT_INVALID, EXIT_LOST, ConfigError, RankLost, TrainerError, TransientError
 from trainer.gang import pods
 from trainer.gang.ranks.rank_environment import complete_environment
 from trainer.machine import gpus as devices
@@ -24,8 +24,8 @@ from trainer.observability.serving import serve
 from trainer.observability.stacks import print_stacks_on_signal
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs.claim import check_identity, check_resumable, give_back
-from trainer.runs.run_document import already_finished
 from trainer.runs.published import not_as_published
+from trainer.runs.run_document import already_finished
 from trainer.storage import OnRetry, Store, open_store
 from trainer.training.run_plan import RunPlan, make_plan, resume_step
 from trainer.training.setup.agreement_document import agreement_document

@@ -27,8 +27,8 @@ from trainer.training.callbacks.trainer_callbacks import ProgressLog, settle_mod
 from trainer.training.data import RankData
 from trainer.training.evaluator import Evaluator, StopVoted
 from trainer.training.finite import Diverged, check_metrics
-from trainer.training.run_plan import RunPlan
 from trainer.training.results.timer import Timer
+from trainer.training.run_plan import RunPlan
 from trainer.training.run_state import Progress, capture
 from trainer.training.step import Result, Sums, TrainStep
 from trainer.training.step.averages import assign_averages, averaged

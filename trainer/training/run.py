@@ -12,13 +12,13 @@ import numpy as np
 from trainer.config import RunConfig
 from trainer.distribution import Distribution
 from trainer.distribution.agreement import Agreement, agree
-from trainer.errors import TransientError, RankLost
+from trainer.errors import RankLost, TransientError
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
 from trainer.runs.background_writer import Background
-from trainer.runs.run_document import RunResult
 from trainer.runs.fence import Fence
 from trainer.runs.history import metric_of
+from trainer.runs.run_document import RunResult
 from trainer.storage import Store
 from trainer.training.audit import Auditor
 from trainer.training.audit.device import describe_device
@@ -27,16 +27,16 @@ from trainer.training.callbacks.trainer_callbacks import BestWeights, History, P
 from trainer.training.data import RankData
 from trainer.training.evaluator import Evaluator, StopVoted
 from trainer.training.finish import publish_results
+from trainer.training.learning_rate import LearningRateSchedule
 from trainer.training.loop import Loop, Outcome
-from trainer.training.run_plan import RunPlan
 from trainer.training.results.publish import Publisher
 from trainer.training.results.timer import Timer, earlier
+from trainer.training.run_plan import RunPlan
+from trainer.training.run_state import Progress, assign, check_position
 from trainer.training.saver import saver
-from trainer.training.learning_rate import LearningRateSchedule
 from trainer.training.setup.agreement_document import agreement_document
 from trainer.training.setup.build_network import build, uses_xla
 from trainer.training.setup.first_state import agree_on_state
-from trainer.training.run_state import Progress, assign, check_position
 from trainer.training.step import EvaluationStep, TrainStep, balanced_class_weights
 from trainer.training.transient_errors import transient_errors
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from trainer.output.table import print_table
 
 if TYPE_CHECKING:
-    from trainer.doctor import CheckResult
+    pass
 
 
 def print_checks(found: "Iterable[Finding]") -> None:

@@ -15,7 +15,13 @@ _BILINEAR = "Image.Resampling.BILINEAR"
 
 
 def read(
-    prepared: Shape, resize: Resize, shape: Shape, standardize: Standardize, pixels: ChannelStatistics, *, jpeg: bool
+    prepared: Shape,
+    resize: Resize,
+    shape: Shape,
+    standardize: Standardize,
+    pixels: ChannelStatistics,
+    *,
+    jpeg: bool,
 ) -> str:
     """The text of a function `read(file)`, for a run whose images were `prepared` (H, W, C) by `resize`, with
     `jpeg` as JPEG files, and whose network is given `shape` (H, W, C). It needs keras, NumPy as np, Image and

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from trainer.distribution.rank_variables import STATUS_FD
 from trainer.distribution.rank_status import RankStatus, StatusChannel
+from trainer.distribution.rank_variables import STATUS_FD
 from trainer.gang.ranks.descendants import MARK, kill_marked, new_mark
 from trainer.gang.ranks.stall import RankHistory, RankProgress
 from trainer.machine.processes import is_frozen, leashed

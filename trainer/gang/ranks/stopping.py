@@ -42,7 +42,11 @@ class Deadlines:
     gloo_timeout: float
 
     def overdue(
-        self, ranks: Mapping[int, RankHistory], why: Mapping[Why, float], now: float, late: Container[int] = ()
+        self,
+        ranks: Mapping[int, RankHistory],
+        why: Mapping[Why, float],
+        now: float,
+        late: Container[int] = (),
     ) -> set[int]:
         """The ranks whose time is over.
 

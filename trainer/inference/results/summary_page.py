@@ -54,7 +54,9 @@ def page(
         sections.append(f"<h2>Samples</h2><div class='samples'>{shown}</div>")
     if errors:
         rows = [(row["image"], row["error"]) for row in errors[:MAX_ERRORS_SHOWN]]
-        sections.append(f"<h2>Failed ({min(MAX_ERRORS_SHOWN, len(errors))} of {len(errors):,})</h2>{_table(rows)}")
+        sections.append(
+            f"<h2>Failed ({min(MAX_ERRORS_SHOWN, len(errors))} of {len(errors):,})</h2>{_table(rows)}"
+        )
     return (
         "<!doctype html><html lang='en'><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width,initial-scale=1'><title>Predictions</title>"
@@ -65,7 +67,8 @@ def page(
 def _classes(summary: Mapping[str, Any]) -> list[tuple[str, int, str]]:
     found = list(summary["classes"].items())
     rows = [
-        (name, of["images"], f"mean probability {of['mean_probability']:.3f}") for name, of in found[:MAX_ERRORS_SHOWN]
+        (name, of["images"], f"mean probability {of['mean_probability']:.3f}")
+        for name, of in found[:MAX_ERRORS_SHOWN]
     ]
     if rest := found[MAX_ERRORS_SHOWN:]:
         rows.append((f"{len(rest):,} more classes", sum(of["images"] for _, of in rest), ""))

@@ -1,10 +1,10 @@
 """Where the images of a job are."""
 
 from trainer.errors import ConfigError
+from trainer.inference.sources.dataset_images import DatasetImages
 from trainer.inference.sources.image import ImageSource
 from trainer.inference.sources.paths import SUFFIX, from_list
 from trainer.inference.sources.prefix import Prefix
-from trainer.inference.sources.dataset_images import DatasetImages
 from trainer.runs.run_document import RunDocument
 from trainer.storage import open_store
 

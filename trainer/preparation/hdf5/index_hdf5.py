@@ -191,7 +191,9 @@ def _digests(parts: Sequence[FileSplit], progress: ProgressCallback | None) -> d
     return found
 
 
-def _joined(name: str, parts: Sequence[FileSplit], digests: dict[str, str], store: Store, classes: int) -> Split:
+def _joined(
+    name: str, parts: Sequence[FileSplit], digests: dict[str, str], store: Store, classes: int
+) -> Split:
     """The rows of several files, one after the other."""
     rows, chunk = 0, 0
     chunks, pieces = [], []

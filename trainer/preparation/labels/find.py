@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from trainer.errors import ConfigError, DataError
 from trainer.preparation.labels import cifar10, file_names, folders, lists, stanford_cars, uecfood
-from trainer.preparation.labels.formats.tables import SUFFIXES_OF_LISTS
 from trainer.preparation.labels.file_listing import Listing, list_files
+from trainer.preparation.labels.formats.tables import SUFFIXES_OF_LISTS
 from trainer.preparation.labels.source import LabelledImages, printable
 
 
@@ -72,7 +72,9 @@ def find(
     return source
 
 
-def _read(listing: Listing, labels: str | None, crop: bool, splits: Mapping[str, str] | None) -> LabelledImages:
+def _read(
+    listing: Listing, labels: str | None, crop: bool, splits: Mapping[str, str] | None
+) -> LabelledImages:
     if splits:
         if labels not in (None, folders.NAME) or crop:
             raise ConfigError(

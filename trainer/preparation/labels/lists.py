@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from trainer.errors import DataError
 from trainer.images.files import has_image_suffix
-from trainer.preparation.labels.formats.tables import SUFFIXES_OF_LISTS, Row, class_list, parse
 from trainer.preparation.labels.file_listing import Listing, in_order
+from trainer.preparation.labels.formats.tables import SUFFIXES_OF_LISTS, Row, class_list, parse
 from trainer.preparation.labels.source import LabelledImage, LabelledImages, assemble, printable
 from trainer.preparation.labels.split_folders import by_split, split_named
 from trainer.storage import open_store, split_url

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from trainer.errors import DataError
-from trainer.preparation.labels.formats.matlab import Variable, read_variable
 from trainer.preparation.labels.file_listing import Listing
+from trainer.preparation.labels.formats.matlab import Variable, read_variable
 from trainer.preparation.labels.source import Box, LabelledImage, LabelledImages, assemble
 
 NAME = "stanford-cars"

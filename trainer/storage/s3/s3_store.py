@@ -12,9 +12,9 @@ from trainer.storage.retry import OnRetry, RetryBudget
 from trainer.storage.s3.download import Download
 from trainer.storage.s3.endpoints import Fact
 from trainer.storage.s3.fast_ranges import QUICK_BYTES
+from trainer.storage.s3.memoryview_reader import MemoryviewReader
 from trainer.storage.s3.requests import Requests, Unsupported
 from trainer.storage.s3.upload import PART_BYTES, Upload, content_type, etag_of
-from trainer.storage.s3.memoryview_reader import MemoryviewReader
 from trainer.storage.stalls import watch_stalls
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,8 @@ class S3Store(Remote):
         options: Any = {"Bucket": self._bucket, "Key": self._key(key), "ContentType": content_type(key)}
         url = self._url(key)
         return etag_of(
-            self._requests.ask(url, lambda s3: s3.put_object(**{**options, "Body": MemoryviewReader(view)})), url
+            self._requests.ask(url, lambda s3: s3.put_object(**{**options, "Body": MemoryviewReader(view)})),
+            url,
         )
 
     def _put_on_condition(self, key: str, body: bytes, if_match: str | None) -> str:

@@ -15,8 +15,8 @@ from trainer.errors import EXIT_LOST, TrainerError
 from trainer.observability.metrics import RunMetrics
 from trainer.runs.fence import Fence
 from trainer.runs.findings import AuditFinding, add_finding
-from trainer.training.audit.digest import digest
 from trainer.training.audit.device import describe_device
+from trainer.training.audit.digest import digest
 from trainer.training.audit.verdict import audited_by, disputed, judge_audit
 from trainer.training.data import RankData
 from trainer.training.run_plan import RunPlan

@@ -31,7 +31,9 @@ def disputed(own: Sequence[int], checked: Sequence[int]) -> list[int]:
     )
 
 
-def judge_audit(own: Sequence[int], checked: Sequence[int], again: Mapping[int, Sequence[int]]) -> AuditVerdict:
+def judge_audit(
+    own: Sequence[int], checked: Sequence[int], again: Mapping[int, Sequence[int]]
+) -> AuditVerdict:
     """Who is at fault, once every rank has computed each disputed part again.
 
     Args:

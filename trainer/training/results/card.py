@@ -9,8 +9,8 @@ from trainer.dataset.pipeline import snippet
 from trainer.dataset.pipeline.standardize import ChannelStatistics
 from trainer.images.codec import Resize
 from trainer.runs import layout
-from trainer.runs.run_document import RunResult, RunDocument
 from trainer.runs.history import metric_of
+from trainer.runs.run_document import RunDocument, RunResult
 from trainer.training.run_plan import RunPlan
 
 SHOWN_CLASSES = 5

@@ -13,22 +13,22 @@ import keras
 
 from trainer.checkpoints.restore import restore
 from trainer.errors import RunError
-from trainer.evaluation.evaluation_document import Evaluated, evaluation_document, dump_evaluation
+from trainer.evaluation.evaluation_document import Evaluated, dump_evaluation, evaluation_document
 from trainer.evaluation.tally import Tally
 from trainer.models.export import keras_file
 from trainer.models.weights_file import load_weights_file, weights_file
 from trainer.report.write import build
 from trainer.runs import layout
 from trainer.runs.background_writer import Background, Write
-from trainer.runs.run_document import RunResult, classes_json, versions
 from trainer.runs.fence import Fence, publish
 from trainer.runs.history import write_history
+from trainer.runs.run_document import RunResult, classes_json, versions
 from trainer.runs.timing import EpochTiming, write_timing
 from trainer.storage import Store
 from trainer.training.finite import check_weights
-from trainer.training.run_plan import RunPlan
 from trainer.training.results.card import card
 from trainer.training.results.tensorboard import event_files
+from trainer.training.run_plan import RunPlan
 from trainer.training.run_state import assign_weights
 
 log = logging.getLogger(__name__)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from trainer.runs.run_document import versions
 from trainer.runs.identity import plain
+from trainer.runs.run_document import versions
 from trainer.training.run_plan import RunPlan
 
 MAY_DIFFER = (

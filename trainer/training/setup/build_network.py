@@ -22,8 +22,8 @@ from trainer.machine.memory import available_memory
 from trainer.models.freeze import freeze
 from trainer.models.trial import check_export, check_forward, check_synchronized
 from trainer.training.run_plan import RunPlan
-from trainer.training.setup.first_rows import first_rows
 from trainer.training.run_state import weights
+from trainer.training.setup.first_rows import first_rows
 
 TRIED_IMAGES = 2
 """Images with which a network is tried: few, since a large one takes a CPU seconds for each."""

@@ -11,8 +11,8 @@ from trainer.distribution import Distribution
 from trainer.models.trial import check_export, check_forward
 from trainer.training.data import RankData
 from trainer.training.finite import Diverged, check_weights
-from trainer.training.run_plan import RunPlan
 from trainer.training.run import make_step
+from trainer.training.run_plan import RunPlan
 from trainer.training.setup.build_network import TRIED_IMAGES, refusals
 from trainer.training.setup.first_rows import first_rows
 from trainer.training.step import EvaluationStep

@@ -15,8 +15,8 @@ from trainer.runs.claim import claim_folder, is_begun
 from trainer.runs.fence import Fence
 from trainer.storage import Store
 from trainer.training.run_plan import RunPlan
-from trainer.training.setup.whiten import whiten
 from trainer.training.run_state import Progress, capture
+from trainer.training.setup.whiten import whiten
 
 log = logging.getLogger(__name__)
 
