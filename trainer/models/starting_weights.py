@@ -105,10 +105,11 @@ def load_starting_weights(
     report = replace(report, missing={**report.missing, **dict.fromkeys(fresh, "not in the file")})
     if not report.matched:
         came = abbreviate([layer.name for layer in saved], MAX_LAYERS_SHOWN) or "none"
+        expected = abbreviate([target.layer.name for target in targets], MAX_LAYERS_SHOWN)
         why = explain_difference([target.described for target in targets], saved)
         raise ConfigError(
             f"model.weights: no layer of {source} fits {network}{why and f' ({why})'}: expected layers as "
-            f"{abbreviate([target.layer.name for target in targets], MAX_LAYERS_SHOWN)}; the file's are {came}",
+            f"{expected}; the file's are {came}",
             "Name weights of this network, or none",
         )
     return report
