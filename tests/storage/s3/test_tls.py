@@ -165,6 +165,9 @@ def test_the_doctor_names_a_store_that_keeps_the_framing_of_an_upload(s3: str, p
             body = kept[request.path][2:5]
             where = f"bytes 2-4/{len(kept[request.path])}"
             request.send(206, {"ETag": '"framed"', "Content-Range": where}, body)
+        elif request.path in kept and request.command == "HEAD":
+            answer = {"ETag": '"framed"', "Last-Modified": "Mon, 30 Nov 2026 09:00:00 GMT"}
+            request.send(200, answer | {"Content-Length": str(len(kept[request.path]))}, b"")
         else:
             request.send(*request.forward())
 

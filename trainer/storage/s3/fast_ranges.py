@@ -22,7 +22,7 @@ from trainer.storage.s3.connection import CONNECTIONS, Connection
 
 QUICK_BYTES = 1 << 20
 FIRST_BYTE_SECONDS = 5.0
-"""The limit for connecting, for each silence of the server, and for the body; `FastRangeReader` may lower it."""
+"""The limit for connecting, for each silence of the server, and for the body; see `FastRangeReader`."""
 MAX_CONSECUTIVE_FAILURES = 3
 """Failed requests in a row after which it pauses."""
 PAUSE_SECONDS = 60.0
