@@ -118,7 +118,8 @@ def _by_name(network: Sequence[NetworkLayer], saved: Sequence[SavedLayer]) -> Ma
     for place, layer in enumerate(saved):
         named[layer.name].append(place)
     pairs = dict(_same_kinds(network, saved))
-    mismatched, missing = {}, {}
+    mismatched: dict[str, str] = {}
+    missing: dict[str, str] = {}
     for own, layer in enumerate(network):
         found = named.get(layer.name, [])
         if own in pairs or not found:
@@ -142,7 +143,8 @@ def _by_name(network: Sequence[NetworkLayer], saved: Sequence[SavedLayer]) -> Ma
 def _same_kinds(network: Sequence[NetworkLayer], saved: Sequence[SavedLayer]) -> Iterator[Pair]:
     """In files that know paths: the layers of each kind of which both have the same number in the same
     shapes, such as all convolutions of a network that got another dense layer."""
-    ours, theirs = defaultdict(dict), defaultdict(dict)  # type: ignore[var-annotated]
+    ours: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    theirs: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for own, layer in enumerate(network):
         ours[_unnumbered(layer.path)][layer.path] = own
     for place, kept in enumerate(saved):
@@ -157,7 +159,8 @@ def _same_kinds(network: Sequence[NetworkLayer], saved: Sequence[SavedLayer]) ->
 
 
 def _result(network: Sequence[NetworkLayer], saved: Sequence[SavedLayer], pairs: Mapping[int, int]) -> Match:
-    fitting, mismatched = [], {}
+    fitting: list[Pair] = []
+    mismatched: dict[str, str] = {}
     for own, place in sorted(pairs.items()):
         difference = _difference(saved[place], network[own])
         if difference is None:
