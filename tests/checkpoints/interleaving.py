@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
-from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, Remote
+from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, RemoteStore
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class World:
         return self.objects[key][1]
 
 
-class Actor(Remote):
+class Actor(RemoteStore):
     """A process with its own connection to the world; waits for a turn before every request."""
 
     refuses_conditions = refuses_checksums = False

@@ -16,7 +16,7 @@ from trainer.checkpoints.writer import CheckpointWriter
 from trainer.runs.background_writer import Background
 from trainer.runs.fence import Fence, Superseded
 from trainer.storage import Buffer, ObjectInfo, Store, open_store
-from trainer.storage.base import Remote
+from trainer.storage.base import RemoteStore
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def is_whole(found: TrainingState) -> bool:
     )
 
 
-class Flaky(Remote):
+class Flaky(RemoteStore):
     """A store of which a share of the requests times out, half of them after they were carried out."""
 
     refuses_conditions = refuses_checksums = False

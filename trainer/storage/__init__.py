@@ -61,10 +61,10 @@ def split_url(url: str) -> tuple[str, str]:
 
 
 def join(url: str, *keys: str) -> str:
-    """One URL below another. A key may begin with a slash, in S3.
+    """One URL below another. The last key may begin with a slash, as keys in S3 may.
 
     >>> join("s3://bucket/runs/", "cars-1", "run.json")
     's3://bucket/runs/cars-1/run.json'
     """
-    parts = [part.rstrip("/") for part in keys]
+    parts = [*(part.strip("/") for part in keys[:-1]), *(part.rstrip("/") for part in keys[-1:])]
     return "/".join([url.rstrip("/"), *(part for part in parts if part)])

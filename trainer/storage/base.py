@@ -102,7 +102,7 @@ class Store(Protocol):
         ...
 
 
-class Remote:
+class RemoteStore:
     """What a store has in common with others whose objects are not files of this machine."""
 
     @property

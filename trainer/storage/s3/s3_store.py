@@ -7,12 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, Remote, buffer_for
+from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, RemoteStore, buffer_for
 from trainer.storage.retry import OnRetry, RetryBudget
-from trainer.storage.s3.download import Download
 from trainer.storage.s3.endpoints import Fact
 from trainer.storage.s3.fast_ranges import QUICK_BYTES
 from trainer.storage.s3.memoryview_reader import MemoryviewReader
+from trainer.storage.s3.object_download import ObjectDownload
 from trainer.storage.s3.requests import Requests, Unsupported
 from trainer.storage.s3.upload import PART_BYTES, Upload, content_type, etag_of
 from trainer.storage.stalls import watch_stalls
@@ -20,7 +20,7 @@ from trainer.storage.stalls import watch_stalls
 log = logging.getLogger(__name__)
 
 
-class S3Store(Remote):
+class S3Store(RemoteStore):
     """Objects below `s3://bucket/prefix`.
 
     Credentials, region, endpoint and addressing come from where boto3 users expect them: AWS_* variables,
@@ -175,7 +175,7 @@ class S3Store(Remote):
     ) -> memoryview:
         """Bytes [start, stop), or all when `stop` is None."""
         url = self._url(key)
-        download = Download(self._requests, self._key(key), url, start, stop, etag, view, patience)
+        download = ObjectDownload(self._requests, self._key(key), url, start, stop, etag, view, patience)
         try:
             return download.run()
         except ObjectChanged:

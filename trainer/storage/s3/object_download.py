@@ -19,7 +19,7 @@ PROGRESS_BYTES = 256 * 1024
 """What has to come of a body in the seconds of one read, or its rest: a trickle is not progress."""
 
 
-class Download:
+class ObjectDownload:
     """Bytes [start, stop) of an object, or all of it when `stop` is None.
 
     A body that breaks off is continued where it broke, as long as the object is the same.
