@@ -60,7 +60,7 @@ def metrics() -> str:
     from trainer.observability import prediction_metrics as prediction
 
     ranks = [getattr(module, name) for module in (own, prediction) for name in dir(module) if name.isupper()]
-    endpoint = Endpoint(0, waiting_for=lambda: "", output=lambda _: None)
+    endpoint = Endpoint(0, not_ready=lambda: "", output=lambda _: None)
     endpoint.close()
     rows = []
     for metric in [*ranks, endpoint.restarts, endpoint.ranks, endpoint.stalled]:

@@ -157,10 +157,25 @@ def test_generated_files_are_up_to_date(path: Path):
     assert path.read_text() == generated.FILES[path](), "run scripts/generate"
 
 
+GUARANTEES = sorted((PACKAGE.parent / "docs" / "guarantees").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", [p for p in GUARANTEES if p.name != "README.md"], ids=lambda p: p.name)
+def test_each_guarantee_says_what_holds_and_its_limits_and_is_in_the_index(page: Path):
+    index = (page.parent / "README.md").read_text()
+    for section in page.read_text().split("\n## ")[1:]:
+        title = section.partition("\n")[0]
+        assert "\n- Holds: " in section, title
+        assert "\n- Tests: `tests/" in section or "\n- Tests:\n  `tests/" in section, title
+        anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        assert f"({page.name}#{anchor})" in index, title
+
+
 def test_the_guarantees_name_tests_that_exist():
     root = PACKAGE.parent
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (root / "docs" / "guarantees.md").read_text())
-    assert len(named) > 40
+    text = "\n".join(page.read_text() for page in GUARANTEES)
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(named) > 150
     missing = [
         f"{path}::{test}"
         for path, test in named

@@ -100,7 +100,7 @@ def test_no_changed_bit_of_a_commit_goes_unseen() -> None:
 
 def test_a_commit_at_another_ones_place_is_no_commit() -> None:
     data = Commit(Attempt(7, 3, "uid"), "", ()).dumps()
-    with pytest.raises(Damaged, match="of step 7, generation 3"):
+    with pytest.raises(Damaged, match="for step 7, generation 3"):
         Commit.loads(Attempt(8, 3, "uid"), data)
 
 

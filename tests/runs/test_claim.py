@@ -218,7 +218,7 @@ def test_a_run_whose_weights_were_typed_as_a_relative_path_is_still_the_same_run
     commit(store, fence)
     check_identity(store, starting_with("/home/me/runs/old").identity)
     for other in ("/home/me/runs/new", "none", "imagenet", "s3://bucket/runs/old"):
-        with pytest.raises(RunError, match=r"its model\.weights is"):
+        with pytest.raises(RunError, match=r"different run: model\.weights is"):
             check_identity(store, starting_with(other).identity)
 
 

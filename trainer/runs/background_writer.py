@@ -53,7 +53,7 @@ class Background:
         self._queue: list[Write] = []
         self._under_way: Write | None = None
         self._failing: dict[str, tuple[float, int]] = {}
-        """For each key that fails: the start of the first attempt, and the number of failures."""
+        """The start of the first attempt and the number of failures, for each key that fails."""
         self._error: Exception | None = None
         self._ended = self._closing = False
         self._waiting = 0
