@@ -94,7 +94,7 @@ def test_a_disk_that_stays_full_ends_the_run_with_75_and_the_remedy(
     monkeypatch.setenv("TRAINER_RETRY_SECONDS", "0.1")
     config = runs.config("full", **EXACT)
     full = Outage(store_of(config), layout.METRICS, OSError(28, "No space left on device"), seconds=3600)
-    with pytest.raises(TransientError, match=r"No space left.*Free some space.*start the run again"):
+    with pytest.raises(TransientError, match=r"No space left.*Free some space.*restart the run"):
         train(config, store=full)
 
 
