@@ -136,11 +136,25 @@ def test_a_file_name_is_spelled_in_one_module():
     assert not twice
 
 
+VARIABLE = re.compile(r"(?:TRAINER|PROMETHEUS|HOROVOD)_[A-Z_]+")
+
+
+def test_an_environment_variable_is_spelled_in_one_module():
+    owners: dict[str, set[str]] = defaultdict(set)
+    for path in MODULES:
+        for text in literals(path):
+            if VARIABLE.fullmatch(text):
+                owners[text].add(str(path.relative_to(PACKAGE)))
+    assert {name: sorted(paths) for name, paths in owners.items() if len(paths) > 1} == {}
+
+
 def test_keys_metric_names_and_paths_are_imported():
     spelled = {
         "runs/layout.py": [layout.TOKENS, layout.CHECKPOINTS, "weights/"],
         "observability/metric_names.py": [
-            value for name, value in vars(metric_names).items() if name.isupper()
+            value
+            for value in vars(metric_names).values()
+            if isinstance(value, str) and value.startswith("trainer_")
         ],
         "gang/endpoint.py": [endpoint.METRICS, endpoint.HEALTHZ, endpoint.READYZ, "/ranks/"],
     }

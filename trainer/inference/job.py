@@ -12,7 +12,8 @@ from typing import Any
 
 from trainer.config.load import apply_overrides, read_yaml
 from trainer.errors import ConfigError, RunError
-from trainer.gang.pods import whole_number
+from trainer.gang.network.auth import JOB
+from trainer.gang.pods import PODS, whole_number
 from trainer.inference import config as configuration
 from trainer.inference import forms, keys, local, prediction_plan
 from trainer.inference.claims import Claims
@@ -33,9 +34,7 @@ from trainer.urls import lies_in, looks_like_a_url
 
 log = logging.getLogger(__name__)
 
-INDEX, PODS = "JOB_COMPLETION_INDEX", "TRAINER_PODS"
-JOB = "TRAINER_JOB_UID"
-"""Names one Job: its pods do not compare the input with a plan that another of them has finished."""
+INDEX = "JOB_COMPLETION_INDEX"
 
 
 def main(
