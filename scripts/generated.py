@@ -38,8 +38,8 @@ _METRICS = """# Metrics
 
 Made from the code by `scripts/generate`; do not edit.
 
-Each pod of a training serves the metrics of all its ranks at `:9090/metrics`; `rank` is a label of all but
-the pod's own. Each pod of a prediction serves `trainer_predict_*` there.
+Each pod of a training serves the metrics of all its ranks at `:9090/metrics`, with the label `rank`, and its
+own metrics. Each pod of a prediction job serves `trainer_predict_*` there.
 
 | metric | type | labels | meaning |
 |---|---|---|---|
