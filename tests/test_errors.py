@@ -96,7 +96,9 @@ def test_a_run_that_does_not_exist_is_an_error(refused, arguments: list[str], tm
 
 def test_a_run_without_checkpoints_says_so(digits: str, tmp_path: Path, capsys: Any):
     sets = [f"data.url={digits}", f"run.url={tmp_path}/run"]
-    claim_folder(open_store(f"{tmp_path}/run"), make_plan(load(recipe="digits", sets=sets), 1).document, {})
+    claim_folder(
+        open_store(f"{tmp_path}/run"), make_plan(load(recipe="digits", overrides=sets), 1).document, {}
+    )
     assert main.run(["verify", f"{tmp_path}/run"]) == 0
     assert capsys.readouterr().out == f"file://{tmp_path}/run: no checkpoint yet\n"
 

@@ -47,7 +47,7 @@ def test_without_arguments_it_shows_its_help():
     [
         (["trian"], "No such command 'trian'"),
         (["train", "--rank", "2"], "--ranks"),
-        (["train"], "Give a YAML file with --config"),
+        (["train"], "Pass a YAML file with --config"),
         (["train", "--recipe", "digts"], "Did you mean 'digits'?"),
         ([*TRAIN, "--set", "train.epoch=3"], "did you mean 'epochs'?"),
         (["predict", "--set", "part_siz=3"], "part_size"),

@@ -236,7 +236,7 @@ class Story:
     def _load(self, name: str, *sets: str) -> RunConfig:
         words = self._options(name, *sets)
         given = [word for flag, word in pairwise(words) if flag == "--set"]
-        return load(self.folder / "run.yaml", recipe=self.case.how.get("recipe"), sets=given)
+        return load(self.folder / "run.yaml", recipe=self.case.how.get("recipe"), overrides=given)
 
     def _command(self, *words: str) -> str:
         code, said, error = self._trainer(*words)

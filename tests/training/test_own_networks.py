@@ -11,7 +11,7 @@ from tests.models import own
 from tests.training import in_process
 from trainer.config import load
 from trainer.errors import ConfigError, RunError
-from trainer.inference.network import of_run
+from trainer.inference.network import network_from_run
 from trainer.inference.predictor import Predictor
 from trainer.runs import layout
 from trainer.storage import open_store
@@ -42,7 +42,7 @@ def test_what_keras_can_save_goes_the_whole_way(runs: Any, name: str, capsys: An
     config = runs.config(name, model={"name": f"{OWN}:{name}", "options": {}}, train=TRAIN)
     in_process.train(config)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
-    predictor = Predictor(of_run(load(config).run.url, "last"), batch_size=3)
+    predictor = Predictor(network_from_run(load(config).run.url, "last"), batch_size=3)
     exported = keras.saving.load_model(config.parent / "run" / layout.KERAS_MODEL)
     expected = exported.predict_on_batch(pixels.astype(np.float32) / 255)
     np.testing.assert_allclose(predictor.probabilities(pixels), expected, atol=1e-4)
@@ -56,10 +56,10 @@ def test_weights_that_do_not_fit_the_network_are_one_line(runs: Any, monkeypatch
     monkeypatch.setattr(own, "right", own.of_many_parts)
     says = r"weights/last\.weights\.h5 does not hold weights of .*own:right: .*use the code of then"
     with pytest.raises(RunError, match=says):
-        of_run(store.url, "last").build()
+        network_from_run(store.url, "last").build()
     store.put(layout.weights("last"), b"damaged")
     with pytest.raises(RunError, match=r"does not hold weights of .*start the run again;"):
-        of_run(store.url, "last").build()
+        network_from_run(store.url, "last").build()
 
 
 @pytest.mark.parametrize("name", ["in_narrow_layers", "cast_at_its_end"])

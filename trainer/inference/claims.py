@@ -1,4 +1,4 @@
-"""Which part a worker does next. Claims are advice alone: two that do the same part leave one result."""
+"""The choice of a worker's next part. Claims are only advice: two workers with the same part leave one result."""
 
 import json
 import time
@@ -36,12 +36,12 @@ def choose(
     """
     if len(done) == parts:
         return None
-    order = [(start + place) % parts for place in range(parts)]
-    left = [part for part in order if part not in done]
-    own = [part for part in left if part in claims and claims[part].worker == worker]
-    free = [part for part in left if part not in claims]
-    late = [part for part in left if part in claims and claims[part].age >= patience]
-    return next(iter([*own, *free, *late]), None)
+    order = [(start + offset) % parts for offset in range(parts)]
+    remaining = [part for part in order if part not in done]
+    mine = [part for part in remaining if part in claims and claims[part].worker == worker]
+    free = [part for part in remaining if part not in claims]
+    late = [part for part in remaining if part in claims and claims[part].age >= patience]
+    return next(iter([*mine, *free, *late]), None)
 
 
 @dataclass
@@ -64,9 +64,9 @@ class Claims:
     _durations: list[float] = field(default_factory=list)
 
     def done(self) -> set[int]:
-        """The parts whose predictions are there."""
-        found = (keys.part_of(info.key) for info in self.store.list(keys.PREDICTIONS))
-        return {part for part in found if part is not None and part < self.parts}
+        """The completed parts."""
+        numbers = (keys.part_of(info.key) for info in self.store.list(keys.PREDICTIONS))
+        return {part for part in numbers if part is not None and part < self.parts}
 
     def take(self) -> int | None:
         """A part for this worker, claimed; None where there is none now."""
@@ -83,7 +83,7 @@ class Claims:
             claims[part] = Claim("", 0.0)
 
     def finished(self, seconds: float) -> None:
-        """A part took so long."""
+        """Records how many seconds a part took."""
         self._durations.append(seconds)
 
     def clear(self) -> None:
