@@ -147,5 +147,5 @@ def test_what_keras_refuses_names_the_values(refused, digits: str, tmp_path: Pat
     assert "Did you mean 'n_filters'?" in check("model.options.n_filter=3")
     words = ["--set", f"data.url={digits}", "--set", f"run.url={tmp_path}/run", "--set", "data.image_size=20"]
     line = refused("train", "--check", "--recipe", "resnet50", *words, "--set", "train.batch_size=8")
-    assert "resnet50 for images of 20x20x3: Keras refuses it: Input size must be at least 32x32" in line
+    assert "resnet50 for images of 20x20x3: rejected by Keras: Input size must be at least 32x32" in line
     assert not (tmp_path / "run").exists()

@@ -63,7 +63,7 @@ def test_a_missing_bucket_and_a_missing_dataset_are_named(s3: str):
         *training("s3://no-such-bucket/data", f"{s3}/run")
     )
     line = refused(*training(f"{s3}/nothing", f"{s3}/run"))
-    assert "There is no dataset" in line
+    assert "there is no dataset" in line
     assert "trainer prepare" in line
 
 

@@ -131,7 +131,7 @@ def test_a_damaged_image_ends_it_with_nothing_left(folders: Path, store_url: str
         prepare(str(folders), store_url, shard_bytes=600, rows_of_chunk=2)
     assert error.value.exit_code == EXIT_INVALID
     assert not list(open_store(store_url).list())
-    with pytest.raises(DataError, match=r"There is no dataset at .*Make one: trainer prepare"):
+    with pytest.raises(DataError, match=r"there is no dataset at .*Make one: trainer prepare"):
         open_dataset(store_url)
 
 

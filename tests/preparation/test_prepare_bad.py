@@ -43,8 +43,8 @@ def broken(folders: Path) -> Path:
 
 BROKEN = {
     "cat/0001.png": "not an image in one of the formats",
-    "dog/0002.png": "a damaged image",
-    "owl/0003.png": "the file is gone, or a broken link",
+    "dog/0002.png": "corrupt image",
+    "owl/0003.png": "the file was deleted, or is a broken symlink",
     "owl/0004.png": "cannot be read (Too many levels of symbolic links)",
 }
 

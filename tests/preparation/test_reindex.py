@@ -79,6 +79,6 @@ def test_a_shard_that_is_not_what_was_prepared_leaves_the_index_as_it_was(copy: 
     with pytest.raises(DataError, match=f"{last.key}: expected {last.size:,} bytes, found {last.size - 1:,}"):
         reindex(str(copy))
     shard.unlink()
-    with pytest.raises(DataError, match=f"{last.key} is in the index and not in the store"):
+    with pytest.raises(DataError, match=f"{last.key} is in the index, but not in the store"):
         reindex(str(copy))
     assert (copy / "dataset.json").read_bytes() == before

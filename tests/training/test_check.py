@@ -78,7 +78,7 @@ def test_what_a_run_does_is_tried_and_nothing_is_left(digits: str, store_url: st
     ("sets", "says"),
     [
         (["model.name=tests.models.own:in_lambda"], "the layer 'lambda'"),
-        (["model.name=tests.models.own:logits"], "to give probabilities"),
+        (["model.name=tests.models.own:logits"], "to return probabilities"),
         (["train.optimizer.learning_rate=1e38"], "not finite"),
     ],
 )

@@ -90,7 +90,7 @@ def test_layers_that_a_module_makes_as_it_is_imported_have_weights(built: Any) -
         ("one_sigmoid", {}, "two classes are two outputs"),
         ("odd_model_name", {}, "own:odd_model_name has the model 'my net:1' .* graph"),
         ("odd_layer_name", {}, "own:odd_layer_name has the layer 'Größe' .* graph"),
-        ("another_each_time", {}, "own:another_each_time returns another network at each call"),
+        ("another_each_time", {}, "own:another_each_time returns a different network at each call"),
         ("cached", {}, "own:cached returns a network with weights of an earlier one"),
         ("layer_made_at_import", {}, r"with weights of an earlier one \(.*Make new layers"),
         ("in_lambda", {}, r"own:in_lambda cannot be exported: the layer 'lambda' \(Lambda\)"),
@@ -98,9 +98,9 @@ def test_layers_that_a_module_makes_as_it_is_imported_have_weights(built: Any) -
         ("own_activation", {}, r"cannot be exported: the layer 'doubled' \(Conv2D\)"),
         ("registered_activation", {}, r"cannot be exported: the layer 'doubled' \(Conv2D\)"),
         ("nested_lambda", {}, r"cannot be exported: the layer 'deep' \(Lambda\)"),
-        ("logits", {}, "own:logits to give probabilities, .* End it in .*softmax"),
+        ("logits", {}, "own:logits to return probabilities, .* End it in .*softmax"),
         ("sigmoids", {}, r"rows that add up to .* End it in .*softmax"),
-        ("not_finite", {}, "own:not_finite gives values that are not finite"),
+        ("not_finite", {}, "own:not_finite returns values that are not finite"),
         ("spectral", {}, r"the layer 'spectral_normalization' \(SpectralNormalization\).* trained weights"),
         ("without_gradients", {}, "own:without_gradients has no gradients"),
         ("without_weights", {}, "own:without_weights has no weights that are trained"),
@@ -132,7 +132,7 @@ def test_in_mixed_precision_the_same_networks_are_right(built: Any, precision: s
     train = TRAIN | {"precision": precision}
     try:
         built("of_many_parts", train=train)
-        with pytest.raises(ConfigError, match="to give probabilities"):
+        with pytest.raises(ConfigError, match="to return probabilities"):
             built("logits", train=train)
     finally:
         keras.config.set_dtype_policy("float32")

@@ -69,7 +69,7 @@ def _manifest(store: Store) -> dict[str, Any]:
                 f"Index it where it lies: trainer index {store.url}",
             ) from error
         raise DataError(
-            f"There is no dataset at {store.url} ({error})", f"Make one: trainer prepare IMAGES {store.url}"
+            f"there is no dataset at {store.url} ({error})", f"Make one: trainer prepare IMAGES {store.url}"
         ) from error
     try:
         manifest = json.loads(data)

@@ -34,9 +34,12 @@ def evaluate(
     batch_size: int = 64,
     progress: ProgressCallback = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Evaluates each row of the split once; returns the document in docs/json.md, and writes it to the run's folder.
+    """Evaluates each row of the split once.
 
-    Raises DataError where there is no run, split, or weights, ConfigError for a dataset with different classes.
+    Returns the document in docs/json.md, which is also written to the run's folder.
+
+    Raises DataError where there is no run, split, or weights, ConfigError for a dataset with different
+    classes.
     """
     require_tensorflow()
     store = open_store(url)

@@ -13,7 +13,7 @@ SHIFT = 0.1
 
 
 def rotated(degrees: int) -> Change:
-    """Rotates by 90, 180 or 270 degrees, counterclockwise. Images that are not square are rotated by 180 only."""
+    """Rotates by 90, 180 or 270 degrees, counterclockwise. Non-square images are rotated by 180 only."""
     return lambda images: np.rot90(images, degrees // 90, axes=(1, 2))
 
 
@@ -22,7 +22,7 @@ def _shifted(axis: int, sign: int) -> Change:
         length = images.shape[axis]
         indices = np.clip(np.arange(length) - sign * round(SHIFT * length), 0, length - 1)
         moved: Images = images.take(indices, axis)
-        return shiftd
+        return moved
 
     return shift
 

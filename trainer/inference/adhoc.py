@@ -29,7 +29,8 @@ _BATCH = 64
 def main(
     names: Sequence[str], path: Path | None, arguments: Mapping[str, Any], overrides: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Returns for each image its row as in JSON Lines, or `image` and `error`. A folder stands for its images.
+    """Returns for each image its row as in JSON Lines, or `image` and `error`. A folder
+    stands for its images.
 
     Raises ConfigError, DataError for an invalid run, or more than `MAX_IMAGES` images.
     """

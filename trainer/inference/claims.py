@@ -1,4 +1,4 @@
-"""The choice of a worker's next part. Claims are only advice: two workers with the same part leave one result."""
+"""The choice of a worker's next part. Claims are advice: two workers with one part leave one result."""
 
 import json
 import time

@@ -57,8 +57,8 @@ class PredictConfig(_Network):
     )
     format: PredictionFormat = Field(
         "jsonl",
-        description="format of the predictions: JSON Lines, CSV, Parquet (needs pyarrow), or json: JSON Lines "
-        "and, at the end, one JSON list of all",
+        description="format of the predictions: JSON Lines, CSV, Parquet (needs pyarrow), or json: JSON "
+        "Lines and, at the end, one JSON list of all",
     )
     extend: bool = Field(False, description="also predict images added since the job first ran")
     allow_private: bool = Field(False, description="also read http(s) URLs at addresses of private networks")

@@ -41,7 +41,7 @@ JOB = "TRAINER_JOB_UID"
 def main(
     path: Path | None, arguments: Mapping[str, Any], overrides: Sequence[str], workers: int = 1
 ) -> dict[str, Any] | None:
-    """Runs a job with the values of the file, then the options of the command, then `--set`; returns its summary.
+    """Runs a job with the values of the file, then the options, then `--set`; returns its summary.
 
     This is pod number JOB_COMPLETION_INDEX of TRAINER_PODS. Number 0 writes the summary; the others end when
     all parts are done, and return None.

@@ -1,4 +1,4 @@
-"""A network that classifies: that of a run with its weights, or a keras.applications network with ImageNet's."""
+"""A trained network: that of a run, or one of keras.applications with ImageNet weights."""
 
 import hashlib
 from collections.abc import Callable
@@ -69,7 +69,7 @@ def network_from_run(url: str, which: Which) -> Network:
             file, name = join(store.url, layout.weights(which)), run.config.model.name
             raise RunError(
                 f"{file} does not hold weights of {name}: {reason}",
-                "If the file is damaged, start the run again; if the network has changed, use the code of the run",
+                "If it is damaged, start the run again; if the network has changed, use the code of the run",
             ) from error
         return model
 

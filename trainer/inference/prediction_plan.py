@@ -1,4 +1,4 @@
-"""The plan of a job: the images of the input, cut once into parts, and everything their predictions depend on.
+"""The plan of a job: the images of the input, cut once into parts, and what their predictions depend on.
 
 Every worker follows the committed plan, so that images which are added later shift nothing.
 """
@@ -123,7 +123,7 @@ def commit(store: Store, bound: Mapping[str, Any], source: ImageSource, part_siz
     """
     if any(info.key.startswith(keys.PREDICTIONS) for info in store.list(keys.PREDICTIONS)):
         raise RunError(
-            f"{store.url} holds predictions without a {keys.PLAN}, from an earlier version or another program",
+            f"{store.url} holds predictions without a {keys.PLAN}, of another version or program",
             "Predict into another folder, or delete them",
         )
     segment, digest = _write(store, iter(source), part_size, first=0)
@@ -206,8 +206,8 @@ def _winner(store: Store) -> PredictionPlan:
 
 
 class Difference:
-    """The difference between a listing and a plan: `new_images`, then the keys that `changed` and the `digest` of
-    the listing."""
+    """The difference between a listing and a plan: `new_images`, then the keys that `changed` and the
+    `digest` of the listing."""
 
     def __init__(self) -> None:
         self.changed: list[str] = []

@@ -122,7 +122,7 @@ def test_an_object_that_changed_is_named(tmp_path: Path) -> None:
         list(Reader(dataset, dataset.splits["train"], order, range(4)).batches(0, 5))
     assert error.value.exit_code == EXIT_INVALID
     shard.unlink()
-    with pytest.raises(DataError, match=r"train/00001-\w+.h5 is in the index and not in the store"):
+    with pytest.raises(DataError, match=r"train/00001-\w+.h5 is in the index, but not in the store"):
         list(Reader(dataset, dataset.splits["train"]).batches_of(range(40), 8))
 
 

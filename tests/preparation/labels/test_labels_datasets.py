@@ -76,7 +76,7 @@ def test_stanford_cars_cut_to_their_boxes(tmp_path: Path) -> None:
         np.testing.assert_array_equal(image, whole[2:5, 1:6])
     Image.new("RGB", (4, 4)).save(tmp_path / "in/cars_train/00002.jpg", "PNG")
     with pytest.raises(
-        DataError, match=r"00002.jpg: the box \(1, 2, 6, 5\) does not lie in the image of 4x4"
+        DataError, match=r"00002.jpg: the bounding box \(1, 2, 6, 5\) is not inside the image of 4x4"
     ):
         prepare(str(tmp_path / "in"), str(tmp_path / "other"), crop=True, validation=0)
 

@@ -62,7 +62,7 @@ class RowLayout:
         return math.prod(self._stored(shape)) * np.dtype(self.dtype).itemsize
 
     def least_bytes(self, shape: tuple[int, int, int]) -> int:
-        """That each row of a chunk takes in the object."""
+        """The minimum bytes of each row of a chunk in the object."""
         return 0 if self.filters or self.jpeg else self.row_bytes(shape)
 
     def values(

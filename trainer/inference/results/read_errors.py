@@ -12,8 +12,8 @@ def check_bad(bad: int, images: int, max_fraction: float, target: Store) -> None
     """Raises DataError where more than the fraction `max_fraction` of all images cannot be read."""
     if bad > max_fraction * images:
         raise DataError(
-            f"{bad:,} of {images:,} images cannot be read, more than max_bad_fraction {max_fraction:g}; the reasons "
-            f"are in {target.url}/{keys.PART_ERRORS}",
+            f"{bad:,} of {images:,} images cannot be read, more than max_bad_fraction {max_fraction:g}; "
+            f"the reasons are in {target.url}/{keys.PART_ERRORS}",
             "Repair or remove them and predict into another folder, or raise max_bad_fraction",
         )
 

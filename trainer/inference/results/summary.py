@@ -151,7 +151,7 @@ def _classes(counts: Counts) -> Mapping[str, Any]:
 
 
 def _accuracy(confusion: Mapping[str, Mapping[str, int]]) -> float | None:
-    """The fraction of images that are predicted as the class in the source; None where the source has no classes."""
+    """The fraction of images that are predicted as their class in the source, None where it has none."""
     total = sum(sum(row.values()) for row in confusion.values())
     right = sum(row.get(label, 0) for label, row in confusion.items())
     return round(right / total, 6) if total else None

@@ -78,8 +78,8 @@ class Paths:
 
 
 def from_list(url: str, run: RunDocument, *, allow_private: bool) -> Paths:
-    """The images that a text file lists, one per line; relative paths start at its folder. Raises DataError where
-    there is no such file."""
+    """The images that a text file lists, one per line; relative paths start at its folder. Raises DataError
+    where there is no such file."""
     folder, key = split_url(url)
     store = open_store(folder)
     try:

@@ -85,7 +85,7 @@ def _read(opener: urllib.request.OpenerDirector, url: str, until: float) -> byte
 
 
 def _connect(address: tuple[str, int], timeout: Any, allow_private: bool) -> socket.socket:
-    """Connects to a public address of the host: to the one that was checked, however the name resolves later."""
+    """Connects to the address of the host that was checked, however the name resolves later."""
     addresses = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
     usable = [info for info in addresses if allow_private or is_public(str(info[4][0]))]
     if not usable:

@@ -1,4 +1,4 @@
-"""Who computed something else than the others: pure."""
+"""The ranks that computed something else than the others: pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class AuditVerdict:
-    """`culprits`: the ranks that computed otherwise; all who may have where it is not `certain`."""
+    """`culprits`: the ranks that differ; all that may be wrong where it is not `certain`."""
 
     culprits: tuple[int, ...]
     certain: bool
@@ -19,7 +19,7 @@ def audited_by(rank: int, ranks: int) -> int:
 
 
 def disputed(own: Sequence[int], checked: Sequence[int]) -> list[int]:
-    """The ranks whose gradients another rank computed otherwise.
+    """The ranks for whose gradients another rank got a different digest.
 
     Args:
         own: the digest of what each rank did.
@@ -34,7 +34,7 @@ def disputed(own: Sequence[int], checked: Sequence[int]) -> list[int]:
 def judge_audit(
     own: Sequence[int], checked: Sequence[int], again: Mapping[int, Sequence[int]]
 ) -> AuditVerdict:
-    """Who is at fault, once every rank has computed each disputed part again.
+    """The ranks at fault, after every rank has computed each disputed part again.
 
     Args:
         own, checked: as of `disputed`.
