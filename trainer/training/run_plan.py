@@ -25,7 +25,7 @@ class RunPlan:
     """A run's constants at one number of ranks.
 
     Attributes:
-        micro_lanes, micro_rows: the lanes that a rank computes at once, and their rows; the same on every rank.
+        micro_lanes, micro_rows: lanes that each rank computes at once, and their rows.
     """
 
     config: RunConfig
@@ -160,7 +160,7 @@ def resume_step(store: Store) -> int | None:
 
 
 def _check_classes(dataset: Dataset, split: Split) -> None:
-    """Raises DataError for a single class: a network learns nothing from it, and reaches an accuracy of 1."""
+    """Raises DataError for a single class, from which a network learns nothing."""
     if len(split.labels) and (split.labels == split.labels[0]).all():
         name = dataset.classes[split.labels[0]]
         raise DataError(

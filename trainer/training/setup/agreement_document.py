@@ -18,7 +18,8 @@ MAY_DIFFER = (
 
 
 def agreement_document(plan: RunPlan, run_url: str, callbacks: Iterable[object] = ()) -> dict[str, Any]:
-    """Plain values, by the names of the configuration's keys. `callbacks`: those that the configuration does not name."""
+    """Plain values, by the names of the configuration's keys. `callbacks`: others
+    than the configured ones."""
     config = plan.config.model_dump(mode="json")
     for *sections, name in MAY_DIFFER:
         section = config
