@@ -50,12 +50,12 @@ class Claims:
 
     Attributes:
         worker: the name of this one; after a restart it has the same.
-        place: its number of `workers`: where it starts to look for a part.
+        index: its number, of `workers`; it starts to look for a part there.
     """
 
     store: Store
     worker: str
-    place: int
+    index: int
     workers: int
     parts: int
     taken: set[int] = field(default_factory=set)
@@ -73,7 +73,7 @@ class Claims:
         done = self.done() | self.taken
         claims = self._look(done)
         while True:
-            start = self.parts * self.place // self.workers
+            start = self.parts * self.index // self.workers
             part = choose(self.parts, done, claims, self.worker, start, self._patience())
             if part is None:
                 return None

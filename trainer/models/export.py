@@ -39,13 +39,13 @@ def export(model: keras.Model) -> keras.Model:
     """
     scales = {layer.name for layer in model.layers if isinstance(layer, Scale)}
     config = copy.deepcopy(model.get_config())
-    before = _inputs_of(config)
-    consumers = Counter(before.values()) + Counter(_output_names(config))
+    inputs = _inputs_of(config)
+    consumers = Counter(inputs.values()) + Counter(_output_names(config))
     kinds = {_name(layer): layer["class_name"] for layer in config["layers"]}
     folds = {
-        before[scale]: scale
+        inputs[scale]: scale
         for scale in scales
-        if kinds[before[scale]] == BATCH_NORM and consumers[before[scale]] == 1
+        if kinds[inputs[scale]] == BATCH_NORM and consumers[inputs[scale]] == 1
     }
     _rewrite(config, scales, folds)
     copied = type(model).from_config(config)

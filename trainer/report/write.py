@@ -93,11 +93,11 @@ def _dataset(url: str) -> Dataset | None:
 
 
 def _facts(dataset: Dataset) -> dict[str, str]:
-    made: dict[str, str] = {
+    options: dict[str, str] = {
         name: str(dataset.made[name]) for name in ("source", "resize") if name in dataset.made
     }
     rows = ", ".join(f"{name} {split.rows:,}" for name, split in dataset.splits.items())
-    return {"SHA-256": dataset.identity, "images": rows, "shape": shape(dataset.image_shape), **made}
+    return {"SHA-256": dataset.identity, "images": rows, "shape": shape(dataset.image_shape), **options}
 
 
 def _samples(dataset: Dataset) -> list[Picture]:

@@ -166,8 +166,8 @@ def _check_classes(dataset: Dataset, split: Split) -> None:
         raise DataError(
             f"{dataset.url}: expected training images of two classes or more, received {split.rows:,} of "
             f"{name!r} only",
-            "A class is a folder directly below SOURCE, as cars/CLASS/1.jpg below cars: `trainer prepare` was "
-            "probably started with the folder above",
+            "A class is a folder directly below SOURCE, as cars/CLASS/1.jpg below cars: was "
+            "`trainer prepare` started with the folder above?",
         )
 
 

@@ -14,9 +14,9 @@ def transient_errors() -> Iterator[None]:
     except (FileNotFoundError, FileExistsError):
         raise
     except OSError as error:
-        said = shortened(one_line(error))
+        message = shortened(one_line(error))
         remedy = explain_os_error(error).remedy or "Repair it"
         raise TransientError(
-            f"the store failed in the middle of the run: {said}",
+            f"the store failed in the middle of the run: {message}",
             f"{remedy}, then start the run again: it resumes from the last checkpoint",
         ) from error

@@ -16,67 +16,69 @@ from trainer.cli.pages.words import FEW_NAMES, classes, first, some, text, word
 FEW_CLASSES = 20
 
 
-def print_prepared(made: "PreparedDataset") -> None:
+def print_prepared(dataset: "PreparedDataset") -> None:
     """Prints the result of `trainer prepare`."""
     facts = [
-        ("dataset", made.url),
-        ("labels", made.labels),
-        ("classes", classes(made.classes)),
-        ("image", shape(made.image_shape)),
-        *((name, f"{rows:,} images") for name, rows in made.rows.items()),
-        ("shards", f"{made.objects:,}, {size(made.size)}"),
-        ("SHA-256", made.identity),
+        ("dataset", dataset.url),
+        ("labels", dataset.labels),
+        ("classes", classes(dataset.classes)),
+        ("image", shape(dataset.image_shape)),
+        *((name, f"{rows:,} images") for name, rows in dataset.rows.items()),
+        ("shards", f"{dataset.objects:,}, {size(dataset.size)}"),
+        ("SHA-256", dataset.identity),
     ]
-    if made.resumed:
-        facts.append(("resumed", f"{made.resumed:,} images were in shards of an interrupted run"))
-    if made.skipped:
-        facts.append(("skipped", some(made.skipped, "bad images")))
-    if made.ignored:
+    if dataset.resumed:
+        facts.append(("resumed", f"{dataset.resumed:,} images were in shards of an interrupted run"))
+    if dataset.skipped:
+        facts.append(("skipped", some(dataset.skipped, "bad images")))
+    if dataset.ignored:
         facts.append(
             (
                 "ignored",
-                first(made.ignored, made.ignored_names, "files that are not images or have no label"),
+                first(dataset.ignored, dataset.ignored_names, "files that are not images or have no label"),
             )
         )
-    if made.missing:
+    if dataset.missing:
         facts.append(
-            ("missing", first(made.missing, made.missing_names, "labelled images that do not exist"))
+            ("missing", first(dataset.missing, dataset.missing_names, "labelled images that do not exist"))
         )
-    duplicates = made.duplicates
+    duplicates = dataset.duplicates
     if duplicates.within_classes:
         facts.append(("duplicates", f"{duplicates.within_classes:,} within a class"))
     if duplicates.over_classes:
         facts.append(("warning", some(duplicates.over_classes, "duplicates across classes")))
     if duplicates.left_out:
         facts.append(("dropped", some(duplicates.left_out, "duplicates of images in another split")))
-    facts += [("warning", warning) for warning in made.warnings]
+    facts += [("warning", warning) for warning in dataset.warnings]
     print_facts(facts)
 
 
-def print_indexed(made: "Indexed") -> None:
+def print_indexed(dataset: "Indexed") -> None:
     """Prints the result of `trainer index` on HDF5 files."""
     print_facts(
         [
-            ("dataset", made.url),
-            ("files", first(len(made.files), made.files, "indexed in place")),
-            ("classes", classes(made.classes)),
-            ("image", shape(made.image_shape)),
-            *((name, f"{rows:,} images") for name, rows in made.rows.items()),
-            *(("assumed", text) for text in made.assumed),
-            ("SHA-256", made.identity),
+            ("dataset", dataset.url),
+            ("files", first(len(dataset.files), dataset.files, "indexed in place")),
+            ("classes", classes(dataset.classes)),
+            ("image", shape(dataset.image_shape)),
+            *((name, f"{rows:,} images") for name, rows in dataset.rows.items()),
+            *(("assumed", text) for text in dataset.assumed),
+            ("SHA-256", dataset.identity),
         ]
     )
 
 
-def print_reindexed(made: "Reindexed") -> None:
+def print_reindexed(dataset: "Reindexed") -> None:
     """Prints the result of `trainer index` on a copied dataset."""
-    print(f"{made.url}: all {made.objects:,} shards are intact; the ETag of {made.changed:,} changed")
+    print(
+        f"{dataset.url}: all {dataset.objects:,} shards are intact; the ETag of {dataset.changed:,} changed"
+    )
 
 
-def after_prepare(made: "PreparedDataset | Indexed") -> str:
+def after_prepare(dataset: "PreparedDataset | Indexed") -> str:
     """The next command: a training on the dataset."""
-    recipe = "resnet50" if min(made.image_shape[:2]) >= 64 else "lab-1"
-    urls = f"--set data.url={word(made.url)} --set run.url={word(beside(made.url, 'run'))}"
+    recipe = "resnet50" if min(dataset.image_shape[:2]) >= 64 else "lab-1"
+    urls = f"--set data.url={word(dataset.url)} --set run.url={word(beside(dataset.url, 'run'))}"
     return f"trainer train --recipe {recipe} {urls}"
 
 

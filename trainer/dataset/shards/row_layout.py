@@ -125,7 +125,7 @@ class RowLayout:
         return values
 
     def _scaled(self, values: NDArray[Any], first: int, where: str) -> NDArray[np.uint8]:
-        found = np.empty(values.shape, np.uint8)
+        images = np.empty(values.shape, np.uint8)
         for row, stored in enumerate(values):  # one at a time, for the memory
             scaled = np.rint(stored.astype(np.float64) * self.scale)
             wrong = ~((scaled >= 0) & (scaled <= 255))  # NaN compares as neither
@@ -135,8 +135,8 @@ class RowLayout:
                     f"0 to {255 / self.scale:g}",
                     "Correct it, or make a dataset of the images: trainer prepare",
                 )
-            found[row] = scaled
-        return found
+            images[row] = scaled
+        return images
 
 
 PLAIN = RowLayout()

@@ -12,7 +12,7 @@ from trainer.inference.forms import Prediction
 from trainer.inference.sources.image import ImageSource
 
 SIDE = 96
-"""Of a sample, in pixels."""
+"""Side of a sample, in pixels."""
 MAX_ERRORS_SHOWN = 30
 """Classes and errors that are listed."""
 
