@@ -125,7 +125,7 @@ def test_predictions_have_a_folder_of_their_own(trained: str, tmp_path: Path) ->
     before = sorted(tmp_path.rglob("*"))
     assert "is inside the input" in invalid(str(run), folder, tmp_path / "link/a")
     assert "is inside the input" in invalid(str(run), tmp_path / "link", folder)
-    assert "is one of the folders that predictions" in invalid(str(run), folder / "images", folder)
+    assert "is one of the folders of the predictions" in invalid(str(run), folder / "images", folder)
     for inside in ("", "/evaluation", "/checkpoints/5"):
         assert "is the folder of the run" in invalid(str(run), folder, f"{run}{inside}")
     assert sorted(tmp_path.rglob("*")) == before

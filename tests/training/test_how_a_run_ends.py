@@ -120,7 +120,7 @@ def test_an_epoch_that_has_had_no_validation_is_not_done(
     """Of two epochs of two steps."""
     plan: Any = Mock(steps_per_epoch=2)
     plan.config.train.epochs = 2
-    with pytest.raises(ConfigError, match="has begun epoch") if refused else nullcontext():
+    with pytest.raises(ConfigError, match="has started epoch") if refused else nullcontext():
         RunPlan.check_epochs(plan, step, closed)
 
 

@@ -54,7 +54,7 @@ def test_weights_that_do_not_fit_the_network_are_one_line(runs: Any, monkeypatch
     in_process.train(config)
     store = open_store(load(config).run.url)
     monkeypatch.setattr(own, "right", own.of_many_parts)
-    says = r"weights/last\.weights\.h5 does not hold weights of .*own:right: .*use the code of then"
+    says = r"weights/last\.weights\.h5 does not hold weights of .*own:right: .*use the code of the run"
     with pytest.raises(RunError, match=says):
         network_from_run(store.url, "last").build()
     store.put(layout.weights("last"), b"damaged")
@@ -78,21 +78,21 @@ def test_layers_that_a_module_makes_as_it_is_imported_have_weights(built: Any) -
         ("raises_in_keras", {}, r"own:raises_in_keras raises ValueError: .*\(.*own\.py:\d+\)"),
         ("leaves", {}, r"own:leaves raises SystemExit: 0 \(.*own\.py:\d+\)"),
         ("nothing", {}, "own:nothing to return a keras.Model, received NoneType"),
-        ("unbuilt", {}, r"own:unbuilt returns .*Begin it with keras\.Input"),
+        ("unbuilt", {}, r"own:unbuilt returns .*Start it with keras\.Input"),
         ("takes_one", {}, r"received takes_one\(image_shape.*too many positional arguments \(.*own\.py:\d+"),
         ("positional", {}, "missing a required .*'width'"),
         ("needs_width", {}, "missing a required .*'width'"),
         ("without_star", {"width": 2}, r"has no option 'width'\. .*behind a \*"),
         ("subclassed", {}, r"own:subclassed has the model .* \(Subclass\)"),
         ("two_inputs", {}, "own:two_inputs to return .* one input"),
-        ("with_named_output", {}, "to give one tensor, received a dict"),
+        ("with_named_output", {}, "to return one tensor, received a dict"),
         ("of_integers", {}, "an input of uint8"),
         ("one_sigmoid", {}, "two classes are two outputs"),
         ("odd_model_name", {}, "own:odd_model_name has the model 'my net:1' .* graph"),
         ("odd_layer_name", {}, "own:odd_layer_name has the layer 'Größe' .* graph"),
         ("another_each_time", {}, "own:another_each_time returns a different network at each call"),
-        ("cached", {}, "own:cached returns a network with weights of an earlier one"),
-        ("layer_made_at_import", {}, r"with weights of an earlier one \(.*Make new layers"),
+        ("cached", {}, "own:cached returns a network with weights of a previous one"),
+        ("layer_made_at_import", {}, r"with weights of a previous one \(.*Make new layers"),
         ("in_lambda", {}, r"own:in_lambda cannot be exported: the layer 'lambda' \(Lambda\)"),
         ("function_in_lambda", {}, r"cannot be exported: the layer 'lambda' \(Lambda\)"),
         ("own_activation", {}, r"cannot be exported: the layer 'doubled' \(Conv2D\)"),

@@ -149,5 +149,5 @@ def test_classes_without_an_image_are_named_by_split(digits: str):
 
 def test_training_images_of_one_class_are_refused(tmp_path: Path):
     prepare(str(images(tmp_path / "images", 4, "cars")), f"file://{tmp_path}/data", one_class=True)
-    with pytest.raises(DataError, match=r"received \d of 'cars' alone\. .*the folder above it"):
+    with pytest.raises(DataError, match=r"received \d of 'cars' only\. .*the folder above"):
         make_plan(load(recipe="digits", overrides=[f"data.url={tmp_path}/data", "run.url=/run"]), 1)
