@@ -141,7 +141,7 @@ def test_copies_are_told_and_never_lie_in_two_splits(tmp_path: Path) -> None:
 def test_a_split_of_copies_alone_is_an_error(tmp_path: Path) -> None:
     folders = make_folders(tmp_path / "images", {"train/a": 3, "train/b": 3})
     shutil.copytree(folders / "train", folders / "test")
-    with pytest.raises(DataError, match=r"No image is left for the test split: .* copies of images"):
+    with pytest.raises(DataError, match=r"no image is left for the test split: .* copies of images"):
         prepare(str(folders), str(tmp_path / "made"), validation=0)
     assert not (tmp_path / "made").exists()
 

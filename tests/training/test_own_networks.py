@@ -82,7 +82,7 @@ def test_layers_that_a_module_makes_as_it_is_imported_have_weights(built: Any) -
         ("takes_one", {}, r"received takes_one\(image_shape.*too many positional arguments \(.*own\.py:\d+"),
         ("positional", {}, "missing a required .*'width'"),
         ("needs_width", {}, "missing a required .*'width'"),
-        ("without_star", {"width": 2}, r"has no option 'width'\. .*behind a \*"),
+        ("without_star", {"width": 2}, r"has no option 'width'\. .*make it keyword-only"),
         ("subclassed", {}, r"own:subclassed has the model .* \(Subclass\)"),
         ("two_inputs", {}, "own:two_inputs to return .* one input"),
         ("with_named_output", {}, "to return one tensor, received a dict"),

@@ -170,6 +170,6 @@ def test_a_small_split_must_fit_the_budget(dataset: Dataset) -> None:
     order = order_of(dataset, 20, 5, small=True)
     with pytest.raises(
         ConfigError,
-        match="train stay in each rank's memory and take 25,200 bytes; a rank may hold 100 of them",
+        match=r"train do not fit: each .* in memory \(25,200 bytes\), and may use 100 bytes",
     ):
         Reader(dataset, dataset.splits["train"], order, range(5), budget_bytes=100)

@@ -59,7 +59,7 @@ def test_stanford_cars(tmp_path: Path) -> None:
         ("00001.jpg", 1, None),
     ]
     assert (source.missing.count, source.missing.first[0]) == (3, "cars_train/00004.jpg")
-    assert source.warnings[0] == "left out, for no image is there: 1 classes (Acura)"
+    assert source.warnings[0] == "skipped classes without images: 1 class (Acura)"
     cars(tmp_path, [1, 3], there=2, split="test", name="cars_test_annos_withlabels (1).mat")
     assert [item.label for item in find(str(tmp_path)).splits["test"]] == [0, 1]
 

@@ -92,9 +92,10 @@ class Reader:
         size = split.rows * split.row_bytes
         if order is not None and order.small and size > budget_bytes:
             raise ConfigError(
-                f"the images of {split.name} stay in each rank's memory and take {size:,} bytes; a rank may "
-                f"hold {budget_bytes:,} of them, its share of a quarter of this pod's memory",
-                "Give the pod more memory, or start fewer ranks in it",
+                f"the images of {split.name} do not fit: each rank keeps the split in memory "
+                f"({size:,} bytes), and may use {budget_bytes:,} bytes (a quarter of the "
+                "pod's memory, divided by its ranks)",
+                "Raise the memory limit of the pod, or start fewer ranks in it",
             )
 
     @property

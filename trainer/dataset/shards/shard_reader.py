@@ -133,8 +133,8 @@ class ShardReader:
             shard = self._objects[number]
             if not self._etags:
                 log.warning(
-                    "%s/%s has another etag than in the index, as a copy has: each such object is read whole "
-                    "and compared with its checksum first. `trainer index %s` does that once for all",
+                    "%s/%s: the etag differs from the index (the dataset was copied); verifying the "
+                    "checksum of each such object once. `trainer index %s` does that for all processes",
                     *(self._store.url, shard.key, self._store.url),
                 )
             self._etags[number] = checked_etag(*self._location(shard), shard.size, shard.sha256)
