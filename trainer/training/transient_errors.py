@@ -8,7 +8,7 @@ from trainer.errors import TransientError, explain_os_error, one_line, shortened
 
 @contextlib.contextmanager
 def transient_errors() -> Iterator[None]:
-    """Turn the errors of a store that refuses, does not answer or is full into Interrupted."""
+    """Turns the errors of a store that refuses, does not respond or is full into TransientError."""
     try:
         yield
     except (FileNotFoundError, FileExistsError):
