@@ -81,7 +81,7 @@ def _check_probabilities(probabilities: NDArray[np.float32], name: str, limit: f
     if not np.isfinite(probabilities).all():
         raise ConfigError(
             f"model.name: {name} returns values that are not finite for the first training images",
-            "Look at its layers, and at data.standardize",
+            "Check its layers, and data.standardize",
         )
     if probabilities.min() < 0:
         raise ConfigError(
@@ -104,7 +104,7 @@ def _refuse_assignment(model: keras.Model, name: str, variable: Any, assigned: s
     outer = min((o for o in owners if _wraps(o)), key=lambda layer: len(layer.variables), default=owner)
     raise ConfigError(
         f"model.name: {name} has the layer {outer.name!r} ({type(outer).__name__}), whose forward pass "
-        f"assigns {assigned} ({variable.path}); of a forward pass a step keeps float statistics alone",
+        f"assigns {assigned} ({variable.path}); a step keeps only float statistics of a forward pass",
         "Use another layer",
     )
 

@@ -141,7 +141,7 @@ class Loop:
             except tf.errors.ResourceExhaustedError as error:
                 reason = shortened(one_line(error))
                 raise RunError(
-                    f"step {number} needs more memory than there is: {reason}",
+                    f"step {number} ran out of memory: {reason}",
                     "Lower train.micro_batch or train.batch_size, or use more ranks",
                 ) from None
             progress.step += 1

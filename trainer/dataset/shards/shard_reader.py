@@ -113,7 +113,7 @@ class ShardReader:
             ) from error
         except FileNotFoundError as error:
             raise DataError(
-                f"{join(store.url, key)} is in the index and not in the store",
+                f"{join(store.url, key)} is in the index, but not in the store",
                 "Restore it, or prepare the dataset again",
             ) from error
 

@@ -147,7 +147,7 @@ class Publisher:
         content = self._best if _digest(self._best) == digest else self._from_checkpoint(digest, step)
         if not content:
             log.warning(
-                "%s/%s is not of step %d, where the run was best: another process wrote it last, or it was "
+                "%s/%s is not of step %d, the best of the run: another process overwrote it, or it was "
                 "deleted, and there is no checkpoint of that step",
                 *(self._store.url, layout.weights("best"), step),
             )
