@@ -47,7 +47,7 @@ def test_without_arguments_it_shows_its_help():
     [
         (["trian"], "No such command 'trian'"),
         (["train", "--rank", "2"], "--ranks"),
-        (["train"], "Give a YAML file with --config"),
+        (["train"], "Pass a YAML file with --config"),
         (["train", "--recipe", "digts"], "Did you mean 'digits'?"),
         ([*TRAIN, "--set", "train.epoch=3"], "did you mean 'epochs'?"),
         (["predict", "--set", "part_siz=3"], "part_size"),
@@ -63,7 +63,7 @@ def test_a_missing_bucket_and_a_missing_dataset_are_named(s3: str):
         *training("s3://no-such-bucket/data", f"{s3}/run")
     )
     line = refused(*training(f"{s3}/nothing", f"{s3}/run"))
-    assert "There is no dataset" in line
+    assert "there is no dataset" in line
     assert "trainer prepare" in line
 
 

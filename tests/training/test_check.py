@@ -25,7 +25,7 @@ MOBILENET = "mobilenet_1_0_224_tf_no_top.h5"  # has no hash in Keras
 
 
 def config(digits: str, url: str, *sets: str) -> RunConfig:
-    return load(recipe="digits", sets=[f"data.url={digits}", f"run.url={url}", *sets])
+    return load(recipe="digits", overrides=[f"data.url={digits}", f"run.url={url}", *sets])
 
 
 def test_a_new_run_on_several_ranks(digits: str, store_url: str):
@@ -78,7 +78,7 @@ def test_what_a_run_does_is_tried_and_nothing_is_left(digits: str, store_url: st
     ("sets", "says"),
     [
         (["model.name=tests.models.own:in_lambda"], "the layer 'lambda'"),
-        (["model.name=tests.models.own:logits"], "to give probabilities"),
+        (["model.name=tests.models.own:logits"], "to return probabilities"),
         (["train.optimizer.learning_rate=1e38"], "not finite"),
     ],
 )

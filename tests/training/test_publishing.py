@@ -118,7 +118,7 @@ def test_older_best_weights_that_came_late_are_replaced(
 ):
     config = runs.config("late", **EXACT)
     assert train(config, store=LatePut(store_of(config))).best
-    assert "is published again" in caplog.text
+    assert "publishing it again" in caplog.text
     assert {name: store_of(config).get(name) for name in PUBLISHED} == undisturbed
 
 
@@ -151,7 +151,7 @@ def test_a_run_that_was_stopped_ends_with_what_it_keeps_alone(
     finished = train(config, store=LatePut(store_of(config)))
     assert finished.best
     assert finished.best.epoch < 3, "its best weights are of the process before it"
-    assert "is published again" in caplog.text
+    assert "publishing it again" in caplog.text
     assert {name: store_of(config).get(name) for name in PUBLISHED} == undisturbed
     assert committed_steps(store_of(config)) == [8, 2 * finished.best.epoch]
 
