@@ -74,10 +74,8 @@ def _write(store: Store, key: str) -> str:
 def _read_range(store: Store, key: str) -> str:
     data = bytes(store.get_range(key, 2, 5))
     if data != b"234":
-        size_kept = store.stat(key).size
-        reason = (
-            f": the store kept {size_kept} bytes of 10; try {CHECKSUM_SETTING}" if size_kept != 10 else ""
-        )
+        kept = store.stat(key).size
+        reason = f": the store kept {kept} bytes of 10; try {CHECKSUM_SETTING}" if kept != 10 else ""
         raise OSError(f"{store.url}/{key}: expected the bytes 234, received {data!r}{reason}")
     return f"{len(data)} bytes of 10"
 
