@@ -208,10 +208,11 @@ def test_a_bundle_that_cannot_be_used_is_refused_at_once(
     s3: str, proxy: FaultyProxy, pem: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     bundle = tmp_path / "ca.pem"
+    content = {"empty": "", "text": "hello", "key": pem.with_name("key.pem").read_text()}
     if kind == "folder":
         bundle.mkdir()
     elif kind != "missing":
-        bundle.write_text({"empty": "", "text": "hello"}.get(kind) or pem.with_name("key.pem").read_text())
+        bundle.write_text(content[kind])
     monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
     with pytest.raises(
         ConfigError, match=rf"AWS_CA_BUNDLE .*{bundle} cannot be read as certificates"
