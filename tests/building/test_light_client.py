@@ -90,7 +90,7 @@ def test_datasets(client: Path, folders: Path, tmp_path: Path):
 def test_runs(client: Path, runs: Runs):
     run = runs.finish(runs.config("one")) / "run"
     assert "finished" in said(client, "runs", run.parent)
-    assert "whole" in said(client, "verify", run)
+    assert "intact" in said(client, "verify", run)
     said(client, "weights", run, run.parent / "mine.weights.h5")
     assert (run.parent / "mine.weights.h5").read_bytes() == (run / "weights/best.weights.h5").read_bytes()
 
