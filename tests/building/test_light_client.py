@@ -109,7 +109,7 @@ def test_releases_on_kubernetes(client: Path, tmp_path: Path):
 def test_this_machine(client: Path, tmp_path: Path):
     found = said(client, "doctor", tmp_path / "store")
     assert "tensorflow          warning  not installed" in found
-    assert "write if absent     ok       respected" in found
+    assert "write if absent     ok       supported" in found
     assert said(client, "--version").startswith("trainer ")
 
 
