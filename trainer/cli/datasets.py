@@ -7,11 +7,14 @@ import typer
 from trainer import interrupts
 from trainer.cli.answers import print_json, print_next
 from trainer.cli.arguments import (
+    ClassNames,
     Encoding,
+    ImageShape,
     Json,
     OnBad,
     Resize,
-    check_image_shape,
+    SplitDatasets,
+    check_hdf5_datasets,
     check_image_size,
     check_shard_size,
     check_split_folders,
@@ -169,20 +172,11 @@ def index(
             help="That of their labels, also in another file. Default: the usual names.",
         ),
     ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="That of the names of the classes. Default: the usual ones, or none."
-        ),
-    ] = None,
-    image_shape: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HxWxC",
-            callback=check_image_shape,
-            help="The shape of an image, if a row is one long vector. Default: that in the file.",
-        ),
-    ] = None,
+    train: SplitDatasets = None,
+    validation: SplitDatasets = None,
+    test: SplitDatasets = None,
+    classes: ClassNames = None,
+    image_shape: ImageShape = None,
     json: Json = False,
 ) -> None:
     """Index HDF5 files to train from them where they lie, or a dataset that was copied.
@@ -194,10 +188,17 @@ def index(
     from trainer.observability.log import say
     from trainer.output.progress import progress
     from trainer.preparation.hdf5.index import index_hdf5, is_prepared
-    from trainer.preparation.hdf5.parts import Names
+    from trainer.preparation.hdf5.parts import Names, Pair
     from trainer.preparation.reindex import reindex
 
-    named = Names(images, labels, classes, parse_shape(image_shape) if image_shape else None)
+    splits = {"train": train, "validation": validation, "test": test}
+    pairs = tuple(
+        Pair(split, *text.split(",")) for split, texts in splits.items() for text in texts or ()
+    )
+    if pairs and (images or labels):
+        raise ConfigError("--images, --labels: the splits have datasets of their own", "Leave them out")
+    shape = parse_shape(image_shape) if image_shape else None
+    named = Names(images, labels, classes, shape, pairs)
     if is_prepared(url):
         if target or named != Names():
             raise ConfigError(

@@ -2,8 +2,8 @@
 
 
 class Refused(Exception):
-    """What is wrong with the file, and the remedy."""
+    """What is wrong with the file, and the remedy; `convertible` where `trainer prepare` can read it."""
 
-    def __init__(self, problem: str, remedy: str) -> None:
+    def __init__(self, problem: str, remedy: str = "", *, convertible: bool = False) -> None:
         super().__init__(problem)
-        self.remedy = remedy
+        self.remedy, self.convertible = remedy, convertible
