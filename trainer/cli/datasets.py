@@ -19,6 +19,7 @@ from trainer.cli.arguments import (
     check_shard_size,
     check_split_folders,
     finite,
+    parse_hdf5_datasets,
     parse_shape,
     parse_sides,
     parse_splits,
@@ -30,7 +31,10 @@ from trainer.output.units import parse_size
 def prepare(
     source: Annotated[
         str,
-        typer.Argument(help="Images: SOURCE/CLASS/*.jpg, SOURCE/{train,test}/CLASS/*.jpg, or see --labels."),
+        typer.Argument(
+            help="Images: SOURCE/CLASS/*.jpg, SOURCE/{train,test}/CLASS/*.jpg, or see --labels. Also an HDF5 "
+            "file, or a folder of some, which are converted."
+        ),
     ],
     url: Annotated[str, typer.Argument(help="Where the dataset goes: s3://bucket/prefix or a folder.")],
     labels: Annotated[
@@ -108,6 +112,16 @@ def prepare(
         str, typer.Option(callback=check_shard_size, help="Size of a shard, such as 64MiB.")
     ] = "64MiB",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing dataset.")] = False,
+    hdf5: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[SPLIT=]IMAGES,LABELS",
+            callback=check_hdf5_datasets,
+            help="HDF5 datasets of a split, each [FILE:]NAME. Repeatable. Default: the usual names.",
+        ),
+    ] = None,
+    class_names: ClassNames = None,
+    image_shape: ImageShape = None,
     json: Json = False,
 ) -> None:
     """Write images as HDF5 shards into object storage, or continue where an interrupted start ended."""
@@ -116,8 +130,12 @@ def prepare(
     from trainer.observability.log import say
     from trainer.output.progress import progress
     from trainer.preparation.bad import BadImagesError
+    from trainer.preparation.hdf5.parts import Names, Pair
     from trainer.preparation.prepare import prepare as run
 
+    pairs = tuple(Pair(*parse_hdf5_datasets(text)) for text in hdf5 or ())
+    shape = parse_shape(image_shape) if image_shape else None
+    named = Names(classes=class_names, shape=shape, pairs=pairs)
     try:
         with progress(say, "images prepared") as report, interrupts.unwinding():
             made = run(
@@ -138,6 +156,7 @@ def prepare(
                 encoding=encoding,
                 shard_bytes=parse_size(shard_size),
                 overwrite=overwrite,
+                hdf5=named if named != Names() else None,
                 workers=available_cores(),
                 progress=report,
             )
@@ -192,9 +211,7 @@ def index(
     from trainer.preparation.reindex import reindex
 
     splits = {"train": train, "validation": validation, "test": test}
-    pairs = tuple(
-        Pair(split, *text.split(",")) for split, texts in splits.items() for text in texts or ()
-    )
+    pairs = tuple(Pair(split, *text.split(",")) for split, texts in splits.items() for text in texts or ())
     if pairs and (images or labels):
         raise ConfigError("--images, --labels: the splits have datasets of their own", "Leave them out")
     shape = parse_shape(image_shape) if image_shape else None

@@ -59,9 +59,7 @@ def answer(question: dict[str, Any], folder: Path) -> dict[str, Any]:
             labels_file = opened.enter_context(h5py.File(RangeFile(**question["labels_file"]), "r"))
             labels_datasets = list_datasets(labels_file)
         wanted, roles = _wanted(question, file, datasets, labels_datasets)
-        classes = _classes(question["classes"], labels_file, labels_datasets)
-        if classes is None and question["classes"] is None and labels_file is not file:
-            classes = _classes(None, file, datasets)
+        classes = _classes(question["classes"], [(file, datasets), (labels_file, labels_datasets)])
         return {
             "splits": [
                 _split(split, datasets.found, labels_datasets.found, (labels_file, raw), question, folder)
@@ -93,6 +91,8 @@ def _wanted(
         flat = [name for name, dataset in datasets.found.items() if _is_flat(dataset)]
         try:
             roles = find_splits(datasets.found, flat)
+            if not roles.splits:  # or what is wrong with these is the better message
+                roles = find_splits(datasets.found)
         except Ambiguous as error:
             raise Refused(f"expected one pair of images and labels, found {error}", _NAME) from None
         if not roles.splits and not (question["several"] and (roles.images or roles.labels)):
@@ -145,7 +145,7 @@ def _split(
                 raise Refused(f"its split {found.split} has the rows {start} to {stop} of {form.rows}", _NAME)
         values, rows = values[slice(*(labels_range or images_range))], rows[slice(*images_range)]
     if chosen is not None:
-        if not len(chosen) or not (0 <= chosen.min() and chosen.max() < form.rows):
+        if not len(chosen) or not (chosen.min() >= 0 and chosen.max() < form.rows):
             raise Refused(f"its split {found.split} has rows beyond the {form.rows}", _NAME)
         values, rows = known.values[chosen], chosen
     if len(values) != len(rows):
@@ -174,15 +174,19 @@ def _split(
     return document
 
 
-def _classes(named: str | None, file: Any, datasets: Datasets) -> list[str] | None:
+def _classes(named: str | None, files: list[tuple[Any, Datasets]]) -> list[str] | None:
+    """The names of the classes, in the first of the files that has some."""
     if named == NO_CLASSES:
         return None
-    if named and named not in datasets.found:
-        raise _no_dataset(named, datasets)
-    if name := named or find_classes(datasets.found):
-        return read_classes(datasets.found[name], name, file)
-    attribute = class_attribute(file.attrs)
-    return classes_in(file.attrs[attribute], f"its attribute {attribute}") if attribute else None
+    for file, datasets in files:
+        name = named if named in datasets.found else None if named else find_classes(datasets.found)
+        if name:
+            return read_classes(datasets.found[name], name, file)
+        if not named and (attribute := class_attribute(file.attrs)):
+            return classes_in(file.attrs[attribute], f"its attribute {attribute}")
+    if named:
+        raise _no_dataset(named, files[0][1])
+    return None
 
 
 def _is_flat(dataset: Any) -> bool:

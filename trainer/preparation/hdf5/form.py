@@ -41,9 +41,9 @@ class Form:
 
 
 def find_form(dataset: Any, name: str, count: int, given: list[int] | None) -> Form:
-    """The form of a dataset with `count` labels; `given` is an image's shape for flat rows. Raises Refused."""
+    """The form of images with `count` labels; `given` is an image's shape for flat rows. Raises Refused."""
     if dataset.is_virtual or dataset.external:
-        raise Refused(f"{name}: its values are in other files", "Write them into one file, by h5py or MATLAB")
+        raise Refused(f"{name}: its values are in other files", "Write them into one file with h5py")
     if not dataset.size:
         raise Refused(f"{name}: expected images, received {dataset.shape}", "Name other images")
     if _is_encoded(dataset):
@@ -74,9 +74,7 @@ class _Axes(NamedTuple):
     assumed: str = ""
 
 
-def _axes(
-    stored: tuple[int, ...], name: str, count: int, given: list[int] | None, *, matlab: bool
-) -> _Axes:
+def _axes(stored: tuple[int, ...], name: str, count: int, given: list[int] | None, *, matlab: bool) -> _Axes:
     """By the number of labels, and where channels can be. Grey images become (H, W, 3).
 
     MATLAB names the axes of a variable from its last to its first one in the file.

@@ -250,9 +250,7 @@ def _by_number(parts: Sequence[Numbered], names: tuple[str, ...] | None) -> Clas
     return Classes(names, labels)
 
 
-def _by_value(
-    labels: Sequence[NDArray[np.int64]], names: tuple[str, ...]
-) -> list[NDArray[np.int64]] | None:
+def _by_value(labels: Sequence[NDArray[np.int64]], names: tuple[str, ...]) -> list[NDArray[np.int64]] | None:
     """The labels as places, where the names are numbers and these are all among them."""
     if not all(name.isdecimal() and len(name) < 10 for name in names):
         return None

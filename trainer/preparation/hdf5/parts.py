@@ -128,15 +128,17 @@ def find_parts(source: Source, names: Names) -> list[Part]:
     return list(ask_for_parts(source, names, "find", _part))
 
 
-def ask_for_parts(
-    source: Source, names: Names, task: Task, make: Callable[..., PartT], /
-) -> Iterator[PartT]:
+def ask_for_parts(source: Source, names: Names, task: Task, make: Callable[..., PartT], /) -> Iterator[PartT]:
     """What the files hold, each part made by `make(common, found, arrays)`. Raises DataError."""
 
     def of(file: dict[str, Any], default: str, **question: Any) -> tuple[list[PartT], dict[str, Any]]:
         asked = {
-            **{"task": task, "file": file, "labels_file": None, "images": None, "labels": None},
-            **{"classes": names.classes, "shape": names.shape, "several": False, **question},
+            "task": task,
+            "file": file,
+            "classes": names.classes,
+            "shape": names.shape,
+            "several": False,
+            **question,
         }
         with TemporaryDirectory(prefix="trainer-index-") as folder:
             answer = ask(file["url"], asked, Path(folder))
@@ -187,14 +189,12 @@ def ask_for_parts(
         ]
         if len(fitting) != 1:
             raise DataError(
-                f"{images_file['url']}: found the images {images_name}, and {len(fitting) or 'no'} files with "
-                "labels for them",
+                f"{images_file['url']}: found the images {images_name}, and {len(fitting) or 'no'} files "
+                "with labels for them",
                 f"Name them: --{split} FILE:{images_name},FILE:LABELS",
             )
         (labels_file, labels_name), *_ = fitting
-        yield from of(
-            images_file, split, labels_file=labels_file, images=images_name, labels=labels_name
-        )[0]
+        yield from of(images_file, split, labels_file=labels_file, images=images_name, labels=labels_name)[0]
 
 
 class _Located(NamedTuple):
