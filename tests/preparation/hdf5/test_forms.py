@@ -70,6 +70,7 @@ def test_every_form_is_read_as_it_was_written(form: Form, tmp_path: Path, capsys
     assert not inspect(url, read=True)["findings"]
 
 
+TINY = "model={name: lab-cnn, options: {n_conv_layers: 1, n_filters: 1, n_dense_layers: 1, n_nodes: 2}}"
 TRAINED = ("strings", "MATLAB, n last", "JPEG files")
 
 
@@ -84,8 +85,7 @@ def test_a_run_trains_on_each_form_and_predicts_its_classes(form: Form, tmp_path
     url = make(form, tmp_path, capsys)
     run = str(tmp_path / "run")
     sets = [
-        *(f"data.url={url}", f"run.url={run}", "train.epochs=1", "train.batch_size=12", "model.name=mlp"),
-        "model.options.units=[8]",
+        *(f"data.url={url}", f"run.url={run}", "train.epochs=1", "train.batch_size=12", TINY),
     ]
     words = [word for text in sets for word in ("--set", text)]
     assert main.run(["train", *words]) == 0, capsys.readouterr().err
@@ -139,8 +139,8 @@ def test_cars_with_n_as_the_last_axis_in_a_large_file(
         if batch.step > 20:
             break
     run = str(tmp_path / "run")
-    sets = [f"data.url={url}", f"run.url={run}", "train.epochs=1", "train.batch_size=64", "model.name=mlp"]
-    words = [word for text in [*sets, "model.options.units=[2]"] for word in ("--set", text)]
+    sets = [f"data.url={url}", f"run.url={run}", "train.epochs=1", "train.batch_size=64", TINY]
+    words = [word for text in sets for word in ("--set", text)]
     trained = trainer_with_memory("train", *words)
     assert (tmp_path / "run" / "finished.json").exists()
     print(f"peak memory: prepare {prepared >> 20} MiB, train {trained >> 20} MiB")
