@@ -67,7 +67,7 @@ def _located(url: str, on_retry: OnRetry | None) -> tuple[Store, dict[str, Any]]
         return store, _checked(store, store.get(MANIFEST))
     except (FileNotFoundError, NotADirectoryError) as error:
         missing = error
-    if not _is_hdf5(store.url):
+    if not holds_hdf5(store.url):
         raise DataError(
             f"There is no dataset at {store.url} ({missing})", f"Make one: trainer prepare IMAGES {store.url}"
         ) from missing
@@ -106,7 +106,7 @@ def _checked(store: Store, data: bytes) -> dict[str, Any]:
     return manifest
 
 
-def _is_hdf5(url: str) -> bool:
+def holds_hdf5(url: str) -> bool:
     """Whether there is one object at `url`, and it has the bytes of HDF5 files."""
     try:
         folder, key = split_url(url)

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from trainer import main
 from trainer.dataset.index import open_dataset
 from trainer.dataset.inspection.describe import inspect
 from trainer.dataset.reading.reader import Reader
+from trainer.errors import DataError
+from trainer.preparation.hdf5.index import index_hdf5
+from trainer.preparation.prepare import prepare
 
 CONTENT = content()
 
@@ -68,6 +72,117 @@ def test_every_form_is_read_as_it_was_written(form: Form, tmp_path: Path, capsys
     for split in form.splits:
         check_split(form, url, split, CONTENT)
     assert not inspect(url, read=True)["findings"]
+
+
+def fill(**arrays: Any) -> Callable[[Any], None]:
+    def write(file: Any) -> None:
+        for name, array in arrays.items():
+            file[name.replace("__", "/")] = array
+
+    return write
+
+
+X, Y = np.zeros((6, 4, 4, 3), "u1"), np.array([0, 1, 2, 0, 1, 2])
+ABC = np.array([b"a", b"b", b"c"])
+
+
+def _unknown_filter(file: Any) -> None:
+    file.create_dataset("x", X.shape, "u1", chunks=X.shape, compression=40000, allow_unknown_filter=True)
+    file["y"] = Y
+
+
+def _never_written(file: Any) -> None:
+    file.create_dataset("x", X.shape, "u1", chunks=(2, 4, 4, 3), compression="lzf")[:2] = 1
+    file["y"] = Y
+
+
+def _links(file: Any) -> None:
+    file["y"], file["x"] = Y, h5py.ExternalLink("/etc/passwd", "/x")
+
+
+def _unknown_in_enum(file: Any) -> None:
+    kind = h5py.enum_dtype({"a": 0, "b": 1}, basetype="i1")
+    file["x"] = X
+    file.create_dataset("y", data=Y.astype("i1"), dtype=kind)
+
+
+def _categorical(file: Any) -> None:
+    file["x"], file["y"] = X, Y.astype("u4")
+    file["y"].attrs["MATLAB_class"] = np.bytes_("categorical")
+
+
+def _not_images(file: Any) -> None:
+    rows = file.create_dataset("x", (6,), h5py.vlen_dtype(np.uint8))
+    for row in range(6):
+        rows[row] = np.arange(10)
+    file["y"] = Y
+
+
+CONTRADICTIONS = {
+    "a label beyond the classes": (fill(x=X, y=Y, classes=ABC[:2]), "row 2 has label 2; with 2 classes"),
+    "a text beyond the classes": (fill(x=X, y=ABC[Y], classes=ABC[:2]), "row 2 is 'c', which is not among"),
+    "a class twice": (fill(x=X, y=Y, classes=ABC[[0, 0, 1]]), "'a' is there 2 times.*--classes none"),
+    "classes that may be labels": (
+        fill(x=X, y=Y, classes=[2, 1, 0]),
+        "the labels may be the classes 2, 1, 0",
+    ),
+    "a row without a label": (fill(x=X, y=np.array([b"a", b"", b"b"] * 2)), "row 1 has none"),
+    "two pairs": (
+        fill(low__x=X, low__y=Y, high__x=X, high__y=Y),
+        "expected one pair .*high/x with high/y or low/x with low/y",
+    ),
+    "an enum without the value": (_unknown_in_enum, "y: row 2 is 2, which its enum does not name"),
+    "MATLAB's own class": (_categorical, "MATLAB's class categorical, which MATLAB alone reads"),
+    "a link into another file": (_links, "found no images .*links into other files, or to nothing: x"),
+    "a filter that is not here": (_unknown_filter, r"x: compressed by .*\(40000\), which h5py does not have"),
+    "chunks that were never written": (_never_written, "x: some of its chunks were never written"),
+    "rows that are not images": (_not_images, "x: expected numbers or files of images, row 0 begins with"),
+}
+
+
+@pytest.mark.parametrize("name", CONTRADICTIONS)
+@pytest.mark.usefixtures("in_this_process")
+def test_what_contradicts_itself_is_one_error_of_both_commands(name: str, tmp_path: Path) -> None:
+    write, said = CONTRADICTIONS[name]
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        write(file)
+    for command in (index_hdf5, prepare):
+        with pytest.raises(DataError, match=said):
+            command(str(tmp_path / "a.h5"), str(tmp_path / "out"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_texts_and_numbers_are_not_one_dataset(tmp_path: Path) -> None:
+    for name, labels in (("train", ABC[Y]), ("test", Y)):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            fill(x=X, y=labels)(file)
+    with pytest.raises(DataError, match="its labels are texts, and numbers in"):
+        index_hdf5(str(tmp_path))
+
+
+def test_images_of_two_sizes_are_made_one_by_the_command_that_is_named(tmp_path: Path, capsys: Any) -> None:
+    draw = np.random.default_rng(0)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for split, side in (("train", 8), ("test", 4)):
+            file[f"x_{split}"] = draw.integers(0, 256, (6, side, side, 3), np.uint8)
+            file[f"y_{split}"] = Y
+    assert main.run(["index", str(tmp_path / "a.h5"), "--classes", "none"]) == 64
+    command = re.search(r"make them one size: (trainer prepare .*)", capsys.readouterr().err)
+    assert command
+    assert main.run([*shlex.split(command[1])[1:], "--validation", "0"]) == 0
+    assert open_dataset(shlex.split(command[1])[3]).image_shape in ((8, 8, 3), (4, 4, 3))
+
+
+def test_a_row_out_of_range_is_a_bad_image_with_its_name(tmp_path: Path, capsys: Any) -> None:
+    values = np.random.default_rng(0).random((600, 4, 4, 3)).astype("f4")
+    values[400, 1, 2, 0] = np.nan
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", data=values, compression="lzf")
+        file["y"] = np.arange(600) % 2
+    assert main.run(["prepare", str(tmp_path / "a.h5"), str(tmp_path / "out")]) == 64
+    assert "row 400 has the value nan, expected 0 to 1" in capsys.readouterr().err
+    assert main.run(["prepare", str(tmp_path / "a.h5"), str(tmp_path / "out"), "--on-bad", "skip"]) == 0
 
 
 TINY = "model={name: lab-cnn, options: {n_conv_layers: 1, n_filters: 1, n_dense_layers: 1, n_nodes: 2}}"

@@ -1,6 +1,5 @@
 """HDF5 files of others are read as HDF5 reads them, without being converted."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,25 +14,9 @@ from trainer.dataset.index import open_dataset
 from trainer.dataset.order import Order
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import ConfigError, DataError
-from trainer.preparation.hdf5 import child, parts, process
 from trainer.preparation.hdf5.index import index_hdf5
 from trainer.preparation.hdf5.parts import Names
-from trainer.preparation.hdf5.refused import Refused
 from trainer.storage import open_store
-
-
-@pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files that are whole crash nothing, so that each needs no process."""
-
-    def ask(url: str, question: dict[str, Any], folder: Path) -> Any:
-        try:
-            answer = child.answer(json.loads(json.dumps(question)), folder)
-        except Refused as error:
-            answer = {"problem": str(error), "remedy": error.remedy, "convertible": error.convertible}
-        return process.answer_of(url, 0, json.dumps(answer).encode())
-
-    monkeypatch.setattr(parts, "ask", ask)
 
 
 def check_rows(url: str, course: Course, split: str = "train") -> None:

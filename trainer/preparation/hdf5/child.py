@@ -7,7 +7,7 @@ FOLDER and an answer (JSON) to stdout: `ask` of trainer.preparation.hdf5.process
 import json
 import resource
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +45,9 @@ def answer(question: dict[str, Any], folder: Path) -> dict[str, Any]:
     Raises Refused, and for a damaged file errors of many kinds.
     """
     import h5py
+
+    with suppress(ImportError):
+        import hdf5plugin  # noqa: F401  filters beyond those that come with h5py
 
     with ExitStack() as opened:
         raw = RangeFile(**question["file"])

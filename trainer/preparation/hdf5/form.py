@@ -46,6 +46,7 @@ def find_form(dataset: Any, name: str, count: int, given: list[int] | None) -> F
         raise Refused(f"{name}: its values are in other files", "Write them into one file with h5py")
     if not dataset.size:
         raise Refused(f"{name}: expected images, received {dataset.shape}", "Name other images")
+    _check_readable(dataset, name)
     if _is_encoded(dataset):
         if dataset.shape[0] != count:
             raise _other_count(name, dataset.shape[0], dataset.shape, count)
@@ -61,6 +62,28 @@ def find_form(dataset: Any, name: str, count: int, given: list[int] | None) -> F
     layout = RowLayout(dtype=dataset.dtype.str, scale=scale, axes=axes.order, last=axes.last)
     chunk_rows = dataset.chunks[-1 if axes.last else 0] if dataset.chunks else 1
     return Form(rows, axes.shape, layout, chunk_rows, axes.assumed)
+
+
+def _check_readable(dataset: Any, name: str) -> None:
+    """Raises Refused where rows were never written, or by a filter that is not here."""
+    import h5py
+
+    creation = dataset.id.get_create_plist()
+    for number in range(creation.get_nfilters()):
+        code, _, _, text = creation.get_filter(number)
+        if not h5py.h5z.filter_avail(code):
+            raise Refused(
+                f"{name}: compressed by {text.decode(errors='replace') or 'a filter'} ({code}), which h5py "
+                "does not have here",
+                "pip install hdf5plugin, or write it again with gzip",
+            )
+    written = bool(dataset.id.get_storage_size())
+    if dataset.chunks:
+        counts = (-(-length // part) for length, part in zip(dataset.shape, dataset.chunks, strict=True))
+        written = dataset.id.get_num_chunks() == prod(counts)
+    if not written:
+        what = "some of its chunks were never written" if dataset.chunks else "nothing was written"
+        raise Refused(f"{name}: {what}", "Write all of its rows, or name others")
 
 
 def _other_count(name: str, rows: int, shape: tuple[int, ...], count: int) -> Refused:

@@ -1,7 +1,6 @@
 """Where the images of an HDF5 dataset lie, and in which form."""
 
 from dataclasses import asdict, dataclass, replace
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ _CHUNK_BYTES = 256 << 20
 _SCATTERED, _SLACK = 2, 1 << 20
 """At most so many times the bytes of its pieces may be read for a chunk, and these."""
 _CODES: dict[int, Filter] = {1: "deflate", 2: "shuffle", 3: "fletcher32"}
-_COMPACT = 0
 _WRITE = "Write all of its rows, or name others"
 
 
@@ -122,12 +120,7 @@ def _of_one(dataset: Any, name: str, rows: int, last: bool) -> NDArray[np.void]:
     """The chunks of a dataset that lies in one piece: of a good size."""
     offset = dataset.id.get_offset()
     if offset is None:
-        compact = dataset.id.get_create_plist().get_layout() == _COMPACT
-        raise Refused(
-            f"{name}: {'its values are in the header' if compact else 'nothing was written'}",
-            "Write its rows first",
-            convertible=compact,
-        )
+        raise Refused(f"{name}: its values are in the header", convertible=True)
     row_bytes = dataset.nbytes // rows
     per = rows if last else max(1, _RANGE_BYTES // row_bytes)
     firsts = np.arange(0, rows, per)
@@ -144,8 +137,6 @@ def _of_chunks(dataset: Any, name: str, last: bool) -> tuple[NDArray[np.void], N
     axis = len(shape) - 1 if last else 0
     rows, per = shape[axis], piece[axis]
     counts = [-(-length // part) for length, part in zip(shape, piece, strict=True)]
-    if dataset.id.get_num_chunks() != prod(counts):
-        raise Refused(f"{name}: some of its chunks were never written", _WRITE)
     offsets, lengths = np.zeros(counts, np.int64), np.zeros(counts, np.int64)
 
     def note(info: Any) -> None:

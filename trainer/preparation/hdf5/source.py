@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.dataset.index import holds_hdf5
 from trainer.dataset.manifest import SPLITS
 from trainer.dataset.shards.row_layout import RowLayout
 from trainer.errors import ConfigError, DataError, Interrupted
@@ -37,11 +39,13 @@ from trainer.preparation.hdf5.process import SECONDS, ask
 from trainer.preparation.labels import Item
 from trainer.preparation.labels.source import Names as NamesAndCount
 from trainer.preparation.labels.source import Source as LabelledSource
-from trainer.storage import Store, open_store
+from trainer.storage import Store, join, open_store
 from trainer.storage.base import ObjectInfo
 
 LABELS = "hdf5"
 """What dataset.json says of where the labels come from."""
+_SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".mat")
+"""Of files that are HDF5 or damaged; MATLAB's may be older than its use of HDF5."""
 _STRIP_BYTES = 256 << 20
 _STRIP_FILES = 2048
 _KEPT_STRIPS = 2
@@ -86,23 +90,23 @@ class SourceRows(LabelledRows):
 
 def is_hdf5(url: str) -> bool:
     """Whether it is an HDF5 file, or a folder that has some and no images; a few keys are looked at."""
-    store = open_store(url)
-    if store.url.lower().endswith(SUFFIXES):
-        try:
-            stat(store.url)
-        except (FileNotFoundError, IsADirectoryError, ConfigError):
-            pass
-        else:
-            return True
-    some = False
-    try:
-        for info in store.list():
+    url = open_store(url).url
+    if holds_hdf5(url) or (url.lower().endswith(_SUFFIXES) and _is_object(url)):
+        return True
+    first = ""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for info in open_store(url).list():
             if has_image_suffix(info.key):
                 return False
-            some = some or info.key.lower().endswith(SUFFIXES[:-1])
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return some
+            if not first and info.key.lower().endswith(SUFFIXES):
+                first = info.key
+    return bool(first) and (first.lower().endswith(_SUFFIXES) or holds_hdf5(join(url, first)))
+
+
+def _is_object(url: str) -> bool:
+    with suppress(FileNotFoundError, IsADirectoryError, ConfigError):
+        return bool(stat(url))
+    return False
 
 
 def find_hdf5(
