@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from trainer.preparation.hdf5 import child, parts, process, source
-from trainer.preparation.hdf5.refused import Refused
+from trainer.preparation.hdf5 import child, parts, process, strips
+from trainer.preparation.hdf5.datasets import Refused
 
 
 @pytest.fixture
@@ -22,4 +22,4 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
         return process.answer_of(url, 0, json.dumps(answer).encode())
 
     monkeypatch.setattr(parts, "ask", ask)
-    monkeypatch.setattr(source, "ask", ask)
+    monkeypatch.setattr(strips, "ask", ask)

@@ -15,7 +15,7 @@ import numpy as np
 
 from trainer.errors import one_line
 from trainer.output.units import abbreviate
-from trainer.preparation.hdf5.datasets import Datasets, fuel_splits, list_datasets
+from trainer.preparation.hdf5.datasets import Datasets, Refused, fuel_splits, list_datasets
 from trainer.preparation.hdf5.extract import extract
 from trainer.preparation.hdf5.form import find_form
 from trainer.preparation.hdf5.labels import classes_in, read_classes, read_labels
@@ -28,7 +28,6 @@ from trainer.preparation.hdf5.names import (
     find_splits,
 )
 from trainer.preparation.hdf5.range_file import RangeFile
-from trainer.preparation.hdf5.refused import Refused
 from trainer.preparation.hdf5.rows import find_rows, stretch
 
 MEMORY_BYTES, CPU_SECONDS = 4 << 30, 600
@@ -36,7 +35,10 @@ NO_CLASSES = "none"
 """The name of no dataset: classes are called by their numbers."""
 _CACHE_BYTES = 256 << 20
 _SHOWN = 20
-_NAME = "Name the images and labels of each split: --train IMAGES,LABELS --test IMAGES,LABELS"
+_NAME = (
+    "Name the images and labels of each split: --train IMAGES,LABELS --test IMAGES,LABELS (prepare: --hdf5 "
+    "train=IMAGES,LABELS)"
+)
 
 
 def answer(question: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -101,7 +103,7 @@ def _wanted(
         if not roles.splits and not (question["several"] and (roles.images or roles.labels)):
             raise Refused(
                 f"found no images with labels among its datasets: {_listed(datasets)}",
-                "Name them with --images and --labels",
+                "Name them with --images and --labels (prepare: --hdf5 IMAGES,LABELS)",
             )
         return [_Wanted(found) for found in roles.splits], roles
     if images is None or labels is None:

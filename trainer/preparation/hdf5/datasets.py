@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trainer.preparation.hdf5.refused import Refused
 from trainer.preparation.split_words import SPLIT_OF_WORD
 
 _MAX_OBJECTS = 100_000
@@ -13,6 +12,14 @@ MATLAB_NUMBERS = {
     *("double", "single", "logical"),
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)),
 }
+
+
+class Refused(Exception):
+    """What is wrong with the file, and the remedy; `convertible` where `trainer prepare` can read it."""
+
+    def __init__(self, problem: str, remedy: str = "", *, convertible: bool = False) -> None:
+        super().__init__(problem)
+        self.remedy, self.convertible = remedy, convertible
 
 
 class Datasets(NamedTuple):

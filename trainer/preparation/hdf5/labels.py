@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import DataError
-from trainer.preparation.hdf5.datasets import MATLAB_NUMBERS, matlab_class
-from trainer.preparation.hdf5.refused import Refused
+from trainer.preparation.hdf5.datasets import MATLAB_NUMBERS, Refused, matlab_class
 from trainer.preparation.labels.listing import in_order
 
 _MOST = 100_000_000
@@ -78,7 +77,7 @@ def read_classes(dataset: Any, name: str, file: Any) -> list[str]:
     return classes_in(dataset[()], name)
 
 
-_OTHERS = "Name others with --classes, or none with --classes none"
+_OTHERS = "Name others, or none: --classes none (prepare: --class-names none)"
 
 
 def classes_in(values: Any, name: str) -> list[str]:
@@ -183,7 +182,7 @@ def number_classes(parts: Sequence[Numbered]) -> Classes:
     """
     given = [part.classes for part in parts if part.classes]
     if any(classes != given[0] for classes in given):
-        raise DataError("the files name different classes", "Index them apart, or --classes none")
+        raise DataError("the files name different classes", f"Index them apart. {_OTHERS}")
     named = [part for part in parts if part.names is not None]
     if not named:
         return _by_number(parts, given[0] if given else None)
@@ -198,7 +197,7 @@ def number_classes(parts: Sequence[Numbered]) -> Classes:
                 row = int(np.argmax(part.labels == number))
                 raise DataError(
                     f"{part.where}: row {row} is {name!r}, which is not among the {len(classes)} class names",
-                    "Correct it, or --classes none",
+                    f"Correct it. {_OTHERS}",
                 )
     tables = [np.array([place.get(name, 0) for name in part.names or ()], np.int64) for part in named]
     return Classes(classes, [table[part.labels] for table, part in zip(tables, named, strict=True)])
@@ -239,13 +238,13 @@ def _by_number(parts: Sequence[Numbered], names: tuple[str, ...] | None) -> Clas
         raise DataError(
             f"{highest.where}: row {int(highest.labels.argmax())} has label {high}; with "
             f"{count} classes the highest is {count - 1}",
-            "Correct the labels, or name other classes: --classes NAME, or --classes none",
+            f"Correct the labels. {_OTHERS}",
         )
     if by_value and any((a != b).any() for a, b in zip(by_value, labels, strict=True)):
         raise DataError(
             f"{highest.where}: the labels may be the classes {', '.join(names[:3])} … themselves, or places "
             "among them",
-            "Say that they are themselves: --classes none",
+            f"Say which they are. {_OTHERS}",
         )
     return Classes(names, labels)
 

@@ -191,7 +191,7 @@ def ask_for_parts(source: Source, names: Names, task: Task, make: Callable[..., 
             raise DataError(
                 f"{images_file['url']}: found the images {images_name}, and {len(fitting) or 'no'} files "
                 "with labels for them",
-                f"Name them: --{split} FILE:{images_name},FILE:LABELS",
+                f"Name them: --{split} FILE:{images_name},FILE:LABELS (prepare: --hdf5 {split}=…)",
             )
         (labels_file, labels_name), *_ = fitting
         yield from of(images_file, split, labels_file=labels_file, images=images_name, labels=labels_name)[0]
