@@ -185,6 +185,23 @@ def test_a_row_out_of_range_is_a_bad_image_with_its_name(tmp_path: Path, capsys:
     assert main.run(["prepare", str(tmp_path / "a.h5"), str(tmp_path / "out"), "--on-bad", "skip"]) == 0
 
 
+def test_a_damaged_chunk_is_one_error_of_prepare(tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        images = file.create_dataset(
+            "x", data=CONTENT.x.repeat(40, 0), chunks=(4, 12, 20, 3), compression="gzip", scaleoffset=0
+        )
+        file["y"] = CONTENT.y.repeat(40)
+        damaged = images.id.get_chunk_info(33).byte_offset
+    with path.open("r+b") as opened:
+        opened.seek(damaged)
+        opened.write(b"\xff" * 64)
+    assert main.run(["prepare", str(path), str(tmp_path / "out"), "--on-bad", "skip"]) == 64
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a.h5: not an HDF5 file, or a damaged one" in line
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
 TINY = "model={name: lab-cnn, options: {n_conv_layers: 1, n_filters: 1, n_dense_layers: 1, n_nodes: 2}}"
 TRAINED = ("strings", "MATLAB, n last", "JPEG files")
 

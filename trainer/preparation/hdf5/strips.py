@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.shards.row_layout import RowLayout
-from trainer.errors import Interrupted
+from trainer.errors import EXIT_INVALID, DataError, Interrupted, TrainerError
 from trainer.output.units import size
 from trainer.preparation.hdf5.extract import ENDS, ROWS
 from trainer.preparation.hdf5.parts import LabelledRows
@@ -28,6 +28,12 @@ _STRIP_FILES = 2048
 _KEPT_STRIPS = 2
 _SLOWEST = 4 << 20
 """Bytes a second that extracting must reach, at least."""
+
+
+class StripError(TrainerError):
+    """Rows that the HDF5 library cannot read: not one bad image, but all that are left."""
+
+    exit_code = EXIT_INVALID
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,7 @@ class Strips:
         return key, row // self._sizes[key]
 
     def load(self, key: str, row: int) -> bytes | NDArray[np.uint8]:
-        """A row's file, or its pixels (H, W, 3). Raises DataError."""
+        """A row's file, or its pixels (H, W, 3). Raises DataError, and StripError."""
         part, place = self._parts[key], self.strip_of(key, row)
         with self._lock:
             if place not in self._kept:
@@ -120,7 +126,10 @@ class _Strip:
                     "are free",
                     "Free some space, or name another folder with TMPDIR",
                 )
-            ask(part.file["url"], question, Path(folder))
+            try:
+                ask(part.file["url"], question, Path(folder))
+            except DataError as error:
+                raise StripError(error.problem, error.remedy) from None
             self._file = os.open(Path(folder, ROWS), os.O_RDONLY)
             if part.encoded:
                 self._ends = np.load(Path(folder, ENDS), allow_pickle=False)
