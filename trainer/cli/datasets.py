@@ -129,13 +129,13 @@ def prepare(
     from trainer.machine.cores import available_cores
     from trainer.observability.log import say
     from trainer.output.progress import progress
-    from trainer.preparation.bad import BadImagesError
-    from trainer.preparation.hdf5.parts import Names, Pair
+    from trainer.preparation.bad_images import BadImagesError
+    from trainer.preparation.hdf5.parts import DatasetNames, Pair
     from trainer.preparation.prepare import prepare as run
 
     pairs = tuple(Pair(*parse_hdf5_datasets(text)) for text in hdf5 or ())
     shape = parse_shape(image_shape) if image_shape else None
-    named = Names(classes=class_names, shape=shape, pairs=pairs)
+    named = DatasetNames(classes=class_names, shape=shape, pairs=pairs)
     try:
         with progress(say, "images prepared") as report, interrupts.unwinding():
             made = run(
@@ -156,7 +156,7 @@ def prepare(
                 encoding=encoding,
                 shard_bytes=parse_size(shard_size),
                 overwrite=overwrite,
-                hdf5=named if named != Names() else None,
+                hdf5=named if named != DatasetNames() else None,
                 workers=available_cores(),
                 progress=report,
             )
@@ -167,7 +167,7 @@ def prepare(
     if json:
         print_json(made)
     else:
-        pages.prepared(made)
+        pages.print_prepared(made)
         print_next(pages.after_prepare(made))
 
 
@@ -206,8 +206,8 @@ def index(
     from trainer.cli.pages import datasets as pages
     from trainer.observability.log import say
     from trainer.output.progress import progress
-    from trainer.preparation.hdf5.index import index_hdf5, is_prepared
-    from trainer.preparation.hdf5.parts import Names, Pair
+    from trainer.preparation.hdf5.index_hdf5 import index_hdf5, is_prepared
+    from trainer.preparation.hdf5.parts import DatasetNames, Pair
     from trainer.preparation.reindex import reindex
 
     splits = {"train": train, "validation": validation, "test": test}
@@ -215,9 +215,9 @@ def index(
     if pairs and (images or labels):
         raise ConfigError("--images, --labels: the splits have datasets of their own", "Leave them out")
     shape = parse_shape(image_shape) if image_shape else None
-    named = Names(images, labels, classes, shape, pairs)
+    named = DatasetNames(images, labels, classes, shape, pairs)
     if is_prepared(url):
-        if target or named != Names():
+        if target or named != DatasetNames():
             raise ConfigError(
                 f"{url}: a dataset of `trainer prepare` is indexed in its place", "Give its URL alone"
             )
@@ -226,14 +226,14 @@ def index(
         if json:
             print_json(copied)
         else:
-            pages.reindexed(copied)
+            pages.print_reindexed(copied)
         return
     with progress(say, "MiB read") as report, interrupts.unwinding():
         made = index_hdf5(url, target, named, progress=report)
     if json:
         print_json(made)
     else:
-        pages.indexed(made)
+        pages.print_indexed(made)
         print_next(pages.after_prepare(made))
 
 
@@ -266,4 +266,4 @@ def inspect(
     if json:
         print_json(found)
     else:
-        pages.inspected(found, every_class=classes)
+        pages.print_inspected(found, every_class=classes)

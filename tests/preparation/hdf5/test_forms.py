@@ -15,11 +15,11 @@ import pytest
 
 from tests.preparation.hdf5.forms import FORMS, ROWS, Content, Form, content
 from trainer import main
-from trainer.dataset.index import open_dataset
 from trainer.dataset.inspection.describe import inspect
+from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import DataError
-from trainer.preparation.hdf5.index import index_hdf5
+from trainer.preparation.hdf5.index_hdf5 import index_hdf5
 from trainer.preparation.prepare import prepare
 
 CONTENT = content()

@@ -17,8 +17,8 @@ from trainer.errors import one_line
 from trainer.output.units import abbreviate
 from trainer.preparation.hdf5.datasets import Datasets, Refused, fuel_splits, list_datasets
 from trainer.preparation.hdf5.extract import extract
+from trainer.preparation.hdf5.find_rows import find_rows, stretch
 from trainer.preparation.hdf5.form import find_form
-from trainer.preparation.hdf5.labels import classes_in, read_classes, read_labels
 from trainer.preparation.hdf5.names import (
     Ambiguous,
     Found,
@@ -28,7 +28,7 @@ from trainer.preparation.hdf5.names import (
     find_splits,
 )
 from trainer.preparation.hdf5.range_file import RangeFile
-from trainer.preparation.hdf5.rows import find_rows, stretch
+from trainer.preparation.hdf5.read_labels import classes_in, read_classes, read_labels
 
 MEMORY_BYTES, CPU_SECONDS = 4 << 30, 600
 NO_CLASSES = "none"

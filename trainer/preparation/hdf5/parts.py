@@ -36,7 +36,7 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Names:
+class DatasetNames:
     """What the datasets are called, where that is not found out; `labels` may be FILE:NAME, `classes` may be
     "none". `shape` of an image, (H, W, C) or (C, H, W), where rows are flat. `pairs` are those of splits."""
 
@@ -47,7 +47,7 @@ class Names:
     pairs: tuple[Pair, ...] = ()
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Names":
+    def of(cls, values: Mapping[str, Any]) -> "DatasetNames":
         """From JSON."""
         shape, pairs = values["shape"], values.get("pairs", ())
         lists = {"shape": tuple(shape) if shape else None, "pairs": tuple(Pair(*pair) for pair in pairs)}
@@ -84,7 +84,7 @@ class LabelledRows:
 
 
 @dataclass(frozen=True)
-class Part(LabelledRows):
+class FileSplit(LabelledRows):
     """With where they lie, the tables as in dataset.shards.ranges; without a checksum yet."""
 
     shard: Shard
@@ -94,7 +94,7 @@ class Part(LabelledRows):
     assumed: str
 
 
-class Source(NamedTuple):
+class Hdf5Files(NamedTuple):
     """One HDF5 file, or the files below a prefix, by URL; `target` is where their index lies by default."""
 
     url: str
@@ -107,12 +107,12 @@ class Source(NamedTuple):
         return split_url(self.url)[0] if self.files == (self.url,) else self.url
 
 
-def find_source(url: str) -> Source:
+def find_source(url: str) -> Hdf5Files:
     """The HDF5 file at `url`, or those below it. Raises DataError for none."""
     url = open_store(url).url
     with suppress(FileNotFoundError, IsADirectoryError, ConfigError):
         file: str = stat(url)["url"]
-        return Source(file, (file,), index_beside(file))
+        return Hdf5Files(file, (file,), index_beside(file))
     store = open_store(url)
     found = sorted(info.key for info in store.list() if info.key.lower().endswith(SUFFIXES))
     if not found:
@@ -120,15 +120,17 @@ def find_source(url: str) -> Source:
             f"{store.url}: expected an HDF5 file, or several below it ({', '.join(SUFFIXES)}), found none",
             "Correct the URL",
         )
-    return Source(store.url, tuple(join(store.url, key) for key in found), store.url)
+    return Hdf5Files(store.url, tuple(join(store.url, key) for key in found), store.url)
 
 
-def find_parts(source: Source, names: Names) -> list[Part]:
+def find_parts(source: Hdf5Files, names: DatasetNames) -> list[FileSplit]:
     """What the files hold. Raises DataError for what cannot be read as it is."""
     return list(ask_for_parts(source, names, "find", _part))
 
 
-def ask_for_parts(source: Source, names: Names, task: Task, make: Callable[..., PartT], /) -> Iterator[PartT]:
+def ask_for_parts(
+    source: Hdf5Files, names: DatasetNames, task: Task, make: Callable[..., PartT], /
+) -> Iterator[PartT]:
     """What the files hold, each part made by `make(common, found, arrays)`. Raises DataError."""
 
     def of(file: dict[str, Any], default: str, **question: Any) -> tuple[list[PartT], dict[str, Any]]:
@@ -202,7 +204,7 @@ class _Located(NamedTuple):
     name: str
 
 
-def _located(text: str, source: Source, *, default: str | None = None) -> _Located:
+def _located(text: str, source: Hdf5Files, *, default: str | None = None) -> _Located:
     """[FILE:]NAME; without FILE it is the only file, or `default`. Raises DataError for a file that is not
     there."""
     other, _, name = text.rpartition(":")
@@ -249,7 +251,7 @@ def _common(
     }
 
 
-def _part(common: dict[str, Any], found: dict[str, Any], arrays: _Arrays) -> Part:
+def _part(common: dict[str, Any], found: dict[str, Any], arrays: _Arrays) -> FileSplit:
     file = common["file"]
     shard = Shard(
         key=file["url"],
@@ -261,7 +263,7 @@ def _part(common: dict[str, Any], found: dict[str, Any], arrays: _Arrays) -> Par
         names_width=0,
         layout=RowLayout.of(found["layout"]),
     )
-    return Part(
+    return FileSplit(
         **common,
         shard=shard,
         chunks=arrays("chunks"),

@@ -11,7 +11,7 @@ from trainer.errors import DataError
 from trainer.preparation.hdf5 import child
 
 CHILD = child.__name__
-SECONDS = 900.0
+CHILD_SECONDS = 900.0
 _REMEDY = "Copy the file again, or make a dataset of its images: trainer prepare"
 
 
@@ -24,7 +24,7 @@ def ask(url: str, question: dict[str, Any], folder: Path) -> dict[str, Any]:
 
     `question` may have limits of its own, `seconds` and `cpu_seconds`."""
     command = [sys.executable, "-m", CHILD, str(folder)]
-    seconds = question.get("seconds", SECONDS)
+    seconds = question.get("seconds", CHILD_SECONDS)
     try:
         done = subprocess.run(
             command, input=json.dumps(question).encode(), capture_output=True, timeout=seconds

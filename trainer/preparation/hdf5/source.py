@@ -10,25 +10,25 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.dataset.index import holds_hdf5
 from trainer.dataset.manifest import SPLITS
+from trainer.dataset.open_dataset import holds_hdf5
 from trainer.dataset.shards.row_layout import RowLayout
 from trainer.errors import ConfigError, DataError
 from trainer.images.files import has_image_suffix
 from trainer.output.units import abbreviate
-from trainer.preparation.hdf5.labels import Classes, number_classes
 from trainer.preparation.hdf5.parts import (
     SUFFIXES,
+    DatasetNames,
     LabelledRows,
-    Names,
     ask_for_parts,
     find_source,
     stat,
 )
+from trainer.preparation.hdf5.read_labels import Classes, number_classes
 from trainer.preparation.hdf5.strips import SourceRows, Strips
-from trainer.preparation.labels import Item
-from trainer.preparation.labels.source import Names as NamesAndCount
-from trainer.preparation.labels.source import Source as LabelledSource
+from trainer.preparation.labels import LabelledImage
+from trainer.preparation.labels.source import LabelledImages as LabelledSource
+from trainer.preparation.labels.source import NamesAndCount as NamesAndCount
 from trainer.storage import Store, join, open_store
 from trainer.storage.base import ObjectInfo
 
@@ -60,7 +60,7 @@ def _is_object(url: str) -> bool:
 
 
 def find_hdf5(
-    url: str, names: Names, *, one_class: bool = False, of_folders: Mapping[str, object] | None = None
+    url: str, names: DatasetNames, *, one_class: bool = False, of_folders: Mapping[str, object] | None = None
 ) -> "Hdf5Images":
     """The labelled images in the HDF5 file at `url`, or in those below it.
 
@@ -78,10 +78,10 @@ def find_hdf5(
     classes = number_classes(parts)
     kept, dropped = _kept_classes(source.url, parts, classes, one_class)
     new = {label: number for number, label in enumerate(kept)}
-    splits: dict[str, list[Item]] = {name: [] for name in SPLITS}
+    splits: dict[str, list[LabelledImage]] = {name: [] for name in SPLITS}
     for part, labels in zip(parts, classes.labels, strict=True):
         for row, label in zip(part.numbers.tolist(), labels.tolist(), strict=True):
-            splits[part.split].append(Item(f"{part.key}:{row}", new[label]))
+            splits[part.split].append(LabelledImage(f"{part.key}:{row}", new[label]))
     everything = [item.key for items in splits.values() for item in items]
     if len(set(everything)) < len(everything):
         twice, _ = Counter(everything).most_common(1)[0]
@@ -149,11 +149,13 @@ class Hdf5Images(LabelledSource):
 
     strips: Strips = field(default_factory=lambda: Strips({}), repr=False)
 
-    def load(self, item: Item) -> bytes | NDArray[np.uint8]:
+    def load(self, item: LabelledImage) -> bytes | NDArray[np.uint8]:
         key, _, row = item.key.rpartition(":")
         return self.strips.load(key, int(row))
 
-    def in_reading_order(self, splits: Mapping[str, Sequence[Item]]) -> dict[str, list[Item]]:
+    def in_reading_order(
+        self, splits: Mapping[str, Sequence[LabelledImage]]
+    ) -> dict[str, list[LabelledImage]]:
         """The images strip by strip, in the order of the strips' first images; within each as they are."""
         ordered = {}
         for name, items in splits.items():
@@ -166,7 +168,7 @@ class Hdf5Images(LabelledSource):
         return ordered
 
 
-def _place(item: Item) -> tuple[str, int]:
+def _place(item: LabelledImage) -> tuple[str, int]:
     key, _, row = item.key.rpartition(":")
     return key, int(row)
 
@@ -183,6 +185,6 @@ class _Files:
         return (ObjectInfo(url, file["size"], file["etag"]) for url, file in self._files.items())
 
 
-def options_of(names: Names) -> dict[str, Any]:
+def options_of(names: DatasetNames) -> dict[str, Any]:
     """What `names` say, for dataset.json."""
-    return {"hdf5": asdict(names)} if names != Names() else {}
+    return {"hdf5": asdict(names)} if names != DatasetNames() else {}

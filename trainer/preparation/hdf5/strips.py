@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.shards.row_layout import RowLayout
-from trainer.errors import EXIT_INVALID, DataError, Interrupted, TrainerError
+from trainer.errors import EXIT_INVALID, DataError, TrainerError, TransientError
 from trainer.output.units import size
 from trainer.preparation.hdf5.extract import ENDS, ROWS
 from trainer.preparation.hdf5.parts import LabelledRows
-from trainer.preparation.hdf5.process import SECONDS, ask
+from trainer.preparation.hdf5.process import CHILD_SECONDS, ask
 
 _STRIP_BYTES = 256 << 20
 _STRIP_FILES = 2048
@@ -115,13 +115,13 @@ class _Strip:
             "stop": stop,
             "last": part.layout.last,
             "encoded": part.encoded,
-            "seconds": SECONDS + part.file["size"] / _SLOWEST,
-            "cpu_seconds": int(SECONDS + part.file["size"] / _SLOWEST),
+            "seconds": CHILD_SECONDS + part.file["size"] / _SLOWEST,
+            "cpu_seconds": int(CHILD_SECONDS + part.file["size"] / _SLOWEST),
         }
         needed = part.bytes_of(stop - start)
         with tempfile.TemporaryDirectory(prefix="trainer-", ignore_cleanup_errors=True) as folder:
             if needed > (free := shutil.disk_usage(folder).free):
-                raise Interrupted(
+                raise TransientError(
                     f"extracting rows needs {size(needed)} in {tempfile.gettempdir()}, where {size(free)} "
                     "are free",
                     "Free some space, or name another folder with TMPDIR",
