@@ -19,8 +19,8 @@ from trainer.images.decoding import Decoder
 from trainer.preparation import resume
 from trainer.preparation.bad_images import BadImages, OnBad
 from trainer.preparation.duplicates import Duplicates, Seen, find_duplicates
+from trainer.preparation.hdf5.hdf5_images import Hdf5Images, find_hdf5, is_hdf5, options_of
 from trainer.preparation.hdf5.parts import DatasetNames
-from trainer.preparation.hdf5.source import Hdf5Images, find_hdf5, is_hdf5, options_of
 from trainer.preparation.labels import LabelledImage, LabelledImages, find
 from trainer.preparation.shard_writer import Writer
 from trainer.preparation.splits import divide

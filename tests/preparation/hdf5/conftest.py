@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from trainer.preparation.hdf5 import child, parts, process, strips
-from trainer.preparation.hdf5.datasets import Refused
+from trainer.preparation.hdf5.file_datasets import Refused
 
 
 @pytest.fixture

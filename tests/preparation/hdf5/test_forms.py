@@ -146,7 +146,8 @@ def test_what_contradicts_itself_is_one_error_of_both_commands(name: str, tmp_pa
     write, said = CONTRADICTIONS[name]
     with h5py.File(tmp_path / "a.h5", "w") as file:
         write(file)
-    for command in (index_hdf5, prepare):
+    commands: tuple[Callable[..., object], ...] = (index_hdf5, prepare)
+    for command in commands:
         with pytest.raises(DataError, match=said):
             command(str(tmp_path / "a.h5"), str(tmp_path / "out"))
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]

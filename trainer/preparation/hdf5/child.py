@@ -4,6 +4,7 @@
 FOLDER and an answer (JSON) to stdout: `ask` of trainer.preparation.hdf5.process does both.
 """
 
+import importlib
 import json
 import resource
 import sys
@@ -15,8 +16,8 @@ import numpy as np
 
 from trainer.errors import one_line
 from trainer.output.units import abbreviate
-from trainer.preparation.hdf5.datasets import Datasets, Refused, fuel_splits, list_datasets
 from trainer.preparation.hdf5.extract import extract
+from trainer.preparation.hdf5.file_datasets import Datasets, Refused, fuel_splits, list_datasets
 from trainer.preparation.hdf5.find_rows import find_rows, stretch
 from trainer.preparation.hdf5.form import find_form
 from trainer.preparation.hdf5.names import (
@@ -49,7 +50,7 @@ def answer(question: dict[str, Any], folder: Path) -> dict[str, Any]:
     import h5py
 
     with suppress(ImportError):
-        import hdf5plugin  # noqa: F401  filters beyond those that come with h5py
+        importlib.import_module("hdf5plugin")  # filters beyond those that come with h5py
 
     with ExitStack() as opened:
         raw = RangeFile(**question["file"])

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from trainer.dataset.shards.ranges import CHUNK, NO_PIECES, PIECE
 from trainer.dataset.shards.row_layout import FILTERS, Filter, RowLayout
-from trainer.preparation.hdf5.datasets import Refused
+from trainer.preparation.hdf5.file_datasets import Refused
 from trainer.preparation.hdf5.form import Form, Shape
 from trainer.preparation.hdf5.range_file import RangeFile
 

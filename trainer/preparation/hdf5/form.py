@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from trainer.dataset.shards.row_layout import Axes, RowLayout
-from trainer.preparation.hdf5.datasets import Refused, matlab_class
+from trainer.preparation.hdf5.file_datasets import Refused, matlab_class
 
 Shape = tuple[int, int, int]
 

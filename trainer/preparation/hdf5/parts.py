@@ -50,7 +50,10 @@ class DatasetNames:
     def of(cls, values: Mapping[str, Any]) -> "DatasetNames":
         """From JSON."""
         shape, pairs = values["shape"], values.get("pairs", ())
-        lists = {"shape": tuple(shape) if shape else None, "pairs": tuple(Pair(*pair) for pair in pairs)}
+        lists: dict[str, Any] = {
+            "shape": tuple(shape) if shape else None,
+            "pairs": tuple(Pair(*pair) for pair in pairs),
+        }
         return cls(**{**values, **lists})
 
     def prepare_command(self, source: str, target: str, *more: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import DataError
-from trainer.preparation.hdf5.datasets import MATLAB_NUMBERS, Refused, matlab_class
+from trainer.preparation.hdf5.file_datasets import MATLAB_NUMBERS, Refused, matlab_class
 from trainer.preparation.labels.file_listing import in_order
 
 _MOST = 100_000_000
@@ -159,12 +159,23 @@ def _from_one_hot(values: NDArray[Any], name: str) -> NDArray[Any]:
 class Numbered(Protocol):
     """Labels of some rows; see `Labels`. `where` they are, and the class names that their file has."""
 
-    labels: NDArray[np.int64]
-    names: tuple[str, ...] | None
-    ordered: bool
-    matlab: bool
-    classes: tuple[str, ...] | None
-    where: str
+    @property
+    def labels(self) -> NDArray[np.int64]: ...
+
+    @property
+    def names(self) -> tuple[str, ...] | None: ...
+
+    @property
+    def ordered(self) -> bool: ...
+
+    @property
+    def matlab(self) -> bool: ...
+
+    @property
+    def classes(self) -> tuple[str, ...] | None: ...
+
+    @property
+    def where(self) -> str: ...
 
 
 class Classes(NamedTuple):

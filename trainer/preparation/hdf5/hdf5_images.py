@@ -115,9 +115,10 @@ def _kept_classes(
             "Name them with --hdf5 train=IMAGES,LABELS",
         )
     for split in SPLITS[1:]:
-        for label in sorted(used[split] - used["train"]):
+        if missing := used[split] - used["train"]:
             raise DataError(
-                f"{url}: the class {classes.names[label]!r} has images in {split}, but no training images",
+                f"{url}: the class {classes.names[min(missing)]!r} has images in {split}, but no training "
+                "images",
                 "Add some, or remove the class",
             )
     if len(used["train"]) == 1 and not one_class:
