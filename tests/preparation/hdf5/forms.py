@@ -107,10 +107,10 @@ def _odd_names(file: Any, content: Content) -> None:
         file[f"a/{split[:2]}/p"], file[f"a/{split[:2]}/q"] = images, labels
 
 
-def _fuel(file: Any, content: Content) -> None:
+def _fuel(file: Any, content: Content, **storage: Any) -> None:
     names, total = list(content.arrays), 3 * ROWS
     features = np.concatenate([content.arrays[name][0] for name in names])
-    file["features"] = features.transpose(0, 3, 1, 2)
+    file.create_dataset("features", data=features.transpose(0, 3, 1, 2), **storage)
     file["targets"] = np.concatenate([content.arrays[name][1] for name in names])[:, None]
     fields = [("split", "S10"), ("source", "S10"), ("start", "i8"), ("stop", "i8"), ("available", "?")]
     spelled = {"validation": b"valid"}
@@ -121,6 +121,12 @@ def _fuel(file: Any, content: Content) -> None:
     ]
     table.append((b"unlabeled", b"features", 0, total, True))
     file.attrs["split"] = np.array(table, fields)
+
+
+def _fuel_chunks(rows: int) -> Callable[[Any, Content], None]:
+    return lambda file, content: _fuel(
+        file, content, chunks=(rows, 3, HEIGHT, WIDTH), compression="gzip", shuffle=True
+    )
 
 
 def _fuel_rows(file: Any, content: Content) -> None:
@@ -272,6 +278,8 @@ FORMS = [
         splits=ALL,
     ),
     Form("Fuel", single(_fuel), splits=ALL),
+    Form("Fuel, whole chunks", single(_fuel_chunks(8)), splits=ALL),
+    Form("Fuel, cut chunks", single(_fuel_chunks(7)), splits=ALL, in_place=False),
     Form("Fuel, row by row", single(_fuel_rows), splits=ALL, in_place=False),
     Form("soft links", single(_soft)),
     Form("MATLAB, n last", matlab(_svhn), ("1", "2", "3")),

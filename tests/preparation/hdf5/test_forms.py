@@ -74,6 +74,25 @@ def test_every_form_is_read_as_it_was_written(form: Form, tmp_path: Path, capsys
     assert not inspect(url, read=True)["findings"]
 
 
+def test_numbered_pairs_are_one_split_in_their_order(tmp_path: Path, capsys: Any) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for number in (10, 9, 8):
+            file[f"batch_{number}/data"] = CONTENT.x[8 * (number - 8) :][:8]
+            file[f"batch_{number}/labels"] = CONTENT.y[8 * (number - 8) :][:8]
+    assert main.run(["index", str(tmp_path / "a.h5")]) == 0, capsys.readouterr().err
+    images, _, labels = rows_of(str(tmp_path / "a.h5"), "train")
+    np.testing.assert_array_equal(images, CONTENT.x)
+    assert labels == list(map(str, CONTENT.y))
+    out = str(tmp_path / "out")
+    assert main.run(["prepare", str(tmp_path / "a.h5"), out, "--validation", "0"]) == 0
+    images, names, labels = rows_of(out, "train")
+    for image, name, label in zip(images, names, labels, strict=True):
+        _, dataset, row = name.split(":")
+        place = 8 * (int(dataset.split("/")[0][6:]) - 8) + int(row)
+        np.testing.assert_array_equal(image, CONTENT.x[place])
+        assert label == str(CONTENT.y[place])
+
+
 def fill(**arrays: Any) -> Callable[[Any], None]:
     def write(file: Any) -> None:
         for name, array in arrays.items():
