@@ -143,14 +143,15 @@ def _letters(row: tuple[int, ...], given: list[int] | None) -> tuple[str, Shape]
 
 
 def _scale(dataset: Any, name: str, last: bool) -> float:
-    """By what its values become 0..255, from the first, the middle and the last rows."""
-    rows = dataset.shape[-1 if last else 0]
-    row_bytes = dataset.nbytes // rows
-    count = max(1, min(_SAMPLE_ROWS, _SAMPLE_BYTES // max(1, row_bytes)) // 3)
+    """By what its values become 0..255, from the first, the middle and the last rows; of many rows along the
+    last axis, from those pixels of all rows, which lie together."""
+    columns = last and dataset.nbytes <= _SAMPLE_BYTES
+    length = dataset.shape[-1 if columns else 0]
+    count = max(1, min(_SAMPLE_ROWS, _SAMPLE_BYTES // max(1, dataset.nbytes // length)) // 3)
     low, high = np.inf, -np.inf
-    for first in {0, max(0, rows // 2 - count), max(0, rows - count)}:
+    for first in {0, max(0, length // 2 - count), max(0, length - count)}:
         part = slice(first, first + count)
-        sample = dataset[..., part] if last else dataset[part]
+        sample = dataset[..., part] if columns else dataset[part]
         low, high = np.minimum(low, sample.min()), np.maximum(high, sample.max())
     if not (low >= 0 and high <= 255):
         raise Refused(
