@@ -69,7 +69,7 @@ def _located(url: str, on_retry: OnRetry | None) -> tuple[Store, dict[str, Any]]
         missing = error
     if not holds_hdf5(store.url):
         raise DataError(
-            f"There is no dataset at {store.url} ({missing})", f"Make one: trainer prepare IMAGES {store.url}"
+            f"there is no dataset at {store.url} ({missing})", f"Make one: trainer prepare IMAGES {store.url}"
         ) from missing
     beside = open_store(index_beside(store.url), on_retry=on_retry)
     try:
@@ -78,7 +78,7 @@ def _located(url: str, on_retry: OnRetry | None) -> tuple[Store, dict[str, Any]]
         raise DataError(
             f"{store.url} is an HDF5 file; expected a dataset, the prefix that `trainer prepare` or "
             f"`trainer index` filled, or an index beside the file, {beside.url}",
-            f"Index it where it lies: trainer index {store.url}",
+            f"Index it in place: trainer index {store.url}",
         ) from missing
 
 

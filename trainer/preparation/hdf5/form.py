@@ -112,8 +112,8 @@ def _axes(stored: tuple[int, ...], name: str, count: int, given: list[int] | Non
         if flat and not given:
             channels = 3 if "C" in order else 1
             assumed = (
-                f"the {row[0]:,} values of a row of {name} are taken for {shape[0]} x {shape[1]} x {channels}"
-                + (", column by column, as MATLAB has them" if matlab else "")
+                f"the {row[0]:,} values of a row of {name} are assumed to be {shape[0]} x {shape[1]} x "
+                f"{channels}" + (", column by column, as MATLAB has them" if matlab else "")
             )
         return _Axes(cast(Axes, order[::-1] if matlab else order), shape, last, assumed)
     raise Refused(
