@@ -16,7 +16,7 @@ _RANGE_BYTES = 4 << 20
 """Of rows that lie together these are read at once, about."""
 _CHUNK_BYTES = 256 << 20
 _SCATTERED, _SLACK = 2, 1 << 20
-"""At most so many times the bytes of its pieces may be read for a chunk, and these."""
+"""Limits for a chunk: bytes read over bytes of its pieces, and bytes beyond that."""
 _CODES: dict[int, Filter] = {1: "deflate", 2: "shuffle", 3: "fletcher32"}
 _WRITE = "Write all of its rows, or name others"
 

@@ -106,7 +106,7 @@ def index_hdf5(
             identity = write_manifest(store, classes, shape, written, made, if_match=before.etag)
         except (FileExistsError, ObjectChanged) as error:
             raise ConfigError(
-                f"{store.url}: another dataset was written there meanwhile", _ELSEWHERE
+                f"{store.url}: another dataset was written there in the meantime", _ELSEWHERE
             ) from error
         for key in before.keys:
             store.delete(key)
