@@ -38,7 +38,7 @@ def _write_files(dataset: Any, start: int, stop: int, file: Any, folder: Path) -
 
 
 def _write_columns(dataset: Any, start: int, stop: int, descriptor: int) -> None:
-    """By stretches of the first axis, each of which lies in one piece of each row."""
+    """Writes stretches of the first axis, each of which lies in one piece of each row."""
     length = dataset.shape[0]
     part = dataset.nbytes // length // dataset.shape[-1]
     step = _step(part * (stop - start), dataset.chunks[0] if dataset.chunks else 1)

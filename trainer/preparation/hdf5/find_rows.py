@@ -13,7 +13,7 @@ from trainer.preparation.hdf5.form import Form, Shape
 from trainer.preparation.hdf5.range_file import RangeFile
 
 _RANGE_BYTES = 4 << 20
-"""Of rows that lie together these are read at once, about."""
+"""The bytes, about, of rows that lie together and are read at once."""
 _CHUNK_BYTES = 256 << 20
 _SCATTERED, _SLACK = 2, 1 << 20
 """Limits for a chunk: bytes read over bytes of its pieces, and bytes beyond that."""
@@ -33,7 +33,7 @@ class Hdf5Rows:
     assumed: str
 
     def document(self) -> dict[str, Any]:
-        """For JSON, without the arrays."""
+        """Returns values for JSON, without the arrays."""
         return {
             "rows": self.count,
             "shape": self.shape,

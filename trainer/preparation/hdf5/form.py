@@ -35,7 +35,7 @@ class Form:
         return self.layout.last
 
     def document(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns values for JSON."""
         return asdict(self)
 
 
@@ -97,7 +97,7 @@ class _Axes(NamedTuple):
 
 
 def _axes(stored: tuple[int, ...], name: str, count: int, given: list[int] | None, *, matlab: bool) -> _Axes:
-    """By the number of labels, and where channels can be. Grey images become (H, W, 3).
+    """Chosen by the number of labels, and where channels can be. Grey images become (H, W, 3).
 
     MATLAB names the axes of a variable from its last to its first one in the file.
     """
@@ -143,7 +143,7 @@ def _letters(row: tuple[int, ...], given: list[int] | None) -> tuple[str, Shape]
 
 
 def _scale(dataset: Any, name: str, last: bool) -> float:
-    """By what its values become 0..255, from the first, the middle and the last rows; of many rows along the
+    """The factor by which its values become 0..255, from the first, the middle and the last rows; of many rows along the
     last axis, from those pixels of all rows, which lie together."""
     columns = last and dataset.nbytes <= _SAMPLE_BYTES
     length = dataset.shape[-1 if columns else 0]

@@ -35,7 +35,7 @@ from trainer.storage.base import ObjectInfo
 LABELS = "hdf5"
 """What dataset.json says of where the labels come from."""
 _SUFFIXES = tuple(suffix for suffix in SUFFIXES if suffix != ".mat")
-"""Of files that are HDF5 or damaged; MATLAB's may be older than its use of HDF5."""
+"""The ends of names of files that are HDF5 or damaged; MATLAB's may be older than its use of HDF5."""
 
 
 def is_hdf5(url: str) -> bool:

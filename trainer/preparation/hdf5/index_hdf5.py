@@ -234,7 +234,7 @@ def _pinned(split: Split, digests: dict[str, str]) -> Split:
 
 
 def _measured(split: Split, shape: tuple[int, int, int]) -> Split:
-    """With mean and deviation of its images, each of which is read and so checked."""
+    """The split with mean and deviation of its images, each of which is read and so checked."""
 
     def count(number: int) -> NDArray[np.int64]:
         return PixelHistogram.of(split.decode(number, shape)).counts

@@ -106,7 +106,7 @@ def _place(name: str, words: tuple[str, ...]) -> int:
 
 
 def _words(name: str) -> list[str]:
-    """As `words_in`, with the x and y of xtrain and testy as words of their own."""
+    """The words of `words_in`, with the x and y of xtrain and testy as words of their own."""
     words: list[str] = []
     for word in words_in(name):
         if word[:1] in "xy" and word[1:] in SPLIT_OF_WORD:

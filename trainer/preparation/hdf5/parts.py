@@ -24,7 +24,7 @@ SUFFIXES = (".h5", ".hdf5", ".he5", ".hdf", ".mat")
 
 PartT = TypeVar("PartT", bound="LabelledRows")
 Task = Literal["find", "convert"]
-"""To read them where they lie, or to convert them."""
+"""Whether files are read where they lie, or converted."""
 
 
 class Pair(NamedTuple):
@@ -88,7 +88,7 @@ class LabelledRows:
 
 @dataclass(frozen=True)
 class FileSplit(LabelledRows):
-    """With where they lie, the tables as in dataset.shards.ranges; without a checksum yet."""
+    """Rows and where they lie, the tables as in dataset.shards.ranges; without a checksum yet."""
 
     shard: Shard
     chunks: NDArray[np.void]

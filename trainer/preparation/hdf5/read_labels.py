@@ -19,7 +19,7 @@ _FORMS = "expected labels (n,), (n, 1), (1, n) or one-hot (n, classes)"
 
 @dataclass(frozen=True)
 class Labels:
-    """Of each row a whole number, int64 (n,); with `names` it is a place in them, and `ordered` says that
+    """A whole number for each row, int64 (n,); with `names` it is a place in them, and `ordered` says that
     they are those of all classes in their order. `matlab`: they may count from 1."""
 
     values: NDArray[np.int64]
@@ -218,7 +218,7 @@ _APART = "Index them apart"
 
 
 def _names_of(parts: Sequence[Numbered]) -> tuple[str, ...]:
-    """Those of an enum in its order, which all must have; else the texts in order."""
+    """The names of an enum in its order, which all must have; else the texts in order."""
     if any(part.ordered for part in parts):
         if any(part.names != parts[0].names for part in parts):
             raise DataError(f"{parts[0].where}: the files' enums differ", _APART)

@@ -67,7 +67,7 @@ class SourceRows(LabelledRows):
         return max(1, self.layout.row_bytes(self.shape))
 
     def bytes_of(self, rows: int) -> int:
-        """Of the file with these rows, where that is known."""
+        """The size of the file with these rows, where that is known."""
         return 0 if self.encoded else rows * self._row_bytes
 
 
