@@ -181,6 +181,17 @@ def test_texts_and_numbers_are_not_one_dataset(tmp_path: Path) -> None:
         index_hdf5(str(tmp_path))
 
 
+@pytest.mark.usefixtures("in_this_process")
+def test_files_of_labels_alone_are_one_error(tmp_path: Path) -> None:
+    for name in ("train_y", "test_y"):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["y"] = Y
+    commands: tuple[Callable[..., object], ...] = (index_hdf5, prepare)
+    for command in commands:
+        with pytest.raises(DataError, match="found no images with labels"):
+            command(str(tmp_path), str(tmp_path) + "-out")
+
+
 def test_images_of_two_sizes_are_made_one_by_the_command_that_is_named(tmp_path: Path, capsys: Any) -> None:
     draw = np.random.default_rng(0)
     with h5py.File(tmp_path / "a.h5", "w") as file:

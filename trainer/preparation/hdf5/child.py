@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainer.errors import one_line
 from trainer.output.units import abbreviate
@@ -124,7 +125,7 @@ def _of_fuel(file: Any, found: dict[str, Any]) -> list[_Wanted]:
         for pair in roles.splits:
             rows = split.rows.get(pair.images)
             other = split.rows.get(pair.labels)
-            if (rows is None) != (other is None) or (rows is not None and list(rows) != list(other)):
+            if rows is not other and not np.array_equal(rows, other):
                 raise Refused(f"its split {split.split} has other rows of images than of labels", _NAME)
             ranges = split.sources[pair.images], split.sources[pair.labels]
             wanted.append(_Wanted(Found(split.split, pair.images, pair.labels), *ranges, rows))
@@ -156,7 +157,7 @@ def _split(
         values, rows = known.values[chosen], chosen
     if len(values) != len(rows):
         raise Refused(f"its split {found.split} has {len(rows)} images and {len(values)} labels", _NAME)
-    document = {
+    document: dict[str, Any] = {
         "split": found.split,
         "images": found.images,
         "labels": found.labels,
@@ -164,7 +165,7 @@ def _split(
         "ordered": known.ordered,
         "matlab": known.matlab,
     }
-    arrays = {"labels": values, "numbers": rows}
+    arrays: dict[str, NDArray[Any]] = {"labels": values, "numbers": rows}
     if question["task"] == "convert":
         document["form"] = form.document()
     else:

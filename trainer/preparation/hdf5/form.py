@@ -143,8 +143,8 @@ def _letters(row: tuple[int, ...], given: list[int] | None) -> tuple[str, Shape]
 
 
 def _scale(dataset: Any, name: str, last: bool) -> float:
-    """The factor by which its values become 0..255, from the first, the middle and the last rows; of many rows along the
-    last axis, from those pixels of all rows, which lie together."""
+    """The factor by which its values become 0..255, from the first, the middle and the last rows; of many rows
+    along the last axis, from those pixels of all rows, which lie together."""
     columns = last and dataset.nbytes <= _SAMPLE_BYTES
     length = dataset.shape[-1 if columns else 0]
     count = max(1, min(_SAMPLE_ROWS, _SAMPLE_BYTES // max(1, dataset.nbytes // length)) // 3)
@@ -166,7 +166,7 @@ def _is_encoded(dataset: Any) -> bool:
 
     kind = h5py.check_vlen_dtype(dataset.dtype)
     if kind is not None or h5py.check_string_dtype(dataset.dtype) or dataset.dtype.kind == "V":
-        return dataset.ndim == 1 or dataset.size == dataset.shape[0]
+        return bool(dataset.size == dataset.shape[0])
     if dataset.ndim == 2 and dataset.dtype == np.uint8:
         return bytes(dataset[0, :4]).startswith(_SIGNATURES[:2])
     return False

@@ -74,7 +74,7 @@ def find_hdf5(
                 f"Leave out --{option}",
             )
     source = find_source(url)
-    parts = list(ask_for_parts(source, names, "convert", partial(_source_rows, source.folder)))
+    parts = ask_for_parts(source, names, "convert", partial(_source_rows, source.folder))
     classes = number_classes(parts)
     kept, dropped = _kept_classes(source.url, parts, classes, one_class)
     new = {label: number for number, label in enumerate(kept)}

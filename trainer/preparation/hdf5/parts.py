@@ -128,14 +128,25 @@ def find_source(url: str) -> Hdf5Files:
 
 def find_parts(source: Hdf5Files, names: DatasetNames) -> list[FileSplit]:
     """What the files hold. Raises DataError for what cannot be read as it is."""
-    return list(ask_for_parts(source, names, "find", _part))
+    return ask_for_parts(source, names, "find", _part)
 
 
 def ask_for_parts(
     source: Hdf5Files, names: DatasetNames, task: Task, make: Callable[..., PartT], /
-) -> Iterator[PartT]:
+) -> list[PartT]:
     """What the files hold, each part made by `make(common, found, arrays)`. Raises DataError."""
+    parts = list(_ask(source, names, task, make))
+    if not parts:
+        raise DataError(
+            f"{source.url}: found no images with labels",
+            "Name them with --train IMAGES,LABELS (prepare: --hdf5 train=IMAGES,LABELS)",
+        )
+    return parts
 
+
+def _ask(
+    source: Hdf5Files, names: DatasetNames, task: Task, make: Callable[..., PartT], /
+) -> Iterator[PartT]:
     def of(file: dict[str, Any], default: str, **question: Any) -> tuple[list[PartT], dict[str, Any]]:
         asked = {
             "task": task,
@@ -173,24 +184,24 @@ def ask_for_parts(
     for url in source.files:
         file, path = stat(url), url.removeprefix(source.url)
         default = split_of_path(path)
-        labels = _located(names.labels, source, default=url) if names.labels else None
+        named = _located(names.labels, source, default=url) if names.labels else None
         parts, answer = of(
             file,
             default,
-            labels_file=labels.file if labels and labels.file != file else None,
+            labels_file=named.file if named and named.file != file else None,
             images=names.images,
-            labels=labels.name if labels else None,
+            labels=named.name if named else None,
             several=len(source.files) > 1,
         )
         yield from parts
         for role, own in alone.items():
             own += [(file, split or default, name) for split, _, name in answer.get(f"{role}_only", ())]
     for images_file, split, images_name in alone["images"]:
-        path = file_key(images_file["url"].removeprefix(source.url))
+        key = file_key(images_file["url"].removeprefix(source.url))
         fitting = [
             (file, name)
             for file, other, name in alone["labels"]
-            if other == split and file_key(file["url"].removeprefix(source.url)) == path
+            if other == split and file_key(file["url"].removeprefix(source.url)) == key
         ]
         if len(fitting) != 1:
             raise DataError(

@@ -98,7 +98,8 @@ class Strips:
             return data
         layout = RowLayout(dtype=part.layout.dtype, scale=part.layout.scale, axes=part.layout.axes)
         where = f"{part.file['url']}: {part.images}"
-        return layout.decode(memoryview(data), (), row, 1, part.shape, where)[0]
+        image: NDArray[np.uint8] = layout.decode(memoryview(data), (), row, 1, part.shape, where)[0]
+        return image
 
 
 class _Strip:
