@@ -143,8 +143,8 @@ def _letters(row: tuple[int, ...], given: list[int] | None) -> tuple[str, Shape]
 
 
 def _scale(dataset: Any, name: str, last: bool) -> float:
-    """The factor by which its values become 0..255, from the first, the middle and the last rows; of many rows
-    along the last axis, from those pixels of all rows, which lie together."""
+    """The factor by which its values become 0..255, from the first, the middle and the last rows; where many
+    rows are the last axis, from such pixels of all rows, which lie together."""
     columns = last and dataset.nbytes <= _SAMPLE_BYTES
     length = dataset.shape[-1 if columns else 0]
     count = max(1, min(_SAMPLE_ROWS, _SAMPLE_BYTES // max(1, dataset.nbytes // length)) // 3)
