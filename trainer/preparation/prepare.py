@@ -19,6 +19,8 @@ from trainer.images.decoding import Decoder
 from trainer.preparation import resume
 from trainer.preparation.bad_images import BadImages, OnBad
 from trainer.preparation.duplicates import Duplicates, Seen, find_duplicates
+from trainer.preparation.hdf5.hdf5_images import Hdf5Images, find_hdf5, is_hdf5, options_of
+from trainer.preparation.hdf5.parts import DatasetNames
 from trainer.preparation.labels import LabelledImage, LabelledImages, find
 from trainer.preparation.shard_writer import Writer
 from trainer.preparation.splits import divide
@@ -84,9 +86,12 @@ def prepare(
     shard_bytes: int = SHARD_BYTES,
     rows_of_chunk: int | None = None,
     overwrite: bool = False,
+    hdf5: DatasetNames | None = None,
     progress: ProgressCallback | None = None,
 ) -> PreparedDataset:
     """Make a dataset at `url` of the labelled images at `source` (a folder, or an object URL).
+
+    `source` may also be an HDF5 file, or a folder of some, whose datasets `hdf5` names.
 
     `labels` names the convention or a label list, `crop` cuts each image to its box, `split_folders`
     says which folders are splits, `one_class` allows one class: see `labels.find`.
@@ -108,13 +113,20 @@ def prepare(
     has uploaded is deleted again.
     """
     store = open_store(url)
-    found = find(source, labels, crop=crop, splits=split_folders, one_class=one_class)
+    found: LabelledImages
+    if hdf5 or is_hdf5(source):
+        folders = {"labels": labels, "crop": crop, "splits": split_folders}
+        found = find_hdf5(source, hdf5 or DatasetNames(), one_class=one_class, of_folders=folders)
+    else:
+        found = find(source, labels, crop=crop, splits=split_folders, one_class=one_class)
     if lies_in(store.url, found.store.url):
         raise ConfigError(
             f"{store.url} is inside the images at {found.store.url}, where it would be taken for a class",
             "Choose a place beside them",
         )
     splits = divide(found, validation, test, seed, max_per_class)
+    if isinstance(found, Hdf5Images):
+        splits = found.in_reading_order(splits)
     options = {
         "image_size": image_size,
         "resize": resize,
@@ -125,6 +137,7 @@ def prepare(
         "crop": crop,
         "max_per_class": max_per_class,
         "encoding": encoding,
+        **(options_of(hdf5) if hdf5 else {}),
     }
     writing = {"classes": found.classes, "shard_bytes": shard_bytes, "rows_of_chunk": rows_of_chunk}
     plan = resume.fingerprint(found.store, splits, options | writing)

@@ -7,12 +7,8 @@ from trainer.dataset.manifest import SPLITS
 from trainer.errors import ConfigError, DataError
 from trainer.output.units import abbreviate
 from trainer.preparation.labels.file_listing import Listing
+from trainer.preparation.split_words import SPLIT_OF_WORD as _WORDS
 
-_WORDS = {
-    **dict.fromkeys(("train", "training", "trainset"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "validate", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "testset"), "test"),
-}
 _FILLERS = {"set", "data", "dataset", "split", "images"}
 
 
