@@ -1,12 +1,15 @@
 """Which convention a source follows: the one that is named, or the one that fits."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trainer.errors import ConfigError, DataError
-from trainer.preparation.labels import cifar10, file_names, folders, lists, stanford_cars, uecfood
-from trainer.preparation.labels.formats.tables import SUFFIXES_OF_LISTS
+from trainer.preparation.labels import file_names, folders, lists
+from trainer.preparation.labels.datasets import cifar10, stanford_cars, uecfood
+from trainer.preparation.labels.formats.rows import NO_COLUMNS, SUFFIXES_OF_LISTS, Columns, UnclearTable
 from trainer.preparation.labels.listing import Listing, list_files
+from trainer.preparation.labels.lookup import Lookup
+from trainer.preparation.labels.selection import take_classes
 from trainer.preparation.labels.source import Source, printable
 
 
@@ -52,16 +55,29 @@ def find(
     crop: bool = False,
     splits: Mapping[str, str] | None = None,
     one_class: bool = False,
+    classes: Sequence[str] | None = None,
+    columns: Columns = NO_COLUMNS,
 ) -> Source:
     """The labelled images at a folder or an object URL.
 
     `labels`: one of `NAMES`, or a label list, by its key in the source or its own path or URL; by default
     what fits. `crop`: each image is cut to its box, where the convention has boxes. `splits`: folder of
-    class folders -> split. `one_class`: all images may be of one class.
+    class folders -> split. `one_class`: all images may be of one class. `classes`: those to take, in their
+    order; by default all. `columns`: those of a label table that are not known by their names.
     Raises DataError where nothing fits, or several do, ConfigError for `crop` without boxes.
     """
     listing = list_files(url)
-    source = _read(listing, labels, crop, splits)
+    if columns != NO_COLUMNS and (splits or labels in _ALL.keys() - {lists.NAME}):
+        raise ConfigError(
+            "--image-column, --label-column: expected a label table, received --labels "
+            f"{labels or folders.NAME}",
+            "Leave them out, or name the table with --labels",
+        )
+    if columns != NO_COLUMNS and labels is None:
+        labels = lists.NAME
+    source = _read(listing, labels, crop, splits, columns)
+    if classes is not None:
+        source = take_classes(source, classes)
     if len(source.classes) == 1 and not one_class:
         raise DataError(
             f"{listing.store.url}: expected two classes or more, found one: {printable(source.classes[0])} "
@@ -72,7 +88,9 @@ def find(
     return source
 
 
-def _read(listing: Listing, labels: str | None, crop: bool, splits: Mapping[str, str] | None) -> Source:
+def _read(
+    listing: Listing, labels: str | None, crop: bool, splits: Mapping[str, str] | None, columns: Columns
+) -> Source:
     if splits:
         if labels not in (None, folders.NAME) or crop:
             raise ConfigError(
@@ -93,7 +111,9 @@ def _read(listing: Listing, labels: str | None, crop: bool, splits: Mapping[str,
                 f"--labels: expected {', '.join(NAMES)} or a label list ({', '.join(SUFFIXES_OF_LISTS)}), "
                 f"received {name!r}"
             )
-        return lists.read(listing, name)
+        return lists.read(listing, name, columns)
+    if name == lists.NAME:
+        return lists.read(listing, columns=columns)
     return convention.cropped(listing) if crop and convention.cropped else convention.read(listing)
 
 
@@ -113,6 +133,8 @@ def _detected(listing: Listing) -> str:
             classes = folders.classes_of(listing)
             if len(classes) < 2 or folders.are_no_classes(classes):
                 del fitting[0]
+            elif isinstance(problem, UnclearTable | lists.ProblemOfImages) and len(fitting) == 1:
+                _check_confirmed(listing, problem)
     if len(fitting) > 1:
         return _agreed(listing, fitting)
     if fitting:
@@ -127,6 +149,22 @@ def _detected(listing: Listing) -> str:
         f"{uecfood.CATEGORIES} or data_batch_1, no class in all files' names",
         "Put the images of each class into a folder of the class's name, or see --labels",
     )
+
+
+def _check_confirmed(listing: Listing, problem: DataError) -> None:
+    """Raises the problem of a list that names images in class folders, where no column of it says what the
+    folders say."""
+    names, others = (problem.names, problem.others) if isinstance(problem, UnclearTable) else ((), ())
+    if isinstance(problem, UnclearTable) and not names and not problem.names_images:
+        return
+    source = folders.read(listing)
+    folder = {item.key: source.classes[item.label] for items in source.splits.values() for item in items}
+    found = [lookup.find(name) for lookup in [Lookup(listing.images)] for name in names]
+    for column in others:
+        value = {keys[0]: text for keys, text in zip(found, column, strict=True) if len(keys) == 1}
+        if value and _follows(folder, value) and _follows(value, folder):
+            return
+    raise type(problem)(problem.problem, f"{problem.remedy}, or choose --labels {folders.NAME}")
 
 
 def _agreed(listing: Listing, fitting: list[str]) -> str:

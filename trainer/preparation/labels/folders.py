@@ -12,7 +12,8 @@ from trainer.images.codec import SUFFIXES
 from trainer.output.units import abbreviate
 from trainer.preparation.labels.listing import Listing, in_order
 from trainer.preparation.labels.source import Item, Source, assemble
-from trainer.preparation.labels.split_folders import are_splits, split_named, split_prefixes
+from trainer.preparation.labels.split_folders import are_splits, split_prefixes
+from trainer.preparation.labels.split_names import split_named
 
 NAME = "folders"
 _PLACE = "Put the images of each class into a folder of the class's name"

@@ -1,30 +1,17 @@
 """Which folders are splits, by the names that people give them: Training, seg_train, test_set."""
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 
 from trainer.dataset.manifest import SPLITS
 from trainer.errors import ConfigError, DataError
 from trainer.output.units import abbreviate
 from trainer.preparation.labels.listing import Listing
-
-_WORDS = {
-    **dict.fromkeys(("train", "training", "trainset"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "validate", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "testset"), "test"),
-}
-_FILLERS = {"set", "data", "dataset", "split", "images"}
-
-
-def split_named(folder: str) -> str | None:
-    """The split that a folder's name says, and nothing else: `Training`, `val`, `test_set`."""
-    meaning = _meaning(folder)
-    return meaning[0] if meaning and not meaning[1] else None
+from trainer.preparation.labels.split_names import split_meaning, split_named, words_of
 
 
 def are_splits(folders: Collection[str]) -> bool:
     """Whether the names say different splits, and the same beside them: cars_train and cars_test."""
-    meanings = [_meaning(folder) for folder in folders]
+    meanings = [split_meaning(folder) for folder in folders]
     known = [meaning for meaning in meanings if meaning]
     return len(known) == len(meanings) == len(dict(known)) > 1 and len({rest for _, rest in known}) == 1
 
@@ -44,14 +31,14 @@ def split_prefixes(listing: Listing, named: Mapping[str, str] | None = None) -> 
     if named:
         return _as_named(listing, named, inner)
     holding = [name for name in top if _holds_folders(listing, inner[name])]
-    meanings = {name: meaning for name in holding if (meaning := _meaning(name))}
+    meanings = {name: meaning for name in holding if (meaning := split_meaning(name))}
     if not meanings:
         return {"train": root}
     found = {split: name for name, (split, _) in meanings.items()}
     others = [name for name in holding if name not in meanings]
     rests = {rest for _, rest in meanings.values()}
     # rps beside rps-test-set
-    if "train" not in found and len(others) == 1 and rests == {_words(others[0])}:
+    if "train" not in found and len(others) == 1 and rests == {words_of(others[0])}:
         found["train"] = others.pop()
         meanings[found["train"]] = ("train", next(iter(rests)))
     if "train" in found and not others and len(rests) == 1 and len(found) == len(meanings):
@@ -97,20 +84,6 @@ def _as_named(listing: Listing, named: Mapping[str, str], inner: Mapping[str, st
             "Name folders that lie directly in it",
         )
     return {split: inner[name] for split in SPLITS for name, of in named.items() if of == split}
-
-
-def _meaning(folder: str) -> tuple[str, tuple[str, ...]] | None:
-    """(split, the words beside it); None where the name says no split, or several."""
-    words = _words(folder)
-    splits = [word for word in words if word in _WORDS]
-    if len(splits) != 1:
-        return None
-    return _WORDS[splits[0]], tuple(word for word in words if word not in _WORDS)
-
-
-def _words(folder: str) -> tuple[str, ...]:
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder).lower()
-    return tuple(word for word in re.findall(r"[a-z]+|[0-9]+", spaced) if word not in _FILLERS)
 
 
 def _inside(listing: Listing, prefix: str) -> str:

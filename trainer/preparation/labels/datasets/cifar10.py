@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trainer.errors import DataError
 from trainer.images.files import natural
 from trainer.preparation.labels.formats.inert_pickle import load_inert
-from trainer.preparation.labels.formats.tables import lines_of
+from trainer.preparation.labels.formats.text import lines_of
 from trainer.preparation.labels.listing import Listing
 from trainer.preparation.labels.source import Item, Source, assemble
 
