@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trainer.errors import ConfigError, DataError
+from trainer.output.units import abbreviate
 from trainer.preparation.labels import file_names, folders, lists
 from trainer.preparation.labels.datasets import cifar10, stanford_cars, uecfood
 from trainer.preparation.labels.formats.rows import NO_COLUMNS, SUFFIXES_OF_LISTS, Columns, UnclearTable
@@ -133,8 +134,15 @@ def _detected(listing: Listing) -> str:
             classes = folders.classes_of(listing)
             if len(classes) < 2 or folders.are_no_classes(classes):
                 del fitting[0]
-            elif isinstance(problem, UnclearTable | lists.ProblemOfImages) and len(fitting) == 1:
-                _check_confirmed(listing, problem)
+    if fitting and isinstance(problem, UnclearTable | lists.ProblemOfImages) and lists.NAME not in fitting:
+        _check_confirmed(listing, problem, fitting[0])
+    if fitting[:1] == [folders.NAME] and (same := folders.same_below(listing)):
+        classes = sorted(folders.classes_of(listing))
+        raise DataError(
+            f"{listing.store.url}: {abbreviate(classes, 5)} may be the classes, or splits of the classes "
+            f"{abbreviate(same, 5)}, which each of them has",
+            f"Choose --labels {folders.NAME}, or say which are splits, as in --splits {classes[0]}=train",
+        )
     if len(fitting) > 1:
         return _agreed(listing, fitting)
     if fitting:
@@ -151,20 +159,20 @@ def _detected(listing: Listing) -> str:
     )
 
 
-def _check_confirmed(listing: Listing, problem: DataError) -> None:
-    """Raises the problem of a list that names images in class folders, where no column of it says what the
-    folders say."""
+def _check_confirmed(listing: Listing, problem: DataError, name: str) -> None:
+    """Raises the problem of a list that names images, where no column of it says what the convention `name`
+    says."""
     names, others = (problem.names, problem.others) if isinstance(problem, UnclearTable) else ((), ())
     if isinstance(problem, UnclearTable) and not names and not problem.names_images:
         return
-    source = folders.read(listing)
+    source = _ALL[name].read(listing)
     folder = {item.key: source.classes[item.label] for items in source.splits.values() for item in items}
     found = [lookup.find(name) for lookup in [Lookup(listing.images)] for name in names]
     for column in others:
         value = {keys[0]: text for keys, text in zip(found, column, strict=True) if len(keys) == 1}
         if value and _follows(folder, value) and _follows(value, folder):
             return
-    raise type(problem)(problem.problem, f"{problem.remedy}, or choose --labels {folders.NAME}")
+    raise type(problem)(problem.problem, f"{problem.remedy}, or choose --labels {name}")
 
 
 def _agreed(listing: Listing, fitting: list[str]) -> str:
@@ -176,7 +184,12 @@ def _agreed(listing: Listing, fitting: list[str]) -> str:
     }
     first, *others = fitting
     if first == folders.NAME and all(_follows(said[first], said[other]) for other in others):
-        return first
+        listed = said.get(lists.NAME, {})
+        whole = listed.keys() == said[first].keys()
+        if not listed or all(said[first].get(key) == label for key, label in listed.items()):
+            return first
+        if whole:
+            return lists.NAME if _follows(listed, said[first]) else first
     examples = "; ".join(
         f"{key} is {' or '.join(repr(said[name].get(key)) for name in fitting)}"
         for key in _examples(said[first], said[others[-1]])

@@ -12,6 +12,7 @@ from trainer.errors import DataError
 from trainer.output.units import abbreviate
 from trainer.preparation.labels.formats.parse import parse
 from trainer.preparation.labels.formats.rows import (
+    LABEL_COLUMN,
     NO_COLUMNS,
     SUFFIXES_OF_LISTS,
     Columns,
@@ -23,8 +24,8 @@ from trainer.preparation.labels.listing import Listing
 from trainer.preparation.labels.lookup import Lookup
 from trainer.preparation.labels.numbered import by_number
 from trainer.preparation.labels.source import Item, Source, assemble, printable
-from trainer.preparation.labels.split_folders import by_split
-from trainer.preparation.labels.split_names import split_named, words_of
+from trainer.preparation.labels.split_folders import CONTAINERS, by_split
+from trainer.preparation.labels.split_names import split_named, split_of, words_of
 from trainer.storage import open_store, split_url
 
 NAME = "list"
@@ -72,6 +73,13 @@ def plausible(listing: Listing, columns: Columns = NO_COLUMNS) -> dict[str, list
             continue
         except DataError as error:
             problem = problem or _explained(listing, key, error)
+            continue
+        if columns == NO_COLUMNS and _is_other_than_folders(labelled):
+            problem = problem or ProblemOfImages(
+                f"{listing.url(key)}: the column {labelled.column} may be the label, but says something else "
+                "than the folders",
+                f"Choose --label-column {labelled.column}",
+            )
             continue
         classes = len(set(labelled.labels.values()))
         if classes > _MANY_CLASSES and classes * 2 > labelled.rows:
@@ -124,6 +132,19 @@ def read(listing: Listing, file: str | None = None, columns: Columns = NO_COLUMN
     return _assembled(listing, lists)
 
 
+def _is_other_than_folders(labelled: Labelled) -> bool:
+    """Whether the labels come from a column that is not called label, and differ from folders that may be
+    classes."""
+    if not labelled.column or LABEL_COLUMN.fullmatch(labelled.column):
+        return False
+    parents = {image: image.split("/")[-2] if "/" in image else "" for image in labelled.labels}
+    names = {name for name in parents.values() if not split_named(name) and name.lower() not in CONTAINERS}
+    pairs = {(parents[image], label) for image, label in labelled.labels.items()}
+    return len(names) > 1 and not (
+        len(pairs) == len({one for one, _ in pairs}) == len({label for _, label in pairs})
+    )
+
+
 def _explained(listing: Listing, key: str, error: DataError) -> DataError:
     """The error of a list that seems to name images, as such."""
     if isinstance(error, UnclearTable):
@@ -131,7 +152,8 @@ def _explained(listing: Listing, key: str, error: DataError) -> DataError:
     lookup = Lookup(listing.images)
     lines = [line for line in listing.read(key)[:_SAMPLE_BYTES].decode(errors="replace").split("\n") if line]
     naming = sum(any(map(lookup.find, re.split(r"""[\s,;|"':]+""", line))) for line in lines)
-    return ProblemOfImages(error.problem, error.remedy) if naming * 2 > len(lines) else error
+    counting = len(set(lines)) * 2 <= len(lines) and len(lines) * 2 >= len(listing.images)
+    return ProblemOfImages(error.problem, error.remedy) if counting or naming * 2 > len(lines) else error
 
 
 def _may_be_a_list(key: str) -> bool:
@@ -172,7 +194,7 @@ def _contents(listing: Listing, file: str) -> bytes:
 def _labelled(listing: Listing, key: str, data: bytes, scope: str, columns: Columns) -> Labelled:
     images: Sequence[str] = listing.images
     if scope:
-        below = [image for image in images if split_named(image.partition("/")[0]) == scope]
+        below = [image for image in images if split_of(image) == scope]
         images = below or images
     lookup = Lookup(images)
     where = listing.url(key) if key in listing.keys else key
@@ -219,9 +241,8 @@ def _meant(lookup: Lookup, names: Sequence[str]) -> Lookup:
         return lookup
     tops: dict[str, list[str]] = {}
     for image in lookup.images:
-        top = image.partition("/")[0]
-        if split_named(top):
-            tops.setdefault(top, []).append(image)
+        if split := split_of(image):
+            tops.setdefault(split, []).append(image)
     parts = [Lookup(images) for images in tops.values()]
     whole = [part for part in parts if all(len(part.find(name)) == 1 for name in names)]
     exact = [part for part in whole if len({part.find(name) for name in names}) == len(part.images)]

@@ -6,7 +6,13 @@ from trainer.dataset.manifest import SPLITS
 from trainer.errors import ConfigError, DataError
 from trainer.output.units import abbreviate
 from trainer.preparation.labels.listing import Listing
-from trainer.preparation.labels.split_names import split_meaning, split_named, words_of
+from trainer.preparation.labels.split_names import split_meaning, split_of, words_of
+
+CONTAINERS = {
+    *("images", "image", "imgs", "img", "jpg", "jpeg", "png", "pictures", "photos", "meta", "labels"),
+    *("101_objectcategories", "256_objectcategories"),
+}
+"""Names of folders that hold all images, or something else, but no class."""
 
 
 def are_splits(folders: Collection[str]) -> bool:
@@ -27,6 +33,10 @@ def split_prefixes(listing: Listing, named: Mapping[str, str] | None = None) -> 
     """
     root = _inside(listing, "")
     top = listing.below(root)
+    holders = [name for name in top if _holds_folders(listing, f"{root}{name}/")]
+    if len(holders) == 1 and _is_container(listing, root, holders[0]):
+        root = f"{root}{holders[0]}/"
+        top = listing.below(root)
     inner = {name: _inside(listing, f"{root}{name}/") for name in top}
     if named:
         return _as_named(listing, named, inner)
@@ -61,9 +71,8 @@ def by_split(listing: Listing, keys: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     tops = set()
     for key in keys:
-        top = key.partition("/")[0] if "/" in key else ""
-        tops.add(top)
-        found.setdefault(split_named(top) or "", []).append(key)
+        tops.add(key.partition("/")[0] if "/" in key else "")
+        found.setdefault(split_of(key) or "", []).append(key)
     if set(found) <= {""}:
         return {"train": found.get("", [])}
     if "" in found or "train" not in found:
@@ -99,6 +108,13 @@ def _inside(listing: Listing, prefix: str) -> str:
         if prefix and below[0].lower() != outer.lower():
             return prefix
         prefix = inner
+
+
+def _is_container(listing: Listing, prefix: str, name: str) -> bool:
+    """Whether a folder holds the folders of all images, and is no class."""
+    place = f"{prefix}{name}"
+    alone = listing.folders_of_images.isdisjoint((prefix.rstrip("/"), place))
+    return alone and name.lower() in CONTAINERS and bool(listing.below(f"{place}/"))
 
 
 def _holds_folders(listing: Listing, prefix: str) -> bool:

@@ -16,6 +16,11 @@ def split_named(name: str) -> str | None:
     return meaning[0] if meaning and not meaning[1] else None
 
 
+def split_of(key: str) -> str | None:
+    """The split of the first folder in a key that says one: `images/train/1.png`."""
+    return next(filter(None, map(split_named, key.split("/")[:-1])), None)
+
+
 def split_meaning(name: str) -> tuple[str, tuple[str, ...]] | None:
     """(split, the words beside it); None where the name says no split, or several."""
     words = words_of(name)

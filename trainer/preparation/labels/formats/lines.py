@@ -23,6 +23,7 @@ _NAMED = re.compile(
 _WORD = re.compile(r"(?P<name>[^\s,;|]+)\s*[\s,;|]\s*(?P<label>\S.*)")
 _NUMBERED = re.compile(r"(?P<name>[0-9]+)\s*[\s,;:|]\s*(?P<label>\S.*)")
 _LAST = re.compile(rf"(?P<label>\S.*?)\s*[\s,;:|]\s*(?P<name>\S+(?:{_IMAGE}))", re.IGNORECASE)
+_FIRST = re.compile(rf"(?P<label>\S+?)\s*[\s,;:|]\s*(?P<name>\S.*(?:{_IMAGE}))", re.IGNORECASE)
 _BOX = re.compile(r"(\t-?[0-9.]+){4}$")
 """Behind a label, as in tiny-imagenet's val_annotations.txt."""
 
@@ -41,7 +42,7 @@ def rows_of_lines(name: str, text: str, find: Find, columns: Columns) -> list[Ro
         cells = _cells(name, lines, delimiter)
         if cells and (columns != NO_COLUMNS or len(cells[0][1]) > 2):
             return rows_of_cells(name, cells, find, columns)
-    for pattern in (_NAMED, _NUMBERED, _LAST, _WORD):
+    for pattern in (_NAMED, _NUMBERED, _FIRST, _LAST, _WORD):
         if (rows := _matched(name, lines, pattern, find)) is not None:
             return rows
     check_labels_alone(name, [line for _, line in lines if line], find)
@@ -71,13 +72,13 @@ def _cells(name: str, lines: Lines, delimiter: str) -> list[tuple[int, list[str]
 def _matched(name: str, lines: Lines, pattern: "re.Pattern[str]", find: Find) -> list[Row] | None:
     """The rows of lines of which most fit a pattern and, where names have no suffix, name images."""
     found = [pattern.fullmatch(line) for _, line in lines]
-    first = 0 if found[0] and (pattern in (_NAMED, _LAST) or find(found[0]["name"])) else 1  # headings
+    first = (
+        0 if found[0] and (pattern in (_NAMED, _FIRST, _LAST) or find(found[0]["name"])) else 1
+    )  # headings
     matches = [match for match in found[first:] if match]
     if not matches or len(matches) * 2 <= len(lines) - first:
         return None
-    if pattern in (_NUMBERED, _WORD) and not _name_images(
-        [match["name"] for match in matches], find, pattern
-    ):
+    if pattern is not _NAMED and not _name_images([match["name"] for match in matches], find, pattern):
         return None
     rows = []
     for (number, line), match in list(zip(lines, found, strict=True))[first:]:

@@ -23,6 +23,7 @@ from trainer.preparation.labels.formats.rows import (
     Find,
     NoLabels,
     Row,
+    UnclearTable,
     normal,
 )
 from trainer.preparation.labels.formats.text import REMEDY, load_literal
@@ -112,14 +113,17 @@ def _single(name: str, cells: Cells, find: Find, columns: Columns) -> list[Row]:
 
 
 def check_labels_alone(name: str, values: Sequence[str], find: Find) -> None:
-    """Raises NoLabels where the lines are names of images."""
+    """Raises NoLabels where the lines are images, UnclearTable where they name some in another way."""
     rest = values[1:] or values
-    if sum(
-        has_image_suffix(value) or (not value.isdecimal() and bool(find(value))) for value in rest
-    ) * 2 > len(rest):
+    if sum(not value.isdecimal() and bool(find(value)) for value in rest) * 2 > len(rest):
         raise NoLabels(
             f"{name}: names images without labels; its first line: {values[0][:120]}",
             "Write the label behind each name, or label the images by folders",
+        )
+    if sum(map(has_image_suffix, rest)) * 2 > len(rest):
+        raise UnclearTable(
+            f"{name}: expected an image's name and a label on each line, found {values[0][:120]}",
+            "Write a table (.csv) with the heads filename and label",
         )
 
 
@@ -160,7 +164,8 @@ def rows_of_json(name: str, text: str, find: Find, columns: Columns) -> list[Row
         return rows_of_cells(name, [(0, scalar or heads), *cells], find, columns)
     if isinstance(value, list):
         labels = [_text(name, label) for label in value]
-        check_labels_alone(name, labels, find) if labels else None
+        if labels:
+            check_labels_alone(name, labels, find)
         return [Row(label, line) for line, label in enumerate(labels, 1)]
     raise DataError(f"{name}: expected a list of labels, or names with their labels", REMEDY)
 
