@@ -11,11 +11,13 @@ from trainer.cli.arguments import (
     Json,
     OnBad,
     Resize,
+    check_classes,
     check_image_shape,
     check_image_size,
     check_shard_size,
     check_split_folders,
     finite,
+    parse_classes,
     parse_shape,
     parse_sides,
     parse_splits,
@@ -34,8 +36,21 @@ def prepare(
         str | None,
         typer.Option(
             metavar="KIND|FILE",
-            help="folders, list, prefix, suffix, stanford-cars, uecfood, cifar10 (docs/datasets.md), or the "
-            "file of a label list. Default: what fits.",
+            help="folders, list, prefix, suffix, a dataset's name such as stanford-cars (docs/datasets.md), "
+            "or the file of a label list. Default: what fits.",
+        ),
+    ] = None,
+    image_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column of a label table with the images' names. Default: the one that names them.",
+        ),
+    ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The column with their labels. Default: label, class, …, or the only other."
         ),
     ] = None,
     splits: Annotated[
@@ -48,6 +63,14 @@ def prepare(
         ),
     ] = None,
     one_class: Annotated[bool, typer.Option("--one-class", help="Allow images of one class alone.")] = False,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            callback=check_classes,
+            help='Take these classes alone, numbered in this order; "a, b" in quotes is one. Default: all.',
+        ),
+    ] = None,
     crop: Annotated[
         bool, typer.Option("--crop", help="Cut each image to its box (stanford-cars, uecfood).")
     ] = False,
@@ -87,6 +110,14 @@ def prepare(
             min=1, help="Take so many images of each class, before they are split. Default: all of them."
         ),
     ] = None,
+    first: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Take N images of each split, of all classes, for a first try. Default: all of them.",
+            metavar="N",
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, help="Seed of the split and of the order of rows.")
     ] = 0,
@@ -113,22 +144,25 @@ def prepare(
     from trainer.observability.log import say
     from trainer.output.progress import progress
     from trainer.preparation.bad import BadImagesError
+    from trainer.preparation.labels import Columns
+    from trainer.preparation.options import PrepareOptions
     from trainer.preparation.prepare import prepare as run
 
     try:
         with progress(say, "images prepared") as report, interrupts.unwinding():
-            made = run(
-                source,
-                url,
+            options = PrepareOptions(
                 labels=labels,
+                columns=Columns(image_column, label_column),
                 split_folders=parse_splits(splits) if splits else None,
                 one_class=one_class,
+                classes=parse_classes(classes) if classes else None,
                 crop=crop,
                 image_size=parse_sides(image_size) if image_size else None,
                 resize=resize,
                 validation=validation,
                 test=test,
                 max_per_class=max_per_class,
+                first=first,
                 seed=seed,
                 on_bad=on_bad,
                 max_bad=max_bad,
@@ -136,8 +170,8 @@ def prepare(
                 shard_bytes=parse_size(shard_size),
                 overwrite=overwrite,
                 workers=available_cores(),
-                progress=report,
             )
+            made = run(source, url, options, progress=report)
     except BadImagesError as error:
         if json:
             print_json({"bad": error.problems})

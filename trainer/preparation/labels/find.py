@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from trainer.errors import ConfigError, DataError
 from trainer.output.units import abbreviate
 from trainer.preparation.labels import file_names, folders, lists
-from trainer.preparation.labels.datasets import cifar10, stanford_cars, uecfood
+from trainer.preparation.labels.datasets import (
+    cifar10,
+    cub_200,
+    food_101,
+    oxford_flowers,
+    stanford_cars,
+    tiny_imagenet,
+    uecfood,
+)
 from trainer.preparation.labels.formats.rows import NO_COLUMNS, SUFFIXES_OF_LISTS, Columns, UnclearTable
 from trainer.preparation.labels.listing import Listing, list_files
 from trainer.preparation.labels.lookup import Lookup
@@ -30,7 +38,10 @@ _OWN = {
     uecfood.NAME: _Convention(
         uecfood.plausible, uecfood.read, lambda listing: uecfood.read(listing, crop=True)
     ),
-    cifar10.NAME: _Convention(cifar10.plausible, cifar10.read),
+    **{
+        module.NAME: _Convention(module.plausible, module.read)
+        for module in (cifar10, cub_200, food_101, oxford_flowers, tiny_imagenet)
+    },
 }
 """Files that one dataset alone has: where they are, nothing else is looked for."""
 _GENERAL = {
