@@ -9,6 +9,7 @@ from trainer.images.codec import Resize
 from trainer.preparation import unfinished
 from trainer.preparation.bad import OnBad
 from trainer.preparation.labels import NO_COLUMNS, Columns, Item, Source, find
+from trainer.preparation.labels.datasets.download import downloaded
 from trainer.preparation.splits import divide
 
 MAX_BAD = 0.1
@@ -64,9 +65,9 @@ class PrepareOptions:
     overwrite: bool = False
 
     def find(self, source: str) -> Source:
-        """The labelled images at a folder or an object URL; see `labels.find`."""
+        """The labelled images at a folder or an object URL, or of a dataset's name; see `labels.find`."""
         return find(
-            source,
+            downloaded(source),
             self.labels,
             columns=self.columns,
             crop=self.crop,

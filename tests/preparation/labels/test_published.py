@@ -1,5 +1,6 @@
 """Datasets by their own files, laid out as they are handed out: classes, splits and counts."""
 
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from tests.preparation.labels.test_layouts import counts
 from trainer.errors import DataError
 from trainer.preparation.labels import find
+from trainer.preparation.labels.datasets.download import downloaded
 
 BIRDS = ("001.Black_footed_Albatross", "002.Laysan_Albatross")
 
@@ -134,3 +136,32 @@ def test_tiny_imagenet(tmp_path: Path) -> None:
     assert source.labels == "tiny-imagenet"
     assert counts(source) == {"train": dict.fromkeys(kinds, 3), "validation": dict.fromkeys(kinds, 2)}
     assert source.ignored.count >= 4
+
+
+@pytest.mark.parametrize("name", ["cars.zip", "cars.tar.gz", "folder"])
+def test_an_archive_is_named_as_such(tmp_path: Path, name: str) -> None:
+    put(tmp_path, {"cars.zip": b"PK", "cars.tar.gz": b"", "folder/cars.zip": b"PK"})
+    with pytest.raises(DataError, match=r"found an archive.* Unpack it with unzip or tar -x"):
+        find(str(tmp_path / name))
+
+
+def test_cifar10_by_name_is_keras_s_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keras
+
+    def offline(**options: object) -> str:
+        print("Downloading data")
+        raise Exception("URL fetch failure on https://www.cs.toronto.edu: None -- unreachable")
+
+    monkeypatch.setattr(keras.utils, "get_file", offline)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"cifar10: could not be downloaded .*Put https://.*python") as error:
+        downloaded("cifar10")
+    assert error.value.remedy.split(",")[0].endswith("/datasets/cifar-10-batches-py-target_archive")
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(keras.utils, "get_file", lambda **options: asked.update(options) or str(tmp_path))
+    assert downloaded("cifar10") == str(tmp_path / "cifar-10-batches-py")
+    source = inspect.getsource(keras.datasets.cifar10.load_data)
+    assert all(str(value) in source for value in asked.values())
+    (tmp_path / "cifar10").mkdir()
+    assert downloaded("cifar10") == "cifar10"
+    assert downloaded(str(tmp_path)) == str(tmp_path)

@@ -59,7 +59,8 @@ def assert_same(found: Truth, truth: Truth) -> None:
 
 
 def _plain(label: str) -> str:
-    return unicodedata.normalize("NFC", label.strip())
+    """As a label is read: accents in one form, whole numbers without fractions."""
+    return re.sub(r"^([0-9]+)\.0+$", r"\1", unicodedata.normalize("NFC", label.strip()))
 
 
 SETTINGS = settings(

@@ -145,6 +145,8 @@ def _detected(listing: Listing) -> str:
             classes = folders.classes_of(listing)
             if len(classes) < 2 or folders.are_no_classes(classes):
                 del fitting[0]
+                if lists.NAME not in fitting:
+                    folders.check_depth(listing)
     if fitting and isinstance(problem, UnclearTable | lists.ProblemOfImages) and lists.NAME not in fitting:
         _check_confirmed(listing, problem, fitting[0])
     if fitting[:1] == [folders.NAME] and (same := folders.same_below(listing)):
@@ -199,8 +201,8 @@ def _agreed(listing: Listing, fitting: list[str]) -> str:
         whole = listed.keys() == said[first].keys()
         if not listed or all(said[first].get(key) == label for key, label in listed.items()):
             return first
-        if whole:
-            return lists.NAME if _follows(listed, said[first]) else first
+        if whole and _follows(listed, said[first]):
+            return lists.NAME
     examples = "; ".join(
         f"{key} is {' or '.join(repr(said[name].get(key)) for name in fitting)}"
         for key in _examples(said[first], said[others[-1]])

@@ -91,7 +91,8 @@ def read(listing: Listing, splits: Mapping[str, str] | None = None) -> Source:
                     f"{place}: the class {name!r} has no training images",
                     f"Add the folder {prefixes['train']}{name}, or remove the folder",
                 )
-    _check_depth(listing, prefixes["train"], found["train"])
+    if not splits:
+        check_depth(listing)
     label = {name: number for number, name in enumerate(classes)}
     return assemble(
         listing,
@@ -113,15 +114,19 @@ def _instead(listing: Listing, place: str) -> str:
     return f", but {abbreviate(counted, 3)}" if counted else ""
 
 
-def _check_depth(listing: Listing, prefix: str, found: dict[str, list[str]]) -> None:
-    """One folder whose images are all in folders below it is a folder too high."""
-    if len(found) != 1:
+def check_depth(listing: Listing) -> None:
+    """Raises DataError for one folder whose images are all in folders below it: it is a folder too high."""
+    prefix = split_prefixes(listing)["train"]
+    names = classes_of(listing)
+    if len(names) != 1:
         return
-    ((name, keys),) = found.items()
-    inner = {key[len(prefix) + len(name) + 1 :].rpartition("/")[0].partition("/")[0] for key in keys}
+    (name,) = names
+    place = f"{prefix}{name}/"
+    keys = [key[len(place) :] for key in listing.images if key.startswith(place)]
+    inner = {key.rpartition("/")[0].partition("/")[0] for key in keys}
     if len(inner) > 1 and "" not in inner:
         raise DataError(
             f"{listing.url(prefix)}: all images are in one folder, {name}, which holds "
-            f"{', '.join(sorted(inner)[:5])}{', …' if len(inner) > 5 else ''}",
-            f"To take these for the classes, give {listing.url(prefix + name)}",
+            f"{abbreviate(sorted(inner), 5)}",
+            f"To take these for the classes, give {listing.url(place[:-1])}",
         )

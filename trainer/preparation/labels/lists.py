@@ -74,7 +74,10 @@ def plausible(listing: Listing, columns: Columns = NO_COLUMNS) -> dict[str, list
         except DataError as error:
             problem = problem or _explained(listing, key, error)
             continue
-        if columns == NO_COLUMNS and _is_other_than_folders(labelled):
+        by_folder = _as_folders(labelled) if columns == NO_COLUMNS else None
+        if by_folder:
+            continue
+        if by_folder is False:
             problem = problem or ProblemOfImages(
                 f"{listing.url(key)}: the column {labelled.column} may be the label, but says something else "
                 "than the folders",
@@ -132,17 +135,17 @@ def read(listing: Listing, file: str | None = None, columns: Columns = NO_COLUMN
     return _assembled(listing, lists)
 
 
-def _is_other_than_folders(labelled: Labelled) -> bool:
-    """Whether the labels come from a column that is not called label, and differ from folders that may be
-    classes."""
+def _as_folders(labelled: Labelled) -> bool | None:
+    """Of labels from a column that is not called label, whether they say what folders say that may be
+    classes; None where the column is called so, or there are no such folders."""
     if not labelled.column or LABEL_COLUMN.fullmatch(labelled.column):
-        return False
+        return None
     parents = {image: image.split("/")[-2] if "/" in image else "" for image in labelled.labels}
     names = {name for name in parents.values() if not split_named(name) and name.lower() not in CONTAINERS}
     pairs = {(parents[image], label) for image, label in labelled.labels.items()}
-    return len(names) > 1 and not (
-        len(pairs) == len({one for one, _ in pairs}) == len({label for _, label in pairs})
-    )
+    if len(names) < 2:
+        return None
+    return len(pairs) == len({one for one, _ in pairs}) == len({label for _, label in pairs})
 
 
 def _explained(listing: Listing, key: str, error: DataError) -> DataError:
@@ -203,7 +206,7 @@ def _labelled(listing: Listing, key: str, data: bytes, scope: str, columns: Colu
     if not found.named:
         found.labels, found.missing = by_number(where, rows, images)
         return found
-    lookup = _meant(lookup, [row.name or "" for row in rows])
+    lookup = _meant(lookup, key.rpartition("/")[0], [row.name or "" for row in rows])
     missing: dict[str, None] = {}
     for row in rows:
         several = lookup.find(row.name or "")
@@ -234,11 +237,14 @@ def _labelled(listing: Listing, key: str, data: bytes, scope: str, columns: Colu
     return found
 
 
-def _meant(lookup: Lookup, names: Sequence[str]) -> Lookup:
-    """The images of the one folder of a split that a list means where its names are in several: the one that
-    has an image for each name or, of several, the one that has no others."""
+def _meant(lookup: Lookup, folder: str, names: Sequence[str]) -> Lookup:
+    """The images that a list in a folder means where its names are in several folders: those in its own; else
+    of the split that has an image for each name or, of several, of the one that has no others."""
     if all(len(lookup.find(name)) < 2 for name in names):
         return lookup
+    beside = Lookup(image for image in lookup.images if folder and image.startswith(f"{folder}/"))
+    if beside.images and all(len(beside.find(name)) < 2 for name in names):
+        return beside
     tops: dict[str, list[str]] = {}
     for image in lookup.images:
         if split := split_of(image):

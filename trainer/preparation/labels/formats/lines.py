@@ -93,6 +93,8 @@ def _matched(name: str, lines: Lines, pattern: "re.Pattern[str]", find: Find) ->
 
 def _name_images(names: Sequence[str], find: Find, pattern: "re.Pattern[str]") -> bool:
     known = sum(bool(find(name)) for name in names)
+    if pattern is _FIRST:  # what follows the first word may be the rest of the label
+        return known == len(names)
     return known > 0 if pattern is _NUMBERED else known * 2 > len(names)
 
 
@@ -104,6 +106,7 @@ def _of_one_value(name: str, rows: list[Row], line: str) -> list[Row]:
     if not several and not any(map(has_image_suffix, (row.label for row in rows))):
         return rows
     fronts = [" ".join(label[:-1]) for label in words]
+    several = several and not any(is_number(label[-2]) for label in words)
     pairs = set(zip(fronts, (label[-1] for label in words if label), strict=False))
     if several and len({front for front, _ in pairs}) == len(pairs) == len({last for _, last in pairs}):
         return [Row(front, row.line, row.name) for front, row in zip(fronts, rows, strict=True)]

@@ -47,7 +47,7 @@ def _labels(name: str, rows: list[Row]) -> list[str]:
     labels = [composed(row.label) for row in rows]
     if not all(map(is_number, labels)) or all(label.isdecimal() for label in labels):
         return labels
-    whole = [re.fullmatch(r"(-?[0-9]+)\.?0*", label) for label in labels]
+    whole = [re.fullmatch(r"(-?[0-9]+)(?:\.0+)?", label) for label in labels]
     for row, match in zip(rows, whole, strict=True):
         if not match:
             raise DataError(
