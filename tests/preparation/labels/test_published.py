@@ -9,8 +9,10 @@ import h5py
 import numpy as np
 import pytest
 
+from tests.datasets import make_folders
 from tests.preparation.labels.test_layouts import counts
-from trainer.errors import DataError
+from trainer import main
+from trainer.errors import EXIT_INVALID, DataError
 from trainer.preparation.labels import find
 from trainer.preparation.labels.datasets.download import downloaded
 
@@ -165,3 +167,22 @@ def test_cifar10_by_name_is_keras_s_copy(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "cifar10").mkdir()
     assert downloaded("cifar10") == "cifar10"
     assert downloaded(str(tmp_path)) == str(tmp_path)
+
+
+def test_the_command_takes_columns_classes_and_the_first_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_folders(tmp_path / "images", {"all": 24})
+    names = sorted(path.name for path in (source / "all").iterdir())
+    rows = [f"{name},{'abc'[place % 3]},{'xy'[place % 2]}\n" for place, name in enumerate(names)]
+    (source / "t.csv").write_text("scan,letter,side\n" + "".join(rows))
+    words = ["prepare", str(source), f"{tmp_path}/data", "--json", "--first", "4", "--test", "0.25"]
+    assert main.run(words) == EXIT_INVALID
+    assert "found scan, letter, side (the label may be letter, side)" in capsys.readouterr().err
+    columns = ["--image-column", "scan", "--label-column", "letter"]
+    assert main.run([*words, *columns, "--classes", "c, a"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["classes"] == ["c", "a"]
+    assert made["rows"] == {"train": 4, "validation": 4, "test": 4}
+    assert main.run([*words, *columns, "--first", "2", "--overwrite"]) == EXIT_INVALID
+    assert "--first: expected 3 images or more, one of each class, received 2" in capsys.readouterr().err

@@ -59,8 +59,7 @@ def assert_same(found: Truth, truth: Truth) -> None:
 
 
 def _plain(label: str) -> str:
-    """As a label is read: accents in one form, whole numbers without fractions."""
-    return re.sub(r"^([0-9]+)\.0+$", r"\1", unicodedata.normalize("NFC", label.strip()))
+    return unicodedata.normalize("NFC", label.strip())
 
 
 SETTINGS = settings(
