@@ -94,7 +94,10 @@ def _matched(name: str, lines: Lines, pattern: "re.Pattern[str]", find: Find) ->
 def _name_images(names: Sequence[str], find: Find, pattern: "re.Pattern[str]") -> bool:
     known = sum(bool(find(name)) for name in names)
     if pattern is _FIRST:  # what follows the first word may be the rest of the label
-        return known == len(names)
+        return all(
+            found and (" " not in name or found[0].endswith(name))
+            for name, found in zip(names, map(find, names), strict=True)
+        )
     return known > 0 if pattern is _NUMBERED else known * 2 > len(names)
 
 
