@@ -40,7 +40,7 @@ def rows_of_lines(name: str, text: str, find: Find, columns: Columns) -> list[Ro
         return []
     for delimiter in DELIMITERS:
         cells = _cells(name, lines, delimiter)
-        if cells and (columns != NO_COLUMNS or len(cells[0][1]) > 2):
+        if cells and (columns != NO_COLUMNS or len(cells[0][1]) > (1 if delimiter == "\t" else 2)):
             return rows_of_cells(name, cells, find, columns)
     for pattern in (_NAMED, _NUMBERED, _FIRST, _LAST, _WORD):
         if (rows := _matched(name, lines, pattern, find)) is not None:
@@ -95,7 +95,7 @@ def _name_images(names: Sequence[str], find: Find, pattern: "re.Pattern[str]") -
     known = sum(bool(find(name)) for name in names)
     if pattern is _FIRST:  # what follows the first word may be the rest of the label
         return all(
-            found and (" " not in name or found[0].endswith(name))
+            found and (not re.search(r"\s", name) or found[0].endswith(name))
             for name, found in zip(names, map(find, names), strict=True)
         )
     return known > 0 if pattern is _NUMBERED else known * 2 > len(names)
