@@ -60,7 +60,7 @@ def predict(
     if json:
         print_json(summary)
     else:
-        pages.predicted(summary)
+        pages.print_predicted(summary)
         print_next(pages.after_predict(summary["output"]))
 
 
@@ -69,7 +69,7 @@ def _predict_few(
 ) -> None:
     """Exits with 64 when one could not be read, after all others are shown."""
     from trainer.cli.pages import predictions as pages
-    from trainer.inference.few import main as predict_few
+    from trainer.inference.adhoc import main as predict_few
 
     rows = predict_few(images, config, given, sets)
     if json:
@@ -78,6 +78,6 @@ def _predict_few(
         problems = [f"{row['image']}: {row['error']}" for row in rows]
         raise DataError(abbreviate(problems, 3, separator="; "), "Name images that are there")
     else:
-        pages.classified(rows, top)
+        pages.print_classified(rows, top)
     if any("error" in row for row in rows):
         raise typer.Exit(EXIT_INVALID)

@@ -6,9 +6,9 @@ from typing import Any
 
 from trainer.dataset.dataset import Encoding
 from trainer.images.codec import Resize
-from trainer.preparation import unfinished
-from trainer.preparation.bad import OnBad
-from trainer.preparation.labels import NO_COLUMNS, Columns, Item, Source, find
+from trainer.preparation import resume as unfinished
+from trainer.preparation.bad_images import OnBad
+from trainer.preparation.labels import NO_COLUMNS, Columns, LabelledImage, LabelledImages, find
 from trainer.preparation.labels.datasets.download import downloaded
 from trainer.preparation.splits import divide
 
@@ -64,7 +64,7 @@ class PrepareOptions:
     rows_of_chunk: int | None = None
     overwrite: bool = False
 
-    def find(self, source: str) -> Source:
+    def find(self, source: str) -> LabelledImages:
         """The labelled images at a folder or an object URL, or of a dataset's name; see `labels.find`."""
         return find(
             downloaded(source),
@@ -76,11 +76,11 @@ class PrepareOptions:
             one_class=self.one_class,
         )
 
-    def divide(self, source: Source) -> dict[str, list[Item]]:
+    def divide(self, source: LabelledImages) -> dict[str, list[LabelledImage]]:
         """The images of each split; see `splits.divide`."""
         return divide(source, self.validation, self.test, self.seed, self.max_per_class, self.first)
 
-    def recorded(self, source: Source) -> dict[str, Any]:
+    def recorded(self, source: LabelledImages) -> dict[str, Any]:
         """What a dataset and its shards say about how they were made."""
         return {
             "image_size": self.image_size,
@@ -95,7 +95,7 @@ class PrepareOptions:
             "encoding": self.encoding,
         }
 
-    def fingerprint(self, source: Source, splits: Mapping[str, Sequence[Item]]) -> str:
+    def fingerprint(self, source: LabelledImages, splits: Mapping[str, Sequence[LabelledImage]]) -> str:
         """SHA-256 of all that decides what the shards hold; see `unfinished.fingerprint`."""
         writing = {
             "classes": source.classes,

@@ -13,9 +13,9 @@ from trainer.dataset.dataset import Split
 from trainer.dataset.manifest import FORMAT, VERSION
 from trainer.errors import EXIT_INVALID, ConfigError, DataError, TrainerError, explain_os_error
 from trainer.images.decoding import Decoder
-from trainer.preparation.bad import BadImages
+from trainer.preparation.bad_images import BadImages
 from trainer.preparation.duplicates import Duplicates, Seen, find_duplicates
-from trainer.preparation.labels import Item, Source
+from trainer.preparation.labels import LabelledImage, LabelledImages
 from trainer.preparation.options import PrepareOptions
 from trainer.preparation.prepared import PreparedDataset
 from trainer.preparation.shard_writer import Writer
@@ -27,7 +27,7 @@ from trainer.urls import lies_in
 ProgressCallback = Callable[[int, int], None]
 """Called with the images done and the images in all."""
 
-LISTED = 1000
+MAX_BAD_LISTED = 1000
 """So many skipped images and duplicates are named in dataset.json."""
 
 
@@ -100,7 +100,7 @@ def prepare(
 def _writer(
     store: Store,
     plan: str,
-    source: Source,
+    source: LabelledImages,
     options: PrepareOptions,
     bad: BadImages,
     done: Callable[[int], None],
@@ -126,7 +126,7 @@ def _writer(
 
 
 def _made(
-    source: Source, options: PrepareOptions, plan: str, bad: BadImages, duplicates: Duplicates
+    source: LabelledImages, options: PrepareOptions, plan: str, bad: BadImages, duplicates: Duplicates
 ) -> dict[str, Any]:
     """What dataset.json says about how the dataset was made."""
     return {
@@ -134,15 +134,15 @@ def _made(
         "trainer": __version__,
         "plan": plan,
         **options.recorded(source),
-        "skipped": bad.problems[:LISTED],
+        "skipped": bad.problems[:MAX_BAD_LISTED],
         "skipped_images": len(bad.problems),
-        "duplicates": duplicates.summary(LISTED),
+        "duplicates": duplicates.summary(MAX_BAD_LISTED),
         "ignored": source.ignored.count,
         "missing": source.missing.count,
     }
 
 
-def _check_classes(source: Source, train: Split) -> None:
+def _check_classes(source: LabelledImages, train: Split) -> None:
     counts = np.bincount(train.labels, minlength=len(source.classes))
     if not counts.all():
         name = source.classes[int(np.argmin(counts))]
@@ -165,11 +165,11 @@ def _counting(progress: ProgressCallback | None, total: int) -> Callable[[int], 
 
 
 def _write(
-    writer: Writer, splits: dict[str, list[Item]], bad: BadImages
+    writer: Writer, splits: dict[str, list[LabelledImage]], bad: BadImages
 ) -> tuple[dict[str, Split], Duplicates]:
     seen = Seen()
     written: dict[str, Split | None] = {}
-    contents: dict[str, tuple[list[Item], NDArray[np.uint8]]] = {}
+    contents: dict[str, tuple[list[LabelledImage], NDArray[np.uint8]]] = {}
     for name, items in splits.items():
         written[name], digests = writer.write(name, items, seen)
         contents[name] = (items, digests)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from trainer.dataset.dataset import Dataset, Split
 from trainer.preparation.duplicates import Duplicates
-from trainer.preparation.labels import Source
+from trainer.preparation.labels import LabelledImages
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class PreparedDataset:
     @classmethod
     def of_source(
         cls,
-        source: Source,
+        source: LabelledImages,
         *,
         url: str,
         image_shape: tuple[int, int, int],

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.dataset import index
+from trainer.dataset import open_dataset as index
 from trainer.dataset.dataset import Split
 from trainer.dataset.manifest import MANIFEST, keys_in, keys_of, write_manifest
 from trainer.errors import ConfigError, DataError
-from trainer.preparation import unfinished
+from trainer.preparation import resume as unfinished
 from trainer.preparation.prepared import PreparedDataset
 from trainer.storage import remove_leftovers
 from trainer.storage.base import ObjectChanged, Store
@@ -80,7 +80,7 @@ class Target:
         before the time `began`."""
         named = keys_of(parts)
         try:
-            old = [*(key for key in self.keys if key not in named), *unfinished.left_over(self.store, named)]
+            old = [*(key for key in self.keys if key not in named), *unfinished.leftovers(self.store, named)]
             failed = unfinished.delete(self.store, list(dict.fromkeys(old)))
         except OSError as error:
             log.warning("%s: what was there before could not be deleted (%s)", self.store.url, error)

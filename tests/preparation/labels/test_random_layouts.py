@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from tests.preparation.labels.generated import Truth, lay_folders, lay_names, lay_table
 from trainer.errors import EXIT_INVALID, TrainerError
-from trainer.preparation.labels import Columns, Source, find
+from trainer.preparation.labels import Columns, LabelledImages, find
 
 pytestmark = pytest.mark.fast
 
 
-def found_in(source: Source) -> Truth:
+def found_in(source: LabelledImages) -> Truth:
     return {
         item.key: (split, source.classes[item.label])
         for split, items in source.splits.items()
@@ -25,7 +25,7 @@ def found_in(source: Source) -> Truth:
     }
 
 
-def outcome(folder: str, columns: Columns) -> tuple[Source | None, TrainerError | None]:
+def outcome(folder: str, columns: Columns) -> tuple[LabelledImages | None, TrainerError | None]:
     try:
         return find(folder, columns=columns), None
     except TrainerError as error:

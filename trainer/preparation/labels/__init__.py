@@ -2,6 +2,15 @@
 
 from trainer.preparation.labels.find import NAMES, find
 from trainer.preparation.labels.formats.rows import NO_COLUMNS, Columns
-from trainer.preparation.labels.source import Box, Item, Names, Source
+from trainer.preparation.labels.source import Box, LabelledImage, LabelledImages, NamesAndCount
 
-__all__ = ["NAMES", "NO_COLUMNS", "Box", "Columns", "Item", "Names", "Source", "find"]
+__all__ = [
+    "NAMES",
+    "NO_COLUMNS",
+    "Box",
+    "Columns",
+    "LabelledImage",
+    "LabelledImages",
+    "NamesAndCount",
+    "find",
+]

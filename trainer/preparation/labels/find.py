@@ -15,18 +15,18 @@ from trainer.preparation.labels.datasets import (
     tiny_imagenet,
     uecfood,
 )
+from trainer.preparation.labels.file_listing import Listing, list_files
 from trainer.preparation.labels.formats.rows import NO_COLUMNS, SUFFIXES_OF_LISTS, Columns, UnclearTable
-from trainer.preparation.labels.listing import Listing, list_files
 from trainer.preparation.labels.lookup import Lookup
 from trainer.preparation.labels.selection import take_classes
-from trainer.preparation.labels.source import Source, printable
+from trainer.preparation.labels.source import LabelledImages, printable
 
 
 @dataclass(frozen=True)
 class _Convention:
     fits: Callable[[Listing], bool]
-    read: Callable[[Listing], Source]
-    cropped: Callable[[Listing], Source] | None = None
+    read: Callable[[Listing], LabelledImages]
+    cropped: Callable[[Listing], LabelledImages] | None = None
 
 
 _OWN = {
@@ -69,7 +69,7 @@ def find(
     one_class: bool = False,
     classes: Sequence[str] | None = None,
     columns: Columns = NO_COLUMNS,
-) -> Source:
+) -> LabelledImages:
     """The labelled images at a folder or an object URL.
 
     `labels`: one of `NAMES`, or a label list, by its key in the source or its own path or URL; by default
@@ -102,7 +102,7 @@ def find(
 
 def _read(
     listing: Listing, labels: str | None, crop: bool, splits: Mapping[str, str] | None, columns: Columns
-) -> Source:
+) -> LabelledImages:
     if splits:
         if labels not in (None, folders.NAME) or crop:
             raise ConfigError(

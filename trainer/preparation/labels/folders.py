@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from trainer.errors import DataError
 from trainer.images.codec import SUFFIXES
 from trainer.output.units import abbreviate
-from trainer.preparation.labels.listing import Listing, in_order
-from trainer.preparation.labels.source import Item, Source, assemble
+from trainer.preparation.labels.file_listing import Listing, in_order
+from trainer.preparation.labels.source import LabelledImage, LabelledImages, assemble
 from trainer.preparation.labels.split_folders import CONTAINERS, are_splits, split_prefixes
 from trainer.preparation.labels.split_names import split_named
 
@@ -48,7 +48,7 @@ def same_below(listing: Listing) -> list[str]:
     return sorted(every) if len(below) > 1 and len(every) > 1 and set.intersection(*below) else []
 
 
-def read(listing: Listing, splits: Mapping[str, str] | None = None) -> Source:
+def read(listing: Listing, splits: Mapping[str, str] | None = None) -> LabelledImages:
     """The classes are sorted by name, or by value where all names are numbers; `splits` as in `find`.
 
     Raises DataError for an empty class, for one that has images to validate or to test on but none to train
@@ -99,7 +99,7 @@ def read(listing: Listing, splits: Mapping[str, str] | None = None) -> Source:
         NAME,
         classes,
         {
-            split: [Item(key, label[name]) for name, keys in keys_of.items() for key in keys]
+            split: [LabelledImage(key, label[name]) for name, keys in keys_of.items() for key in keys]
             for split, keys_of in found.items()
         },
         warnings=[f"left out, for they are no classes: {', '.join(left_out)}"] if left_out else [],

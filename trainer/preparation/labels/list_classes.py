@@ -4,8 +4,8 @@ import re
 from collections.abc import Collection, Sequence
 
 from trainer.errors import DataError
+from trainer.preparation.labels.file_listing import Listing, in_order
 from trainer.preparation.labels.formats.class_names import class_list
-from trainer.preparation.labels.listing import Listing, in_order
 
 FILES_OF_NAMES = frozenset(
     {

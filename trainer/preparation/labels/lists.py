@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from trainer.errors import DataError
 from trainer.output.units import abbreviate
+from trainer.preparation.labels.file_listing import Listing
 from trainer.preparation.labels.formats.parse import parse
 from trainer.preparation.labels.formats.rows import (
     LABEL_COLUMN,
@@ -20,10 +21,9 @@ from trainer.preparation.labels.formats.rows import (
     UnclearTable,
 )
 from trainer.preparation.labels.list_classes import FILES_OF_NAMES, class_names
-from trainer.preparation.labels.listing import Listing
 from trainer.preparation.labels.lookup import Lookup
 from trainer.preparation.labels.numbered import by_number
-from trainer.preparation.labels.source import Item, Source, assemble, printable
+from trainer.preparation.labels.source import LabelledImage, LabelledImages, assemble, printable
 from trainer.preparation.labels.split_folders import CONTAINERS, by_split
 from trainer.preparation.labels.split_names import split_named, split_of, words_of
 from trainer.storage import open_store, split_url
@@ -93,6 +93,11 @@ def plausible(listing: Listing, columns: Columns = NO_COLUMNS) -> dict[str, list
             )
         elif labelled.labels and (labelled.named or classes * 2 <= labelled.rows):
             found.setdefault(scope, []).append(labelled)
+        elif labelled.rows == len(listing.images):
+            problem = problem or ProblemOfImages(
+                f"{listing.url(key)}: has a line for each image, and all are different",
+                "Write a table (.csv) with the heads filename and label",
+            )
     if not found and problem:
         raise problem
     if len(found) == 1 and not found.keys() & {"", "train"} and not _in_split_folders(listing):
@@ -103,7 +108,7 @@ def plausible(listing: Listing, columns: Columns = NO_COLUMNS) -> dict[str, list
     return {scope: _merged(listing, several) for scope, several in found.items()}
 
 
-def read(listing: Listing, file: str | None = None, columns: Columns = NO_COLUMNS) -> Source:
+def read(listing: Listing, file: str | None = None, columns: Columns = NO_COLUMNS) -> LabelledImages:
     """The images that a list labels. `file`: the list, by its key in the source, or its own path or URL.
 
     Raises DataError for a list that does not fit its images, and where it is not clear which file it is.
@@ -282,7 +287,7 @@ def _merged(listing: Listing, several: list[Labelled]) -> list[Labelled]:
     return [one]
 
 
-def _assembled(listing: Listing, lists: Sequence[Labelled]) -> Source:
+def _assembled(listing: Listing, lists: Sequence[Labelled]) -> LabelledImages:
     splits: dict[str, dict[str, str]] = {}
     for labelled in lists:
         for split, images in _divided(listing, labelled).items():
@@ -297,7 +302,7 @@ def _assembled(listing: Listing, lists: Sequence[Labelled]) -> Source:
         NAME,
         names,
         {
-            split: [Item(image, number[label]) for image, label in labels.items()]
+            split: [LabelledImage(image, number[label]) for image, label in labels.items()]
             for split, labels in splits.items()
         },
         missing=[name for labelled in lists for name in labelled.missing],

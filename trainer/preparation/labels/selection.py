@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from trainer.errors import ConfigError, DataError
 from trainer.output.units import abbreviate
-from trainer.preparation.labels.source import Item, Source
+from trainer.preparation.labels.source import LabelledImage, LabelledImages
 
 
-def take_classes(source: Source, classes: Sequence[str]) -> Source:
+def take_classes(source: LabelledImages, classes: Sequence[str]) -> LabelledImages:
     """The images of these classes, which get the numbers of their order.
 
     Raises ConfigError for a class that the source has not, or that is named twice, DataError where a split
@@ -26,7 +26,11 @@ def take_classes(source: Source, classes: Sequence[str]) -> Source:
     splits = {
         split: tuple(
             sorted(
-                (Item(item.key, number[item.label], item.crop) for item in items if item.label in number),
+                (
+                    LabelledImage(item.key, number[item.label], item.crop)
+                    for item in items
+                    if item.label in number
+                ),
                 key=lambda item: item.label,
             )
         )

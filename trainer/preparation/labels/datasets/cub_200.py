@@ -3,9 +3,9 @@
 import re
 
 from trainer.errors import DataError
+from trainer.preparation.labels.file_listing import Listing
 from trainer.preparation.labels.formats.text import lines_of
-from trainer.preparation.labels.listing import Listing
-from trainer.preparation.labels.source import Item, Source, assemble
+from trainer.preparation.labels.source import LabelledImage, LabelledImages, assemble
 
 NAME = "cub-200"
 _IMAGES, _LABELS, _SPLITS, _NAMES = (
@@ -18,7 +18,7 @@ def plausible(listing: Listing) -> bool:
     return bool(listing.named(_LABELS)) and bool(listing.named(_IMAGES))
 
 
-def read(listing: Listing) -> Source:
+def read(listing: Listing) -> LabelledImages:
     """Without `train_test_split.txt` all images are for training. Raises DataError for files that do not fit
     each other."""
     found = listing.named(_LABELS)
@@ -48,13 +48,15 @@ def read(listing: Listing) -> Source:
         )
     there = set(listing.images)
     numbers = sorted(names)
-    splits: dict[str, list[Item]] = {}
+    splits: dict[str, list[LabelledImage]] = {}
     missing = []
     for number, path in images.items():
         key = f"{prefix}images/{path}"
         if key in there:
             label = numbers.index(int(labels[number]))
-            splits.setdefault("train" if train[number] == "1" else "test", []).append(Item(key, label))
+            splits.setdefault("train" if train[number] == "1" else "test", []).append(
+                LabelledImage(key, label)
+            )
         else:
             missing.append(path)
     return assemble(listing, NAME, [names[number] for number in numbers], splits, missing=missing, read=used)

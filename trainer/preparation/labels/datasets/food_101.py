@@ -1,9 +1,9 @@
 """Food-101: `images/CLASS/NUMBER.jpg`, with those of each split in `meta/train.txt` and `meta/test.txt`."""
 
 from trainer.errors import DataError
+from trainer.preparation.labels.file_listing import Listing
 from trainer.preparation.labels.formats.text import lines_of
-from trainer.preparation.labels.listing import Listing
-from trainer.preparation.labels.source import Item, Source, assemble
+from trainer.preparation.labels.source import LabelledImage, LabelledImages, assemble
 
 NAME = "food-101"
 _CLASSES, _SPLITS = "meta/classes.txt", {"train": "meta/train.txt", "test": "meta/test.txt"}
@@ -16,13 +16,13 @@ def plausible(listing: Listing) -> bool:
     )
 
 
-def read(listing: Listing) -> Source:
+def read(listing: Listing) -> LabelledImages:
     """The classes are in the order of `meta/classes.txt`. Raises DataError for one that it does not name."""
     prefix = next(found for key in listing.keys if (found := _prefix(key)) is not None)
     names = lines_of(listing.url(prefix + _CLASSES), listing.read(prefix + _CLASSES))
     label = {name: number for number, name in enumerate(names)}
     there = {image.rpartition(".")[0]: image for image in listing.images}
-    splits: dict[str, list[Item]] = {}
+    splits: dict[str, list[LabelledImage]] = {}
     missing = []
     files = {split: prefix + file for split, file in _SPLITS.items() if prefix + file in listing.keys}
     for split, file in files.items():
@@ -35,7 +35,7 @@ def read(listing: Listing) -> Source:
                 )
             key = there.get(f"{prefix}images/{text}")
             if key:
-                splits.setdefault(split, []).append(Item(key, label[text.partition("/")[0]]))
+                splits.setdefault(split, []).append(LabelledImage(key, label[text.partition("/")[0]]))
             else:
                 missing.append(text)
     used = [*files.values(), prefix + _CLASSES, *(prefix + file for file in _OTHERS)]

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from trainer.errors import DataError
+from trainer.preparation.labels.file_listing import Listing
 from trainer.preparation.labels.formats.matlab import read_variable
 from trainer.preparation.labels.list_classes import class_names
-from trainer.preparation.labels.listing import Listing
-from trainer.preparation.labels.source import Item, Source, assemble
+from trainer.preparation.labels.source import LabelledImage, LabelledImages, assemble
 
 NAME = "oxford-flowers"
 _LABELS, _SPLITS = "imagelabels.mat", "setid.mat"
@@ -24,7 +24,7 @@ def plausible(listing: Listing) -> bool:
     return bool(listing.named(_LABELS))
 
 
-def read(listing: Listing) -> Source:
+def read(listing: Listing) -> LabelledImages:
     """Without `setid.mat` all images are for training. The classes are called by their numbers, unless a file
     such as classes.txt has names for them. Raises DataError for a file that is damaged, or does not fit."""
     file = _one(listing, _LABELS)
@@ -56,7 +56,7 @@ def read(listing: Listing) -> Source:
         NAME,
         names,
         {
-            split: [Item(images[n], place[str(labels[n - 1])]) for n in found if n in images]
+            split: [LabelledImage(images[n], place[str(labels[n - 1])]) for n in found if n in images]
             for split, found in numbers.items()
         },
         missing=[f"image_{n:05}.jpg" for found in numbers.values() for n in found if n not in images],

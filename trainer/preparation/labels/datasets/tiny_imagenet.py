@@ -1,9 +1,9 @@
 """Tiny ImageNet: `train/CLASS/images/*.JPEG`, and `val/images/` with `val/val_annotations.txt`."""
 
 from trainer.errors import DataError
+from trainer.preparation.labels.file_listing import Listing, in_order
 from trainer.preparation.labels.formats.text import lines_of
-from trainer.preparation.labels.listing import Listing, in_order
-from trainer.preparation.labels.source import Item, Source, assemble
+from trainer.preparation.labels.source import LabelledImage, LabelledImages, assemble
 
 NAME = "tiny-imagenet"
 _ANNOTATIONS = "val/val_annotations.txt"
@@ -17,7 +17,7 @@ def plausible(listing: Listing) -> bool:
     )
 
 
-def read(listing: Listing) -> Source:
+def read(listing: Listing) -> LabelledImages:
     """The images of `test/` have no labels. Raises DataError for a class that has no folder in `train/`."""
     file = next(key for key in listing.keys if f"/{key}".endswith(f"/{_ANNOTATIONS}"))
     prefix = file.removesuffix(_ANNOTATIONS)
@@ -25,7 +25,7 @@ def read(listing: Listing) -> Source:
     classes = in_order(listing.below(f"{prefix}train/"))
     label = {name: number for number, name in enumerate(classes)}
     train = [
-        Item(key, label[key[len(prefix) :].split("/")[1]])
+        LabelledImage(key, label[key[len(prefix) :].split("/")[1]])
         for key in listing.images
         if key.startswith(f"{prefix}train/") and key[len(prefix) :].count("/") > 1
     ]
@@ -46,6 +46,6 @@ def read(listing: Listing) -> Source:
             missing.append(name)
     splits = {
         "train": train,
-        "validation": [Item(there[name], number) for name, number in validation.items()],
+        "validation": [LabelledImage(there[name], number) for name, number in validation.items()],
     }
     return assemble(listing, NAME, classes, splits, missing=missing, read=[file])

@@ -125,7 +125,9 @@ def _are_files(values: Sequence[str]) -> bool:
 
 
 def split_column(table: Table, image: int) -> int | None:
-    """The column with train, validation or test in each row. Raises DataError where some rows have others."""
+    """The column with train, validation or test in each row. Raises DataError where some rows have others, or
+    several columns say different splits."""
+    found: list[int] = []
     for place in table.matching(SPLIT_COLUMN) if table.heads else range(table.width):
         values = set(table.column(place))
         understood = {value for value in values if split_named(value)}
@@ -139,8 +141,10 @@ def split_column(table: Table, image: int) -> int | None:
                 "Correct the table, or remove the column",
             )
         if table.heads or len(values) > 1:
-            return place
-    return None
+            found.append(place)
+    if len({tuple(map(split_named, table.column(place))) for place in found}) > 1:
+        raise unclear(table, f"the split may be {table.called(found)}")
+    return found[0] if found else None
 
 
 def label_columns(table: Table, image: int, split: int | None) -> tuple[int, ...]:
