@@ -31,7 +31,7 @@ def main(
 ) -> list[dict[str, Any]]:
     """For each image its row as in JSON Lines, or `image` and `error`. A folder stands for its images.
 
-    Raises ConfigError, DataError for an invalid run, a folder without images, or more than `MAX_IMAGES` images.
+    Raises ConfigError, DataError for an invalid run, a folder without images, or more than `MAX_IMAGES`.
     """
     values = apply_overrides((dict(read_yaml(path)) if path else {}) | dict(given), sets)
     config = parse_few(values, str(path) if path else "the command", sets, given)

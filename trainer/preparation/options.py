@@ -6,7 +6,7 @@ from typing import Any
 
 from trainer.dataset.dataset import Encoding
 from trainer.images.codec import Resize
-from trainer.preparation import resume as unfinished
+from trainer.preparation import resume
 from trainer.preparation.bad_images import OnBad
 from trainer.preparation.labels import NO_COLUMNS, Columns, LabelledImage, LabelledImages, find
 from trainer.preparation.labels.datasets.download import downloaded
@@ -96,10 +96,10 @@ class PrepareOptions:
         }
 
     def fingerprint(self, source: LabelledImages, splits: Mapping[str, Sequence[LabelledImage]]) -> str:
-        """SHA-256 of all that decides what the shards hold; see `unfinished.fingerprint`."""
+        """SHA-256 of all that decides what the shards hold; see `resume.fingerprint`."""
         writing = {
             "classes": source.classes,
             "shard_bytes": self.shard_bytes,
             "rows_of_chunk": self.rows_of_chunk,
         }
-        return unfinished.fingerprint(source.store, splits, self.recorded(source) | writing)
+        return resume.fingerprint(source.store, splits, self.recorded(source) | writing)

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.dataset import open_dataset as index
 from trainer.dataset.dataset import Split
 from trainer.dataset.manifest import MANIFEST, keys_in, keys_of, write_manifest
+from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import ConfigError, DataError
-from trainer.preparation import resume as unfinished
+from trainer.preparation import resume
 from trainer.preparation.prepared import PreparedDataset
 from trainer.storage import remove_leftovers
 from trainer.storage.base import ObjectChanged, Store
@@ -45,12 +45,12 @@ class Target:
         problem = f"{self.store.url}: there is a dataset already"
         remedy = "Choose another URL, or give --overwrite"
         try:
-            dataset = index.open_dataset(self.store.url)
+            dataset = open_dataset(self.store.url)
         except DataError as error:
             raise ConfigError(f"{problem} ({error.problem})", remedy) from error
         if dataset.made.get("plan") != plan:
             raise ConfigError(problem, remedy)
-        unfinished.delete(self.store, [info.key for info in self.store.list(unfinished.record_folder(plan))])
+        resume.delete(self.store, [info.key for info in self.store.list(resume.record_folder(plan))])
         log.info("%s is finished already", self.store.url)
         return PreparedDataset.of_dataset(dataset)
 
@@ -80,8 +80,8 @@ class Target:
         before the time `began`."""
         named = keys_of(parts)
         try:
-            old = [*(key for key in self.keys if key not in named), *unfinished.leftovers(self.store, named)]
-            failed = unfinished.delete(self.store, list(dict.fromkeys(old)))
+            old = [*(key for key in self.keys if key not in named), *resume.leftovers(self.store, named)]
+            failed = resume.delete(self.store, list(dict.fromkeys(old)))
         except OSError as error:
             log.warning("%s: what was there before could not be deleted (%s)", self.store.url, error)
         else:
