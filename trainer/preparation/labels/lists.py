@@ -6,14 +6,12 @@ one whose name begins so, as `train_labels.csv`.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from trainer.errors import DataError
 from trainer.output.units import abbreviate
 from trainer.preparation.labels.file_listing import Listing
-from trainer.preparation.labels.formats.parse import parse
 from trainer.preparation.labels.formats.rows import (
-    LABEL_COLUMN,
     NO_COLUMNS,
     SUFFIXES_OF_LISTS,
     Columns,
@@ -22,10 +20,10 @@ from trainer.preparation.labels.formats.rows import (
 )
 from trainer.preparation.labels.list_classes import FILES_OF_NAMES, class_names
 from trainer.preparation.labels.lookup import Lookup
-from trainer.preparation.labels.numbered import by_number
+from trainer.preparation.labels.one_list import Labelled, read_list, says_the_folders
 from trainer.preparation.labels.source import LabelledImage, LabelledImages, assemble, printable
-from trainer.preparation.labels.split_folders import CONTAINERS, by_split
-from trainer.preparation.labels.split_names import split_named, split_of, words_of
+from trainer.preparation.labels.split_folders import by_split
+from trainer.preparation.labels.split_names import split_named, words_of
 from trainer.storage import open_store, split_url
 
 NAME = "list"
@@ -41,22 +39,6 @@ class ProblemOfImages(DataError):
     """A list that names images, and cannot be read."""
 
 
-@dataclass
-class Labelled:
-    """What one list says of the images that are there: key -> label, and key -> split where it says that.
-    `keys` are its files, `column` the head of its labels."""
-
-    keys: tuple[str, ...]
-    scope: str
-    column: str = ""
-    labels: dict[str, str] = field(default_factory=dict)
-    splits: dict[str, str] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-    repeated: int = 0
-    rows: int = 0
-    named: bool = False
-
-
 def plausible(listing: Listing, columns: Columns = NO_COLUMNS) -> dict[str, list[Labelled]]:
     """Split ("" for all images) -> what its label lists say: of more than one where it is not clear which.
 
@@ -68,13 +50,13 @@ def plausible(listing: Listing, columns: Columns = NO_COLUMNS) -> dict[str, list
     for key in sorted(candidates, key=lambda key: (key.count("/"), key))[:_MOST_CANDIDATES]:
         scope = _scope(key)
         try:
-            labelled = _labelled(listing, key, listing.read(key), scope, columns)
+            labelled = read_list(listing, key, listing.read(key), scope, columns)
         except NoLabels:
             continue
         except DataError as error:
             problem = problem or _explained(listing, key, error)
             continue
-        by_folder = _as_folders(labelled) if columns == NO_COLUMNS else None
+        by_folder = says_the_folders(labelled) if columns == NO_COLUMNS else None
         if by_folder:
             continue
         if by_folder is False:
@@ -114,7 +96,7 @@ def read(listing: Listing, file: str | None = None, columns: Columns = NO_COLUMN
     Raises DataError for a list that does not fit its images, and where it is not clear which file it is.
     """
     if file is not None:
-        return _assembled(listing, [_labelled(listing, file, _contents(listing, file), "", columns)])
+        return _assembled(listing, [read_list(listing, file, _contents(listing, file), "", columns)])
     found = plausible(listing, columns)
     if not found:
         raise DataError(
@@ -138,19 +120,6 @@ def read(listing: Listing, file: str | None = None, columns: Columns = NO_COLUMN
             "Name it with --label-column, or one of the files with --labels",
         )
     return _assembled(listing, lists)
-
-
-def _as_folders(labelled: Labelled) -> bool | None:
-    """Of labels from a column that is not called label, whether they say what folders say that may be
-    classes; None where the column is called so, or there are no such folders."""
-    if not labelled.column or LABEL_COLUMN.fullmatch(labelled.column):
-        return None
-    parents = {image: image.split("/")[-2] if "/" in image else "" for image in labelled.labels}
-    names = {name for name in parents.values() if not split_named(name) and name.lower() not in CONTAINERS}
-    pairs = {(parents[image], label) for image, label in labelled.labels.items()}
-    if len(names) < 2:
-        return None
-    return len(pairs) == len({one for one, _ in pairs}) == len({label for _, label in pairs})
 
 
 def _explained(listing: Listing, key: str, error: DataError) -> DataError:
@@ -197,68 +166,6 @@ def _contents(listing: Listing, file: str) -> bytes:
             f"--labels {file}: neither a kind of labels nor a file in {listing.store.url} or at that path",
             "Name a kind (trainer prepare --help lists them), or a label list",
         ) from error
-
-
-def _labelled(listing: Listing, key: str, data: bytes, scope: str, columns: Columns) -> Labelled:
-    images: Sequence[str] = listing.images
-    if scope:
-        below = [image for image in images if split_of(image) == scope]
-        images = below or images
-    lookup = Lookup(images)
-    where = listing.url(key) if key in listing.keys else key
-    rows = parse(where, data, lookup.find, columns)
-    found = Labelled((key,), scope, rows[0].column, rows=len(rows), named=rows[0].name is not None)
-    if not found.named:
-        found.labels, found.missing = by_number(where, rows, images)
-        return found
-    lookup = _meant(lookup, key.rpartition("/")[0], [row.name or "" for row in rows])
-    missing: dict[str, None] = {}
-    for row in rows:
-        several = lookup.find(row.name or "")
-        if not several:
-            missing[row.name or ""] = None
-            continue
-        if len(several) > 1:
-            raise DataError(
-                f"{where}, line {row.line}: the label list names {printable(row.name or '')}, which is any "
-                f"of {', '.join(several[:3])}",
-                "Write the folder before each name",
-            )
-        image = several[0]
-        if found.labels.setdefault(image, row.label) != row.label:
-            raise DataError(
-                f"{where}, line {row.line}: {image} is {row.label!r} here and {found.labels[image]!r} above",
-                "Keep one of the two lines",
-            )
-        if row.split and found.splits.setdefault(image, row.split) != row.split:
-            raise DataError(
-                f"{where}, line {row.line}: {image} is for {row.split} here and for {found.splits[image]} "
-                "above",
-                "Keep one of the two lines",
-            )
-        found.repeated += 1
-    found.repeated -= len(found.labels)
-    found.missing = list(missing)
-    return found
-
-
-def _meant(lookup: Lookup, folder: str, names: Sequence[str]) -> Lookup:
-    """The images that a list in a folder means where its names are in several folders: those in its own; else
-    of the split that has an image for each name or, of several, of the one that has no others."""
-    if all(len(lookup.find(name)) < 2 for name in names):
-        return lookup
-    beside = Lookup(image for image in lookup.images if folder and image.startswith(f"{folder}/"))
-    if beside.images and all(len(beside.find(name)) < 2 for name in names):
-        return beside
-    tops: dict[str, list[str]] = {}
-    for image in lookup.images:
-        if split := split_of(image):
-            tops.setdefault(split, []).append(image)
-    parts = [Lookup(images) for images in tops.values()]
-    whole = [part for part in parts if all(len(part.find(name)) == 1 for name in names)]
-    exact = [part for part in whole if len({part.find(name) for name in names}) == len(part.images)]
-    meant = whole if len(whole) == 1 else exact
-    return meant[0] if len(meant) == 1 else lookup
 
 
 def _merged(listing: Listing, several: list[Labelled]) -> list[Labelled]:
