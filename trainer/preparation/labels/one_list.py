@@ -99,9 +99,15 @@ def says_the_folders(labelled: Labelled) -> bool | None:
     classes; None where the column is called so, or there are no such folders."""
     if not labelled.column or LABEL_COLUMN.fullmatch(labelled.column):
         return None
-    parents = {image: image.split("/")[-2] if "/" in image else "" for image in labelled.labels}
-    names = {name for name in parents.values() if not split_named(name) and name.lower() not in CONTAINERS}
+    parents = {image: _own_folders(image) for image in labelled.labels}
+    names = set(parents.values())
     pairs = {(parents[image], label) for image, label in labelled.labels.items()}
     if len(names) < 2:
         return None
     return len(pairs) == len({one for one, _ in pairs}) == len({label for _, label in pairs})
+
+
+def _own_folders(image: str) -> tuple[str, ...]:
+    """The folders of an image that are neither splits nor hold all images."""
+    folders = image.split("/")[:-1]
+    return tuple(name for name in folders if not split_named(name) and name.lower() not in CONTAINERS)
