@@ -129,7 +129,8 @@ def _explained(listing: Listing, key: str, error: DataError) -> DataError:
     lookup = Lookup(listing.images)
     lines = [line for line in listing.read(key)[:_SAMPLE_BYTES].decode(errors="replace").split("\n") if line]
     naming = sum(any(map(lookup.find, re.split(r"""[\s,;|"':]+""", line))) for line in lines)
-    counting = len(set(lines)) * 2 <= len(lines) and len(lines) * 2 >= len(listing.images)
+    repeated = len(set(lines)) * 2 <= len(lines) and len(lines) * 2 >= len(listing.images)
+    counting = repeated or len(lines) == len(listing.images)
     return ProblemOfImages(error.problem, error.remedy) if counting or naming * 2 > len(lines) else error
 
 
