@@ -128,10 +128,21 @@ def _explained(listing: Listing, key: str, error: DataError) -> DataError:
         return error
     lookup = Lookup(listing.images)
     lines = [line for line in listing.read(key)[:_SAMPLE_BYTES].decode(errors="replace").split("\n") if line]
-    naming = sum(any(map(lookup.find, re.split(r"""[\s,;|"':]+""", line))) for line in lines)
+    naming = sum(_names_an_image(line.strip(), lookup) for line in lines)
     repeated = len(set(lines)) * 2 <= len(lines) and len(lines) * 2 >= len(listing.images)
     counting = repeated or len(lines) == len(listing.images)
     return ProblemOfImages(error.problem, error.remedy) if counting or naming * 2 > len(lines) else error
+
+
+def _names_an_image(line: str, lookup: Lookup) -> bool:
+    """Whether a line holds an image's name: one value of several, or its beginning, or its end."""
+    ends = [found.start() for found in re.finditer(r"\s", line)]
+    parts = [
+        *re.split(r"""[\s,;|"':]+""", line),
+        *(line[:end] for end in ends),
+        *(line[end:] for end in ends),
+    ]
+    return any(lookup.find(part.strip()) for part in parts)
 
 
 def _may_be_a_list(key: str) -> bool:
