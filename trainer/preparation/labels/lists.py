@@ -130,7 +130,7 @@ def _explained(listing: Listing, key: str, error: DataError) -> DataError:
     lines = [line for line in listing.read(key)[:_SAMPLE_BYTES].decode(errors="replace").split("\n") if line]
     naming = sum(_names_an_image(line.strip(), lookup) for line in lines)
     repeated = len(set(lines)) * 2 <= len(lines) and len(lines) * 2 >= len(listing.images)
-    counting = repeated or len(lines) == len(listing.images)
+    counting = repeated or abs(len(lines) - len(listing.images)) < 2
     return ProblemOfImages(error.problem, error.remedy) if counting or naming * 2 > len(lines) else error
 
 
