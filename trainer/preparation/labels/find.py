@@ -20,6 +20,7 @@ from trainer.preparation.labels.formats.rows import NO_COLUMNS, SUFFIXES_OF_LIST
 from trainer.preparation.labels.lookup import Lookup
 from trainer.preparation.labels.selection import take_classes
 from trainer.preparation.labels.source import LabelledImages, printable
+from trainer.preparation.labels.split_names import split_named
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,8 @@ def _check_confirmed(listing: Listing, problem: DataError, name: str) -> None:
     source = _ALL[name].read(listing)
     folder = {item.key: source.classes[item.label] for items in source.splits.values() for item in items}
     found = [lookup.find(name) for lookup in [Lookup(listing.images)] for name in names]
-    for column in others:
+    divided = any(len(set(column)) > 1 and all(map(split_named, column)) for column in others)
+    for column in [] if divided else others:
         value = {keys[0]: text for keys, text in zip(found, column, strict=True) if len(keys) == 1}
         if value and _follows(folder, value) and _follows(value, folder):
             return

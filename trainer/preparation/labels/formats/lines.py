@@ -11,6 +11,7 @@ from trainer.preparation.labels.formats.tables import (
     DELIMITERS,
     cells_of,
     check_labels_alone,
+    names_image,
     rows_of_cells,
     rows_of_json,
 )
@@ -94,10 +95,7 @@ def _matched(name: str, lines: Lines, pattern: "re.Pattern[str]", find: Find) ->
 def _name_images(names: Sequence[str], find: Find, pattern: "re.Pattern[str]") -> bool:
     known = sum(bool(find(name)) for name in names)
     if pattern is _FIRST:  # what follows the first word may be the rest of the label
-        return all(
-            found and (not re.search(r"\s", name) or found[0].endswith(name))
-            for name, found in zip(names, map(find, names), strict=True)
-        )
+        return all(names_image(name, find) for name in names)
     return known > 0 if pattern is _NUMBERED else known * 2 > len(names)
 
 

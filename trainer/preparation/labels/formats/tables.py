@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -115,7 +116,7 @@ def _single(name: str, cells: Cells, find: Find, columns: Columns) -> list[Row]:
 def check_labels_alone(name: str, values: Sequence[str], find: Find) -> None:
     """Raises NoLabels where the lines are images, UnclearTable where they name some in another way."""
     rest = values[1:] or values
-    if sum(not value.isdecimal() and bool(find(value)) for value in rest) * 2 > len(rest):
+    if sum(not value.isdecimal() and names_image(value, find) for value in rest) * 2 > len(rest):
         raise NoLabels(
             f"{name}: names images without labels; its first line: {values[0][:120]}",
             "Write the label behind each name, or label the images by folders",
@@ -125,6 +126,12 @@ def check_labels_alone(name: str, values: Sequence[str], find: Find) -> None:
             f"{name}: expected an image's name and a label on each line, found {values[0][:120]}",
             "Write a table (.csv) with the heads filename and label",
         )
+
+
+def names_image(text: str, find: Find) -> bool:
+    """Whether a text is the name of an image; with blanks in it all of it, and no folder of another machine."""
+    found = find(text)
+    return bool(found) and (not re.search(r"\s", text) or found[0].endswith(text.removeprefix("./")))
 
 
 def _delimiter(text: str, find: Find) -> str:
