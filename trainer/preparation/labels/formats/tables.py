@@ -129,7 +129,7 @@ def check_labels_alone(name: str, values: Sequence[str], find: Find) -> None:
 
 
 def names_image(text: str, find: Find) -> bool:
-    """Whether a text is the name of an image; with blanks in it all of it, and no folder of another machine."""
+    """Whether a text is the name of an image; with blanks in it, all of it is."""
     found = find(text)
     return bool(found) and (not re.search(r"\s", text) or found[0].endswith(text.removeprefix("./")))
 
