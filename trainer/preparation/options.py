@@ -9,7 +9,7 @@ from trainer.images.codec import Resize
 from trainer.preparation import resume
 from trainer.preparation.bad_images import OnBad
 from trainer.preparation.labels import NO_COLUMNS, Columns, LabelledImage, LabelledImages, find
-from trainer.preparation.labels.datasets.download import downloaded
+from trainer.preparation.labels.datasets.cifar10_download import downloaded
 from trainer.preparation.splits import divide
 
 MAX_BAD = 0.1

@@ -14,7 +14,7 @@ from tests.preparation.labels.test_layouts import counts
 from trainer import main
 from trainer.errors import EXIT_INVALID, DataError
 from trainer.preparation.labels import find
-from trainer.preparation.labels.datasets.download import downloaded
+from trainer.preparation.labels.datasets.cifar10_download import downloaded
 
 BIRDS = ("001.Black_footed_Albatross", "002.Laysan_Albatross")
 

@@ -75,7 +75,7 @@ def plausible(listing: Listing, columns: Columns = NO_COLUMNS) -> dict[str, list
             )
         elif labelled.labels and (labelled.named or classes * 2 <= labelled.rows):
             found.setdefault(scope, []).append(labelled)
-        elif labelled.rows == len(listing.images):
+        elif labelled.rows == len(listing.images) > 2:
             problem = problem or ProblemOfImages(
                 f"{listing.url(key)}: has a line for each image, and all are different",
                 "Write a table (.csv) with the heads filename and label",
@@ -130,7 +130,7 @@ def _explained(listing: Listing, key: str, error: DataError) -> DataError:
     lines = [line for line in listing.read(key)[:_SAMPLE_BYTES].decode(errors="replace").split("\n") if line]
     naming = sum(_names_an_image(line.strip(), lookup) for line in lines)
     repeated = len(set(lines)) * 2 <= len(lines) and len(lines) * 2 >= len(listing.images)
-    counting = repeated or abs(len(lines) - len(listing.images)) < 2
+    counting = len(lines) > 2 and (repeated or abs(len(lines) - len(listing.images)) < 2)
     return ProblemOfImages(error.problem, error.remedy) if counting or naming * 2 > len(lines) else error
 
 

@@ -18,7 +18,12 @@ def plausible(listing: Listing) -> bool:
 
 def read(listing: Listing) -> LabelledImages:
     """The classes are in the order of `meta/classes.txt`. Raises DataError for one that it does not name."""
-    prefix = next(found for key in listing.keys if (found := _prefix(key)) is not None)
+    prefix = next((found for key in listing.keys if (found := _prefix(key)) is not None), None)
+    if prefix is None or prefix + _CLASSES not in listing.keys:
+        raise DataError(
+            f"{listing.store.url}: expected {_SPLITS['train']} and {_CLASSES}, found none",
+            "Give the folder that holds them",
+        )
     names = lines_of(listing.url(prefix + _CLASSES), listing.read(prefix + _CLASSES))
     label = {name: number for number, name in enumerate(names)}
     there = {image.rpartition(".")[0]: image for image in listing.images}

@@ -19,7 +19,11 @@ def plausible(listing: Listing) -> bool:
 
 def read(listing: Listing) -> LabelledImages:
     """The images of `test/` have no labels. Raises DataError for a class that has no folder in `train/`."""
-    file = next(key for key in listing.keys if f"/{key}".endswith(f"/{_ANNOTATIONS}"))
+    file = next((key for key in listing.keys if f"/{key}".endswith(f"/{_ANNOTATIONS}")), None)
+    if file is None:
+        raise DataError(
+            f"{listing.store.url}: expected {_ANNOTATIONS}, found none", "Give the folder that holds it"
+        )
     prefix = file.removesuffix(_ANNOTATIONS)
     where = listing.url(file)
     classes = in_order(listing.below(f"{prefix}train/"))

@@ -155,12 +155,7 @@ def label_columns(table: Table, image: int, split: int | None) -> tuple[int, ...
         for place in range(table.width)
         if place not in (image, split) and not (table.heads and _is_index(table, place))
     ]
-    heads = {normal(head) for head in table.heads}
-    labels = [
-        place
-        for place in table.matching(LABEL_COLUMN)
-        if place in others and not (normal(table.heads[place]) == "y" and "x" in heads)
-    ]
+    labels = [place for place in table.matching(LABEL_COLUMN) if place in others]
     hot = len(others) > 1 and bool(table.heads) and _is_one_hot(table, others)
     rest = [place for place in others if place not in labels]
     hot_beside = bool(labels) and len(rest) > 1 and bool(table.heads) and _is_one_hot(table, rest)

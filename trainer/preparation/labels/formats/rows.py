@@ -14,7 +14,7 @@ SUFFIXES_OF_LISTS = (".txt", *TABLES, ".json")
 
 NAME_COLUMN = re.compile("((file|image|img|f)?_?(name|path|id)|file|image|img|picture|photo)s?")
 LABEL_COLUMN = re.compile(
-    "(label|class|category)(_?(name|id|idx|index))?|labels|classes|target|breed|species|variety|diagnosis|dx|y"
+    "(label|class|category)(_?(name|id|idx|index))?|labels|classes|target|breed|species|variety|diagnosis|dx"
 )
 SPLIT_COLUMN = re.compile("split|subset|partition|usage|(data_?)?set")
 INDEX_COLUMN = re.compile("|index|unnamed:_0")
