@@ -1,10 +1,12 @@
 """Labels without names: one for each image, in the order of the images' numbers. Pure."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from trainer.errors import DataError
-from trainer.preparation.labels.formats.rows import Row
+from trainer.preparation.labels.formats.rows import LABEL_COLUMN, Row, normal
+from trainer.preparation.labels.formats.text import is_number
 from trainer.preparation.labels.source import printable
 
 _NAME_THEM = "Name the image of each label in the list"
@@ -35,7 +37,7 @@ def by_number(where: str, rows: Sequence[Row], images: Sequence[str]) -> tuple[d
             "Add the others, or name the image of each label",
         )
     labels = [row.label for row in rows]
-    if len(rows) == len(numbers) + 1 and labels[0] not in labels[1:]:
+    if _may_be_heading(labels, len(numbers)):
         raise DataError(
             f"{where}: the first line, {labels[0][:60]}, may be a heading or a label: {len(rows)} lines for "
             f"{len(numbers)} images",
@@ -47,6 +49,16 @@ def by_number(where: str, rows: Sequence[Row], images: Sequence[str]) -> tuple[d
     first = _first_number(where, ordered, len(rows))
     found = {numbers[number]: labels[number - first] for number in ordered}
     return found, [str(number) for number in range(first, first + len(rows)) if number not in numbers]
+
+
+def _may_be_heading(labels: Sequence[str], images: int) -> bool:
+    """Whether the first of the labels is the only one of its class, and a line too many or no number."""
+    first, *rest = labels
+    counts = Counter(rest)
+    if first in counts or is_number(first):
+        return False
+    alone = all(count > 1 for count in counts.values())
+    return len(labels) == images + 1 or (bool(rest) and alone) or bool(LABEL_COLUMN.fullmatch(normal(first)))
 
 
 def _first_number(where: str, numbers: Sequence[int], count: int) -> int:
