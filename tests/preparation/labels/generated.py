@@ -162,6 +162,8 @@ def lay_table(draw: st.DrawFn, root: Path) -> Made:
         return made
     if kind == "counted":
         head = draw(st.sampled_from(["", "label\n", "kind\n"]))
+        if head.strip() in {label for _, label in labelled}:
+            head = ""
         in_order = sorted(labelled, key=lambda pair: _last_number(pair[0]))
         made.text(
             draw(st.sampled_from(["labels.txt", "labels.csv"])),
