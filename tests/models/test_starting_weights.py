@@ -380,5 +380,5 @@ def test_a_download_that_is_not_the_known_file_is_refused(
 
 
 def test_a_network_without_imagenet_weights_says_which_have() -> None:
-    with pytest.raises(ConfigError, match="There are for resnet50, resnet152-scale"):
+    with pytest.raises(ConfigError, match="Known: resnet50, resnet152-scale"):
         load_starting_weights(lab(), "imagenet")

@@ -76,7 +76,8 @@ def test_a_shard_that_is_not_what_was_prepared_leaves_the_index_as_it_was(copy: 
     with pytest.raises(DataError, match=f"{last.key} is not what was prepared: its checksum differs"):
         reindex(str(copy))
     shard.write_bytes(content[:-1])
-    with pytest.raises(DataError, match=f"{last.key}: expected {last.size:,} bytes, found {last.size - 1:,}"):
+    sizes = f"expected {last.size:,} bytes, received {last.size - 1:,}"
+    with pytest.raises(DataError, match=f"{last.key}: {sizes}"):
         reindex(str(copy))
     shard.unlink()
     with pytest.raises(DataError, match=f"{last.key} is in the index, but not in the store"):

@@ -99,7 +99,7 @@ def _warnings(finished: RunResult | None) -> list[str]:
     training, validation = metrics.get("accuracy"), metrics.get("val_accuracy")
     if training is None or validation is None or training - validation <= LARGE_GAP:
         return []
-    gap = f"the training accuracy {training:.3f} is {training - validation:.3f} above the validation accuracy"
+    gap = f"the training accuracy {training:.3f} is {training - validation:.3f} higher than in validation"
     if training > PAIRED_UNTIL and validation > PAIRED_UNTIL:
         return [f"{gap}: more than {LARGE_GAP} is a large gap, also above {PAIRED_UNTIL}"]
     return [f"{gap}: the network overfits (more data, augmentation, dropout or fewer epochs help)"]
