@@ -20,7 +20,7 @@ from trainer.output.units import size
 from trainer.runs.run_document import RunDocument
 from trainer.storage import ObjectChanged, ObjectInfo, Store
 
-UNREAD = (".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
+UNREAD = (".jxl", ".svg", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
 """Suffixes of images that are not read."""
 
 HIDDEN, FOLDER = "hidden (a name that begins with a dot, or __MACOSX)", "folder marker (size 0, ends with /)"

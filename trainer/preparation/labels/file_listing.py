@@ -12,6 +12,8 @@ from trainer.images.files import has_image_suffix, is_folder, is_hidden, natural
 from trainer.storage import open_store
 from trainer.storage.base import Store
 
+_UNPACK = "Unpack it with unzip or tar -x, and give the folder"
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 _REMEDY = "Name a folder of images, or s3://bucket/prefix"
 
 
@@ -69,9 +71,17 @@ def list_files(url: str) -> Listing:
             parent = parent.rpartition("/")[0]
         if name:
             keys.append(key)
+    archives = [key for key in keys if is_archive(key)]
+    if archives and not any(map(has_image_suffix, keys)):
+        raise DataError(f"{store.url}: expected images, found an archive, {archives[0]}", _UNPACK)
     if not keys and not folders:
         raise DataError(f"{store.url}: expected images, found nothing", _REMEDY)
     return Listing(store, tuple(keys), frozenset(folders))
+
+
+def is_archive(key: str) -> bool:
+    """Whether a file's name is that of an archive."""
+    return key.lower().endswith(_ARCHIVES)
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -86,10 +96,14 @@ def _keys(store: Store) -> Iterator[str]:
     """Every key; one that ends with "/" is a folder, which a listing of objects may not show."""
     if store.local_root is not None:
         root = str(store.local_root)
+        if is_archive(root):
+            raise DataError(f"{root}: expected a folder of images, found an archive", _UNPACK)
         if not os.path.isdir(root):
             raise DataError(f"{root}: no such folder", _REMEDY)
         yield from _walk(root, "", (os.path.realpath(root),))
         return
+    if is_archive(store.url):
+        raise DataError(f"{store.url}: expected a prefix of images, found an archive", _UNPACK)
     try:
         yield from (info.key for info in store.list())
     except FileNotFoundError as error:
