@@ -30,7 +30,7 @@ class _Convention:
     cropped: Callable[[Listing], LabelledImages] | None = None
 
 
-_OWN = {
+_OWN: dict[str, _Convention] = {
     stanford_cars.NAME: _Convention(
         stanford_cars.plausible,
         stanford_cars.read,
@@ -45,7 +45,7 @@ _OWN = {
     },
 }
 """Files that one dataset alone has: where they are, nothing else is looked for."""
-_GENERAL = {
+_GENERAL: dict[str, _Convention] = {
     folders.NAME: _Convention(lambda listing: bool(folders.classes_of(listing)), folders.read),
     lists.NAME: _Convention(lambda listing: bool(lists.plausible(listing)), lists.read),
     **{
@@ -152,11 +152,11 @@ def _detected(listing: Listing) -> str:
     if fitting and isinstance(problem, UnclearTable | lists.ProblemOfImages) and lists.NAME not in fitting:
         _check_confirmed(listing, problem, fitting[0])
     if fitting[:1] == [folders.NAME] and (same := folders.same_below(listing)):
-        classes = sorted(folders.classes_of(listing))
+        tops = sorted(folders.classes_of(listing))
         raise DataError(
-            f"{listing.store.url}: {abbreviate(classes, 5)} may be the classes, or splits of the classes "
+            f"{listing.store.url}: {abbreviate(tops, 5)} may be the classes, or splits of the classes "
             f"{abbreviate(same, 5)}, which each of them has",
-            f"Choose --labels {folders.NAME}, or say which are splits, as in --splits {classes[0]}=train",
+            f"Choose --labels {folders.NAME}, or say which are splits, as in --splits {tops[0]}=train",
         )
     if len(fitting) > 1:
         return _agreed(listing, fitting)

@@ -7,6 +7,7 @@ from trainer.errors import DataError
 from trainer.preparation.labels.file_listing import Listing
 from trainer.preparation.labels.formats.parse import parse
 from trainer.preparation.labels.formats.rows import LABEL_COLUMN, Columns
+from trainer.preparation.labels.formats.text import is_number
 from trainer.preparation.labels.lookup import Lookup
 from trainer.preparation.labels.numbered import by_number
 from trainer.preparation.labels.source import printable
@@ -104,7 +105,8 @@ def says_the_folders(labelled: Labelled) -> bool | None:
     pairs = {(parents[image], label) for image, label in labelled.labels.items()}
     if len(names) < 2:
         return None
-    return len(pairs) == len({one for one, _ in pairs}) == len({label for _, label in pairs})
+    same = len(pairs) == len({one for one, _ in pairs}) == len({label for _, label in pairs})
+    return same and all(is_number(label) or label in folders for folders, label in pairs)
 
 
 def _own_folders(image: str) -> tuple[str, ...]:
