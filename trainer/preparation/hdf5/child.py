@@ -123,8 +123,8 @@ def _of_fuel(file: Any, found: dict[str, Any]) -> list[_Wanted]:
     for split in fuel_splits(file):
         roles = find_splits([name for name in split.sources if name in found])
         for pair in roles.splits:
-            rows = split.rows.get(pair.images)
-            other = split.rows.get(pair.labels)
+            rows: Any = split.rows.get(pair.images)
+            other: Any = split.rows.get(pair.labels)
             if rows is not other and not np.array_equal(rows, other):
                 raise Refused(f"its split {split.split} has other rows of images than of labels", _NAME)
             ranges = split.sources[pair.images], split.sources[pair.labels]
