@@ -1,5 +1,6 @@
 """Arguments and options that several commands have, and their checks."""
 
+import csv
 import math
 from pathlib import Path
 from typing import Annotated, Literal
@@ -184,6 +185,23 @@ ImageShape = Annotated[
         "follow each other. Default: that in the file.",
     ),
 ]
+
+
+def parse_classes(text: str) -> tuple[str, ...]:
+    """The names in "cat,dog", or in '"cat, small",dog'; a ValueError for an empty one."""
+    names = tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True, strict=True), []))
+    if not names or not all(names):
+        raise ValueError
+    return names
+
+
+def check_classes(text: str | None) -> str | None:
+    try:
+        if text is not None:
+            parse_classes(text)
+    except (ValueError, csv.Error):
+        raise typer.BadParameter(f"expected names with commas between them, received {text!r}") from None
+    return text
 
 
 def check_shard_size(text: str) -> str:

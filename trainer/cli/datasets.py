@@ -14,11 +14,13 @@ from trainer.cli.arguments import (
     OnBad,
     Resize,
     SplitDatasets,
+    check_classes,
     check_hdf5_datasets,
     check_image_size,
     check_shard_size,
     check_split_folders,
     finite,
+    parse_classes,
     parse_hdf5_datasets,
     parse_shape,
     parse_sides,
@@ -41,8 +43,21 @@ def prepare(
         str | None,
         typer.Option(
             metavar="KIND|FILE",
-            help="folders, list, prefix, suffix, stanford-cars, uecfood, cifar10 (docs/datasets.md), or the "
-            "file of a label list. Default: detected from the source.",
+            help="folders, list, prefix, suffix, a dataset's name such as stanford-cars (docs/datasets.md), "
+            "or the file of a label list. Default: detected from the source.",
+        ),
+    ] = None,
+    image_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column of a label table with the images' names. Default: the one that names them.",
+        ),
+    ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The column with their labels. Default: label, class, …, or the only other."
         ),
     ] = None,
     splits: Annotated[
@@ -57,6 +72,14 @@ def prepare(
     one_class: Annotated[
         bool, typer.Option("--one-class", help="Allow a dataset with a single class.")
     ] = False,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            callback=check_classes,
+            help='Take these classes alone, numbered in this order; "a, b" in quotes is one. Default: all.',
+        ),
+    ] = None,
     crop: Annotated[
         bool, typer.Option("--crop", help="Crop each image to its bounding box (stanford-cars, uecfood).")
     ] = False,
@@ -96,6 +119,14 @@ def prepare(
         typer.Option(
             min=1,
             help="Use at most this many images per class, chosen before the split. Default: all of them.",
+        ),
+    ] = None,
+    first: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Take N images of each split, of all classes, for a first try. Default: all of them.",
+            metavar="N",
         ),
     ] = None,
     seed: Annotated[
@@ -138,6 +169,8 @@ def prepare(
     from trainer.output.progress import progress
     from trainer.preparation.bad_images import BadImagesError
     from trainer.preparation.hdf5.parts import DatasetNames, Pair
+    from trainer.preparation.labels import Columns
+    from trainer.preparation.options import PrepareOptions
     from trainer.preparation.prepare import prepare as run
 
     pairs = tuple(Pair(*parse_hdf5_datasets(text)) for text in hdf5 or ())
@@ -145,18 +178,19 @@ def prepare(
     named = DatasetNames(classes=class_names, shape=shape, pairs=pairs)
     try:
         with progress(say, "images prepared") as report, interrupts.unwinding():
-            prepared = run(
-                source,
-                url,
+            options = PrepareOptions(
                 labels=labels,
+                columns=Columns(image_column, label_column),
                 split_folders=parse_splits(splits) if splits else None,
                 one_class=one_class,
+                classes=parse_classes(classes) if classes else None,
                 crop=crop,
                 image_size=parse_sides(image_size) if image_size else None,
                 resize=resize,
                 validation=validation,
                 test=test,
                 max_per_class=max_per_class,
+                first=first,
                 seed=seed,
                 on_bad=on_bad,
                 max_bad=max_bad,
@@ -165,8 +199,8 @@ def prepare(
                 overwrite=overwrite,
                 hdf5=named if named != DatasetNames() else None,
                 workers=available_cores(),
-                progress=report,
             )
+            prepared = run(source, url, options, progress=report)
     except BadImagesError as error:
         if json:
             print_json({"bad": error.problems})

@@ -7,7 +7,8 @@ import typer
 
 from trainer.cli.answers import print_json, print_next
 from trainer.cli.arguments import Config, Json, Overrides
-from trainer.errors import EXIT_INVALID
+from trainer.errors import EXIT_INVALID, DataError
+from trainer.output.units import abbreviate
 
 
 def predict(
@@ -69,6 +70,9 @@ def _predict_few(
     rows = predict_few(images, config, arguments, overrides)
     if json:
         print_json(rows)
+    elif all("error" in row for row in rows):
+        problems = [f"{row['image']}: {row['error']}" for row in rows]
+        raise DataError(abbreviate(problems, 3, separator="; "), "Name images that are there")
     else:
         pages.print_classified(rows, top)
     if any("error" in row for row in rows):

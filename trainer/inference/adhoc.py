@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.config.load import apply_overrides, read_yaml
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, DataError
 from trainer.inference.config import parse_few
 from trainer.inference.forms import Prediction
 from trainer.inference.network import Network, network_of
@@ -32,7 +32,7 @@ def main(
     """Returns for each image its row as in JSON Lines, or `image` and `error`. A folder
     stands for its images.
 
-    Raises ConfigError, DataError for an invalid run, or more than `MAX_IMAGES` images.
+    Raises ConfigError, DataError for an invalid run, a folder without images, or more than `MAX_IMAGES`.
     """
     values = apply_overrides((dict(read_yaml(path)) if path else {}) | dict(arguments), overrides)
     config = parse_few(values, str(path) if path else "the command", overrides, arguments)
@@ -57,7 +57,10 @@ def main(
 def _files(names: Sequence[str], run: RunDocument) -> Iterator[str]:
     for name in names:
         if os.path.isdir(name):
-            yield from (os.path.join(name, image.key) for image in Prefix(open_store(name), run))
+            keys = [image.key for image in Prefix(open_store(name), run)]
+            if not keys:
+                raise DataError(f"{name}: no image found", "Name images, or a folder that holds some")
+            yield from (os.path.join(name, key) for key in keys)
         else:
             yield name
 

@@ -9,7 +9,7 @@ from trainer.urls import beside
 
 if TYPE_CHECKING:
     from trainer.preparation.hdf5.index_hdf5 import Indexed
-    from trainer.preparation.prepare import PreparedDataset
+    from trainer.preparation.prepared import PreparedDataset
     from trainer.preparation.reindex import Reindexed
 from trainer.cli.pages.words import FEW_NAMES, classes, first, some, text, word
 
