@@ -191,7 +191,7 @@ def _is_one_hot(table: Table, places: Sequence[int]) -> bool:
 
 
 def _same_classes(table: Table, places: list[int]) -> list[int]:
-    """One of the columns that say the same, as a class's number and its name: that of names where there is one."""
+    """One of the columns that say the same, as a class's number and its name: that of names, if any."""
     first = table.column(places[0])
     for place in places[1:]:
         pairs = set(zip(first, table.column(place), strict=True))
