@@ -100,7 +100,7 @@ def _folder_url(url: str) -> str:
     scheme, rest = parse_url(url)
     if scheme == "s3":
         bucket, _, prefix = rest.partition("/")
-        return f"s3://{bucket}/{prefix.strip('/')}".rstrip("/") + "/"
+        return f"s3://{bucket}/{prefix}".rstrip("/") + "/"
     return f"file://{os.path.realpath(rest)}".rstrip("/") + "/"
 
 

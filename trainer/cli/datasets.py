@@ -7,17 +7,21 @@ import typer
 from trainer import interrupts
 from trainer.cli.answers import print_json, print_next
 from trainer.cli.arguments import (
+    ClassNames,
     Encoding,
+    ImageShape,
     Json,
     OnBad,
     Resize,
+    SplitDatasets,
     check_classes,
-    check_image_shape,
+    check_hdf5_datasets,
     check_image_size,
     check_shard_size,
     check_split_folders,
     finite,
     parse_classes,
+    parse_hdf5_datasets,
     parse_shape,
     parse_sides,
     parse_splits,
@@ -29,7 +33,10 @@ from trainer.output.units import parse_size
 def prepare(
     source: Annotated[
         str,
-        typer.Argument(help="Images: SOURCE/CLASS/*.jpg, SOURCE/{train,test}/CLASS/*.jpg, or see --labels."),
+        typer.Argument(
+            help="Images: SOURCE/CLASS/*.jpg, SOURCE/{train,test}/CLASS/*.jpg, or see --labels. Also an HDF5 "
+            "file, or a folder of some, which are converted."
+        ),
     ],
     url: Annotated[str, typer.Argument(help="URL of the new dataset: s3://bucket/prefix or a folder.")],
     labels: Annotated[
@@ -143,6 +150,16 @@ def prepare(
         str, typer.Option(callback=check_shard_size, help="Target size of a shard, such as 64MiB.")
     ] = "64MiB",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing dataset.")] = False,
+    hdf5: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[SPLIT=]IMAGES,LABELS",
+            callback=check_hdf5_datasets,
+            help="HDF5 datasets of a split, each [FILE:]NAME. Repeatable. Default: the usual names.",
+        ),
+    ] = None,
+    class_names: ClassNames = None,
+    image_shape: ImageShape = None,
     json: Json = False,
 ) -> None:
     """Write images as HDF5 shards to object storage, or resume an interrupted run of this command."""
@@ -151,10 +168,14 @@ def prepare(
     from trainer.observability.log import say
     from trainer.output.progress import progress
     from trainer.preparation.bad_images import BadImagesError
+    from trainer.preparation.hdf5.parts import DatasetNames, Pair
     from trainer.preparation.labels import Columns
     from trainer.preparation.options import PrepareOptions
     from trainer.preparation.prepare import prepare as run
 
+    pairs = tuple(Pair(*parse_hdf5_datasets(text)) for text in hdf5 or ())
+    shape = parse_shape(image_shape) if image_shape else None
+    named = DatasetNames(classes=class_names, shape=shape, pairs=pairs)
     try:
         with progress(say, "images prepared") as report, interrupts.unwinding():
             options = PrepareOptions(
@@ -176,6 +197,7 @@ def prepare(
                 encoding=encoding,
                 shard_bytes=parse_size(shard_size),
                 overwrite=overwrite,
+                hdf5=named if named != DatasetNames() else None,
                 workers=available_cores(),
             )
             prepared = run(source, url, options, progress=report)
@@ -210,20 +232,11 @@ def index(
             help="HDF5 dataset with the labels; FILE:NAME if in another file. Default: the usual names.",
         ),
     ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="HDF5 dataset with the class names. Default: the usual names, or none."
-        ),
-    ] = None,
-    image_shape: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HxWxC",
-            callback=check_image_shape,
-            help="Shape of an image, if rows are flat vectors. Default: that in the file.",
-        ),
-    ] = None,
+    train: SplitDatasets = None,
+    validation: SplitDatasets = None,
+    test: SplitDatasets = None,
+    classes: ClassNames = None,
+    image_shape: ImageShape = None,
     json: Json = False,
 ) -> None:
     """Index HDF5 files in place, to train from them without copying; or a dataset that was copied.
@@ -235,10 +248,15 @@ def index(
     from trainer.observability.log import say
     from trainer.output.progress import progress
     from trainer.preparation.hdf5.index_hdf5 import index_hdf5, is_prepared
-    from trainer.preparation.hdf5.parts import DatasetNames
+    from trainer.preparation.hdf5.parts import DatasetNames, Pair
     from trainer.preparation.reindex import reindex
 
-    names = DatasetNames(images, labels, classes, parse_shape(image_shape) if image_shape else None)
+    splits = {"train": train, "validation": validation, "test": test}
+    pairs = tuple(Pair(split, *text.split(",")) for split, texts in splits.items() for text in texts or ())
+    if pairs and (images or labels):
+        raise ConfigError("--images, --labels: the splits have datasets of their own", "Leave them out")
+    shape = parse_shape(image_shape) if image_shape else None
+    names = DatasetNames(images, labels, classes, shape, pairs)
     if is_prepared(url):
         if target or names != DatasetNames():
             raise ConfigError(

@@ -39,6 +39,7 @@ def _pack(layers: list[SavedLayer]) -> list[bytes]:
         {
             "name": layer.name,
             "path": layer.path,
+            "roles": layer.roles,
             "arrays": [[array.dtype.str, array.shape] for array in layer.arrays],
         }
         for layer in layers
@@ -59,7 +60,8 @@ def _unpack(output: bytes) -> list[SavedLayer]:
             array = np.frombuffer(output, dtype, math.prod(shape), place).reshape(shape)
             place += array.nbytes
             arrays.append(array)
-        layers.append(SavedLayer(described["name"], described["path"], tuple(arrays)))
+        roles = tuple(described["roles"])
+        layers.append(SavedLayer(described["name"], described["path"], tuple(arrays), roles))
     return layers
 
 

@@ -8,6 +8,8 @@ from trainer.dataset.dataset import Encoding
 from trainer.images.codec import Resize
 from trainer.preparation import resume
 from trainer.preparation.bad_images import OnBad
+from trainer.preparation.hdf5.hdf5_images import Hdf5Images, find_hdf5, is_hdf5, options_of
+from trainer.preparation.hdf5.parts import DatasetNames
 from trainer.preparation.labels import NO_COLUMNS, Columns, LabelledImage, LabelledImages, find
 from trainer.preparation.labels.datasets.cifar10_download import downloaded
 from trainer.preparation.splits import divide
@@ -41,6 +43,7 @@ class PrepareOptions:
         shard_bytes: the size of a shard; two are in memory at a time.
         rows_of_chunk: rows in a chunk of a shard; None for what is usual.
         overwrite: whether a dataset that is there is replaced.
+        hdf5: the datasets of HDF5 files; None for the usual names.
     """
 
     labels: str | None = None
@@ -63,9 +66,22 @@ class PrepareOptions:
     shard_bytes: int = SHARD_BYTES
     rows_of_chunk: int | None = None
     overwrite: bool = False
+    hdf5: DatasetNames | None = None
 
     def find(self, source: str) -> LabelledImages:
-        """The labelled images at a folder or an object URL, or of a dataset's name; see `labels.find`."""
+        """The labelled images at a folder, an object URL or in HDF5 files, or of a dataset's name; see
+        `labels.find` and `find_hdf5`."""
+        if self.hdf5 or is_hdf5(source):
+            for_folders = {
+                "labels": self.labels,
+                "crop": self.crop,
+                "splits": self.split_folders,
+                "image-column": self.columns.image,
+                "label-column": self.columns.label,
+                "classes": self.classes,
+            }
+            names = self.hdf5 or DatasetNames()
+            return find_hdf5(source, names, one_class=self.one_class, of_folders=for_folders)
         return find(
             downloaded(source),
             self.labels,
@@ -78,7 +94,8 @@ class PrepareOptions:
 
     def divide(self, source: LabelledImages) -> dict[str, list[LabelledImage]]:
         """The images of each split; see `splits.divide`."""
-        return divide(source, self.validation, self.test, self.seed, self.max_per_class, self.first)
+        splits = divide(source, self.validation, self.test, self.seed, self.max_per_class, self.first)
+        return source.in_reading_order(splits) if isinstance(source, Hdf5Images) else splits
 
     def recorded(self, source: LabelledImages) -> dict[str, Any]:
         """What a dataset and its shards say about how they were made."""
@@ -93,6 +110,7 @@ class PrepareOptions:
             "max_per_class": self.max_per_class,
             "first": self.first,
             "encoding": self.encoding,
+            **(options_of(self.hdf5) if self.hdf5 else {}),
         }
 
     def fingerprint(self, source: LabelledImages, splits: Mapping[str, Sequence[LabelledImage]]) -> str:

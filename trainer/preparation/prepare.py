@@ -20,7 +20,7 @@ from trainer.preparation.options import PrepareOptions
 from trainer.preparation.prepared import PreparedDataset
 from trainer.preparation.shard_writer import Writer
 from trainer.preparation.target import Target
-from trainer.storage import no_folders_left, open_store
+from trainer.storage import open_store
 from trainer.storage.base import Store
 from trainer.urls import lies_in
 
@@ -28,7 +28,7 @@ ProgressCallback = Callable[[int, int], None]
 """Called with the images done and the images in all."""
 
 MAX_BAD_LISTED = 1000
-"""So many skipped images and duplicates are named in dataset.json."""
+"""Skipped images and duplicates that are named in dataset.json."""
 
 
 def prepare(
@@ -39,7 +39,7 @@ def prepare(
     progress: ProgressCallback | None = None,
     **changes: Any,
 ) -> PreparedDataset:
-    """Make a dataset at `url` of the labelled images at `source` (a folder, or an object URL).
+    """Make a dataset at `url` of the labelled images at `source` (a folder, an object URL, or HDF5 files).
 
     `changes` are options by name, as `seed=1`. Images are decoded to RGB. Rows to train on are written in
     random order. An image whose file has the same content as one of another split is kept in the first of
@@ -57,7 +57,7 @@ def prepare(
     found = options.find(source)
     if lies_in(store.url, found.store.url):
         raise ConfigError(
-            f"{store.url} is inside the images at {found.store.url}, where it would be taken for a class",
+            f"{store.url} is inside the images at {found.store.url}, where it would be treated as a class",
             "Choose a place beside them",
         )
     splits = options.divide(found)
@@ -68,7 +68,7 @@ def prepare(
     total = sum(map(len, splits.values()))
     bad = BadImages(found.store.url, total, options.on_bad, options.max_bad)
     writer = _writer(store, plan, found, options, bad, _counting(progress, total))
-    with no_folders_left(store):
+    with store.no_folders_left():
         committing = False
         try:
             with writer.working():

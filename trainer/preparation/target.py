@@ -11,7 +11,6 @@ from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import ConfigError, DataError
 from trainer.preparation import resume
 from trainer.preparation.prepared import PreparedDataset
-from trainer.storage import remove_leftovers
 from trainer.storage.base import ObjectChanged, Store
 
 _MEANWHILE = "{}: another dataset was prepared here meanwhile"
@@ -89,7 +88,7 @@ class Target:
                 log.warning(
                     "%s: %d objects that were there before could not be deleted", self.store.url, failed
                 )
-        remove_leftovers(self.store, began)
+        self.store.remove_leftovers(began)
 
 
 def _check_place(store: Store) -> None:

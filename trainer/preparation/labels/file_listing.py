@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import unquote
 
 from trainer.errors import DataError
 from trainer.images.files import has_image_suffix, is_folder, is_hidden, natural
@@ -53,7 +52,8 @@ class Listing:
 
 
 def list_files(url: str) -> Listing:
-    """List a local folder or the objects below a URL. Raises DataError where there is nothing."""
+    """List a local folder or the objects below a URL. Raises DataError where there is nothing, and for
+    a key whose first folder has no name."""
     store = open_store(url)
     keys: list[str] = []
     folders: set[str] = set()
@@ -61,6 +61,11 @@ def list_files(url: str) -> Listing:
         parent, _, name = key.rpartition("/")
         if is_hidden(key):
             continue
+        if key.startswith("/") and name:
+            raise DataError(
+                f"{store.url}: expected folders with names, received the key {store.url}/{key}",
+                "Copy the objects to keys without a slash too many",
+            )
         while parent and parent not in folders:
             folders.add(parent)
             parent = parent.rpartition("/")[0]
@@ -89,9 +94,8 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 def _keys(store: Store) -> Iterator[str]:
     """Every key; one that ends with "/" is a folder, which a listing of objects may not show."""
-    scheme, _, path = store.url.partition("://")
-    if scheme == "file":
-        root = unquote(path)
+    if store.local_root is not None:
+        root = str(store.local_root)
         if is_archive(root):
             raise DataError(f"{root}: expected a folder of images, found an archive", _UNPACK)
         if not os.path.isdir(root):

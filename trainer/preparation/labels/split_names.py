@@ -1,12 +1,7 @@
 """The splits, by the names that people give them: Training, val, test_set."""
 
-import re
+from trainer.preparation.split_words import SPLIT_OF_WORD, words_in
 
-_WORDS = {
-    **dict.fromkeys(("train", "training", "trainset"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "validate", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "testset"), "test"),
-}
 _FILLERS = {"set", "data", "dataset", "split", "images"}
 
 
@@ -24,13 +19,12 @@ def split_of(key: str) -> str | None:
 def split_meaning(name: str) -> tuple[str, tuple[str, ...]] | None:
     """(split, the words beside it); None where the name says no split, or several."""
     words = words_of(name)
-    splits = [word for word in words if word in _WORDS]
+    splits = [word for word in words if word in SPLIT_OF_WORD]
     if len(splits) != 1:
         return None
-    return _WORDS[splits[0]], tuple(word for word in words if word not in _WORDS)
+    return SPLIT_OF_WORD[splits[0]], tuple(word for word in words if word not in SPLIT_OF_WORD)
 
 
 def words_of(name: str) -> tuple[str, ...]:
     """The words of a name, without those that say nothing, as in train_data_set."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    return tuple(word for word in re.findall(r"[a-z]+|[0-9]+", spaced) if word not in _FILLERS)
+    return tuple(word for word in words_in(name) if word not in _FILLERS)
