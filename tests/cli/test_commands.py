@@ -45,7 +45,8 @@ def test_without_arguments_it_shows_its_help():
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (["trian"], "No such command 'trian'"),
+        (["trian"], "no such command 'trian'"),
+        (["index"], "missing argument 'url'. See `trainer index --help`"),
         (["train", "--rank", "2"], "--ranks"),
         (["train"], "Pass a YAML file with --config"),
         (["train", "--recipe", "digts"], "Did you mean 'digits'?"),
