@@ -7,6 +7,7 @@ from pydantic import (
 )
 
 from trainer.config.applications import APPLICATIONS
+from trainer.config.exact import check_exact
 from trainer.config.sections import (
     DataSection,
     DistributionSection,
@@ -81,4 +82,5 @@ class RunConfig(Section):
             )
         if self.model.batch_norm == "grouped" and not train.micro_batch:
             raise ValueError("model.batch_norm: grouped needs train.micro_batch, the lanes of a group")
+        check_exact(self)
         return self

@@ -9,7 +9,7 @@ from pydantic import (
     model_validator,
 )
 
-from trainer.config import optimizers
+from trainer.config import exact, optimizers
 from trainer.config.explain import quoted
 from trainer.config.types import (
     _MONITORED,
@@ -217,6 +217,19 @@ class TrainSection(Section):
     deterministic: bool = Field(
         False, description="the same bits in every run at the same number of ranks; slower on GPUs"
     )
+    exact: bool = Field(
+        False,
+        description="the same bits on any number of ranks: gradients, statistics and losses of groups of "
+        "train.micro_batch lanes are summed as whole numbers; implies deterministic, and needs model.batch_norm "
+        "grouped or a network without",
+    )
+    threads: int | None = Field(
+        None,
+        ge=1,
+        le=4096,
+        description="of each rank within an operation, on which the bits that CPUs compute depend; default a "
+        "rank's share of the cores, with exact 1; an exact run keeps its number",
+    )
     audit: int | None = Field(
         None,
         ge=1,
@@ -224,6 +237,11 @@ class TrainSection(Section):
         "goes back where they differ; needs train.deterministic",
     )
     seed: int = Field(1, ge=0, lt=2**31, description="of weights, order, augmentation and dropout")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _implied_by_exact(cls, given: Any) -> Any:
+        return exact.with_implied(given) if isinstance(given, dict) else given
 
     @model_validator(mode="before")
     @classmethod

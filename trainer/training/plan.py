@@ -54,7 +54,7 @@ class Plan:
 
     @property
     def group(self) -> int:
-        """The lanes that always are with one rank: those of a group of the batch norm, or each by itself."""
+        """The lanes that always are with one rank: those of a group, or each by itself."""
         return _group(self.config)
 
     def check_ranks(self, ranks: int) -> None:
@@ -109,7 +109,7 @@ class Plan:
             "seed": config.train.seed,
             "batch_size": config.train.batch_size,
             "lanes": self.lanes,
-            "group": config.train.micro_batch if config.model.batch_norm == "grouped" else None,
+            "group": config.train.micro_batch if _has_groups(config) else None,
             "optimizer": config.train.optimizer.model_dump(mode="json"),
             "class_weight": config.train.class_weight,
             # None where there is none, as in runs of before there was any.
@@ -118,6 +118,8 @@ class Plan:
             "decay": config.train.decay or None,
             "label_smoothing": config.train.label_smoothing or None,
             "mixed_precision": _mixed_precision(config),
+            "exact": config.train.exact or None,
+            "threads": config.train.threads if config.train.exact else None,
         }
 
 
@@ -205,8 +207,13 @@ def _cache(config: RunConfig) -> DiskCache | None:
     return DiskCache(Path(cache.path), cache.max_bytes) if cache else None
 
 
+def _has_groups(config: RunConfig) -> bool:
+    """Whether train.micro_batch lanes are always computed together, on any number of ranks."""
+    return config.model.batch_norm == "grouped" or config.train.exact
+
+
 def _group(config: RunConfig) -> int:
-    return (config.train.micro_batch or 1) if config.model.batch_norm == "grouped" else 1
+    return (config.train.micro_batch or 1) if _has_groups(config) else 1
 
 
 def _check_ranks(config: RunConfig, lanes: int, ranks: int) -> None:
@@ -224,7 +231,7 @@ def _check_ranks(config: RunConfig, lanes: int, ranks: int) -> None:
 def _micro_lanes(config: RunConfig, lanes: int, ranks: int) -> int:
     """Lanes that are computed at once: no more than a rank has, since the rest would be padding.
 
-    The groups of a batch norm do not depend on the ranks, and keep their size.
+    Groups, of a batch norm or of an exact run, do not depend on the ranks, and keep their size.
     """
     wanted, own = config.train.micro_batch, -(-lanes // ranks)
     if wanted is None:
@@ -235,4 +242,4 @@ def _micro_lanes(config: RunConfig, lanes: int, ranks: int) -> int:
             f"received {wanted}",
             f"Set train.micro_batch: {own}, or leave it out",
         )
-    return wanted if config.model.batch_norm == "grouped" else min(wanted, own)
+    return wanted if _has_groups(config) else min(wanted, own)

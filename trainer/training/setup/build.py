@@ -20,7 +20,7 @@ from trainer.config.sections import TrainSection
 from trainer.errors import ConfigError, shortened
 from trainer.machine.memory import available_memory
 from trainer.models.freeze import freeze
-from trainer.models.trial import check_export, check_forward, check_synchronized
+from trainer.models.trial import check_export, check_forward, check_grouped, check_synchronized
 from trainer.training.plan import Plan
 from trainer.training.setup.rows import first_rows
 from trainer.training.state import weights
@@ -50,10 +50,11 @@ class Footprint:
 
 
 def setup_tensorflow(config: RunConfig) -> None:
-    """Memory of GPUs as it is needed, and determinism where it is asked for.
+    """Threads, memory of GPUs as it is needed, and determinism where it is asked for.
 
-    XLA has one of its own: of TensorFlow's it refuses the gradient of max pooling, also on CPUs.
+    Raises ConfigError where TensorFlow has begun with another number of threads. XLA has one of its own: of TensorFlow's it refuses the gradient of max pooling, also on CPUs.
     """
+    _set_threads(config.train.threads)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     if config.train.deterministic and uses_xla(config.train):
@@ -62,6 +63,19 @@ def setup_tensorflow(config: RunConfig) -> None:
         )
     elif config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def _set_threads(threads: int | None) -> None:
+    """Of an operation; None leaves it to the environment."""
+    if threads is None:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError:
+        raise ConfigError(
+            f"train.threads: expected {threads}, and TensorFlow has begun in this process with another number",
+            "Train before anything else uses TensorFlow, or in a process of its own",
+        ) from None
 
 
 def uses_xla(train: TrainSection) -> bool:
@@ -102,6 +116,7 @@ def build(
             optimizer.build(model.trainable_variables)
     weights(model)  # each has a name of its own
     check_synchronized(model, plan.config, plan.ranks)
+    check_grouped(model, plan.config)
     if models.is_own(plan.config.model.name):
         try_network(plan.config, model, first_rows(plan, "train", TRIED).images)
     return model, optimizer

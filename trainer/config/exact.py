@@ -1,0 +1,41 @@
+"""What `train.exact` implies, and what it does not go with."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainer.config.run_config import RunConfig
+
+THREADS = 1
+"""Of a rank, unless `train.threads` says otherwise: a number that every machine has, at any number of ranks."""
+
+
+def with_implied(train: Mapping[str, Any]) -> dict[str, Any]:
+    """`train` as it was given, with what `exact` implies.
+
+    Raises ValueError where it says otherwise.
+    """
+    if train.get("exact") is not True:
+        return dict(train)
+    if train.get("deterministic") is False:
+        raise ValueError(
+            "deterministic: expected true with exact, received false: leave it out, or leave exact out"
+        )
+    implied = {"deterministic": True, "threads": THREADS}
+    return {**implied, **{key: value for key, value in train.items() if value is not None}}
+
+
+def check_exact(config: "RunConfig") -> None:
+    """Raises ValueError for what an exact run cannot have."""
+    if not config.train.exact:
+        return
+    if not config.train.micro_batch:
+        raise ValueError(
+            "train.exact: needs train.micro_batch, the lanes of a group that are always computed together: a "
+            "divisor of train.lanes, and at most train.lanes / train.micro_batch ranks share the groups"
+        )
+    if config.distribution.exchange != "float32":
+        raise ValueError(
+            "train.exact: exchanges whole numbers, which do not depend on their order: leave "
+            f"distribution.exchange out, received {config.distribution.exchange}"
+        )
