@@ -127,8 +127,8 @@ def test_the_second_try_fits_and_the_next_step_has_headroom(examples: int) -> No
             exact = groups.astype(np.float64).sum(0)
             cut = np.abs(total * np.ldexp(1.0, -int(exponent)) - exact).max()
             assert cut <= count * np.ldexp(1.0, -int(exponent)) / 2 + np.abs(exact).max() * 1e-13
-            finest = int(np.abs(groups).max() * 2.0**FINEST) < limit(count)
-            assert finest or np.ldexp(1.0, -int(exponent)) * count <= 2.0**-44 * np.abs(groups).max()
+            most = float(np.abs(groups).max())
+            assert exponent == FINEST or np.ldexp(1.0, -int(exponent)) <= 2.0 ** (bits_of(count) - 61) * most
 
     run(examples, check, groups=vectors(FINITE))
 
