@@ -27,6 +27,7 @@ FILES = ("weights/last.weights.h5", "weights/best.weights.h5", "weights/model.ke
 EVERY_AUGMENTATION = {"flip": "both", "rotate": 20, "shift": 0.1, "zoom": 0.1, "brightness": 0.2}
 EIGHT_GROUPS: dict[str, Any] = {"exact": True, "batch_size": 48, "lanes": 16, "micro_batch": 2, "epochs": 2}
 DROPOUT = {"n_filters": 4, "n_dense_layers": 1, "n_nodes": 8, "use_dropout": True}
+LAB = {"n_conv_layers": 2, "n_filters": 16}
 GROUPED = {"batch_norm": "grouped"}
 RECIPE_ADAM = {"name": "adam", "learning_rate": 0.01}
 
@@ -43,32 +44,25 @@ EVERYTHING: dict[str, Any] = {
 VARIANTS: dict[str, dict[str, Any]] = {
     "everything": EVERYTHING,
     "lab-1": {
-        "model": {"name": "lab-cnn", "options": {"n_conv_layers": 2, "n_filters": 16, "n_dense_layers": 0}}
-        | GROUPED,
+        "model": {"name": "lab-cnn", "options": LAB | {"n_dense_layers": 0}} | GROUPED,
         "train": {"optimizer": RECIPE_ADAM},
     },
     "lab-4": {
         "model": {
             "name": "lab-cnn",
-            "options": {
-                "n_conv_layers": 2,
-                "n_filters": 16,
-                "n_dense_layers": 1,
-                "n_nodes": 50,
-                "use_dropout": True,
-            },
+            "options": LAB | {"n_dense_layers": 1, "n_nodes": 50, "use_dropout": True},
         }
         | GROUPED,
         "train": {"optimizer": RECIPE_ADAM},
     },
     "dcnn": {
         "data": {"image_size": 32},
-        "model": {"name": "dcnn"} | GROUPED,
+        "model": {"name": "dcnn", "options": {}} | GROUPED,
         "train": {"optimizer": {"name": "adam", "learning_rate": 0.001}},
     },
     "cifar-resnet": {
         "data": {"augment": {"flip": "horizontal", "shift": 0.1, "rotate": 10}},
-        "model": {"name": "small-resnet"} | GROUPED,
+        "model": {"name": "small-resnet", "options": {}} | GROUPED,
         "train": {
             "optimizer": {"name": "adamw", "learning_rate": 0.002, "weight_decay": 0.0005},
             "schedule": "cosine",
@@ -77,7 +71,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "resnet50": {
         "data": {"image_size": 64},
-        "model": {"name": "resnet50"} | GROUPED,
+        "model": {"name": "resnet50", "options": {}} | GROUPED,
         "train": {
             "epochs": 1,
             "lanes": 48,

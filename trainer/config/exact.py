@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from trainer.config.run_config import RunConfig
 
 THREADS = 1
-"""Of a rank, unless `train.threads` says otherwise: a number that every machine has, at any number of ranks."""
+"""Of a rank, unless `train.threads` says otherwise: every machine has so many, at any number of ranks."""
 
 
 def with_implied(train: Mapping[str, Any]) -> dict[str, Any]:

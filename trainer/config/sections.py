@@ -220,8 +220,8 @@ class TrainSection(Section):
     exact: bool = Field(
         False,
         description="the same bits on any number of ranks: gradients, statistics and losses of groups of "
-        "train.micro_batch lanes are summed as whole numbers; implies deterministic, and needs model.batch_norm "
-        "grouped or a network without",
+        "train.micro_batch lanes are summed as whole numbers; implies deterministic, and needs a network "
+        "without batch norm, or model.batch_norm grouped",
     )
     threads: int | None = Field(
         None,

@@ -82,7 +82,7 @@ def check_grouped(model: keras.Model, config: RunConfig) -> None:
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
             raise ConfigError(
-                f"train.exact: {config.model.name} has the batch norm {layer.name!r} over the rows of a rank, "
+                f"train.exact: {config.model.name} has the batch norm {layer.name!r} over a rank's rows, "
                 "which are others on another number of ranks",
                 "Set model.batch_norm: grouped, which takes those of train.micro_batch lanes",
             )

@@ -142,8 +142,8 @@ def training_stream(
 ) -> BatchStream:
     """A rank's batches from `start_step` on, without end; or those of `steps` alone.
 
-    Each of `pad_to` rows: a rank with fewer repeats its own in turn, with weight 0. With `group` the rank has a
-    multiple of so many rows, and they are preprocessed so many at a time.
+    Each of `pad_to` rows: a rank with fewer repeats its own in turn, with weight 0. With `group` the rank has
+    a multiple of so many rows, and they are preprocessed so many at a time.
     """
     height, width, channels = preprocessing.output_shape(reader.dataset.image_shape)
     count = reader.batch_rows
@@ -218,8 +218,8 @@ def evaluation_stream(
 
 
 def _repeated(count: int, size: int, group: int) -> NDArray[np.int64]:
-    """(size,): which of `count` rows fill it. Each group of places repeats its own rows, and one that has none
-    those of the first group."""
+    """(size,): which of `count` rows fill it. Each group of places repeats its own rows, and one that has
+    none those of the first group."""
     places = np.arange(size)
     starts = places // group * group
     starts[starts >= count] = 0

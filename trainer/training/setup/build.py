@@ -52,7 +52,9 @@ class Footprint:
 def setup_tensorflow(config: RunConfig) -> None:
     """Threads, memory of GPUs as it is needed, and determinism where it is asked for.
 
-    Raises ConfigError where TensorFlow has begun with another number of threads. XLA has one of its own: of TensorFlow's it refuses the gradient of max pooling, also on CPUs.
+    XLA's determinism is one of its own: of TensorFlow's it refuses the gradient of max pooling, also on CPUs.
+
+    Raises ConfigError where TensorFlow has begun with another number of threads.
     """
     _set_threads(config.train.threads)
     for gpu in tf.config.list_physical_devices("GPU"):
@@ -73,7 +75,7 @@ def _set_threads(threads: int | None) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
     except RuntimeError:
         raise ConfigError(
-            f"train.threads: expected {threads}, and TensorFlow has begun in this process with another number",
+            f"train.threads: expected {threads}, and TensorFlow runs in this process with another number",
             "Train before anything else uses TensorFlow, or in a process of its own",
         ) from None
 

@@ -65,7 +65,7 @@ class ExactStep(TrainStep):
             return
         if len(exponents) != len(self.sizes):
             raise DataError(
-                f"the checkpoint is another network's: expected the exponents of {len(self.sizes)} variables, "
+                f"the checkpoint is another network's: expected exponents of {len(self.sizes)} variables, "
                 f"found {len(exponents)}",
                 "Use the code and configuration that it was saved with, or a new run.url",
             )
@@ -133,7 +133,9 @@ class ExactStep(TrainStep):
         return whole, largest
 
     def _again(self, signs: Signs) -> bool:
-        """Whether it is to be computed with wider exponents: not where it is thrown away whatever they are."""
+        """Whether it is to be computed with wider exponents: not where it is thrown away whatever they are.
+
+        A loss scale that was too high throws away the gradients alone."""
         diverged = signs.wild_rest or (signs.wild_gradients and not self.update.loss_scale)
         return bool(signs.unfit) and not diverged
 

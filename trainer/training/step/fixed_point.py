@@ -73,8 +73,7 @@ def widened(exponents: Exponents, largest: NDArray[np.float64], groups: int) -> 
 
     Args:
         exponents: with which it did not.
-        largest: (variables,) of the magnitudes of all groups, before they were rounded to fit; a variable whose
-            is not finite keeps its own.
+        largest: (variables,) the largest magnitude of all groups; where it is not finite the exponent stays.
         groups: how many there are.
     """
     finite = np.isfinite(largest)

@@ -13,8 +13,8 @@ def quantised(values: Sequence[tf.Tensor], scales: tf.Tensor, limit: float) -> t
         scales: (variables,) float64, two to the exponents.
         limit: what the magnitude of each has to stay below.
 
-    Returns: all of them in one flat int64 vector; and (variables,) float64, the largest magnitude of each, not
-        finite where a number is not. A variable whose largest is not below the limit has zeros.
+    Returns: all of them in one flat int64 vector; and (variables,) float64, the largest magnitude of each,
+        which is not finite where a number is not. A variable whose largest is not below the limit has zeros.
     """
     rounded = [
         tf.round(tf.cast(tf.reshape(one, [-1]), tf.float64) * scale)
