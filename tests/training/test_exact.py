@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,16 +10,21 @@ import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from scripts.processes import die_with_parent
-from tests.commands import trainer
+from tests.commands import refused, trainer
 from tests.run_processes import Runs, committed_steps
+from trainer.config import load
+from trainer.errors import ConfigError
 from trainer.preparation.prepare import prepare
 from trainer.storage import open_store
+from trainer.training.data import RankData
+from trainer.training.plan import make_plan
 
 pytestmark = pytest.mark.slow
 
@@ -168,6 +174,54 @@ def test_ranks_and_replicas_end_with_the_same_bits(jpeg_runs: Runs) -> None:
     assert found[2] == found[0]
     metrics = json.loads(found[0]["finished.json"])["last"]["metrics"]
     assert {"loss", "val_loss", "test_loss", "test_top5_accuracy"} <= set(metrics)
+    path = jpeg_runs.folder / "horovod-1" / "run.yaml"
+    assert json.loads((path.parent / "run" / "run.json").read_text())["config"]["train"]["threads"] == 1
+    for key, value in {"threads": "2", "micro_batch": "1"}.items():
+        line = refused(*words(path, *ONE), "--set", f"train.{key}={value}")
+        assert "is another run's folder" in line
+
+
+@pytest.mark.parametrize(
+    ("section", "changes", "message"),
+    [
+        ("train", {"micro_batch": None}, "train.exact: needs train.micro_batch, the lanes of a group"),
+        ("train", {"deterministic": False}, "deterministic: expected true with exact, received false"),
+        ("train", {"micro_batch": 5}, "expected 16 lanes in whole groups"),
+        ("train", {"threads": 0}, "threads"),
+        ("distribution", {"exchange": "float16"}, "leave distribution.exchange out, received float16"),
+    ],
+)
+def test_what_an_exact_run_cannot_have_is_refused(
+    jpeg_runs: Runs, section: str, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        make_plan(load(config(jpeg_runs, "refused", EVERYTHING | {section: changes})), 1)
+
+
+def test_batch_norm_over_a_ranks_rows_is_refused_and_leaves_nothing(jpeg_runs: Runs) -> None:
+    own = {**EVERYTHING, "model": {"name": "lab-cnn", "options": {"n_filters": 4}}}
+    line = refused(*words(config(jpeg_runs, "local", own), *ONE))
+    assert "train.exact: lab-cnn has the batch norm 'batch_normalization' over a rank's rows" in line
+    assert not (jpeg_runs.folder / "local" / "run").exists()
+
+
+def test_groups_of_an_evaluation_are_the_same_whoever_has_them(jpeg_runs: Runs) -> None:
+    """Each group of places repeats its own rows."""
+    plan = make_plan(load(config(jpeg_runs, "plan", EVERYTHING)), 1)
+    group, rows = plan.micro_rows, plan.dataset.split("validation").rows
+    assert rows % group
+    whole: list[list[int]] = []
+    for size, replicas in ((1, 1), (3, 1), (1, 3)):
+        found: list[list[int]] = []
+        for rank in range(size):
+            ranks = Mock(rank=rank, size=size, replicas=replicas)
+            with RankData(plan, ranks).evaluation("validation") as batches:
+                for numbers, _, _, weights in batches:
+                    counted = weights.numpy().reshape(-1, group).max(1) > 0
+                    found += numbers.numpy().reshape(-1, group)[counted].tolist()
+        whole = whole or found
+        assert found == whole
+    assert [row for part in whole for row in dict.fromkeys(part)] == list(range(rows))
 
 
 @pytest.mark.long
