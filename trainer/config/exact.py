@@ -29,6 +29,8 @@ def check_exact(config: "RunConfig") -> None:
     """Raises ValueError for what an exact run cannot have."""
     if not config.train.exact:
         return
+    if not (config.train.deterministic and config.train.threads):
+        raise ValueError("train.exact: expected true or false")  # 1 and "true" imply nothing
     if not config.train.micro_batch:
         raise ValueError(
             "train.exact: needs train.micro_batch, the lanes of a group that are always computed together: a "

@@ -38,7 +38,7 @@ class Footprint:
     Attributes:
         parameters: all of them, and `trained` without the frozen ones and the statistics.
         step_bytes: an estimate of the memory of a step: weights, four times the trained ones (gradients and
-            their exchange), the optimizer's state, two copies of every layer's output for the images that
+            their exchange; eight times in an exact run), the optimizer's state, two copies of every layer's output for the images that
             are computed at once, and three batches of images.
         made_of: the SHA-256 of its configuration, with the constants in it.
     """
@@ -149,7 +149,8 @@ def footprint(plan: Plan) -> Footprint:
     width = 4 if plan.config.train.precision == "float32" else 2
     batches = 3 * -(-plan.config.train.batch_size // plan.ranks) * math.prod(plan.image_shape)
     parameters = model.count_params()
-    arrays = 4 * (parameters + (4 + slots) * trained + batches)
+    exchanged = 8 if plan.config.train.exact else 4  # of them: gradients and their exchange
+    arrays = 4 * (parameters + (exchanged + slots) * trained + batches)
     step_bytes = arrays + 2 * width * plan.micro_rows * outputs
     return Footprint(parameters, trained, step_bytes, _made_of(model))
 
