@@ -38,8 +38,8 @@ class Footprint:
     Attributes:
         parameters: all of them, and `trained` without the frozen ones and the statistics.
         step_bytes: an estimate of the memory of a step: weights, four times the trained ones (gradients and
-            their exchange; eight times in an exact run), the optimizer's state, two copies of every layer's output for the images that
-            are computed at once, and three batches of images.
+            their exchange; eight times in an exact run), the optimizer's state, two copies of every layer's
+            output for the images that are computed at once, and three batches of images.
         made_of: the SHA-256 of its configuration, with the constants in it.
     """
 
