@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from trainer.config.run_config import RunConfig
 
 THREADS = 1
-"""Of a rank, unless `train.threads` says otherwise: every machine has so many, at any number of ranks."""
+"""Threads of a rank unless `train.threads` is given: every machine has one, at any number of ranks."""
 
 
 def with_implied(train: Mapping[str, Any]) -> dict[str, Any]:

@@ -142,8 +142,8 @@ def training_stream(
 ) -> BatchStream:
     """A rank's batches from `start_step` on, without end; or those of `steps` alone.
 
-    Each of `pad_to` rows: a rank with fewer repeats its own in turn, with weight 0. With `group` the rank has
-    a multiple of so many rows, and they are preprocessed so many at a time.
+    Each of `pad_to` rows: a rank with fewer repeats its own in turn, with weight 0. With `group`, which
+    divides the rank's rows, `group` rows are preprocessed at a time.
     """
     height, width, channels = preprocessing.output_shape(reader.dataset.image_shape)
     count = reader.batch_rows
@@ -190,7 +190,7 @@ def evaluation_stream(
     """Every row of `rows` once, in order, without augmentation.
 
     Each of `batch_size` rows: the last batch repeats its own, with weight 0. With `group`, which divides
-    `batch_size`, so many rows are preprocessed at a time, and a last group repeats its own.
+    `batch_size`, `group` rows are preprocessed at a time, and a last group repeats its own.
     """
     shape = preprocessing.output_shape(reader.dataset.image_shape)
 

@@ -17,27 +17,27 @@ from trainer.training.step.train import TrainStep
 from trainer.training.step.whole_numbers import quantised, turned_back
 
 _TRIES = 3
-"""Of one step. The second fits, unless a device computes something else each time."""
+"""How often a step is computed at most. The second try fits, unless a device computes other numbers then."""
 _COUNTS = 3
 """Correct, top-5 and rows: whole numbers already."""
-_SIGNS = 4
+_FLAGS = 4
 """What ends the exchanged vector: groups in which something does not fit, groups with gradients that are not
 finite, groups with statistics or a loss that are not finite, votes to stop."""
 
 
-class Signs(NamedTuple):
-    """See `_SIGNS`: whole numbers, over all groups."""
+class Flags(NamedTuple):
+    """See `_FLAGS`: whole numbers, over all groups."""
 
     unfit: int
-    wild_gradients: int
-    wild_rest: int
+    nonfinite_gradients: int
+    nonfinite_rest: int
     votes: int
 
 
 class ExactStep(TrainStep):
     """As `TrainStep`, whose arguments it takes. What is exchanged is flat int64: gradients, statistics'
     changes and the loss, each times two to its variable's exponent, what is counted, each variable's largest
-    magnitude, and `Signs`.
+    magnitude, and `Flags`.
 
     A step in which something does not fit is computed once more with wider exponents, on every rank, since
     all see it in the sums. Nothing is assigned before.
@@ -85,8 +85,8 @@ class ExactStep(TrainStep):
             whole, largest = self._of_rank(number, batch, stop, exponents, check)
             check = None
             summed = self._sum(whole)
-            signs = Signs(*summed[-_SIGNS:].numpy().tolist())
-            if not self._again(signs):
+            flags = Flags(*summed[-_FLAGS:].numpy().tolist())
+            if not self._again(flags):
                 break
             exponents = widened(exponents, self._largest_of_all(largest), self.groups)
         else:
@@ -95,7 +95,7 @@ class ExactStep(TrainStep):
                 "Set train.xla: off; if it happens again, have the device tested",
             )
         result = self._assign(summed, _scales(exponents))
-        largest_sums = summed[-_SIGNS - len(self.sizes) : -_SIGNS].numpy()
+        largest_sums = summed[-_FLAGS - len(self.sizes) : -_FLAGS].numpy()
         self.exponents = following(exponents, largest_sums, self.groups)
         return result
 
@@ -132,12 +132,12 @@ class ExactStep(TrainStep):
         whole, largest = carry
         return whole, largest
 
-    def _again(self, signs: Signs) -> bool:
+    def _again(self, flags: Flags) -> bool:
         """Whether it is to be computed with wider exponents: not where it is thrown away whatever they are.
 
         A loss scale that was too high throws away the gradients alone."""
-        diverged = signs.wild_rest or (signs.wild_gradients and not self.update.loss_scale)
-        return bool(signs.unfit) and not diverged
+        diverged = flags.nonfinite_rest or (flags.nonfinite_gradients and not self.update.loss_scale)
+        return bool(flags.unfit) and not diverged
 
     def _largest_of_all(self, largest: Any) -> NDArray[np.float64]:
         """The maxima over replicas and ranks, by a sum, which every exchange has."""
@@ -188,17 +188,20 @@ class ExactStep(TrainStep):
         finite, count = tf.math.is_finite(largest), len(gradients)
         fitting = tf.where(largest < self.limit, largest, 0.0)
         unfit = tf.reduce_any(finite & (largest >= self.limit))
-        wild = [tf.logical_not(tf.reduce_all(finite[:count])), tf.logical_not(tf.reduce_all(finite[count:]))]
-        rest = [counted[1 : 1 + _COUNTS], fitting, tf.stack([unfit, *wild]), votes]
+        nonfinite = [
+            tf.logical_not(tf.reduce_all(finite[:count])),
+            tf.logical_not(tf.reduce_all(finite[count:])),
+        ]
+        rest = [counted[1 : 1 + _COUNTS], fitting, tf.stack([unfit, *nonfinite]), votes]
         mine = tf.concat([whole, *(tf.cast(one, tf.int64) for one in rest)], 0)
-        there = tf.reduce_max(weights)
-        kept = tf.where(finite, largest, 0.0) * tf.cast(there, tf.float64)
-        return carry[0] + mine * tf.cast(there, tf.int64), tf.maximum(carry[1], kept)
+        present = tf.reduce_max(weights)
+        kept = tf.where(finite, largest, 0.0) * tf.cast(present, tf.float64)
+        return carry[0] + mine * tf.cast(present, tf.int64), tf.maximum(carry[1], kept)
 
     def _zeros_on_replicas(self) -> tuple[Any, Any]:
         def zeros() -> tuple[tf.Tensor, tf.Tensor]:
             count = len(self.sizes)
-            length = sum(self.sizes) + _COUNTS + count + _SIGNS
+            length = sum(self.sizes) + _COUNTS + count + _FLAGS
             return tf.zeros(length, tf.int64), tf.zeros(count, tf.float64)
 
         found: tuple[Any, Any] = self.distribution.run(zeros)
@@ -211,12 +214,12 @@ class ExactStep(TrainStep):
         """As floats again, then the assignments -> sums, votes, finite, (6,) float32."""
         length = sum(self.sizes)
         values = turned_back(summed[:length], self.sizes, scales)
-        _, wild_gradients, wild_rest, votes = (
-            tf.cast(one, tf.float32) for one in tf.unstack(summed[-_SIGNS:], _SIGNS)
+        _, nonfinite_gradients, nonfinite_rest, votes = (
+            tf.cast(one, tf.float32) for one in tf.unstack(summed[-_FLAGS:], _FLAGS)
         )
-        gradients = values[: self.variables.gradients_size] + _not_a_number_if(wild_gradients)
+        gradients = values[: self.variables.gradients_size] + _not_a_number_if(nonfinite_gradients)
         counts = tf.cast(summed[length : length + _COUNTS], tf.float32)
-        statistics = values[self.variables.gradients_size :] + _not_a_number_if(wild_rest)
+        statistics = values[self.variables.gradients_size :] + _not_a_number_if(nonfinite_rest)
         rest = tf.concat([statistics, counts, [votes]], 0)
         finite = self.update(gradients, rest)
         return tf.concat([rest[-5:], [tf.cast(finite, tf.float32)]], 0)

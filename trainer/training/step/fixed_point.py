@@ -25,7 +25,7 @@ def first_exponents(variables: int) -> Exponents:
 
 
 def bits_of(groups: int) -> int:
-    """So many bits a sum over `groups` numbers is longer than the numbers."""
+    """How many bits longer a sum over `groups` numbers is than the numbers."""
     return (groups - 1).bit_length()
 
 

@@ -21,7 +21,7 @@ def quantised(values: Sequence[tf.Tensor], scales: tf.Tensor, limit: float) -> t
         for one, scale in zip(values, tf.unstack(scales, len(values)), strict=True)
     ]
     magnitudes = [tf.abs(one) for one in rounded]
-    totals = tf.stack([tf.reduce_sum(one) for one in magnitudes])  # a maximum may be deaf to NaN
+    totals = tf.stack([tf.reduce_sum(one) for one in magnitudes])  # a maximum may ignore NaN
     tops = tf.stack([tf.reduce_max(one) for one in magnitudes])
     largest = tf.where(tf.math.is_finite(totals), tops, totals)
     fits = tf.unstack(largest < limit, len(values))

@@ -13,7 +13,7 @@ _UNIT = 1 << 149
 """Every float32 is a whole number of 1 / this."""
 _LIMB = 1 << 32
 _LIMBS = 10
-"""Of 32 bits each, and a last one with the sign: enough for 2^50 of the largest float32."""
+"""Limbs of a whole number, and a last one with the sign: enough for 2^43 of the largest float32."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class WholeSums:
 
     Attributes:
         units: loss, correct, top-5 and rows, each in units of 2^-149.
-        wild: how many of the values that were added are not finite; they are not in `units`.
+        nonfinite: how many of the values that were added are not finite; they are not in `units`.
     """
 
     units: tuple[int, ...] = (0, 0, 0, 0)
-    wild: int = 0
+    nonfinite: int = 0
 
     @classmethod
     def of(cls, sums: Sums) -> "WholeSums":
@@ -39,7 +39,7 @@ class WholeSums:
 
     def __add__(self, other: "WholeSums") -> "WholeSums":
         units = tuple(a + b for a, b in zip(self.units, other.units, strict=True))
-        return WholeSums(units, self.wild + other.wild)
+        return WholeSums(units, self.nonfinite + other.nonfinite)
 
     def over_ranks(self, add: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Sums:
         """The sums over all ranks, rounded once; a loss that is not finite is NaN.
@@ -48,10 +48,10 @@ class WholeSums:
         it adds up a million ranks without rounding.
         """
         limbs = np.array([_limbs(value) for value in self.units], np.float64)
-        *found, wild = add(np.append(limbs.reshape(-1), float(self.wild))).tolist()
+        *found, nonfinite = add(np.append(limbs.reshape(-1), float(self.nonfinite))).tolist()
         each = len(found) // len(self.units)
         loss, *counts = (_value(found[start : start + each]) for start in range(0, len(found), each))
-        return Sums(math.nan if wild else loss, *counts)
+        return Sums(math.nan if nonfinite else loss, *counts)
 
 
 def _units(value: float) -> int:
