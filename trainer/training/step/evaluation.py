@@ -1,7 +1,6 @@
 """One batch of an evaluation."""
 
 from functools import reduce
-from operator import add
 
 import keras
 import numpy as np
@@ -61,7 +60,9 @@ class EvaluationStep:
         return WholeSums() if self.exact else Sums()
 
     def _total(self, of_replicas: list[Sums]) -> Sums | WholeSums:
-        return reduce(add, map(WholeSums.of, of_replicas) if self.exact else of_replicas)
+        if self.exact:
+            return reduce(WholeSums.__add__, map(WholeSums.of, of_replicas))
+        return reduce(Sums.__add__, of_replicas)
 
     def _on_replicas(self, *batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         own = self.distribution
