@@ -48,12 +48,13 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("xla", [False, True])
 def test_it_gives_what_float_sums_give(computed: list[int], xla: bool) -> None:
-    model, optimizer = network(name="small-resnet" if xla else "lab-cnn")
+    options: dict[str, Any] = {"name": "small-resnet"} if xla else {"use_batch": False}
+    model, optimizer = network(**options)
     step = exact_stepper(model, optimizer, xla=xla)
     for number in range(10):
         read = step.read(step(number, tf.constant(IMAGES), *ROWS, number == 3))
         assert (read.sums.rows, read.stop_votes, read.finite) == (BATCH, number == 3, True)
-    expected = trained(parts=PARTS, name="small-resnet" if xla else "lab-cnn", xla=xla)
+    expected = trained(parts=PARTS, xla=xla, **options)
     assert difference(model, expected) < 1e-5
     assert computed[:3] == [0, 0, 1], "the first step does not know yet how large its values are"
     assert len(computed) < 14
@@ -71,7 +72,6 @@ def test_what_does_not_fit_is_computed_once_more_with_wider_exponents(computed: 
         assert read.sums.loss == pytest.approx(expected.sums.loss, rel=1e-4)
         assert (step.exponents != before).any()
     assert computed.count(2) == 2
-    assert computed.count(3) == 1
     assert difference(model, other) <= 1e-4 * max(np.abs(one).max() for one in other.get_weights())
 
 

@@ -1,10 +1,7 @@
 """What `train.exact` implies, and what it does not go with."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from trainer.config.run_config import RunConfig
+from typing import Any
 
 THREADS = 1
 """Threads of a rank unless `train.threads` is given: every machine has one, at any number of ranks."""
@@ -25,19 +22,17 @@ def with_implied(train: Mapping[str, Any]) -> dict[str, Any]:
     return {**implied, **{key: value for key, value in train.items() if value is not None}}
 
 
-def check_exact(config: "RunConfig") -> None:
+def check_exact(*, deterministic: bool, micro_batch: int | None, exchange: str) -> None:
     """Raises ValueError for what an exact run cannot have."""
-    if not config.train.exact:
-        return
-    if not (config.train.deterministic and config.train.threads):
+    if not deterministic:
         raise ValueError("train.exact: expected true or false")  # 1 and "true" imply nothing
-    if not config.train.micro_batch:
+    if not micro_batch:
         raise ValueError(
             "train.exact: needs train.micro_batch, the lanes of a group that are always computed together: a "
             "divisor of train.lanes, and at most train.lanes / train.micro_batch ranks share the groups"
         )
-    if config.distribution.exchange != "float32":
+    if exchange != "float32":
         raise ValueError(
             "train.exact: exchanges whole numbers, which do not depend on their order: leave "
-            f"distribution.exchange out, received {config.distribution.exchange}"
+            f"distribution.exchange out, received {exchange}"
         )

@@ -80,7 +80,12 @@ class RunConfig(Section):
             raise ValueError(
                 "train.audit: compares ranks, and mirrored has one: set distribution.strategy: horovod"
             )
+        if train.exact:
+            check_exact(
+                deterministic=train.deterministic,
+                micro_batch=train.micro_batch,
+                exchange=self.distribution.exchange,
+            )
         if self.model.batch_norm == "grouped" and not train.micro_batch:
             raise ValueError("model.batch_norm: grouped needs train.micro_batch, the lanes of a group")
-        check_exact(self)
         return self

@@ -1,6 +1,7 @@
 """One batch of an evaluation."""
 
 from functools import reduce
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,8 +15,9 @@ from trainer.training.step.whole_sums import WholeSums
 
 
 class EvaluationStep:
-    """`step(images, labels, weights)` -> sums over this rank's rows that have weight 1, and the
-    probabilities of these at least, float32 (n, classes). Rows of weight 0 are the last ones.
+    """`step(images, labels, weights)` -> Sums, or WholeSums where it is exact, over this rank's rows that
+    have weight 1; and the probabilities of these at least, float32 (n, classes). Rows of weight 0 are the
+    last ones.
 
     Args:
         model: from (n, H, W, C) float32 to probabilities (n, classes).
@@ -46,7 +48,7 @@ class EvaluationStep:
 
     def __call__(
         self, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
-    ) -> tuple[Sums | WholeSums, NDArray[np.float32]]:
+    ) -> tuple[Any, NDArray[np.float32]]:
         if self._crops:
             own = int(tf.math.count_nonzero(weights))  # a layer's mean over the rows is of these alone
             images, labels, weights = images[:own], labels[:own], weights[:own]

@@ -51,7 +51,8 @@ def quantised(
 def turned_back(sums: NDArray[np.int64], exponent: int) -> NDArray[np.float32]:
     """The sum over all groups, rounded to the nearest float32; infinite above these."""
     with np.errstate(over="ignore"):
-        return (sums.astype(np.float64) * np.ldexp(1.0, -exponent)).astype(np.float32)
+        found: NDArray[np.float32] = (sums.astype(np.float64) * np.ldexp(1.0, -exponent)).astype(np.float32)
+    return found
 
 
 def following(exponents: Exponents, largest: NDArray[np.int64], groups: int) -> Exponents:
