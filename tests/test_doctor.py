@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.commands import trainer
-from trainer.doctor import devices, examine, probe, to_fix
-from trainer.doctor import store as store_checks
-from trainer.doctor.finding import Finding
+from trainer.doctor import devices, examine, probe, store_checks, to_fix
+from trainer.doctor.finding import CheckResult
 from trainer.storage import Store, open_store
 from trainer.storage.base import ObjectInfo
-from trainer.storage.s3.store import S3Store
+from trainer.storage.s3.s3_store import S3Store
 
 
 def found(url: str) -> dict[str, tuple[str, str]]:
@@ -110,5 +109,9 @@ def test_a_gpu_is_compared_with_the_cpu(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_what_to_fix_has_the_errors_first():
-    found = [Finding("warning", "a", "", "x"), Finding("error", "b", "", "y"), Finding("ok", "c", "", "z")]
-    assert [finding.what for finding in to_fix([*found, Finding("error", "d", "")])] == ["b", "a"]
+    found = [
+        CheckResult("warning", "a", "", "x"),
+        CheckResult("error", "b", "", "y"),
+        CheckResult("ok", "c", "", "z"),
+    ]
+    assert [finding.what for finding in to_fix([*found, CheckResult("error", "d", "")])] == ["b", "a"]

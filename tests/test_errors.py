@@ -12,10 +12,10 @@ import pytest
 
 from trainer import main
 from trainer.config import load
-from trainer.errors import ConfigError, Interrupted, explain_os_error
+from trainer.errors import ConfigError, TransientError, explain_os_error
 from trainer.runs.claim import claim_folder
 from trainer.storage import open_store
-from trainer.training.plan import make_plan
+from trainer.training.run_plan import make_plan
 
 
 @pytest.fixture
@@ -56,11 +56,11 @@ def test_a_place_that_can_hold_nothing_is_named(
 @pytest.mark.parametrize(
     ("error", "kind", "says"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "/d/x"), Interrupted, "/d/x: No space left"),
-        (OSError(errno.EDQUOT, "Disk quota exceeded"), Interrupted, "Free some space"),
-        (OSError(errno.EIO, "Input/output error", "/d/x"), Interrupted, "/d/x"),
-        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), Interrupted, "reset"),
-        (TimeoutError("s3://b/k: gave up after 5 s"), Interrupted, "gave up after 5 s"),
+        (OSError(errno.ENOSPC, "No space left on device", "/d/x"), TransientError, "/d/x: No space left"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), TransientError, "Free some space"),
+        (OSError(errno.EIO, "Input/output error", "/d/x"), TransientError, "/d/x"),
+        (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), TransientError, "reset"),
+        (TimeoutError("s3://b/k: gave up after 5 s"), TransientError, "gave up after 5 s"),
         (OSError(errno.EROFS, "Read-only file system", "/d/x"), ConfigError, "place that can be written"),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/d/x"), ConfigError, "another place"),
         (FileNotFoundError("s3://b/k: no such object"), ConfigError, "no such object"),

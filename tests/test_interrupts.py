@@ -18,7 +18,7 @@ from trainer.config import load
 from trainer.interrupts import RESUMABLE
 from trainer.runs.claim import claim_folder
 from trainer.storage import open_store
-from trainer.training.plan import make_plan
+from trainer.training.run_plan import make_plan
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

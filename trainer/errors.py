@@ -48,13 +48,13 @@ class RunError(TrainerError):
     exit_code = EXIT_INVALID
 
 
-class Interrupted(TrainerError):
+class TransientError(TrainerError):
     """Stopped for a transient cause; what is finished is kept."""
 
     exit_code = EXIT_INTERRUPTED
 
 
-class RankLost(Interrupted):
+class RankLost(TransientError):
     """The exchange with the other ranks broke. Raised in ranks only."""
 
     exit_code = EXIT_LOST
@@ -71,7 +71,7 @@ def shortened(text: str) -> str:
 
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_PASSING = _FULL | {
+_TRANSIENT = _FULL | {
     errno.EAGAIN,
     errno.EBUSY,
     errno.EINTR,
@@ -103,7 +103,7 @@ def explain_os_error(error: OSError) -> TrainerError:
     """
     causes = [error, error.__cause__, error.__context__]
     number = next((cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno), None)
-    passing = number in _PASSING or isinstance(error, TimeoutError | ConnectionError)
+    passing = number in _TRANSIENT or isinstance(error, TimeoutError | ConnectionError)
     names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     text = f"{names}: {error.strerror}" if names else error.strerror or str(error) or type(error).__name__
-    return (Interrupted if passing else ConfigError)(text, _REMEDIES.get(number or 0, ""))
+    return (TransientError if passing else ConfigError)(text, _REMEDIES.get(number or 0, ""))

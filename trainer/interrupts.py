@@ -20,7 +20,7 @@ CLEANUP_SECONDS = 8.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Interrupted(KeyboardInterrupt):
+class SignalReceived(KeyboardInterrupt):
     """Raised in `unwinding` places. No `except Exception` catches it."""
 
 
@@ -111,7 +111,7 @@ def _end() -> None:
     if not _state.unwinding:
         os._exit(exit_code() or 0)
     _limit()
-    raise Interrupted
+    raise SignalReceived
 
 
 def _limit() -> None:

@@ -59,10 +59,10 @@ def fit(options: dict[str, Any]) -> dict[str, Any]:
 def observe(_: dict[str, Any]) -> dict[str, Any]:
     """CPU seconds of what the loop does after each step for metrics, log and progress, and nothing else."""
     from trainer.observability.metrics import RunMetrics
-    from trainer.training.callbacks.own import ProgressLog
+    from trainer.training.callbacks.trainer_callbacks import ProgressLog
     from trainer.training.loop import Loop
     from trainer.training.results.timer import Timer
-    from trainer.training.state import Progress
+    from trainer.training.run_state import Progress
 
     metrics = RunMetrics(0)
     metrics.begin_run(generation=1, world_size=1, total_steps=STEPS)

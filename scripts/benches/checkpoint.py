@@ -42,13 +42,13 @@ def saving(folder: Path, bucket: str) -> dict[str, float]:
     from trainer.preparation.prepare import prepare
     from trainer.runs.fence import Fence
     from trainer.storage import open_store
-    from trainer.training.plan import make_plan
+    from trainer.training.run_plan import make_plan
 
     with quiet_tensorflow_import():
         from trainer.training.data import RankData
         from trainer.training.run import make_step
-        from trainer.training.setup.build import build
-        from trainer.training.state import Progress, capture
+        from trainer.training.run_state import Progress, capture
+        from trainer.training.setup.build_network import build
 
     images = write_digits(folder / "images")
     prepare(str(images / "train"), f"file://{folder}/data", validation=0.1)

@@ -40,7 +40,7 @@ def emulated(options: dict[str, Any]) -> dict[str, Any]:
 
 def restore(options: dict[str, Any]) -> dict[str, Any]:
     """Seconds from an open dataset to the first batch in the middle of an epoch, from a warm cache."""
-    from trainer.dataset.index import open_dataset
+    from trainer.dataset.open_dataset import open_dataset
     from trainer.dataset.reading.reader import Reader
     from trainer.storage.disk_cache import DiskCache
 
@@ -73,7 +73,7 @@ def _ready(batches: Iterator[Any], ahead: int) -> Iterator[Any]:
 
 
 def _batches(options: dict[str, Any]) -> Iterator[Any]:
-    from trainer.dataset.index import open_dataset
+    from trainer.dataset.open_dataset import open_dataset
     from trainer.dataset.reading.reader import Reader
 
     dataset = open_dataset(options["url"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benches.measured import report
-from trainer.distribution.environment import is_rank
+from trainer.distribution.rank_variables import is_rank
 from trainer.gang.supervisor import SupervisorOptions, supervise
 
 WARM, COUNTED = 5, 40

@@ -29,7 +29,7 @@ def _figures(gpus: int, prefix: str) -> dict[str, float]:
 def _simulate(gpus: int) -> dict[str, float]:
     from trainer.distribution.rank_status import Phase
     from trainer.gang.coordinator import Coordinator, answer_to
-    from trainer.gang.line import POLL
+    from trainer.gang.line import POLL_SECONDS
     from trainer.gang.members import Member, MemberState, RunRanks
     from trainer.gang.messages import decode_answer, encode_member
     from trainer.gang.network.auth import GangKey
@@ -59,7 +59,7 @@ def _simulate(gpus: int) -> dict[str, float]:
     began = time.process_time()
     for report in reports * ROUNDS:
         answer_to(coordinator, report)
-    busy = (time.process_time() - began) / ROUNDS / POLL
+    busy = (time.process_time() - began) / ROUNDS / POLL_SECONDS
     return {"form_s": formed, "mb": mb, "kb": kb, "busy": busy}
 
 

@@ -71,7 +71,7 @@ def _peak_kib() -> int:
 
 
 def main(folder: str) -> None:
-    from trainer.dataset.index import open_dataset
+    from trainer.dataset.open_dataset import open_dataset
     from trainer.dataset.order import Order
 
     before, began = _peak_kib(), time.monotonic()

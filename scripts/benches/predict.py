@@ -13,7 +13,7 @@ from scripts.benches.store import kept_store
 from trainer.config import parse
 from trainer.images.codec import encode_jpeg
 from trainer.runs import layout
-from trainer.runs.document import RunDocument, dump_run
+from trainer.runs.run_document import RunDocument, dump_run
 from trainer.storage import open_store
 
 NETWORKS = {"resnet50": (224, 64, 192), "lab-cnn": (64, 500, 4000)}

@@ -12,7 +12,7 @@ import numpy as np
 from scripts.benches.measured import cpu_seconds, report
 from trainer.inference.sources.image import Task
 from trainer.inference.sources.prefix import Prefix
-from trainer.runs.document import read_run
+from trainer.runs.run_document import read_run
 from trainer.runs.weights import read_weights
 from trainer.storage import open_store
 

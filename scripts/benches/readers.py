@@ -17,7 +17,7 @@ BATCH, THREADS, RANGE_BYTES = 64, 8, 8 << 20
 def cold_sequential(options: dict[str, Any]) -> dict[str, Any]:
     import boto3  # noqa: F401  as all methods, before the watch starts
 
-    from trainer.dataset.index import open_dataset
+    from trainer.dataset.open_dataset import open_dataset
     from trainer.dataset.reading.reader import Reader
 
     watch = Stopwatch()
@@ -84,7 +84,7 @@ def tfrecord(options: dict[str, Any]) -> dict[str, Any]:
 def write_tfrecord(options: dict[str, Any]) -> dict[str, Any]:
     import tensorflow as tf
 
-    from trainer.dataset.index import open_dataset
+    from trainer.dataset.open_dataset import open_dataset
     from trainer.dataset.reading.reader import Reader
 
     dataset = open_dataset(options["url"])
@@ -147,7 +147,7 @@ def raw_ranges(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _training(options: dict[str, Any], cache: Any) -> tuple[Iterator[Any], int]:
-    from trainer.dataset.index import open_dataset
+    from trainer.dataset.open_dataset import open_dataset
     from trainer.dataset.order import Order
     from trainer.dataset.reading.reader import Reader
 

@@ -10,13 +10,14 @@ import pytest
 import yaml
 
 from trainer import errors
-from trainer.checkpoints import state
+from trainer.checkpoints import training_state as state
 from trainer.cli.app import app
 from trainer.dataset.manifest import FOREIGN_VERSION, VERSION
-from trainer.evaluation import document as evaluation
-from trainer.inference import plan
+from trainer.evaluation import evaluation_document as evaluation
+from trainer.inference import prediction_plan as plan
 from trainer.inference.results import summary
-from trainer.runs import document, findings
+from trainer.runs import findings
+from trainer.runs import run_document as document
 
 pytestmark = pytest.mark.fast
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from trainer.checkpoints.restore import restore
-from trainer.checkpoints.state import TrainingState
+from trainer.checkpoints.training_state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
 from trainer.runs.background_writer import Background
 from trainer.runs.fence import Fence, Superseded

@@ -12,9 +12,9 @@ import pytest
 
 from trainer.checkpoints.commit import survey
 from trainer.checkpoints.restore import restore
-from trainer.checkpoints.state import TrainingState
+from trainer.checkpoints.training_state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
-from trainer.errors import Interrupted
+from trainer.errors import TransientError
 from trainer.runs.background_writer import Background
 from trainer.runs.fence import Fence, Superseded
 from trainer.storage import Store, open_store
@@ -116,10 +116,10 @@ def test_many_failures_in_a_row_stop_the_run_with_the_reason(gate: Gate) -> None
     with CheckpointWriter(gate, Fence.take(gate, {}), impatient(gate)) as checkpoints:
         gate.fails = PermissionError("s3://bucket/x: access denied")
         checkpoints.save(state(1))
-        with pytest.raises(Interrupted, match=r"writes in a row failed.*access denied") as failure:
+        with pytest.raises(TransientError, match=r"writes in a row failed.*access denied") as failure:
             checkpoints.wait()
         assert failure.value.exit_code == 75
-        with pytest.raises(Interrupted):
+        with pytest.raises(TransientError):
             checkpoints.save(state(2))
 
 
@@ -143,7 +143,7 @@ def test_the_last_save_of_a_run_that_cannot_be_made_is_an_error(gate: Gate) -> N
     gate.fails = TimeoutError("no answer")
     with (
         CheckpointWriter(gate, Fence.take(gate, {}), impatient(gate)) as checkpoints,
-        pytest.raises(Interrupted, match="no answer"),
+        pytest.raises(TransientError, match="no answer"),
     ):
         checkpoints.save(state(1), wait=True)
 
@@ -201,7 +201,7 @@ import numpy as np
 from trainer.storage import open_store
 from trainer.checkpoints.writer import CheckpointWriter
 from trainer.runs.fence import Fence
-from trainer.checkpoints.state import TrainingState
+from trainer.checkpoints.training_state import TrainingState
 
 class Copies(Mapping):
     def __init__(self, arrays): self.arrays = arrays

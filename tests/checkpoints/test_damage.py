@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainer.checkpoints.commit import Commit, Damaged, Part, survey
+from trainer.checkpoints.commit import CheckpointObject, Commit, Damaged, survey
 from trainer.checkpoints.restore import restore
-from trainer.checkpoints.state import TrainingState
+from trainer.checkpoints.training_state import TrainingState
 from trainer.checkpoints.verify import verify
 from trainer.checkpoints.writer import CheckpointWriter
 from trainer.errors import RunError
@@ -87,7 +87,9 @@ def test_restore_says_what_is_damaged_and_uses_the_one_before(
 
 def test_no_changed_bit_of_a_commit_goes_unseen() -> None:
     attempt = Attempt(7, 3, "uid")
-    whole = Commit(attempt, "2026-11-20T12:00:00+00:00", (Part("state.json", 12, "0af3" * 16),)).dumps()
+    whole = Commit(
+        attempt, "2026-11-20T12:00:00+00:00", (CheckpointObject("state.json", 12, "0af3" * 16),)
+    ).dumps()
     assert Commit.loads(attempt, whole).dumps() == whole
     for at, bit in itertools.product(range(len(whole)), range(8)):
         changed = bytearray(whole)

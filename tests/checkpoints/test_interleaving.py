@@ -26,7 +26,7 @@ from trainer.checkpoints.array_layout import ArrayLayout
 from trainer.checkpoints.commit import new_uid, write
 from trainer.checkpoints.restore import Restored, restore
 from trainer.checkpoints.retention import Retention
-from trainer.checkpoints.state import TrainingState, describe
+from trainer.checkpoints.training_state import TrainingState, describe
 from trainer.errors import RunError
 from trainer.runs import layout
 from trainer.runs.fence import Fence, Superseded, publish

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from trainer.checkpoints.commit import list_attempts, new_uid, survey
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.retention import Retention, steps_to_remove
-from trainer.checkpoints.state import TrainingState
+from trainer.checkpoints.training_state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
 from trainer.runs import layout
 from trainer.runs.fence import Fence, Superseded
-from trainer.runs.findings import Finding, add_finding
+from trainer.runs.findings import AuditFinding, add_finding
 from trainer.runs.layout import Attempt
 from trainer.storage import ObjectInfo, Store, open_store
 
@@ -192,7 +192,7 @@ def test_what_an_audit_doubts_is_not_restored_does_not_count_and_goes(tmp_path: 
     run = Folder(tmp_path)
     run.save(10, 20, 25, 30)
     run.store.put(Attempt(27, run.fence.number, new_uid()).key("arrays-00000.bin"), b"half")
-    add_finding(run.fence, Finding(30, 20, run.fence.number, ("rank 1",), True, ""))
+    add_finding(run.fence, AuditFinding(30, 20, run.fence.number, ("rank 1",), True, ""))
     restored = restore(run.store)
     assert restored is not None
     assert restored.step == 20
@@ -206,7 +206,7 @@ def test_what_an_audit_doubts_is_not_restored_does_not_count_and_goes(tmp_path: 
 def test_where_nothing_is_trusted_the_run_begins_again(tmp_path: Any) -> None:
     run = Folder(tmp_path)
     run.save(10)
-    add_finding(run.fence, Finding(10, 0, run.fence.number, ("rank 1",), True, ""))
+    add_finding(run.fence, AuditFinding(10, 0, run.fence.number, ("rank 1",), True, ""))
     assert restore(run.store) is None
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trainer.checkpoints.restore import restore
-from trainer.checkpoints.state import TrainingState, pack, unpack
+from trainer.checkpoints.training_state import TrainingState, pack, unpack
 from trainer.checkpoints.writer import CheckpointWriter
 from trainer.runs.fence import Fence
 from trainer.storage import open_store

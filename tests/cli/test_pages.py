@@ -9,12 +9,12 @@ from PIL import Image
 
 from tests.commands import on_a_terminal, trainer, without_codes
 from trainer.cli.app import app
-from trainer.cli.pages.runs import listed
+from trainer.cli.pages.runs import print_runs
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import shape, size, span
 from trainer.preparation.prepare import prepare
-from trainer.runs.document import Reached
-from trainer.runs.listing import ListedRun
+from trainer.runs.find_runs import ListedRun
+from trainer.runs.run_document import Reached
 
 Screen = Callable[..., str]
 
@@ -77,7 +77,7 @@ def test_json_has_every_class(many: str, printed: Screen):
 
 
 def test_runs_have_a_header_and_their_best_weights(capsys: pytest.CaptureFixture[str]):
-    listed(RUNS)
+    print_runs(RUNS)
     header, finished, begun = (line.split() for line in capsys.readouterr().out.splitlines())
     assert header == ["RUN", "STATE", "EPOCH", "STEP", "BEST", "VAL", "ACC", "TEST", "ACC", "CHANGED"]
     assert finished[:7] == ["cars-1", "finished", "9/9", "30,000", "7", "0.5541", "0.5415"]

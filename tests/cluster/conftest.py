@@ -12,8 +12,8 @@ from .fake import FakeCluster, serving
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
     """A Kubernetes API that KUBECONFIG points to; nobody waits between two looks at it."""
     fake = FakeCluster()
-    monkeypatch.setattr(follow, "_POLL", 0.01)
-    monkeypatch.setattr(commands, "_WATCH", 0.01)
+    monkeypatch.setattr(follow, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(commands, "WATCH_SECONDS", 0.01)
     with serving(fake, tmp_path) as kubeconfig:
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
         yield fake

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from trainer.cluster.api import Cluster
-from trainer.errors import Interrupted
+from trainer.errors import TransientError
 
 Key = ec.EllipticCurvePrivateKey
 
@@ -103,5 +103,5 @@ def test_a_ca_without_optional_extensions_is_accepted(
 def test_another_ca_is_not(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     key = ec.generate_private_key(ec.SECP256R1())
     other = certificate("kubernetes", key, "kubernetes", key)
-    with pytest.raises(Interrupted, match="CERTIFICATE_VERIFY_FAILED"):
+    with pytest.raises(TransientError, match="CERTIFICATE_VERIFY_FAILED"):
         cluster(server, other, tmp_path, monkeypatch).jobs()

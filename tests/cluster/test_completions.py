@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.cluster import completions as wanted
+from trainer.cluster import wanted_pods as wanted
 
 pytestmark = pytest.mark.fast
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from trainer.cluster import commands
-from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, Interrupted
+from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, TransientError
 from trainer.runs import layout
-from trainer.runs.document import Finished, Reached
+from trainer.runs.run_document import Reached, RunResult
 from trainer.storage import open_store
 
 from .fake import FakeCluster, ended, job, pod
@@ -221,7 +221,7 @@ def test_a_release_whose_job_is_gone_still_leads_to_its_run(
     for command in (commands.status, commands.logs, commands.wait):
         with pytest.raises(ConfigError, match=r"the Job of release 'cars-1' is gone.*trainer weights"):
             command("cars-1")
-    finished = Finished(epochs=3, steps=30, stopped_early=False, last=Reached(3, {}))
+    finished = RunResult(epochs=3, steps=30, stopped_early=False, last=Reached(3, {}))
     open_store(run).put(layout.FINISHED, finished.dumps())
     assert commands.wait("cars-1") == 0
     assert f"cars-1 finished: 3 epochs, 30 steps, at {run}" in said(capsys)
@@ -251,7 +251,7 @@ def test_a_cluster_that_does_not_answer(cluster: FakeCluster, tmp_path, monkeypa
     (tmp_path / "dead").write_text(text.replace(text.split("127.0.0.1:")[1].split("\n")[0], "1"))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "dead"))
     with pytest.raises(
-        Interrupted, match=r"the cluster at http://127.0.0.1:1 \(context 'tests'\) does not answer"
+        TransientError, match=r"the cluster at http://127.0.0.1:1 \(context 'tests'\) does not answer"
     ):
         commands.status("cars-1")
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.datasets import make_folders
 from trainer.dataset.dataset import Dataset
-from trainer.dataset.index import open_dataset
+from trainer.dataset.open_dataset import open_dataset
 from trainer.preparation.prepare import prepare
 
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.dataset.dataset import Dataset
-from trainer.dataset.index import open_dataset
 from trainer.dataset.manifest import smallest_unsigned
+from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.shards.ranges import CHUNK, blocks, byte_ranges
 from trainer.errors import EXIT_INVALID, DataError
 

@@ -9,10 +9,10 @@ from PIL import Image
 
 from tests.datasets import make_folders
 from trainer.dataset.dataset import Dataset
-from trainer.dataset.index import open_dataset
 from trainer.dataset.inspection.contact_sheet import contact_sheet, write_contact_sheet
 from trainer.dataset.inspection.describe import inspect
-from trainer.dataset.inspection.labels import check_labels
+from trainer.dataset.inspection.label_checks import check_labels
+from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import ConfigError
 from trainer.preparation.prepare import prepare
 

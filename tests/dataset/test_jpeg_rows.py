@@ -19,7 +19,7 @@ from PIL import Image
 
 from tests.gang.gangs import wait_for
 from trainer.dataset.dataset import Dataset
-from trainer.dataset.index import open_dataset
+from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.order import Order
 from trainer.dataset.reading.reader import Reader
 from trainer.dataset.shards.ranges import CHUNK, PIECE, piece_ranges

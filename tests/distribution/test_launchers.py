@@ -16,8 +16,8 @@ from tests.gang.gangs import wait_for
 from tests.run_processes import Runs, committed_steps
 from tests.training.in_process import store_of
 from trainer import main
-from trainer.distribution.environment import GENERATION
 from trainer.distribution.launchers import PLACE
+from trainer.distribution.rank_variables import GENERATION
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID
 
 SMALL: dict[str, Any] = {

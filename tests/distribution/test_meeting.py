@@ -6,7 +6,7 @@ import pytest
 
 from tests.gang.network.test_rendezvous import ask, store  # noqa: F401  a fixture
 from trainer.distribution.meeting import SCOPE, meet
-from trainer.errors import Interrupted
+from trainer.errors import TransientError
 from trainer.gang.network.rendezvous import Rendezvous
 
 
@@ -38,7 +38,7 @@ def test_who_does_not_come_is_named(
 ) -> None:
     place(monkeypatch, store.port, 1, 3)
     ask(store.port, "PUT", f"{SCOPE}0")
-    with pytest.raises(Interrupted, match=r"rank 1 of 3 waited 1 s at 127.0.0.1:\d+ for ranks \[2\]"):
+    with pytest.raises(TransientError, match=r"rank 1 of 3 waited 1 s at 127.0.0.1:\d+ for ranks \[2\]"):
         meet(timeout=1)
 
 
@@ -47,12 +47,12 @@ def test_a_stop_ends_the_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     place(monkeypatch, store.port, 0, 2)
-    with pytest.raises(Interrupted, match="was stopped while it waited"):
+    with pytest.raises(TransientError, match="was stopped while it waited"):
         meet(stopping=lambda: True)
 
 
 def test_a_store_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with Rendezvous() as closed:
         place(monkeypatch, closed.port, 0, 1)
-    with pytest.raises(Interrupted, match="Connection refused"):
+    with pytest.raises(TransientError, match="Connection refused"):
         meet(timeout=0.2)

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from trainer.distribution.environment import STATUS_FD
 from trainer.distribution.rank_status import Phase, RankStatus, StatusChannel, report_phase, report_step
+from trainer.distribution.rank_variables import STATUS_FD
 
 pytestmark = pytest.mark.fast
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from trainer.evaluation.tally import WORST, Tally, most_confused, of_classes
+from trainer.evaluation.tally import MAX_MISTAKES, Tally, metrics_per_class, most_confused
 
 pytestmark = pytest.mark.fast
 
@@ -33,11 +33,11 @@ def test_it_is_what_scikit_learn_says(batch: int) -> None:
     precision, recall, f1, rows = metrics.precision_recall_fscore_support(
         labels, predicted, labels=every, zero_division=0
     )
-    for i, of in enumerate(of_classes(tally.confusion, NAMES)):
+    for i, of in enumerate(metrics_per_class(tally.confusion, NAMES)):
         assert (of.rows, of.precision or 0, of.recall or 0) == (rows[i], precision[i], recall[i])
         assert of.f1 == pytest.approx(f1[i])
     wrong = np.flatnonzero(predicted != labels)
-    surest = sorted(wrong, key=lambda row: -probabilities[row].max())[:WORST]
+    surest = sorted(wrong, key=lambda row: -probabilities[row].max())[:MAX_MISTAKES]
     assert [mistake.row for mistake in tally.worst] == surest
     label, taken, count = most_confused(tally.confusion, NAMES)[0]
     assert count == tally.confusion[NAMES.index(label), NAMES.index(taken)]

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from trainer.distribution.meeting import meet
 from trainer.distribution.rank_status import Phase, report_phase, report_step
-from trainer.errors import EXIT_INTERRUPTED, Interrupted, RankLost
+from trainer.errors import EXIT_INTERRUPTED, RankLost, TransientError
 from trainer.observability.stacks import print_stacks_on_signal
 
 LOST_AFTER = 1.5
@@ -63,7 +63,7 @@ class Rank:
             meet(stopping=lambda: self.stop)
             self.ask("PUT", f"/pid/{self.rank}", str(os.getpid()).encode())
             return self.train()
-        except Interrupted as error:
+        except TransientError as error:
             print(f"rank {self.rank}: {error}", flush=True)
             return error.exit_code
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_status import Phase
 from trainer.errors import EXIT_INVALID, EXIT_LOST
-from trainer.gang.decisions import FRESH, REFUSED_FOR, SILENT_AFTER, answer, missing, record, review
+from trainer.gang.decisions import FRESH_SECONDS, REFUSED_FOR, SILENT_AFTER, answer, missing, record, review
 from trainer.gang.members import (
     Answer,
     ExitPod,
@@ -111,7 +111,7 @@ def test_a_running_pod_that_is_replaced_by_one_with_another_configuration_counts
 def test_it_does_not_form_with_one_that_was_not_heard_just_now() -> None:
     table = Table(2)
     table.say(0)
-    table.now += FRESH + 0.1
+    table.now += FRESH_SECONDS + 0.1
     assert isinstance(table.say(1), StopRanks)
     assert isinstance(table.say(0), RunRanks)
 
@@ -317,7 +317,7 @@ def test_on_any_sequence_of_words(wanted: int, sequence: list[tuple[int, str, in
             for seat in gang.generation.seats:
                 present = gang.members[seat.index]
                 assert present.state is MemberState.IDLE
-                assert table.now - present.heard <= FRESH
+                assert table.now - present.heard <= FRESH_SECONDS
         elif before.ending:
             assert gang.ending or gang.end is not None, "an ended generation does not come back"
             if gang.ending and before.ending.how == "hard":

@@ -3,8 +3,8 @@
 import pytest
 
 from trainer.errors import EXIT_LOST
-from trainer.gang.ranks.processes import Exit
-from trainer.gang.ranks.restarts import Failures, Verdict, judge
+from trainer.gang.ranks.rank_processes import Exit
+from trainer.gang.ranks.restarts import ExitVerdict, Failures, judge_exits
 
 pytestmark = pytest.mark.fast
 
@@ -14,26 +14,26 @@ KILLED, FAILED = Exit(2, -9, asked=False), Exit(1, 3, asked=False)
 @pytest.mark.parametrize(
     ("exits", "verdict"),
     [
-        ([Exit(0, 0, False), Exit(1, 0, False)], Verdict(0)),
-        ([Exit(0, 75, False), Exit(1, 0, False)], Verdict(75)),
-        ([Exit(0, 75, False), FAILED], Verdict(3, FAILED)),
-        ([FAILED, KILLED], Verdict(1, KILLED)),
-        ([FAILED, Exit(0, -9, asked=True)], Verdict(3, FAILED)),
-        ([Exit(0, 75, True), Exit(1, -9, asked=True)], Verdict(EXIT_LOST, forced=(1,))),
-        ([Exit(0, EXIT_LOST, False), Exit(1, EXIT_LOST, True)], Verdict(EXIT_LOST)),
-        ([Exit(0, EXIT_LOST, False), Exit(1, -9, asked=True)], Verdict(EXIT_LOST, forced=(1,))),
-        ([Exit(0, EXIT_LOST, False), KILLED], Verdict(1, KILLED)),
-        ([KILLED, Exit(1, 64, asked=True)], Verdict(64, Exit(1, 64, asked=True))),
+        ([Exit(0, 0, False), Exit(1, 0, False)], ExitVerdict(0)),
+        ([Exit(0, 75, False), Exit(1, 0, False)], ExitVerdict(75)),
+        ([Exit(0, 75, False), FAILED], ExitVerdict(3, FAILED)),
+        ([FAILED, KILLED], ExitVerdict(1, KILLED)),
+        ([FAILED, Exit(0, -9, asked=True)], ExitVerdict(3, FAILED)),
+        ([Exit(0, 75, True), Exit(1, -9, asked=True)], ExitVerdict(EXIT_LOST, forced=(1,))),
+        ([Exit(0, EXIT_LOST, False), Exit(1, EXIT_LOST, True)], ExitVerdict(EXIT_LOST)),
+        ([Exit(0, EXIT_LOST, False), Exit(1, -9, asked=True)], ExitVerdict(EXIT_LOST, forced=(1,))),
+        ([Exit(0, EXIT_LOST, False), KILLED], ExitVerdict(1, KILLED)),
+        ([KILLED, Exit(1, 64, asked=True)], ExitVerdict(64, Exit(1, 64, asked=True))),
     ],
 )
-def test_verdicts(exits: list[Exit], verdict: Verdict) -> None:
-    assert judge(exits) == verdict
+def test_verdicts(exits: list[Exit], verdict: ExitVerdict) -> None:
+    assert judge_exits(exits) == verdict
 
 
 def test_the_code_of_a_broken_exchange_stays_between_ranks_and_supervisor() -> None:
-    assert Verdict(EXIT_LOST).exit_code == 75
-    assert Verdict(EXIT_LOST, forced=(1,)).exit_code == 1
-    assert Verdict(64).exit_code == 64
+    assert ExitVerdict(EXIT_LOST).exit_code == 75
+    assert ExitVerdict(EXIT_LOST, forced=(1,)).exit_code == 1
+    assert ExitVerdict(64).exit_code == 64
 
 
 def test_the_rest_grows_without_progress_and_a_new_step_ends_it() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from trainer.distribution.rank_status import Phase, RankStatus
-from trainer.gang.ranks.stall import Limits, Pace, RankProgress, find
+from trainer.gang.ranks.stall import Limits, RankHistory, RankProgress, find
 
 pytestmark = pytest.mark.fast
 
@@ -93,7 +93,7 @@ def test_asked_to_stop_the_late_are_killed_sooner_and_the_chief_never() -> None:
 
 
 def test_the_longest_and_the_last_time_in_each_phase() -> None:
-    pace = Pace(RankStatus(), 100.0)
+    pace = RankHistory(RankStatus(), 100.0)
     for step, time, phase in [
         (-1, 104.0, Phase.READING),
         (-1, 105.0, Phase.TRAINING),

@@ -3,7 +3,7 @@
 import pytest
 
 from trainer.distribution.rank_status import Phase, RankStatus
-from trainer.gang.ranks.stall import Pace
+from trainer.gang.ranks.stall import RankHistory
 from trainer.gang.ranks.stopping import Deadlines, Why
 
 pytestmark = pytest.mark.fast
@@ -11,8 +11,8 @@ pytestmark = pytest.mark.fast
 DEADLINES = Deadlines(grace=60, gloo_timeout=5)
 
 
-def pace(phase: Phase = Phase.TRAINING, since: float = 0.0) -> Pace:
-    return Pace(RankStatus(7, since, phase), since, {Phase.TRAINING: 2.0}, {Phase.TRAINING: 30.0})
+def pace(phase: Phase = Phase.TRAINING, since: float = 0.0) -> RankHistory:
+    return RankHistory(RankStatus(7, since, phase), since, {Phase.TRAINING: 2.0}, {Phase.TRAINING: 30.0})
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def pace(phase: Phase = Phase.TRAINING, since: float = 0.0) -> Pace:
         (Why.BROKEN, pace(Phase.EVALUATING), 138, 103),
     ],
 )
-def test_until_when_each_may_run(why: Why, chief: Pace, chief_ends: float, other_ends: float) -> None:
+def test_until_when_each_may_run(why: Why, chief: RankHistory, chief_ends: float, other_ends: float) -> None:
     ranks = {0: chief, 1: pace()}
     for rank, end in ((0, chief_ends), (1, other_ends)):
         assert rank not in DEADLINES.overdue(ranks, {why: 100.0}, end - 0.01)

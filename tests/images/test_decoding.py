@@ -9,7 +9,7 @@ import pytest
 from tests.datasets import make_folders
 from trainer.images import decoding
 from trainer.images.decoding import Decoder, _Budget
-from trainer.preparation.labels import Item, Source
+from trainer.preparation.labels import LabelledImage, LabelledImages
 from trainer.storage.file import FileStore
 
 
@@ -31,9 +31,9 @@ def test_what_is_read_ahead_is_bounded_by_bytes(
     make_folders(tmp_path, {"a": 60}, size=(300, 300))
     monkeypatch.setattr(decoding, "HELD_BYTES", 1_000_000)
     store = CountingStore(tmp_path)
-    items = [Item(f"a/{number:04d}.png", number) for number in range(60)]
+    items = [LabelledImage(f"a/{number:04d}.png", number) for number in range(60)]
     for taken, decoded in enumerate(
-        Decoder(Source(store, (), {}, "folders"), size, "squash", 2).decode(items), 1
+        Decoder(LabelledImages(store, (), {}, "folders"), size, "squash", 2).decode(items), 1
     ):
         assert decoded.item.label == taken - 1
         if taken in (5, 20):
@@ -47,8 +47,8 @@ def test_threads_end_when_the_images_are_not_wanted_any_more(
     make_folders(tmp_path, {"a": 40}, size=(100, 100))
     monkeypatch.setattr(decoding, "HELD_BYTES", 1)
     before = threading.active_count()
-    images = Decoder(Source(FileStore(tmp_path), (), {}, "folders"), None, "squash", 2).decode(
-        [Item(f"a/{number:04d}.png", 0) for number in range(40)]
+    images = Decoder(LabelledImages(FileStore(tmp_path), (), {}, "folders"), None, "squash", 2).decode(
+        [LabelledImage(f"a/{number:04d}.png", 0) for number in range(40)]
     )
     next(images)
     next(images)

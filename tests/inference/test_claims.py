@@ -35,7 +35,7 @@ def test_workers_take_different_parts_and_a_restarted_one_its_own(
     assert {again.take(), again.take()} == {2, 3}
     assert again.take() is None
     store.put(keys.predictions(0, "jsonl"), b"")
-    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    monkeypatch.setattr(module, "CLAIM_SECONDS", 0.0)
     assert again.take() == 1, "the other is late"
     first.clear()
     assert not list(store.list(keys.CLAIMS))

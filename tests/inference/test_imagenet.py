@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.commands import refused, trainer
 from trainer.errors import ConfigError
-from trainer.inference import few
+from trainer.inference import adhoc as few
 
 WEIGHTS = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5"  # has no hash in Keras
 INDEX = "imagenet_class_index.json"

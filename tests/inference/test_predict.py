@@ -17,11 +17,11 @@ from tests.inference.conftest import invalid, predicted, rows
 from tests.trained import CLASSES, images
 from trainer.errors import RunError
 from trainer.inference import keys
-from trainer.inference import plan as plans
+from trainer.inference import prediction_plan as plans
 from trainer.inference.sources.image import Image as Listed
 from trainer.inference.sources.prefix import Prefix
 from trainer.runs import layout
-from trainer.runs.document import read_run
+from trainer.runs.run_document import read_run
 from trainer.storage import open_store
 
 

@@ -18,21 +18,22 @@ from PIL import ExifTags, Image, ImageOps
 from trainer.config import parse
 from trainer.config.types import Standardize
 from trainer.dataset.dataset import Dataset, Encoding
-from trainer.dataset.index import open_dataset
+from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.distribution.single import Single
 from trainer.evaluation import evaluate
 from trainer.images.codec import Resize
 from trainer.inference.network import Network
 from trainer.inference.predictor import Predictor
-from trainer.inference.sources import image, paths, rows
+from trainer.inference.sources import dataset_images as rows
+from trainer.inference.sources import image, paths
 from trainer.preparation.prepare import prepare
-from trainer.runs.document import RunDocument
 from trainer.runs.layout import CLASSES, KERAS_MODEL, file_name
+from trainer.runs.run_document import RunDocument
 from trainer.storage import open_store
 from trainer.training.data import RankData
-from trainer.training.plan import Plan, make_plan
 from trainer.training.results.card import usage
+from trainer.training.run_plan import RunPlan, make_plan
 
 NAMES = ["a", "b", "c", "d", "e"]
 PREPARED = (24, 32)
@@ -271,7 +272,7 @@ def test_rows_of_another_shape_are_resized_as_files_are(
     assert evaluated(run, dataset, monkeypatch) == pytest.approx(loss(expected, batch.labels), rel=1e-6)
 
 
-def validation(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
+def validation(plan: RunPlan) -> tuple[np.ndarray, np.ndarray]:
     """The probabilities and labels of a training's validation."""
     model = network(*plan.image_shape)
     with RankData(plan, Single()).evaluation("validation") as batches:
@@ -284,7 +285,7 @@ def validation(plan: Plan) -> tuple[np.ndarray, np.ndarray]:
 
 def of_rows(run: RunDocument, dataset: Dataset, names: list[str]) -> np.ndarray:
     """As `trainer predict --split`."""
-    source = rows.Rows(dataset.url, "validation", run)
+    source = rows.DatasetImages(dataset.url, "validation", run)
     found = [one.image for one in source.read(image.Task(0, image.Image(name)) for name in names)]
     return predictor(run).probabilities(np.stack([one for one in found if one is not None]))
 

@@ -14,7 +14,7 @@ from tests.commands import trainer
 from tests.inference.conftest import invalid, predicted, rows
 from tests.trained import CLASSES, images
 from trainer.errors import DataError
-from trainer.inference import few
+from trainer.inference import adhoc as few
 from trainer.inference.sources import web
 from trainer.inference.sources.addresses import is_public
 
@@ -75,7 +75,7 @@ def served(tmp_path: Path) -> Iterator[str]:
 def test_what_a_web_server_does_wrong_is_said(
     served: str, path: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web, "SECONDS", 0.3 if path == "slow" else 30.0)
+    monkeypatch.setattr(web, "FETCH_SECONDS", 0.3 if path == "slow" else 30.0)
     monkeypatch.setattr(web, "PAUSE", 0.01)
     with pytest.raises(DataError, match=said):
         web.fetch(f"{served}/{path}", allow_private=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import ConfigError
-from trainer.gang.ranks.environment import rank_environment
+from trainer.gang.ranks.rank_environment import rank_environment
 from trainer.gang.ranks.slot import Slot
 from trainer.machine import gpus as devices
-from trainer.machine.gpus import check_ranks, gpus
+from trainer.machine.gpus import check_ranks, visible_gpus
 
 pytestmark = pytest.mark.fast
 
@@ -43,11 +43,11 @@ def four(tmp_path: Path) -> Path:
     ],
 )
 def test_the_gpus_of_a_container(four: Path, environment: dict[str, str], names: list[str]) -> None:
-    assert gpus(environment, four) == names
+    assert visible_gpus(environment, four) == names
 
 
 def test_a_machine_without_gpus(tmp_path: Path) -> None:
-    assert gpus({}, tmp_path) == []
+    assert visible_gpus({}, tmp_path) == []
     check_ranks(64, [])
 
 
@@ -74,7 +74,7 @@ def test_each_rank_sees_the_gpu_of_its_local_rank(monkeypatch: pytest.MonkeyPatc
 
 def test_without_gpus_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(devices.VISIBLE, raising=False)
-    if gpus(os.environ):
+    if visible_gpus(os.environ):
         pytest.skip("this machine has GPUs")
     slot = Slot(0, 1, 0, 1, 0, 1, 0)
     made = rank_environment(slot, generation=1, rendezvous_port=1, gloo_timeout=5, gang="a")

@@ -12,8 +12,8 @@ from trainer.config import RunConfig
 from trainer.distribution.single import Single
 from trainer.models.starting_weights import load_starting_weights
 from trainer.training.data import RankData
-from trainer.training.plan import make_plan
-from trainer.training.setup.build import build
+from trainer.training.run_plan import make_plan
+from trainer.training.setup.build_network import build
 from trainer.training.step import balanced_class_weights
 
 

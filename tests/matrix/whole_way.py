@@ -89,8 +89,8 @@ class Story:
             return
         from trainer.models.export import keras_file
         from trainer.models.weights_file import weights_file
-        from trainer.training.plan import make_plan
-        from trainer.training.setup.build import build
+        from trainer.training.run_plan import make_plan
+        from trainer.training.setup.build_network import build
 
         model, _ = build(make_plan(self._load("start", "train.seed=99"), 1))
         start = self.folder / "start"

@@ -12,13 +12,13 @@ import pytest
 
 from trainer.config import parse
 from trainer.config.applications import APPLICATIONS, PREFIX
-from trainer.dataset.pipeline.standardize import STANDARDIZATIONS, Pixels
+from trainer.dataset.pipeline.standardize import STANDARDIZATIONS, ChannelStatistics
 from trainer.errors import ConfigError
 from trainer.models import build, build_network, check_name
 from trainer.models.export import export
 from trainer.models.freeze import freeze
 from trainer.models.starting_weights import load_starting_weights
-from trainer.runs.document import RunDocument
+from trainer.runs.run_document import RunDocument
 
 CIFAR, FOOD = ((32, 32, 3), 10), ((64, 64, 3), 256)
 
@@ -60,7 +60,7 @@ def test_keras_applications_are_all_there_with_their_own_preprocessing() -> None
     for name, standardize in APPLICATIONS.items():
         module = importlib.import_module(getattr(keras.applications, name.removeprefix(PREFIX)).__module__)
         expected = module.preprocess_input(images.copy())
-        ours = STANDARDIZATIONS[standardize].apply(images, Pixels((), ()))
+        ours = STANDARDIZATIONS[standardize].apply(images, ChannelStatistics((), ()))
         np.testing.assert_allclose(ours, expected, atol=1e-4, err_msg=name)
 
 

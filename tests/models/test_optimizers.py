@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from trainer.config.optimizers import ARGUMENTS
-from trainer.training.state import variables
+from trainer.training.run_state import variables
 
 CLASSES = {"sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "adagrad": "Adagrad"}
 

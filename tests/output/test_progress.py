@@ -7,12 +7,12 @@ import pytest
 from tests.commands import on_a_terminal, without_codes
 from tests.datasets import make_folders
 from trainer.output import progress
-from trainer.output.progress import Pace
+from trainer.output.progress import Rate
 from trainer.output.units import parse_size
 
 
 def test_a_pace_counts_from_what_was_there_at_first() -> None:
-    pace = Pace()
+    pace = Rate()
     pace.add(1000, 50.0)  # of an interrupted start
     assert (pace.rate, pace.left(2000)) == ("", "")
     pace.add(1100, 52.0)

@@ -13,12 +13,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from trainer.dataset.index import open_dataset
+from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import DataError
 from trainer.preparation.prepare import prepare
 from trainer.storage import open_store
 from trainer.storage.file import FileStore
-from trainer.storage.s3.store import S3Store
+from trainer.storage.s3.s3_store import S3Store
 
 OPTIONS: dict[str, Any] = {"shard_bytes": 600, "rows_of_chunk": 2}
 

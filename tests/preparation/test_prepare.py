@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from tests.datasets import make_folders
-from trainer.dataset.index import open_dataset
 from trainer.dataset.inspection.describe import inspect
 from trainer.dataset.manifest import write_manifest
-from trainer.dataset.pixel_histogram import Pixels
+from trainer.dataset.open_dataset import open_dataset
+from trainer.dataset.pixel_histogram import PixelHistogram
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
 from trainer.preparation import prepare as module
@@ -269,11 +269,11 @@ def test_progress_is_told_and_no_thread_is_left(folders: Path, tmp_path: Path) -
 
 def test_pixels_are_counted_exactly() -> None:
     images = np.random.default_rng(0).integers(0, 256, (700, 30, 40, 3), np.uint8)
-    counts = Pixels.of(images).counts
+    counts = PixelHistogram.of(images).counts
     for channel in range(3):
         expected = np.bincount(images[..., channel].ravel(), minlength=256)
         np.testing.assert_array_equal(counts[channel], expected)
-    mean, std = Pixels.of(images).moments()
+    mean, std = PixelHistogram.of(images).moments()
     np.testing.assert_allclose(mean, images.mean((0, 1, 2)))
     np.testing.assert_allclose(std, images.std((0, 1, 2)))
 

@@ -15,11 +15,11 @@ from PIL import Image
 
 from tests.commands import trainer
 from tests.datasets import make_folders
-from trainer.dataset.index import open_dataset
+from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import ConfigError, DataError
 from trainer.images.decoding import Decoder
 from trainer.preparation.duplicates import Seen, find_duplicates
-from trainer.preparation.labels import Item, Source
+from trainer.preparation.labels import LabelledImage, LabelledImages
 from trainer.preparation.prepare import prepare
 from trainer.storage import open_store
 
@@ -113,10 +113,10 @@ def test_a_store_that_refuses_is_no_bad_image(s3: str, monkeypatch: pytest.Monke
     """Else an access key that expires would leave out all images from then on."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    source = Source(open_store(s3), ("cat",), {}, "folders")
+    source = LabelledImages(open_store(s3), ("cat",), {}, "folders")
     decoder = Decoder(source, (8, 8), "squash", 2)
     with pytest.raises(PermissionError):
-        list(decoder.decode([Item("cat/0001.png", 0)]))
+        list(decoder.decode([LabelledImage("cat/0001.png", 0)]))
 
 
 def test_copies_are_told_and_never_lie_in_two_splits(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_split_of_copies_alone_is_an_error(tmp_path: Path) -> None:
 def test_contents_that_begin_alike_are_not_the_same() -> None:
     digests = np.zeros((3, 32), np.uint8)
     digests[:, 0], digests[1, 31] = 7, 1
-    items = [Item("a", 0), Item("b", 0), Item("c", 1)]
+    items = [LabelledImage("a", 0), LabelledImage("b", 0), LabelledImage("c", 1)]
     found = find_duplicates({"train": (items[:2], digests[:2]), "test": (items[2:], digests[2:])})
     assert (found.within_classes, found.over_classes) == (0, ("c is a",))
     assert found.left_out == ("c in test is a in train",)

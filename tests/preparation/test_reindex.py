@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 import pytest
 
 from trainer.dataset.dataset import Dataset, Split
-from trainer.dataset.index import open_dataset
+from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import DataError
 from trainer.preparation.reindex import reindex
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.preparation.labels import Item, Source
+from trainer.preparation.labels import LabelledImage, LabelledImages
 from trainer.preparation.splits import divide, shuffled, stratified
 from trainer.storage import open_store
 
@@ -42,8 +42,10 @@ def test_the_seed_decides() -> None:
     st.sampled_from([None, 2, 5, 100]),
 )
 def test_no_image_is_in_two_splits_and_none_is_lost(counts: list[int], seed: int, most: int | None) -> None:
-    items = tuple(Item(f"{c}/{n}", c) for c, count in enumerate(counts) for n in range(count))
-    source = Source(open_store("/nowhere"), tuple(map(str, range(len(counts)))), {"train": items}, "folders")
+    items = tuple(LabelledImage(f"{c}/{n}", c) for c, count in enumerate(counts) for n in range(count))
+    source = LabelledImages(
+        open_store("/nowhere"), tuple(map(str, range(len(counts)))), {"train": items}, "folders"
+    )
     splits = divide(source, 0.2, 0.1 if sum(min(c, most or c) for c in counts) > 9 else 0, seed, most)
     keys = [item.key for part in splits.values() for item in part]
     assert len(keys) == len(set(keys)) == sum(min(count, most or count) for count in counts)

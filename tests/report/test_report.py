@@ -10,10 +10,10 @@ import pytest
 
 from tests.commands import refused
 from trainer.evaluation.evaluate import evaluate
-from trainer.report.build import write_report
-from trainer.report.page import Known, page
+from trainer.report.report_page import Known, page
+from trainer.report.write import write_report
 from trainer.runs import layout
-from trainer.runs.document import dump_run, read_run
+from trainer.runs.run_document import dump_run, read_run
 from trainer.runs.timing import EpochTiming
 from trainer.storage import open_store
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from trainer.errors import Interrupted
+from trainer.errors import TransientError
 from trainer.runs.background_writer import CHECKPOINT, Background, Write
 from trainer.runs.fence import Superseded
 
@@ -114,7 +114,9 @@ def test_a_disk_that_stays_full_is_a_passing_cause_with_a_remedy(make: Callable[
     disk.submit(CHECKPOINT, "step 1")
     disk.background.wait()
     assert time.monotonic() - began >= 2 * 0.05, "for less time than a store may be away"
-    with pytest.raises(Interrupted, match=r"No space left.*Free some space.*start the run again") as stopped:
+    with pytest.raises(
+        TransientError, match=r"No space left.*Free some space.*start the run again"
+    ) as stopped:
         disk.background.check()
     assert stopped.value.exit_code == 75
     assert disk.written == []
@@ -129,7 +131,7 @@ def test_what_can_be_written_does_not_hide_what_cannot(make: Callable[..., Disk]
         for key in ("best", "metrics", CHECKPOINT):
             disk.submit(key, f"{key} {number}")
         time.sleep(0.005)
-    with pytest.raises(Interrupted, match="access denied"):
+    with pytest.raises(TransientError, match="access denied"):
         disk.background.check()
 
 

@@ -13,10 +13,10 @@ from trainer.config import parse
 from trainer.errors import RunError
 from trainer.runs import layout
 from trainer.runs.claim import check_identity, claim_folder, give_back
-from trainer.runs.document import Finished, Reached, RunDocument, read_run
 from trainer.runs.fence import Fence, Superseded, publish
+from trainer.runs.find_runs import find_runs
 from trainer.runs.layout import Attempt
-from trainer.runs.listing import find_runs
+from trainer.runs.run_document import Reached, RunDocument, RunResult, read_run
 from trainer.storage import Store, open_store
 
 
@@ -83,7 +83,7 @@ def test_a_folder_with_a_checkpoint_is_another_runs(store: Store):
 
 def test_a_finished_run_without_its_checkpoints_stays_what_it_is(store: Store):
     fence, _ = claim_folder(store, FAST, {})
-    publish(store, fence, layout.FINISHED, Finished(3, 30, False, Reached(3, {})).dumps())
+    publish(store, fence, layout.FINISHED, RunResult(3, 30, False, Reached(3, {})).dumps())
     with pytest.raises(RunError, match="another run's folder"):
         claim_folder(store, SLOW, {})
 

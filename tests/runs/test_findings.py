@@ -7,16 +7,18 @@ import pytest
 from trainer.errors import RunError
 from trainer.runs import layout
 from trainer.runs.fence import Fence, Superseded
-from trainer.runs.findings import Finding, add_finding, is_doubted, read_findings
+from trainer.runs.findings import AuditFinding, add_finding, is_doubted, read_findings
 from trainer.runs.layout import Attempt
 from trainer.storage import open_store
 
 pytestmark = pytest.mark.fast
 
 
-def finding(trusted: int, generation: int) -> Finding:
+def finding(trusted: int, generation: int) -> AuditFinding:
     culprits = ("rank 1 (pod a, CPU)",)
-    return Finding(trusted + 9, trusted, generation, culprits, certain=True, at="2026-11-28T00:00:00+00:00")
+    return AuditFinding(
+        trusted + 9, trusted, generation, culprits, certain=True, at="2026-11-28T00:00:00+00:00"
+    )
 
 
 def test_findings_add_up(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from tests.commands import refused, trainer
 from tests.run_processes import Runs
-from trainer.runs.document import Reached
-from trainer.runs.listing import find_runs
+from trainer.runs.find_runs import find_runs
+from trainer.runs.run_document import Reached
 from trainer.storage import open_store
 
 CONFIG = {

@@ -11,10 +11,10 @@ from trainer.cli.app import app
 from trainer.errors import ConfigError, DataError, RunError
 from trainer.runs import layout
 from trainer.runs.claim import claim_folder
-from trainer.runs.document import Finished, Reached
 from trainer.runs.fence import Fence, Superseded, publish
-from trainer.runs.listing import find_runs
+from trainer.runs.find_runs import find_runs
 from trainer.runs.removal import find_removable, remove
+from trainer.runs.run_document import Reached, RunResult
 from trainer.storage import Store, join, open_store
 from trainer.storage.file import FileStore
 
@@ -26,7 +26,7 @@ def finished_run(url: str) -> Fence:
         commit(store, fence, step)
     for key in (layout.METRICS, layout.weights("best"), layout.weights("last")):
         publish(store, fence, key, b"epoch\n")
-    publish(store, fence, layout.FINISHED, Finished(3, 10, False, Reached(3, {})).dumps())
+    publish(store, fence, layout.FINISHED, RunResult(3, 10, False, Reached(3, {})).dumps())
     return fence
 
 

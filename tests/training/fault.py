@@ -4,7 +4,7 @@ import os
 
 import tensorflow as tf
 
-from trainer.distribution import environment
+from trainer.distribution import rank_variables as environment
 from trainer.training.step import ExactStep, TrainStep
 
 FAULT = "TEST_FAULT"

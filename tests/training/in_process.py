@@ -9,11 +9,11 @@ import keras
 from trainer.config import load
 from trainer.distribution.single import Single
 from trainer.observability.metrics import RunMetrics
-from trainer.runs.document import Finished
+from trainer.runs.run_document import RunResult
 from trainer.storage import Store, open_store
 from trainer.training import run
-from trainer.training.plan import make_plan
-from trainer.training.setup.build import setup_tensorflow
+from trainer.training.run_plan import make_plan
+from trainer.training.setup.build_network import setup_tensorflow
 
 
 def train(
@@ -21,7 +21,7 @@ def train(
     *callbacks: keras.callbacks.Callback,
     store: Any = None,
     stop: threading.Event | None = None,
-) -> Finished:
+) -> RunResult:
     """`store` stands for the run's folder, `stop` for a request to stop."""
     values = load(config)
     setup_tensorflow(values)

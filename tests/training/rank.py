@@ -22,10 +22,10 @@ from trainer.observability import log
 from trainer.observability.metrics import RunMetrics
 from trainer.observability.stacks import print_stacks_on_signal
 from trainer.storage import open_store
-from trainer.training.plan import make_plan
 from trainer.training.run import train
-from trainer.training.setup.build import setup_tensorflow
-from trainer.training.state import digest
+from trainer.training.run_plan import make_plan
+from trainer.training.run_state import digest
+from trainer.training.setup.build_network import setup_tensorflow
 
 
 class Witness(keras.callbacks.Callback):

@@ -19,8 +19,8 @@ from tests.test_invalid import damaged_copy
 from trainer.config import load
 from trainer.distribution.agreement import Agreement
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID
-from trainer.training.plan import make_plan
-from trainer.training.setup.agreement import agreement_document
+from trainer.training.run_plan import make_plan
+from trainer.training.setup.agreement_document import agreement_document
 
 DIFFERENT = {
     "train.epochs=11": "train.epochs is 11",

@@ -10,10 +10,10 @@ import pytest
 
 from tests.run_processes import Runs
 from tests.training.in_process import train
-from trainer.checkpoints.state import TrainingState
-from trainer.errors import ConfigError, Interrupted
-from trainer.runs.document import Finished
-from trainer.training.callbacks import memory as callback_state
+from trainer.checkpoints.training_state import TrainingState
+from trainer.errors import ConfigError, TransientError
+from trainer.runs.run_document import RunResult
+from trainer.training.callbacks import callback_state
 
 SECTIONS: dict[str, Any] = {
     "train": {"epochs": 6, "batch_size": 300, "lanes": 60, "micro_batch": 10, "deterministic": True},
@@ -56,7 +56,7 @@ class Callbacks:
         return [self.rate, self.plateau, self.patient, self.restoring, self.history, self.function]
 
 
-def run(config: Path, callbacks: Callbacks, steps: int | None = None) -> Finished:
+def run(config: Path, callbacks: Callbacks, steps: int | None = None) -> RunResult:
     stop = threading.Event()
     return train(config, *callbacks.all(), StopAfter(steps, stop), stop=stop)
 
@@ -71,7 +71,7 @@ def test_keras_s_callbacks_go_on_after_stops_as_if_there_had_been_none(runs: Run
 
     stopped, begun = runs.config("stopped", **SECTIONS), []
     for steps in (2, 4, 3):
-        with pytest.raises(Interrupted, match="stopped on request"):
+        with pytest.raises(TransientError, match="stopped on request"):
             run(stopped, interrupted := Callbacks(), steps)
         begun += interrupted.epochs_begun
     resumed = Callbacks()

@@ -16,7 +16,7 @@ from tests.run_processes import Runs
 from trainer.config import parse
 from trainer.output.progress import epoch_bar, print_line
 from trainer.runs.history import best_epoch, read_history, write_history
-from trainer.training.callbacks.own import BestWeights, ProgressLog, from_config, settle_modes
+from trainer.training.callbacks.trainer_callbacks import BestWeights, ProgressLog, from_config, settle_modes
 
 
 def test_a_run_slows_down_and_stops_early_when_its_validation_no_longer_rises(runs: Runs):

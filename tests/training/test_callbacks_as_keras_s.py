@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from trainer.config.sections import TrainSection
-from trainer.training.callbacks.own import from_config, settle_modes
+from trainer.training.callbacks.trainer_callbacks import from_config, settle_modes
 
 SECTIONS = {
     "early_stopping": keras.callbacks.EarlyStopping,

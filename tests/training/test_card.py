@@ -24,9 +24,9 @@ from trainer.images.codec import decode_image
 from trainer.inference.network import Network
 from trainer.inference.predictor import Predictor
 from trainer.models.export import keras_file
-from trainer.runs.document import Finished, Reached, classes_json
-from trainer.training.plan import Plan, make_plan
+from trainer.runs.run_document import Reached, RunResult, classes_json
 from trainer.training.results.card import card
+from trainer.training.run_plan import RunPlan, make_plan
 
 BEST = Reached(
     1, {"loss": 2.0, "accuracy": 0.25, "val_loss": 1.5, "val_accuracy": 0.625, "test_accuracy": 0.5625}
@@ -34,11 +34,11 @@ BEST = Reached(
 LAST = Reached(
     2, {"loss": 1.0, "accuracy": 0.75, "val_loss": 1.75, "val_accuracy": 0.5, "test_accuracy": 0.4375}
 )
-FINISHED = Finished(2, 60, False, LAST, BEST)
+FINISHED = RunResult(2, 60, False, LAST, BEST)
 
 
 @pytest.fixture(scope="module")
-def plan(digits: str) -> Plan:
+def plan(digits: str) -> RunPlan:
     return make_plan(configuration(digits), 1)
 
 
@@ -52,11 +52,11 @@ def configuration(dataset: str, standardize: str = "caffe") -> RunConfig:
     return parse(values)
 
 
-def text_of(plan: Plan) -> str:
+def text_of(plan: RunPlan) -> str:
     return card(plan, FINISHED, {"keras": "3.15.1"}).decode()
 
 
-def test_it_says_which_data_and_which_network(plan: Plan) -> None:
+def test_it_says_which_data_and_which_network(plan: RunPlan) -> None:
     text = text_of(plan)
     rows = {name: split.rows for name, split in plan.dataset.splits.items()}
     for expected in (
@@ -71,13 +71,13 @@ def test_it_says_which_data_and_which_network(plan: Plan) -> None:
         assert expected in text
 
 
-def test_its_recipe_is_the_runs_configuration_again(plan: Plan) -> None:
+def test_its_recipe_is_the_runs_configuration_again(plan: RunPlan) -> None:
     found = re.search(r"```yaml\n(.*?)```", text_of(plan), re.DOTALL)
     assert found
     assert parse(yaml.safe_load(found[1])) == plan.config
 
 
-def test_it_gives_the_figures_of_the_best_and_of_the_last_epoch(plan: Plan) -> None:
+def test_it_gives_the_figures_of_the_best_and_of_the_last_epoch(plan: RunPlan) -> None:
     best, last = re.findall(r"^\| (?:best|last).*$", text_of(plan), re.MULTILINE)
     assert (
         best == "| best by val_accuracy: 1 | 2 | 0.25 | 1.5 | 0.625 | 0.5625 | best.weights.h5, model.keras |"
@@ -85,7 +85,7 @@ def test_it_gives_the_figures_of_the_best_and_of_the_last_epoch(plan: Plan) -> N
     assert last == "| last: 2 | 1 | 0.75 | 1.75 | 0.5 | 0.4375 | last.weights.h5 |"
 
 
-def test_names_with_bars_and_line_ends_stay_in_their_cell(plan: Plan) -> None:
+def test_names_with_bars_and_line_ends_stay_in_their_cell(plan: RunPlan) -> None:
     odd = replace(plan, dataset=replace(plan.dataset, classes=("a|b", "c\nd")))
     assert "| classes | 2: a\\|b, c d |" in text_of(odd)
 

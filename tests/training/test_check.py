@@ -18,7 +18,7 @@ from trainer.errors import ConfigError, TrainerError
 from trainer.runs.claim import claim_folder
 from trainer.runs.layout import Attempt
 from trainer.storage import open_store
-from trainer.training.plan import make_plan
+from trainer.training.run_plan import make_plan
 from trainer.training.setup.check import check
 
 MOBILENET = "mobilenet_1_0_224_tf_no_top.h5"  # has no hash in Keras

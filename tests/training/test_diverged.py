@@ -15,12 +15,12 @@ from tests.training.in_process import store_of, train
 from trainer.checkpoints.restore import restore
 from trainer.distribution.single import Single
 from trainer.evaluation.tally import Tally
-from trainer.runs.document import Finished, Reached
+from trainer.runs.run_document import Reached, RunResult
 from trainer.storage import Store
 from trainer.training.evaluator import _add
 from trainer.training.finish import _over_all_ranks
 from trainer.training.finite import Diverged
-from trainer.training.state import digest
+from trainer.training.run_state import digest
 
 from .test_step import BATCH, IMAGES, LABELS, network, stepper
 
@@ -97,7 +97,7 @@ def test_a_new_run_starts_from_the_weights_of_one_that_diverged(runs: Runs):
 
 def test_finished_json_is_json():
     with pytest.raises(ValueError, match="JSON"):
-        Finished(1, 1, False, last=Reached(1, {"loss": float("nan")}), best=None).dumps()
+        RunResult(1, 1, False, last=Reached(1, {"loss": float("nan")}), best=None).dumps()
 
 
 def test_rows_without_finite_probabilities_are_left_out_of_no_evaluation():

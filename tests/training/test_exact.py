@@ -24,7 +24,7 @@ from trainer.errors import ConfigError
 from trainer.preparation.prepare import prepare
 from trainer.storage import open_store
 from trainer.training.data import RankData
-from trainer.training.plan import make_plan
+from trainer.training.run_plan import make_plan
 
 pytestmark = pytest.mark.slow
 

@@ -13,9 +13,9 @@ import pytest
 from tests.run_processes import Runs
 from tests.training.in_process import train
 from trainer import main
-from trainer.errors import EXIT_INVALID, Interrupted, RunError
+from trainer.errors import EXIT_INVALID, RunError, TransientError
 from trainer.runs import layout
-from trainer.training.state import Progress, check_position
+from trainer.training.run_state import Progress, check_position
 
 SECTIONS: dict[str, Any] = {
     "model": {"name": "lab-cnn", "options": {"n_filters": 2}},
@@ -91,7 +91,7 @@ class Bases:
             sections = SECTIONS | {"train": SECTIONS["train"] | {"seed": seed}}
             config = self.runs.config(name, **sections)
             stop = stop_at(6)
-            with pytest.raises(Interrupted):
+            with pytest.raises(TransientError):
                 train(config, stop, stop=stop.stop)
             folder = config.parent / "run"
             (folder / layout.AUDIT).write_text(json.dumps(AUDIT))

@@ -9,7 +9,7 @@ from trainer.config import parse
 from trainer.errors import ConfigError
 from trainer.gang.polled import Polled
 from trainer.training.launch import pods_within_lanes
-from trainer.training.plan import make_plan
+from trainer.training.run_plan import make_plan
 
 
 def values(digits: str) -> dict[str, object]:

@@ -17,18 +17,18 @@ from tests.training.test_callback_state import StopAfter
 from tests.training.test_publishing import PUBLISHED
 from trainer.checkpoints.restore import restore
 from trainer.config import load
-from trainer.errors import ConfigError, Interrupted
+from trainer.errors import ConfigError, TransientError
 from trainer.evaluation.evaluate import evaluate
 from trainer.models import build_network
 from trainer.models.weights_file import weights_file
 from trainer.observability.metrics import RunMetrics
 from trainer.preparation.prepare import prepare
 from trainer.runs import layout
-from trainer.runs.document import already_finished, read_finished, read_run
+from trainer.runs.run_document import already_finished, read_finished, read_run
 from trainer.storage import Store
 from trainer.training.launch import _check
-from trainer.training.plan import Plan
-from trainer.training.state import assign_weights
+from trainer.training.run_plan import RunPlan
+from trainer.training.run_state import assign_weights
 
 FEW: dict[str, Any] = {"batch_size": 600, "lanes": 6, "deterministic": True}
 """Two steps an epoch."""
@@ -49,7 +49,7 @@ def published(config: Path) -> dict[str, bytes]:
 
 def stop_after(config: Path, steps: int) -> None:
     stop = threading.Event()
-    with pytest.raises(Interrupted, match="stopped on request"):
+    with pytest.raises(TransientError, match="stopped on request"):
         train(config, StopAfter(steps, stop), stop=stop)
 
 
@@ -121,7 +121,7 @@ def test_an_epoch_that_has_had_no_validation_is_not_done(
     plan: Any = Mock(steps_per_epoch=2)
     plan.config.train.epochs = 2
     with pytest.raises(ConfigError, match="has begun epoch") if refused else nullcontext():
-        Plan.check_epochs(plan, step, closed)
+        RunPlan.check_epochs(plan, step, closed)
 
 
 def keys(store: Store) -> set[str]:
@@ -183,7 +183,7 @@ def test_no_metric_is_shown_before_it_is_known_and_at_the_end_it_is_of_all_steps
     runs: Runs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("trainer.training.callbacks.own.ProgressLog.EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("trainer.training.callbacks.trainer_callbacks.ProgressLog.EVERY_SECONDS", 0.0)
     shown = Mock()
     monkeypatch.setattr(RunMetrics, "end_step", shown)
     finished = train(runs.config("run", train=FEW | {"epochs": 1}))

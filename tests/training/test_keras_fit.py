@@ -14,8 +14,8 @@ from trainer.config.sections import TrainSection
 from trainer.distribution.single import Single
 from trainer.errors import ConfigError
 from trainer.models.freeze import freeze
-from trainer.training.schedule import Schedule
-from trainer.training.setup.build import _optimizer
+from trainer.training.learning_rate import LearningRateSchedule
+from trainer.training.setup.build_network import _optimizer
 from trainer.training.step import TrainStep
 from trainer.training.step.averages import assign_averages
 
@@ -113,7 +113,7 @@ def stepped(train: TrainSection, network: Network = plain) -> list[np.ndarray]:
         micro_lanes=LANES,
         first_lane=0,
         seed=1,
-        schedule=Schedule(train, BATCHES),
+        schedule=LearningRateSchedule(train, BATCHES),
     )
     for number in range(BATCHES * EPOCHS):
         rows = slice(number % BATCHES * BATCH, (number % BATCHES + 1) * BATCH)

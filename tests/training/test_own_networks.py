@@ -15,8 +15,8 @@ from trainer.inference.network import of_run
 from trainer.inference.predictor import Predictor
 from trainer.runs import layout
 from trainer.storage import open_store
-from trainer.training.plan import make_plan
-from trainer.training.setup.build import build, setup_tensorflow
+from trainer.training.run_plan import make_plan
+from trainer.training.setup.build_network import build, setup_tensorflow
 
 OWN = own.__name__
 TRAIN = {"batch_size": 400, "lanes": 4}

@@ -10,7 +10,7 @@ from tests.trained import images
 from trainer.config import load
 from trainer.errors import ConfigError, DataError
 from trainer.preparation.prepare import prepare
-from trainer.training.plan import make_plan
+from trainer.training.run_plan import make_plan
 from trainer.training.setup.left_out import better_batch_size, left_out
 from trainer.urls import beside
 

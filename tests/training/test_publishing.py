@@ -16,14 +16,14 @@ from tests.run_processes import Runs, committed_steps
 from tests.training.in_process import store_of, train
 from trainer import models
 from trainer.checkpoints.writer import CheckpointWriter
-from trainer.errors import Interrupted
+from trainer.errors import TransientError
 from trainer.models.weights_file import weights_file
 from trainer.runs import layout
 from trainer.runs.background_writer import Background
 from trainer.runs.fence import Fence
 from trainer.storage import Store, open_store
 from trainer.training.results.publish import Publisher
-from trainer.training.state import Progress, capture
+from trainer.training.run_state import Progress, capture
 
 EXACT: dict[str, Any] = {
     "train": {"epochs": 4, "batch_size": 600, "lanes": 6, "deterministic": True},
@@ -94,7 +94,7 @@ def test_a_disk_that_stays_full_ends_the_run_with_75_and_the_remedy(
     monkeypatch.setenv("TRAINER_RETRY_SECONDS", "0.1")
     config = runs.config("full", **EXACT)
     full = Outage(store_of(config), layout.METRICS, OSError(28, "No space left on device"), seconds=3600)
-    with pytest.raises(Interrupted, match=r"No space left.*Free some space.*start the run again"):
+    with pytest.raises(TransientError, match=r"No space left.*Free some space.*start the run again"):
         train(config, store=full)
 
 
@@ -144,7 +144,7 @@ def test_a_run_that_was_stopped_ends_with_what_it_keeps_alone(
 ):
     """Also the best weights of a process before it, out of the checkpoint of that step."""
     config, stop = runs.config("stopped", **EXACT), threading.Event()
-    with pytest.raises(Interrupted):
+    with pytest.raises(TransientError):
         train(config, StopAfter(3, stop), stop=stop)
     shutil.copytree(config.parent / "run", config.parent / "copy")
 

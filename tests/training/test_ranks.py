@@ -8,7 +8,7 @@ import pytest
 from tests.training.in_process import store_of
 from tests.training.in_process import train as train_here
 from trainer.checkpoints.restore import restore
-from trainer.runs.document import read_finished
+from trainer.runs.run_document import read_finished
 
 pytestmark = pytest.mark.slow
 

@@ -11,11 +11,11 @@ import pytest
 from tests.run_processes import Runs
 from trainer import models
 from trainer.config.sections import RunSection
-from trainer.dataset.index import open_dataset
+from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.models.weights_file import load_weights_file
 from trainer.preparation.prepare import prepare
-from trainer.runs.document import Finished, Reached, read_finished
+from trainer.runs.run_document import Reached, RunResult, read_finished
 from trainer.storage import open_store
 from trainer.training.finish import log_end
 
@@ -43,7 +43,7 @@ def folder(tested: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def finished(folder: Path) -> Finished:
+def finished(folder: Path) -> RunResult:
     found = read_finished(open_store(f"{folder}/run"))
     assert found
     return found
@@ -80,8 +80,8 @@ def test_the_card_names_the_weights_of_each_figure(folder: Path):
 def test_the_log_says_where_the_weights_are_and_names_each_figures(caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO)
     best = Reached(3, {"val_accuracy": 0.75, "top5_accuracy": 1.0, "test_accuracy": 0.5})
-    log_end(Finished(4, 60, False, Reached(4, {"test_accuracy": 0.25}), best), RunSection(url="s3://b/run"))
-    log_end(Finished(4, 60, False, Reached(4, {"loss": 1.0})), RunSection(url="s3://b/run"))
+    log_end(RunResult(4, 60, False, Reached(4, {"test_accuracy": 0.25}), best), RunSection(url="s3://b/run"))
+    log_end(RunResult(4, 60, False, Reached(4, {"loss": 1.0})), RunSection(url="s3://b/run"))
     where = "finished: 4 epochs, 60 steps; the weights are in s3://b/run/weights/"
     assert caplog.messages == [
         where,

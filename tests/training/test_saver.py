@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from tests.run_processes import committed_steps
-from trainer.checkpoints.state import TrainingState
+from trainer.checkpoints.training_state import TrainingState
 from trainer.config.sections import RunSection
 from trainer.observability.metrics import RunMetrics
 from trainer.runs.background_writer import Background
 from trainer.runs.fence import Fence
 from trainer.storage import open_store
+from trainer.training.run_state import Progress
 from trainer.training.saver import saver
-from trainer.training.state import Progress
 
 
 def steps_saved(folder: Path, run: RunSection, *, chief: bool = True) -> list[int]:

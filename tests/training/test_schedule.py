@@ -9,13 +9,13 @@ from tests.training.test_step import BATCH, IMAGES, LABELS, difference, network,
 from trainer.config import load
 from trainer.config.sections import TrainSection
 from trainer.errors import ConfigError
-from trainer.training.schedule import Schedule
+from trainer.training.learning_rate import LearningRateSchedule
 
 STEPS = 10
 
 
 def factors(steps_per_epoch: int = 5, **train: object) -> list[float]:
-    schedule = Schedule(TrainSection(epochs=STEPS // steps_per_epoch, **train), steps_per_epoch)
+    schedule = LearningRateSchedule(TrainSection(epochs=STEPS // steps_per_epoch, **train), steps_per_epoch)
     return [float(schedule(tf.constant(step))) for step in range(STEPS)]
 
 
@@ -42,7 +42,7 @@ def test_the_warm_up_rises_evenly_and_then_the_schedule_begins() -> None:
 
 def test_ten_steps_are_keras_s_own_with_its_schedule_and_smoothed_labels() -> None:
     model, optimizer = network()
-    schedule = Schedule(TrainSection(epochs=2, schedule="cosine"), STEPS // 2)
+    schedule = LearningRateSchedule(TrainSection(epochs=2, schedule="cosine"), STEPS // 2)
     step = stepper(model, optimizer, schedule=schedule, label_smoothing=0.1)
     for number in range(STEPS):
         step(number, tf.constant(IMAGES), tf.constant(LABELS), tf.ones(BATCH), False)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from trainer.distribution.single import Single
 from trainer.models import build
-from trainer.training.state import digest
+from trainer.training.run_state import digest
 from trainer.training.step import TrainStep, balanced_class_weights
 
 BATCH, LANES, CLASSES, SHAPE = 24, 12, 5, (8, 8, 3)

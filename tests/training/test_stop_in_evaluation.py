@@ -9,7 +9,7 @@ import pytest
 
 from tests.run_processes import Runs, committed_steps
 from tests.training.in_process import store_of, train
-from trainer.errors import Interrupted
+from trainer.errors import TransientError
 from trainer.training.step import EvaluationStep
 
 
@@ -35,7 +35,7 @@ def test_validation_stops_after_a_batch_and_is_done_again(runs: Runs, monkeypatc
     evaluate = Mock(side_effect=EvaluationStep.__call__)
     monkeypatch.setattr(EvaluationStep, "__call__", lambda step, *batch: evaluate(step, *batch))
     stop = threading.Event()
-    with pytest.raises(Interrupted, match="stopped on request after step 20, which is saved"):
+    with pytest.raises(TransientError, match="stopped on request after step 20, which is saved"):
         train(config, StopIn(1, stop), stop=stop)
     assert evaluate.call_count == 1
     assert committed_steps(store_of(config))[0] == 20

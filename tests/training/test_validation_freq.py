@@ -10,8 +10,8 @@ import pytest
 
 from tests.run_processes import Runs
 from tests.training.in_process import store_of, train
-from trainer.errors import Interrupted
-from trainer.runs.listing import find_runs
+from trainer.errors import TransientError
+from trainer.runs.find_runs import find_runs
 
 THIRD: dict[str, Any] = {"epochs": 8, "validation_freq": 3, "batch_size": 600, "lanes": 6}
 
@@ -34,7 +34,7 @@ def test_before_the_first_validation_no_epoch_is_the_best(runs: Runs) -> None:
         if epoch == 1:
             stop.set()
 
-    with pytest.raises(Interrupted):
+    with pytest.raises(TransientError):
         train(config, keras.callbacks.LambdaCallback(on_epoch_end=second), stop=stop)
     (listed,) = find_runs(store_of(config))
     assert (listed.best, listed.epochs) == (None, 2)

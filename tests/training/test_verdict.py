@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 
 from trainer.training.audit.digest import digest
-from trainer.training.audit.verdict import Verdict, audited_by, disputed, judge
+from trainer.training.audit.verdict import AuditVerdict, audited_by, disputed, judge_audit
 
 
-def audit(ranks: int, *, faulty: int, recovers: bool) -> tuple[list[int], Verdict]:
+def audit(ranks: int, *, faulty: int, recovers: bool) -> tuple[list[int], AuditVerdict]:
     """A rank that computes 1 more than is right; `recovers`: but not when all compute again."""
 
     def of(rank: int, target: int, first: bool) -> int:
@@ -18,7 +18,7 @@ def audit(ranks: int, *, faulty: int, recovers: bool) -> tuple[list[int], Verdic
     checked = [of(rank, audited_by(rank, ranks), first=not recovers) for rank in range(ranks)]
     found = disputed(own, checked)
     again = {target: [of(rank, target, first=False) for rank in range(ranks)] for target in found}
-    return found, judge(own, checked, again)
+    return found, judge_audit(own, checked, again)
 
 
 @pytest.mark.parametrize("ranks", [3, 4, 64])
@@ -27,17 +27,17 @@ def test_of_three_ranks_or_more_the_faulty_one_is_named(ranks: int, recovers: bo
     for faulty in (0, 1, ranks - 1):
         found, verdict = audit(ranks, faulty=faulty, recovers=recovers)
         assert faulty in found
-        assert verdict == Verdict((faulty,), certain=True)
+        assert verdict == AuditVerdict((faulty,), certain=True)
 
 
 def test_of_two_ranks_a_passing_fault_is_named_and_a_lasting_one_is_one_of_both() -> None:
-    assert audit(2, faulty=1, recovers=True)[1] == Verdict((1,), certain=True)
-    assert audit(2, faulty=1, recovers=False)[1] == Verdict((0, 1), certain=False)
+    assert audit(2, faulty=1, recovers=True)[1] == AuditVerdict((1,), certain=True)
+    assert audit(2, faulty=1, recovers=False)[1] == AuditVerdict((0, 1), certain=False)
 
 
 def test_one_rank_finds_its_own_passing_faults() -> None:
-    assert judge([7], [8], {0: [8]}) == Verdict((0,), certain=True)
-    assert judge([7], [8], {0: [9]}) == Verdict((0,), certain=False)
+    assert judge_audit([7], [8], {0: [8]}) == AuditVerdict((0,), certain=True)
+    assert judge_audit([7], [8], {0: [9]}) == AuditVerdict((0,), certain=False)
 
 
 def test_nothing_is_disputed_where_all_agree() -> None:

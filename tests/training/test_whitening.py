@@ -15,7 +15,7 @@ from trainer.dataset.reading.reader import Reader
 from trainer.inference.network import of_run
 from trainer.inference.predictor import Predictor
 from trainer.models.whitening import EPSILON
-from trainer.training.plan import make_plan
+from trainer.training.run_plan import make_plan
 from trainer.training.setup import first_state
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trainer.checkpoints.parallel import each
-from trainer.checkpoints.state import FORMAT, refuse_newer
+from trainer.checkpoints.training_state import FORMAT, refuse_newer
 from trainer.runs import layout
 from trainer.runs.fence import Fence
 from trainer.runs.findings import is_doubted, read_findings
@@ -32,7 +32,7 @@ class Damaged(Exception):
 
 
 @dataclass(frozen=True)
-class Part:
+class CheckpointObject:
     """One object of an attempt: its name in the attempt's folder, bytes, hexadecimal SHA-256."""
 
     name: str
@@ -46,7 +46,7 @@ class Commit:
 
     attempt: Attempt
     committed_at: str
-    parts: tuple[Part, ...]
+    parts: tuple[CheckpointObject, ...]
     identity: Mapping[str, Any] | None = None
 
     @property
@@ -55,12 +55,12 @@ class Commit:
         return sum(part.size for part in self.parts)
 
     @property
-    def pieces(self) -> tuple[Part, ...]:
+    def pieces(self) -> tuple[CheckpointObject, ...]:
         """The arrays' objects in the order of the flat buffer."""
         return tuple(part for part in self.parts if part.name != STATE)
 
     @property
-    def state(self) -> Part:
+    def state(self) -> CheckpointObject:
         return next(part for part in self.parts if part.name == STATE)
 
     def dumps(self) -> bytes:
@@ -88,7 +88,7 @@ class Commit:
         refuse_newer(document["format"], attempt.key(COMMIT))
         if (document["step"], document["generation"]) != (attempt.step, attempt.generation):
             raise Damaged(f"{COMMIT} is of step {document['step']}, generation {document['generation']}")
-        parts = tuple(Part(o["key"], o["size"], o["sha256"]) for o in document["objects"])
+        parts = tuple(CheckpointObject(o["key"], o["size"], o["sha256"]) for o in document["objects"])
         return cls(attempt, document["committed_at"], parts, document.get("identity"))
 
 
@@ -118,11 +118,11 @@ def write(
     """
     store = fence.store
 
-    def put(named: tuple[str, Buffer]) -> Part:
+    def put(named: tuple[str, Buffer]) -> CheckpointObject:
         name, data = named
         digest = _digest(data)
         store.put(attempt.key(name), data)
-        return Part(name, len(data), digest)
+        return CheckpointObject(name, len(data), digest)
 
     parts = each(put, _pieces(buffer, piece_bytes), workers)
     parts.append(put((STATE, state)))

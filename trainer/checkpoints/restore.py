@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from trainer.checkpoints.array_layout import Bytes
-from trainer.checkpoints.commit import Commit, Damaged, Part, survey
+from trainer.checkpoints.commit import CheckpointObject, Commit, Damaged, survey
 from trainer.checkpoints.parallel import each
-from trainer.checkpoints.state import TrainingState, read_description
-from trainer.errors import Interrupted, RunError
+from trainer.checkpoints.training_state import TrainingState, read_description
+from trainer.errors import RunError, TransientError
 from trainer.runs.identity import difference
 from trainer.runs.layout import COMMIT, STATE, Attempt
 from trainer.storage.base import Store
 
 log = logging.getLogger(__name__)
 
-ROUNDS = 20
+MAX_ROUNDS = 20
 WORKERS = 8
 
 
@@ -65,13 +65,13 @@ def restore(
             would give up steps that are there.
     """
     warned: set[Attempt] = set()
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         try:
             return _restore_listed(store, _wanted(store, step, generation), workers, warned, identity)
         except Vanished as gone:
             log.info("the %s was removed while it was read; looking again", gone)
-    raise Interrupted(
-        f"{store.url}: checkpoints were removed {ROUNDS} times while they were read",
+    raise TransientError(
+        f"{store.url}: checkpoints were removed {MAX_ROUNDS} times while they were read",
         "Try again, or raise run.checkpoint.keep_last",
     )
 
@@ -132,7 +132,9 @@ def read_commit(store: Store, attempt: Attempt) -> Commit:
         raise Vanished(attempt) from None
 
 
-def check_sizes(store: Store, commit: Commit, parts: Iterable[Part], sizes: dict[str, int]) -> None:
+def check_sizes(
+    store: Store, commit: Commit, parts: Iterable[CheckpointObject], sizes: dict[str, int]
+) -> None:
     """Raises Damaged when one of `parts` is missing or of another size, Vanished when the commit went too.
 
     A listing is not of one moment, so whatever looks wrong in it is asked for again.
@@ -157,7 +159,7 @@ def _check_run(commit: Commit, identity: Mapping[str, Any] | None) -> None:
             raise Damaged(f"it is another run's: its {key} is {old!r}, this run's is {new!r}")
 
 
-def read_part(store: Store, commit: Commit, part: Part, into: memoryview) -> None:
+def read_part(store: Store, commit: Commit, part: CheckpointObject, into: memoryview) -> None:
     """Reads one object into `into` (its size in bytes). Raises Damaged, Vanished or the store's errors."""
     try:
         store.get_range(commit.attempt.key(part.name), 0, part.size, into=into)
@@ -169,7 +171,7 @@ def read_part(store: Store, commit: Commit, part: Part, into: memoryview) -> Non
         raise Damaged(f"{part.name} does not have the sha256 that was committed")
 
 
-def _missing(store: Store, commit: Commit, part: Part) -> Exception:
+def _missing(store: Store, commit: Commit, part: CheckpointObject) -> Exception:
     try:
         store.stat(commit.attempt.key(COMMIT))
     except FileNotFoundError:

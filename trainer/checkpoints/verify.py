@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass
 
-from trainer.checkpoints.commit import Commit, Damaged, Part, survey
+from trainer.checkpoints.commit import CheckpointObject, Commit, Damaged, survey
 from trainer.checkpoints.parallel import each
 from trainer.checkpoints.restore import Vanished, check_sizes, read_commit, read_part
 from trainer.errors import RunError
@@ -50,7 +50,7 @@ def _verify(store: Store, attempt: Attempt, sizes: dict[str, int], workers: int)
 def _problems(store: Store, commit: Commit, sizes: dict[str, int], workers: int) -> tuple[str, ...]:
     memory = threading.local()
 
-    def problem(part: Part) -> str | None:
+    def problem(part: CheckpointObject) -> str | None:
         try:
             check_sizes(store, commit, [part], sizes)
             if len(getattr(memory, "buffer", b"")) < part.size:

@@ -21,8 +21,8 @@ import numpy as np
 from trainer.checkpoints.array_layout import ArrayLayout, Bytes
 from trainer.checkpoints.commit import PIECE_BYTES, Commit, new_uid, write
 from trainer.checkpoints.retention import ORPHAN_AGE, READ_AGE, Retention
-from trainer.checkpoints.state import TrainingState, describe
 from trainer.checkpoints.sweeper import Sweeper
+from trainer.checkpoints.training_state import TrainingState, describe
 from trainer.runs.background_writer import CHECKPOINT, Background, Write
 from trainer.runs.fence import Fence, Superseded
 from trainer.runs.layout import Attempt

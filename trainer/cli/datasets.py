@@ -112,7 +112,7 @@ def prepare(
     from trainer.machine.cores import available_cores
     from trainer.observability.log import say
     from trainer.output.progress import progress
-    from trainer.preparation.bad import BadImagesError
+    from trainer.preparation.bad_images import BadImagesError
     from trainer.preparation.prepare import prepare as run
 
     try:
@@ -145,7 +145,7 @@ def prepare(
     if json:
         print_json(made)
     else:
-        pages.prepared(made)
+        pages.print_prepared(made)
         print_next(pages.after_prepare(made))
 
 
@@ -193,13 +193,13 @@ def index(
     from trainer.cli.pages import datasets as pages
     from trainer.observability.log import say
     from trainer.output.progress import progress
-    from trainer.preparation.hdf5.index import index_hdf5, is_prepared
-    from trainer.preparation.hdf5.parts import Names
+    from trainer.preparation.hdf5.index_hdf5 import index_hdf5, is_prepared
+    from trainer.preparation.hdf5.parts import DatasetNames
     from trainer.preparation.reindex import reindex
 
-    named = Names(images, labels, classes, parse_shape(image_shape) if image_shape else None)
+    named = DatasetNames(images, labels, classes, parse_shape(image_shape) if image_shape else None)
     if is_prepared(url):
-        if target or named != Names():
+        if target or named != DatasetNames():
             raise ConfigError(
                 f"{url}: a dataset of `trainer prepare` is indexed in its place", "Give its URL alone"
             )
@@ -208,14 +208,14 @@ def index(
         if json:
             print_json(copied)
         else:
-            pages.reindexed(copied)
+            pages.print_reindexed(copied)
         return
     with progress(say, "MiB read") as report, interrupts.unwinding():
         made = index_hdf5(url, target, named, progress=report)
     if json:
         print_json(made)
     else:
-        pages.indexed(made)
+        pages.print_indexed(made)
         print_next(pages.after_prepare(made))
 
 
@@ -248,4 +248,4 @@ def inspect(
     if json:
         print_json(found)
     else:
-        pages.inspected(found, every_class=classes)
+        pages.print_inspected(found, every_class=classes)

@@ -31,6 +31,6 @@ def doctor(
     if json:
         print_json([finding.__dict__ for finding in findings])
     else:
-        pages.findings(findings)
+        pages.print_checks(findings)
     if any(finding.mark == "error" for finding in findings):
         sys.exit(EXIT_INVALID)

@@ -59,7 +59,7 @@ def predict(
     if json:
         print_json(summary)
     else:
-        pages.predicted(summary)
+        pages.print_predicted(summary)
         print_next(pages.after_predict(summary["output"]))
 
 
@@ -68,12 +68,12 @@ def _predict_few(
 ) -> None:
     """Exits with 64 when one could not be read, after all others are shown."""
     from trainer.cli.pages import predictions as pages
-    from trainer.inference.few import main as predict_few
+    from trainer.inference.adhoc import main as predict_few
 
     rows = predict_few(images, config, given, sets)
     if json:
         print_json(rows)
     else:
-        pages.classified(rows, top)
+        pages.print_classified(rows, top)
     if any("error" in row for row in rows):
         raise typer.Exit(EXIT_INVALID)

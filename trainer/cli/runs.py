@@ -32,7 +32,7 @@ def train(
 ) -> None:
     """Train a model, or resume a run that was interrupted."""
     from trainer.config.load import load
-    from trainer.distribution.environment import is_supervised, rank
+    from trainer.distribution.rank_variables import is_supervised, rank
     from trainer.training.launch import launch, ranks_of, this_command
 
     run = load(config, recipe=recipe, sets=sets or ())
@@ -45,12 +45,12 @@ def train(
         else:
             from trainer.cli.pages import runs as pages
 
-            pages.planned(plan)
+            pages.print_plan(plan)
         return
     code = launch(run, ranks=ranks_of(ranks), command=this_command())
     if code == 0 and rank() == 0 and not is_supervised():
         from trainer.cli.pages import runs as pages
-        from trainer.runs.document import finished_values
+        from trainer.runs.run_document import finished_values
 
         if json:
             print_json(finished_values(run.run.url))
@@ -66,7 +66,7 @@ def supervise(
     ranks: Annotated[str, typer.Option(help="Ranks in this pod; auto: one for each GPU.")] = "auto",
 ) -> None:
     """Run as process 1 of a pod: start its ranks, join the gang, restart what fails."""
-    from trainer.cluster import completions
+    from trainer.cluster import wanted_pods as completions
     from trainer.config.load import load
     from trainer.training.launch import ranks_of, supervise_pod, this_command
 
@@ -108,12 +108,12 @@ def evaluate(
     if json:
         print_json(found)
     else:
-        pages.evaluated(found)
+        pages.print_evaluation(found)
 
 
 def report(run: Annotated[str, typer.Argument(help="A run's folder.")]) -> None:
     """Write report/index.html into a run's folder: curves, evaluations, images, configuration."""
-    from trainer.report.build import write_report
+    from trainer.report.write import write_report
 
     typer.echo(write_report(run))
 
@@ -147,7 +147,7 @@ def recipes(
     if name is None:
         from trainer.cli.pages import runs as pages
 
-        pages.recipes(known())
+        pages.print_recipes(known())
     elif name in known():
         typer.echo(known()[name], nl=False)
     else:
@@ -200,7 +200,7 @@ def runs(
 ) -> None:
     """List the runs below a prefix with their best weights' epoch and metrics, or delete some of them."""
     from trainer.cli.pages import runs as pages
-    from trainer.runs.listing import find_runs
+    from trainer.runs.find_runs import find_runs
     from trainer.runs.removal import find_removable
     from trainer.runs.removal import remove as delete
     from trainer.storage import open_store
@@ -208,11 +208,11 @@ def runs(
     store = open_store(prefix)
     if not remove:
         found = find_runs(store)
-        print_json(found) if json else pages.listed(found)
+        print_json(found) if json else pages.print_runs(found)
         return
     chosen = [find_removable(store, name, force=force) for name in dict.fromkeys(remove)]
     if not yes:
-        confirm(pages.to_remove(chosen))
+        confirm(pages.print_removable(chosen))
     for run in chosen:
         delete(run.url)
         if not json:
@@ -225,7 +225,7 @@ def verify(run: Annotated[str, typer.Argument(help="A run's folder.")], json: Js
     """Read every byte of a run's checkpoints and compare it with its checksum."""
     from trainer.checkpoints.verify import verify as read
     from trainer.cli.pages import runs as pages
-    from trainer.runs.document import read_document
+    from trainer.runs.run_document import read_document
     from trainer.storage import open_store
 
     store = open_store(run)
@@ -238,7 +238,7 @@ def verify(run: Annotated[str, typer.Argument(help="A run's folder.")], json: Js
         ]
         print_json(rows)
     elif found:
-        pages.checkpoints(found)
+        pages.print_checkpoints(found)
     else:
         typer.echo(f"{store.url}: no checkpoint yet")
     if any(checkpoint.problems for checkpoint in found):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.cluster.client import api_client
-from trainer.errors import ConfigError, Interrupted
+from trainer.errors import ConfigError, TransientError
 
 PART_OF = "app.kubernetes.io/part-of=cars-trainer"
 _INSTANCE = "app.kubernetes.io/instance"
@@ -157,12 +157,12 @@ class Cluster:
             raise self._refusal(what, error) from None
         except HTTPError as error:
             cause = getattr(error, "reason", None) or error
-            raise Interrupted(
+            raise TransientError(
                 f"the cluster at {self.host} ({self.context}) does not answer: {cause}",
                 "Is it up, and is KUBECONFIG the right one?",
             ) from None
 
-    def _refusal(self, what: str, error: Any) -> ConfigError | Interrupted:
+    def _refusal(self, what: str, error: Any) -> ConfigError | TransientError:
         try:
             said = str(json.loads(error.body)["message"])
         except (ValueError, KeyError, TypeError):
@@ -176,7 +176,7 @@ class Cluster:
             )
         if error.status == 404:
             return NotThere(said)
-        return Interrupted(f"{self.context}: {what}: {said} (status {error.status})")
+        return TransientError(f"{self.context}: {what}: {said} (status {error.status})")
 
 
 class JobGone(ConfigError):

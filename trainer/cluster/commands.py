@@ -20,10 +20,10 @@ from trainer.cluster.status_text import describe
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, ConfigError, TrainerError
 from trainer.gang.endpoint import METRICS, READYZ, rank_log
 from trainer.output.units import span
-from trainer.runs.document import read_finished
+from trainer.runs.run_document import read_finished
 from trainer.storage import open_store
 
-_WATCH = 2.0
+WATCH_SECONDS = 2.0
 
 
 def status(
@@ -48,7 +48,7 @@ def status(
             show("\n\n".join("\n".join(view.lines()) for view in views.values()))
             if all(view.over for view in views.values()):
                 return
-            time.sleep(_WATCH)
+            time.sleep(WATCH_SECONDS)
 
 
 def logs(release: str, namespace: str | None = None, *, follow: bool = False, rank: int = 0) -> None:
@@ -87,7 +87,7 @@ def wait(
         if deadline is not None and time.monotonic() > deadline:
             _say(f"{release} is still {state.state}; see `trainer status {release}`")
             return EXIT_INTERRUPTED
-        time.sleep(_WATCH)
+        time.sleep(WATCH_SECONDS)
 
 
 def _wait_for_run(release: str, url: str, gone: JobGone, as_json: bool) -> int:
@@ -142,7 +142,7 @@ class _View:
             silence=silence,
         )
         # A pace over two looks only would jump.
-        if progress and (self._before is None or progress.at - self._before.at > 15 * _WATCH):
+        if progress and (self._before is None or progress.at - self._before.at > 15 * WATCH_SECONDS):
             self._before = progress
         return found
 

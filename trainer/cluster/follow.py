@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from trainer.cluster.api import Cluster, NotThere
 from trainer.cluster.release import Pod, Release, ReleaseState, read_release
-from trainer.errors import ConfigError, Interrupted
+from trainer.errors import ConfigError, TransientError
 
-_POLL = 1.0
-_PATIENCE = 60.0
+POLL_SECONDS = 1.0
+UNREACHABLE_SECONDS = 60.0
 CHIEF = 0
 """Rank 0 lives in the pod with the lowest index."""
 
@@ -26,11 +26,11 @@ def lines(
     while True:
         try:
             state = look(cluster, release)
-        except Interrupted as error:
-            if not follow or time.monotonic() - answered > _PATIENCE:
+        except TransientError as error:
+            if not follow or time.monotonic() - answered > UNREACHABLE_SECONDS:
                 raise
             place.wait((error.problem,), say)
-            time.sleep(_POLL)
+            time.sleep(POLL_SECONDS)
             continue
         answered = time.monotonic()
         pod = next((pod for pod in state.pods if pod.index == index), None)
@@ -50,7 +50,7 @@ def lines(
                 raise ConfigError(f"{release} has {state.state}, and its pod {index} is gone with its log")
             return
         place.wait(state.waits, say)
-        time.sleep(_POLL)
+        time.sleep(POLL_SECONDS)
 
 
 def look(cluster: Cluster, release: str) -> Release:
@@ -105,14 +105,14 @@ class _Place:
         except NotThere:
             self._whole = True
             return
-        except Interrupted:
+        except TransientError:
             if not follow:
                 raise
             return
         # Only an ended container's log has an end.
         self._whole = pod.ended
         if follow and not pod.ended:
-            time.sleep(_POLL / 4)
+            time.sleep(POLL_SECONDS / 4)
 
     def wait(self, what: tuple[str, ...], say: Callable[[str], None]) -> None:
         if what and what != self._said:

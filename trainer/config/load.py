@@ -40,17 +40,17 @@ def load(path: Path | None = None, *, recipe: str | None = None, sets: Sequence[
     given = read_yaml(path) if path else {}
     recipe = recipe or given.pop("recipe", None)
     given.pop("recipe", None)
-    values = with_sets(merge(_recipe(recipe) if recipe else {}, given), sets)
+    values = apply_overrides(merge(_recipe(recipe) if recipe else {}, given), sets)
     where = str(path) if path else "the configuration"
-    return checked(RunConfig, values, where, sets, remedy="See `trainer recipes` for whole examples")
+    return validate(RunConfig, values, where, sets, remedy="See `trainer recipes` for whole examples")
 
 
 def parse(values: Mapping[str, Any], where: str = "the configuration") -> RunConfig:
     """A mapping -> RunConfig. Raises ConfigError for the first invalid value."""
-    return checked(RunConfig, values, where, remedy="See `trainer recipes` for whole examples")
+    return validate(RunConfig, values, where, remedy="See `trainer recipes` for whole examples")
 
 
-def checked(
+def validate(
     model: type[Model],
     values: Mapping[str, Any],
     where: str,
@@ -82,18 +82,18 @@ def _is_of(path: Sequence[str], assignment: str) -> bool:
     return all(a == b for a, b in zip(assignment.partition("=")[0].split("."), path, strict=False))
 
 
-def with_sets(values: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
+def apply_overrides(values: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
     """The values with `--set` assignments laid over them. Raises ConfigError."""
     found = dict(values)
     for assignment in sets:
         try:
-            found = merge(found, parse_set(assignment))
+            found = merge(found, parse_override(assignment))
         except RecursionError:
             raise ConfigError(f"--set {shortened(assignment)}: it is nested too deep") from None
     return found
 
 
-def parse_set(assignment: str) -> dict[str, Any]:
+def parse_override(assignment: str) -> dict[str, Any]:
     """`a.b=c` -> {"a": {"b": c}}, c read as YAML."""
     key, equals, text = assignment.partition("=")
     if not equals or not all(key.split(".")):

@@ -10,13 +10,13 @@ Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Pixels:
+class PixelHistogram:
     """How often each value comes in each channel, counted exactly: int64 (3, 256)."""
 
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, images: Images) -> "Pixels":
+    def of(cls, images: Images) -> "PixelHistogram":
         """Count images, uint8 (n, H, W, 3)."""
         counts = np.zeros(3 * 256, np.int64)
         step = max(1, (1 << 20) // images[0].nbytes)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from trainer.distribution.environment import is_rank
+from trainer.distribution.rank_variables import is_rank
 from trainer.errors import ConfigError
 
 if TYPE_CHECKING:  # a supervisor does without NumPy

@@ -13,7 +13,7 @@ from trainer.distribution.meeting import meet
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.distribution.single import OneReplica
 
-PART = 256 << 20
+BROADCAST_PART_BYTES = 256 << 20
 """Bytes of one broadcast. Gloo ends the process (SIGABRT) at 2 GiB, more than Linux takes in one writev."""
 
 
@@ -46,12 +46,16 @@ class Horovod(OneReplica):
     def broadcast_bytes(self, data: bytes) -> bytes:
         length = int(self._broadcast(np.array([len(data)], np.int64))[0])
         if self.is_chief:
-            for start in range(0, length, PART):
-                self._broadcast(np.frombuffer(data, np.uint8, min(PART, length - start), start))
+            for start in range(0, length, BROADCAST_PART_BYTES):
+                self._broadcast(
+                    np.frombuffer(data, np.uint8, min(BROADCAST_PART_BYTES, length - start), start)
+                )
             return data
         whole = np.empty(length, np.uint8)
-        for start in range(0, length, PART):
-            whole[start : start + PART] = self._broadcast(np.zeros(min(PART, length - start), np.uint8))
+        for start in range(0, length, BROADCAST_PART_BYTES):
+            whole[start : start + BROADCAST_PART_BYTES] = self._broadcast(
+                np.zeros(min(BROADCAST_PART_BYTES, length - start), np.uint8)
+            )
         return whole.tobytes()
 
     def barrier(self) -> None:

@@ -6,7 +6,7 @@ There is no supervisor then: a rank that is lost ends all of them, and the next 
 import os
 from collections.abc import Mapping
 
-from trainer.distribution.environment import (
+from trainer.distribution.rank_variables import (
     CROSS_RANK,
     CROSS_SIZE,
     LOCAL_RANK,

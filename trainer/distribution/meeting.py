@@ -5,8 +5,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from trainer.distribution import environment
-from trainer.errors import Interrupted
+from trainer.distribution import rank_variables as environment
+from trainer.errors import TransientError
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def meet(timeout: float = 600.0, *, stopping: Callable[[], bool] = lambda: False
     pause = 0.02
     while time.monotonic() < deadline:
         if stopping():
-            raise Interrupted(f"rank {rank} of {size} was stopped while it waited for the others")
+            raise TransientError(f"rank {rank} of {size} was stopped while it waited for the others")
         try:
             if not announced:
                 _request(host, port, "PUT", f"{SCOPE}{rank}")
@@ -51,7 +51,7 @@ def meet(timeout: float = 600.0, *, stopping: Callable[[], bool] = lambda: False
             log.info("rank %d of %d waits for ranks %s%s", rank, size, sorted(missing), problem)
         time.sleep(pause)
         pause = min(0.5, pause * 1.3)
-    raise Interrupted(
+    raise TransientError(
         f"rank {rank} of {size} waited {timeout:.0f} s at {host}:{port} for ranks {sorted(missing)}{problem}",
         "See their logs",
     )

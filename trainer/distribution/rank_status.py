@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 
-from trainer.distribution.environment import STATUS_FD
+from trainer.distribution.rank_variables import STATUS_FD
 
 _SIZE = 128
 

@@ -1,12 +1,14 @@
 """`trainer doctor`: does this machine have what a run needs, and does a store do what we ask of it?"""
 
-from trainer.doctor import devices, exchange, machine, store
-from trainer.doctor.finding import Finding, to_fix
+from trainer.doctor import devices, exchange
+from trainer.doctor import installed as machine
+from trainer.doctor import store_checks as store
+from trainer.doctor.finding import CheckResult, to_fix
 
-__all__ = ["Finding", "examine", "to_fix"]
+__all__ = ["CheckResult", "examine", "to_fix"]
 
 
-def examine(url: str | None, *, timed: bool = True) -> list[Finding]:
+def examine(url: str | None, *, timed: bool = True) -> list[CheckResult]:
     """What was found out about this machine and, where given, the store at `url`.
 
     `timed`: also what takes seconds, where nothing is missing before: TensorFlow's devices, a convolution, an

@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from trainer.doctor import machine, probe
-from trainer.doctor.finding import Finding
-from trainer.machine.gpus import gpus
+from trainer.doctor import installed as machine
+from trainer.doctor import probe
+from trainer.doctor.finding import CheckResult
+from trainer.machine.gpus import visible_gpus
 
 IMAGES = (100, 2)
 """How many images are convolved at once."""
@@ -15,41 +16,41 @@ PROBE = "trainer.doctor.devices_probe"
 _SLOW = "Train small networks and small batches on CPUs, or raise train.batch_size"
 
 
-def examine() -> Iterator[Finding]:
+def examine() -> Iterator[CheckResult]:
     """Nothing where TensorFlow is not installed."""
     if not (machine.installed("tensorflow") or machine.installed("tensorflow-cpu")):
         return
     try:
         found = probe.run(PROBE, [os.environ])
     except probe.ProbeFailed as error:
-        yield Finding(
+        yield CheckResult(
             "error", "TensorFlow", str(error), "python -c 'import tensorflow' shows all that it says"
         )
         return
-    yield _devices(found, len(gpus(os.environ)))
+    yield _devices(found, len(visible_gpus(os.environ)))
     for images in IMAGES:
         yield _convolution(images, found["seconds"])
 
 
-def _devices(found: dict[str, Any], expected: int) -> Finding:
+def _devices(found: dict[str, Any], expected: int) -> CheckResult:
     built = f"CUDA {found['cuda']}, cuDNN {found['cudnn']}" if found["cuda"] else "for CPUs"
     names = ", ".join(found["gpus"]) or "the CPU alone"
     shown = f"{names} (TensorFlow is built {'with ' if found['cuda'] else ''}{built})"
     if len(found["gpus"]) >= expected:
-        return Finding("ok", "devices", shown)
+        return CheckResult("ok", "devices", shown)
     remedy = "Compare the driver (nvidia-smi) with this CUDA" if found["cuda"] else "scripts/env gpu"
-    return Finding("error", "devices", f"{shown}, of {expected} GPUs that this process may use", remedy)
+    return CheckResult("error", "devices", f"{shown}, of {expected} GPUs that this process may use", remedy)
 
 
-def _convolution(images: int, seconds: dict[str, dict[str, float]]) -> Finding:
+def _convolution(images: int, seconds: dict[str, dict[str, float]]) -> CheckResult:
     """Ten times 32 filters of 7x7x3 over random images of 100x100 pixels."""
     what = f"convolution of {images} images"
     times = {device: of[str(images)] for device, of in seconds.items()}
     shown = ", ".join(f"{device} {taken:.3f} s" for device, taken in times.items())
     if "GPU" not in times:
-        return Finding("ok", what, shown)
+        return CheckResult("ok", what, shown)
     factor = times["CPU"] / times["GPU"]
     shown += f": {factor:.1f} times as fast"
     if factor < 1 and images == max(IMAGES):
-        return Finding("warning", what, shown, _SLOW)
-    return Finding("ok", what, shown)
+        return CheckResult("warning", what, shown, _SLOW)
+    return CheckResult("ok", what, shown)

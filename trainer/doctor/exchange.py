@@ -3,23 +3,24 @@
 import os
 from collections.abc import Iterator
 
-from trainer.doctor import machine, probe
-from trainer.doctor.finding import Finding
+from trainer.doctor import installed as machine
+from trainer.doctor import probe
+from trainer.doctor.finding import CheckResult
 from trainer.gang.network.rendezvous import Rendezvous
-from trainer.gang.ranks.environment import rank_environment
+from trainer.gang.ranks.rank_environment import rank_environment
 from trainer.gang.ranks.slot import Slot
 from trainer.machine import gpus as devices
 
-VALUES = 25_600_000
+EXCHANGED_VALUES = 25_600_000
 """float32 values of the large sum: about ResNet-50's parameters."""
 PROBE = "trainer.doctor.exchange_probe"
 
 
-def examine() -> Iterator[Finding]:
+def examine() -> Iterator[CheckResult]:
     """Nothing where Horovod is not installed. A rank for each GPU, or two on the CPU."""
     if not machine.installed("horovod"):
         return
-    gpus = devices.gpus(os.environ)
+    gpus = devices.visible_gpus(os.environ)
     size = max(2, len(gpus))
     hidden = {devices.VISIBLE: ""} if len(gpus) == 1 else {}
     with Rendezvous() as rendezvous:
@@ -38,13 +39,13 @@ def examine() -> Iterator[Finding]:
             found = probe.run(PROBE, environments)
         except probe.ProbeFailed as error:
             remedy = "One rank does without: --ranks 1. scripts/env compiles Horovod"
-            yield Finding("error", "exchange", str(error), remedy)
+            yield CheckResult("error", "exchange", str(error), remedy)
             return
     shown = (
         f"{size} ranks over {found['over']}: a number in {found['small'] * 1e3:.2f} ms, "
-        f"{4 * VALUES / 1e6:.0f} MB in {found['large'] * 1e3:.0f} ms"
+        f"{4 * EXCHANGED_VALUES / 1e6:.0f} MB in {found['large'] * 1e3:.0f} ms"
     )
     if len(gpus) > 1 and found["over"] != "NCCL":
-        yield Finding("warning", "exchange", shown, "scripts/env gpu compiles Horovod with NCCL")
+        yield CheckResult("warning", "exchange", shown, "scripts/env gpu compiles Horovod with NCCL")
     else:
-        yield Finding("ok", "exchange", shown)
+        yield CheckResult("ok", "exchange", shown)

@@ -5,7 +5,7 @@ import statistics
 import time
 
 from trainer.distribution import connect
-from trainer.doctor.exchange import VALUES
+from trainer.doctor.exchange import EXCHANGED_VALUES
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 
 with quiet_tensorflow_import():
@@ -30,7 +30,7 @@ def main() -> None:
         return statistics.median(taken[1:])
 
     over = "NCCL" if gpus and hvd.nccl_built() else "Gloo"
-    found = {"over": over, "small": seconds(1), "large": seconds(VALUES)}
+    found = {"over": over, "small": seconds(1), "large": seconds(EXCHANGED_VALUES)}
     if distribution.is_chief:
         print(json.dumps(found))
 

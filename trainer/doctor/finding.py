@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """`mark` is ok, warning or error; `remedy` is empty where there is nothing to do, or nothing known."""
 
     mark: str
@@ -13,6 +13,6 @@ class Finding:
     remedy: str = ""
 
 
-def to_fix(findings: list[Finding]) -> list[Finding]:
+def to_fix(findings: list[CheckResult]) -> list[CheckResult]:
     """What has a remedy, the errors first."""
     return [f for mark in ("error", "warning") for f in findings if f.mark == mark and f.remedy]

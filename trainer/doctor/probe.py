@@ -13,7 +13,7 @@ from typing import IO, Any
 from trainer.errors import shortened
 from trainer.machine.processes import leashed
 
-LIMIT = 300.0
+PROBE_SECONDS = 300.0
 """Seconds until a probe is given up."""
 
 
@@ -27,7 +27,7 @@ def run(module: str, environments: Sequence[Mapping[str, str]]) -> dict[str, Any
     Raises ProbeFailed where one of them fails, or is not done in LIMIT seconds.
     """
     command = leashed([sys.executable, "-m", module])
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + PROBE_SECONDS
     with ExitStack() as opened:
         files = [opened.enter_context(tempfile.TemporaryFile()) for _ in range(2 * len(environments))]
         processes = [
@@ -40,7 +40,7 @@ def run(module: str, environments: Sequence[Mapping[str, str]]) -> dict[str, Any
                     if code:
                         raise ProbeFailed(_ending(code, _content(errors)))
                 if time.monotonic() > deadline:
-                    raise ProbeFailed(f"not done after {LIMIT:.0f} s")
+                    raise ProbeFailed(f"not done after {PROBE_SECONDS:.0f} s")
                 time.sleep(0.02)
         finally:
             for process in processes:

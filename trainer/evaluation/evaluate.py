@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 
 from trainer.dataset.dataset import Dataset, Split
-from trainer.dataset.index import open_dataset
+from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import ConfigError, DataError
-from trainer.evaluation.document import Evaluated, document, dumps
-from trainer.evaluation.perturbations import changes
+from trainer.evaluation.evaluation_document import Evaluated, dump_evaluation, evaluation_document
+from trainer.evaluation.perturbations import perturbations
 from trainer.evaluation.tally import Tally
 from trainer.images.codec import decode_image
 from trainer.inference.network import Network, of_run
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
 from trainer.runs import layout
-from trainer.runs.document import read_finished
+from trainer.runs.run_document import read_finished
 from trainer.storage import open_store
 
 BUDGET_BYTES = 256 << 20
@@ -52,7 +52,7 @@ def evaluate(
     if not split.rows:
         raise DataError(f"{dataset.url}: the split {split_name!r} has no rows", "Name another split")
     tally, parameters, changed = _tally(network, dataset, split, sensitivity, batch_size, progress)
-    found = document(
+    found = evaluation_document(
         Evaluated(store.url, which, network.weights_sha256, dataset, split_name, parameters),
         tally,
         sensitivity=changed,
@@ -60,7 +60,7 @@ def evaluate(
     )
     if dataset_url is None:
         key = layout.evaluation(split_name, which)
-        store.put(key, dumps(found))
+        store.put(key, dump_evaluation(found))
         found["written"] = f"{store.url}/{key}"
     return found
 
@@ -86,7 +86,7 @@ def _tally(
     run = network.run
     predictor = Predictor(network, batch_size)
     tally = Tally(len(run.classes))
-    others = changes(run.prepared_shape) if sensitivity else {}
+    others = perturbations(run.prepared_shape) if sensitivity else {}
     right = dict.fromkeys(others, 0)
     reader = Reader(dataset, split, budget_bytes=BUDGET_BYTES)
     for batch in reader.batches_of(range(split.rows), batch_size):

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-BINS = 15
+CALIBRATION_BINS = 15
 """Of calibration, as in Guo et al., "On Calibration of Modern Neural Networks", 2017."""
-WORST = 100
+MAX_MISTAKES = 100
 """Misclassified rows that are kept: those with the highest probability."""
 EPSILON = 1e-7
 """Keras's: probabilities are clipped to it before their logarithm is taken."""
@@ -40,7 +40,7 @@ class Tally:
     loss: float = 0.0
     top5: int = 0
     confusion: NDArray[np.int64] = field(init=False)
-    bins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((BINS, 3)))
+    bins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((CALIBRATION_BINS, 3)))
     _worst: list[Mistake] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -66,17 +66,17 @@ class Tally:
         # As Keras's in_top_k: of equal probabilities none is before the label's own.
         self.top5 += int(((probabilities > own[:, None]).sum(1) < 5).sum())
         np.add.at(self.confusion, (labels, predicted), 1)
-        place = np.minimum((highest * BINS).astype(int), BINS - 1)
+        place = np.minimum((highest * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
         np.add.at(self.bins, place, np.stack([np.ones(count), highest, right], 1))
         for i in np.flatnonzero(~right):
             mistake = Mistake(float(highest[i]), first + int(i), int(labels[i]), int(predicted[i]))
-            (heapq.heappush if len(self._worst) < WORST else heapq.heappushpop)(self._worst, mistake)
+            (heapq.heappush if len(self._worst) < MAX_MISTAKES else heapq.heappushpop)(self._worst, mistake)
 
     def summed(
         self, add: Callable[[NDArray[np.float64]], NDArray[np.float64]], rank: int, size: int
     ) -> "Tally":
         """That of all `size` ranks, of each of its own rows: `add` sums float64 (n,) over them."""
-        worst = np.zeros((size, WORST, 4))
+        worst = np.zeros((size, MAX_MISTAKES, 4))
         for place, mistake in enumerate(self._worst):
             worst[rank, place] = (mistake.probability, mistake.row, mistake.label, mistake.predicted)
         counts = np.array([self.rows, self.loss, self.top5], float)
@@ -93,7 +93,7 @@ class Tally:
         mistakes = [
             Mistake(p, int(row), int(label), int(other)) for p, row, label, other in worst.reshape(-1, 4)
         ]
-        found._worst = heapq.nlargest(WORST, (mistake for mistake in mistakes if mistake.probability))
+        found._worst = heapq.nlargest(MAX_MISTAKES, (mistake for mistake in mistakes if mistake.probability))
         heapq.heapify(found._worst)
         return found
 
@@ -114,7 +114,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class OfClass:
+class ClassMetrics:
     """One class. Without a row of it `recall` is None, without a prediction of it `precision`."""
 
     name: str
@@ -124,14 +124,16 @@ class OfClass:
     f1: float
 
 
-def of_classes(confusion: NDArray[np.int64], names: tuple[str, ...]) -> list[OfClass]:
+def metrics_per_class(confusion: NDArray[np.int64], names: tuple[str, ...]) -> list[ClassMetrics]:
     """Precision, recall and F1 of each class."""
     found = []
     for i, name in enumerate(names):
         right, rows, predicted = int(confusion[i, i]), int(confusion[i].sum()), int(confusion[:, i].sum())
         f1 = 2 * right / (rows + predicted) if rows + predicted else 0.0
         found.append(
-            OfClass(name, rows, right / predicted if predicted else None, right / rows if rows else None, f1)
+            ClassMetrics(
+                name, rows, right / predicted if predicted else None, right / rows if rows else None, f1
+            )
         )
     return found
 

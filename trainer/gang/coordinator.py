@@ -25,9 +25,9 @@ log = logging.getLogger("trainer.coordinator")
 _LOG_AFTER = 2.0
 _LOG_AGAIN = 30.0
 _KEEP_ALIVE = 30.0
-_FEW = 64
+MAX_PODS_REVIEWED_AT_ONCE = 64
 """Of so many pods each report is reviewed at once."""
-_SPARE = 10
+REVIEW_PAUSE_FACTOR = 10
 """Of more, a review is followed by so many times as long without one: it looks at all of them."""
 
 
@@ -65,9 +65,9 @@ class Coordinator:
         with self._lock:
             before = self._gang
             self._gang = decisions.record(before, member, now=now)
-            if len(self._gang.members) <= _FEW or now >= self._next_review:
+            if len(self._gang.members) <= MAX_PODS_REVIEWED_AT_ONCE or now >= self._next_review:
                 self._review(before, now)
-                self._next_review = now + _SPARE * (time.monotonic() - now)
+                self._next_review = now + REVIEW_PAUSE_FACTOR * (time.monotonic() - now)
             answer = decisions.answer(self._gang, member)
             if isinstance(answer, ExitPod):
                 self._told.add(member.uid)

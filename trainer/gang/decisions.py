@@ -26,7 +26,7 @@ from trainer.gang.ranks.stall import NO_LIMITS, Limits, RankProgress
 
 SILENT_AFTER = 6.0
 """Seconds without a report after which a member counts as lost."""
-FRESH = 1.0
+FRESH_SECONDS = 1.0
 """A generation forms of members that reported within this many seconds: none may have gone meanwhile."""
 
 REFUSED_FOR = 60.0
@@ -114,7 +114,7 @@ def missing(gang: Gang, *, now: float, wanted: int) -> dict[int, str]:
             reasons[index] = "was started with another configuration, as its log says"
         elif member is None:
             reasons[index] = "has not reported yet"
-        elif now - member.heard > FRESH:
+        elif now - member.heard > FRESH_SECONDS:
             reasons[index] = f"last reported {now - member.heard:.0f} s ago"
         elif member.state is not MemberState.IDLE:
             reasons[index] = {

@@ -14,9 +14,9 @@ from trainer.gang.network.rendezvous import Relay
 
 log = logging.getLogger("trainer.line")
 
-POLL = 0.25
+POLL_SECONDS = 0.25
 """Seconds between two reports to the coordinator."""
-_TIMEOUT = 2.0
+REQUEST_SECONDS = 2.0
 _LOG_AGAIN = 30.0
 
 
@@ -124,7 +124,7 @@ class Remote:
                     if self._trouble:
                         log.info("pod 0 answers again, at %s", self._address)
                         self._trouble = ""
-            self._wake.wait(POLL)
+            self._wake.wait(POLL_SECONDS)
         self._disconnect()
         if self._relay:
             self._relay.close()
@@ -140,7 +140,7 @@ class Remote:
     def _ask(self, member: Member) -> tuple[Answer, int]:
         connection = self._connection
         if connection is None:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT)
+            connection = http.client.HTTPConnection(self._host, self._port, timeout=REQUEST_SECONDS)
             connection.connect()
             self._connection, self._address = connection, connection.sock.getpeername()[0]
         report = encode_member(member)

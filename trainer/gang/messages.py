@@ -22,10 +22,10 @@ REPORT = "/report"
 """Where a supervisor POSTs its report."""
 
 
-_LARGEST = 1 << 31
+MAX_NUMBER = 1 << 31
 
 
-_LONGEST = 64
+MAX_NAME_LENGTH = 64
 
 
 def encode_member(member: Member) -> bytes:
@@ -39,14 +39,14 @@ def decode_member(data: bytes) -> Member:
     member = Member(**{**values, "state": MemberState(values["state"]), "progress": rows})
     numbers = [member.index, member.ranks, member.number, member.exit_code or 0]
     numbers += [number for row in rows for number in (row.rank, row.step)]
-    if not all(isinstance(number, int) and abs(number) < _LARGEST for number in numbers):
+    if not all(isinstance(number, int) and abs(number) < MAX_NUMBER for number in numbers):
         raise ValueError(f"expected whole numbers, received {numbers}")
     if (
         member.index < 0
         or member.ranks < 1
         or not all(isinstance(seconds, int | float) for row in rows for seconds in (row.idle, row.longest))
         or not all(
-            isinstance(name, str) and len(name) <= _LONGEST
+            isinstance(name, str) and len(name) <= MAX_NAME_LENGTH
             for name in (member.uid, member.generation, member.agreement)
         )
     ):

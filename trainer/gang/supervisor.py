@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from trainer.distribution.agreement import Agreement
-from trainer.distribution.environment import GANG
+from trainer.distribution.rank_variables import GANG
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST, ConfigError
 from trainer.gang.coordinator import Coordinator, serve
 from trainer.gang.line import Direct, Line, Remote
@@ -31,9 +31,9 @@ from trainer.gang.network.auth import GangKey
 from trainer.gang.placement import slots
 from trainer.gang.pods import Pods, check_own_name
 from trainer.gang.polled import Polled
-from trainer.gang.ranks.environment import gloo_timeout, rank_environment
-from trainer.gang.ranks.processes import Ranks, reap_orphans
-from trainer.gang.ranks.restarts import Failures, Verdict, judge
+from trainer.gang.ranks.rank_environment import gloo_timeout, rank_environment
+from trainer.gang.ranks.rank_processes import Ranks, reap_orphans
+from trainer.gang.ranks.restarts import ExitVerdict, Failures, judge_exits
 from trainer.gang.ranks.stall import Limits
 from trainer.gang.ranks.stopping import Deadlines, Why
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("trainer.supervisor")
 
-_TICK = 0.05
+POLL_SECONDS = 0.05
 _END_GRACE = 10.0
 """Seconds that pod 0 stays at the end until the others know that the run has ended."""
 _ABANDONED = 30.0
@@ -182,7 +182,7 @@ class _Supervisor:
             self._tick()
         return None
 
-    def _train(self, generation: Generation) -> tuple[Verdict, How | None]:
+    def _train(self, generation: Generation) -> tuple[ExitVerdict, How | None]:
         """Start this pod's ranks, wait for their end -> how they ended, how the gang asked them to stop."""
         if self._endpoint and self._member.generation:
             self._endpoint.restarts.inc()
@@ -204,7 +204,7 @@ class _Supervisor:
                 if why.keys() - {Why.FINISHED}:
                     ranks.terminate()
                 ranks.kill(self._deadlines.overdue(ranks.paces(), why, now, self._late))
-            verdict = judge(ranks.exits)
+            verdict = judge_exits(ranks.exits)
             self._member = replace(self._member, exit_code=verdict.code, progress=())
             self._furthest = max(status.step for status in ranks.statuses().values())
             for number in [verdict.culprit.rank] if verdict.culprit else verdict.forced:
@@ -266,7 +266,7 @@ class _Supervisor:
                 return EXIT_INTERRUPTED
             self._tick()
 
-    def _what(self, verdict: Verdict, generation: Generation) -> str:
+    def _what(self, verdict: ExitVerdict, generation: Generation) -> str:
         """What happened to the ranks, for the log."""
         if self._stalled:
             return self._stalled
@@ -281,7 +281,7 @@ class _Supervisor:
             return "this pod's ranks stopped, as they do when another rank is leaving (code 75)"
         return "the ranks stopped for a transient cause (code 75)"
 
-    def _give_up(self, verdict: Verdict, generation: Generation) -> bool:
+    def _give_up(self, verdict: ExitVerdict, generation: Generation) -> bool:
         """Count a failure, and log what happened and what follows."""
         self._failures = failures = self._failures.after(self._furthest)
         what = self._what(verdict, generation)
@@ -327,7 +327,7 @@ class _Supervisor:
         return answer
 
     def _tick(self) -> None:
-        time.sleep(_TICK)
+        time.sleep(POLL_SECONDS)
         if self._endpoint:
             self._endpoint.show(self._member.progress)
         if os.getpid() == 1:

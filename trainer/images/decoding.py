@@ -33,7 +33,7 @@ _GROUP, _GROUP_BYTES = 32, 1 << 20
 _OF_ONE_FILE = {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
 
 
-class Item(Protocol):
+class ImageItem(Protocol):
     """One image: its key in the source's store, and the part of it to use, if not all."""
 
     @property
@@ -43,11 +43,11 @@ class Item(Protocol):
     def crop(self) -> Box | None: ...
 
 
-ItemT = TypeVar("ItemT", bound=Item)
-ItemIn = TypeVar("ItemIn", bound=Item, contravariant=True)
+ItemT = TypeVar("ItemT", bound=ImageItem)
+ItemIn = TypeVar("ItemIn", bound=ImageItem, contravariant=True)
 
 
-class Source(Protocol[ItemIn]):
+class ImageLoader(Protocol[ItemIn]):
     """Where images are."""
 
     @property
@@ -75,7 +75,7 @@ class Decoder(Generic[ItemT]):
 
     def __init__(
         self,
-        source: Source[ItemT],
+        source: ImageLoader[ItemT],
         size: tuple[int, int] | None,
         resize: Resize,
         cores: int,

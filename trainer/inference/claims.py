@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from trainer.inference import keys
 from trainer.storage import Store
 
-PATIENCE = 20.0
+CLAIM_SECONDS = 20.0
 """Seconds that another worker has for a part, where this one does not know yet how long a part takes."""
 
 
@@ -93,7 +93,9 @@ class Claims:
                 self.store.delete(info.key)
 
     def _patience(self) -> float:
-        return max(1.0, sorted(self._durations)[len(self._durations) // 2]) if self._durations else PATIENCE
+        return (
+            max(1.0, sorted(self._durations)[len(self._durations) // 2]) if self._durations else CLAIM_SECONDS
+        )
 
     def _claim(self, part: int) -> bool:
         """False where another was faster."""

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from trainer.config.load import checked
+from trainer.config.load import validate
 from trainer.config.types import MAX_BATCH, Section, Url
 from trainer.inference.forms import Form
 from trainer.runs.layout import Which
@@ -37,7 +37,7 @@ class FewConfig(_Network):
     allow_private: bool = Field(False, description="also read http(s) URLs at addresses of private networks")
 
 
-class MetricsSection(Section):
+class PredictMetricsSection(Section):
     """The endpoint for Prometheus."""
 
     port: int | None = Field(
@@ -65,7 +65,7 @@ class PredictConfig(_Network):
     max_bad_fraction: float = Field(
         0.1, ge=0, le=1, description="share of images that cannot be read above which the job fails"
     )
-    metrics: MetricsSection = MetricsSection()
+    metrics: PredictMetricsSection = PredictMetricsSection()
 
 
 def parse(
@@ -76,7 +76,7 @@ def parse(
 ) -> PredictConfig:
     """Raises ConfigError for the first invalid value; the arguments are those of `config.load.checked`."""
     known = f"Known: {', '.join(PredictConfig.model_fields)}"
-    return checked(PredictConfig, values, where, sets, options, remedy=known)
+    return validate(PredictConfig, values, where, sets, options, remedy=known)
 
 
 def parse_few(
@@ -84,4 +84,4 @@ def parse_few(
 ) -> FewConfig:
     """As `parse`, for a few images by name."""
     known = f"Known: {', '.join(FewConfig.model_fields)}"
-    return checked(FewConfig, values, where, sets, options, remedy=known)
+    return validate(FewConfig, values, where, sets, options, remedy=known)

@@ -10,19 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trainer.config.load import read_yaml, with_sets
+from trainer.config.load import apply_overrides, read_yaml
 from trainer.errors import ConfigError, RunError
 from trainer.gang.pods import whole_number
 from trainer.inference import config as configuration
 from trainer.inference import forms, keys, local
-from trainer.inference import plan as plans
+from trainer.inference import prediction_plan as plans
 from trainer.inference.claims import Claims
 from trainer.inference.config import PredictConfig
 from trainer.inference.network import Network, network_of
-from trainer.inference.plan import Plan
-from trainer.inference.results.bad import check_bad
+from trainer.inference.prediction_plan import PredictionPlan
+from trainer.inference.results.read_errors import check_bad
 from trainer.inference.results.summary import read_summary, write_summary
-from trainer.inference.sources import Source, open_source
+from trainer.inference.sources import ImageSource, open_source
 from trainer.observability.prediction_metrics import JOB_IMAGES, JOB_IMAGES_DONE
 from trainer.observability.serving import serve
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
@@ -48,7 +48,7 @@ def main(
     others end when all parts are done, and return None.
     """
     values = dict(read_yaml(path)) if path else {}
-    values = with_sets(values | dict(given), sets)
+    values = apply_overrides(values | dict(given), sets)
     config = configuration.parse(values, str(path) if path else "the command", sets, given)
     forms.check(config.format)
     serve(config.metrics.port)
@@ -99,7 +99,7 @@ def _check_places(output: str, source: str, run: str) -> None:
         )
 
 
-def _bound(config: PredictConfig, source: Source, network: Network) -> dict[str, Any]:
+def _bound(config: PredictConfig, source: ImageSource, network: Network) -> dict[str, Any]:
     """What the predictions depend on, as JSON has it."""
     run = network.run
     values = {
@@ -121,7 +121,9 @@ def _bound(config: PredictConfig, source: Source, network: Network) -> dict[str,
     return found
 
 
-def _plan(config: PredictConfig, source: Source, target: Store, place: int, bound: Mapping[str, Any]) -> Plan:
+def _plan(
+    config: PredictConfig, source: ImageSource, target: Store, place: int, bound: Mapping[str, Any]
+) -> PredictionPlan:
     """The committed plan: the one that is there, extended where that is asked for, or a new one."""
     found = plans.read(target)
     if found is None:
@@ -147,7 +149,12 @@ def _plan(config: PredictConfig, source: Source, target: Store, place: int, boun
 
 
 def _work(
-    config: PredictConfig, source: Source, target: Store, plan: Plan, claims: Claims, network: Network
+    config: PredictConfig,
+    source: ImageSource,
+    target: Store,
+    plan: PredictionPlan,
+    claims: Claims,
+    network: Network,
 ) -> None:
     with quiet_tensorflow_import():
         from trainer.inference.predictor import Predictor
@@ -158,7 +165,7 @@ def _work(
         Worker(source, target, plan, claims, predictor, config, report).run()
 
 
-def _in_processes(target: Store, plan: Plan, workers: int, place: int, pods: int) -> None:
+def _in_processes(target: Store, plan: PredictionPlan, workers: int, place: int, pods: int) -> None:
     def done() -> int:
         return len(Claims(target, "", 0, 1, plan.parts).done())
 
@@ -171,7 +178,7 @@ def _in_processes(target: Store, plan: Plan, workers: int, place: int, pods: int
 
 
 @contextmanager
-def _progress(plan: Plan) -> Iterator[Callable[[int], None]]:
+def _progress(plan: PredictionPlan) -> Iterator[Callable[[int], None]]:
     """A function that is told the parts that are done."""
     with progress(log.info, "images") as show:
 
@@ -184,7 +191,9 @@ def _progress(plan: Plan) -> Iterator[Callable[[int], None]]:
         yield report
 
 
-def _finish(config: PredictConfig, source: Source, target: Store, plan: Plan) -> dict[str, Any]:
+def _finish(
+    config: PredictConfig, source: ImageSource, target: Store, plan: PredictionPlan
+) -> dict[str, Any]:
     new = plans.new_images(target, plan, source)
     if new:
         log.warning("%s came since the start; --extend predicts them too", plural(new, "image"))

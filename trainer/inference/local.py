@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from threading import Thread
 
 from trainer import interrupts
-from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, Interrupted, TrainerError
+from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, TrainerError, TransientError
 from trainer.machine.cores import thread_environment, usable_cores
 from trainer.machine.processes import leashed
 from trainer.output.progress import print_line
 
 log = logging.getLogger(__name__)
 
-FRUITLESS = 10
+MAX_FRUITLESS_RESTARTS = 10
 """So many ends of workers in a row without a part that was done: then it is no use."""
 _POLL, _REPORT = 0.1, 2.0
 
@@ -89,8 +89,8 @@ def run(
                         raise WorkerFailed(worker.number, code if code == EXIT_INVALID else 1)
                     now = done()
                     fruitless, before = (0 if now > before else fruitless + 1), now
-                    if fruitless >= FRUITLESS:
-                        raise Interrupted(
+                    if fruitless >= MAX_FRUITLESS_RESTARTS:
+                        raise TransientError(
                             f"workers ended {fruitless} times, and no part was done meanwhile",
                             "Look for the reason above, such as too little memory, and start again",
                         )

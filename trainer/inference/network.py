@@ -12,8 +12,8 @@ from trainer.inference.config import FewConfig, PredictConfig
 from trainer.models import build_network
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs import layout
-from trainer.runs.document import RunDocument, read_run
 from trainer.runs.layout import Which
+from trainer.runs.run_document import RunDocument, read_run
 from trainer.runs.weights import read_weights
 from trainer.storage import join, open_store
 

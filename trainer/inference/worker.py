@@ -17,24 +17,24 @@ from trainer.inference import forms, keys
 from trainer.inference.claims import Claims
 from trainer.inference.config import PredictConfig
 from trainer.inference.forms import Prediction
-from trainer.inference.plan import Plan
+from trainer.inference.prediction_plan import PredictionPlan
 from trainer.inference.predictor import Predictor
-from trainer.inference.results.bad import check_bad, read_errors
-from trainer.inference.sources.image import Source, Task
+from trainer.inference.results.read_errors import check_bad, read_errors
+from trainer.inference.sources.image import ImageSource, Task
 from trainer.observability import prediction_metrics as metrics
 from trainer.storage import Store
 
 log = logging.getLogger(__name__)
 
-POLL = 0.5
-"""Seconds between the first two looks for a part while others do the last ones; then more, up to `LOOK`."""
-LOOK = 5.0
+POLL_SECONDS = 0.5
+"""Seconds between the first two looks for a part while others do the last ones; then more, up to `CHECK_CLAIMS_SECONDS`."""
+CHECK_CLAIMS_SECONDS = 5.0
 """Seconds after which a worker looks whether another was faster with its part."""
 _UNCOMMITTED = 2
 
 
 @dataclass
-class Part:
+class OpenPart:
     """A part that is worked on."""
 
     number: int
@@ -49,9 +49,9 @@ class Worker:
 
     def __init__(
         self,
-        source: Source,
+        source: ImageSource,
         target: Store,
-        plan: Plan,
+        plan: PredictionPlan,
         claims: Claims,
         predictor: Callable[[], Predictor],
         config: PredictConfig,
@@ -66,7 +66,7 @@ class Worker:
         self._make, self._predictor = predictor, cast(Predictor | None, None)
         self._form, self._max_bad = config.format, config.max_bad_fraction
         self._source = source
-        self._open: dict[int, Part] = {}
+        self._open: dict[int, OpenPart] = {}
         self._waiting: list[tuple[Task, NDArray[np.uint8]]] = []
         self._commits: deque[Future[None]] = deque()
         self._bad: dict[int, int] = {}
@@ -76,13 +76,13 @@ class Worker:
         """Raises DataError as soon as too many images cannot be read."""
         self._check_bad(self._plan.bad)
         with ThreadPoolExecutor(1, "commit") as self._committing:
-            pause = POLL
+            pause = POLL_SECONDS
             while not self._all_done():
                 if self._stream():
-                    pause = POLL
+                    pause = POLL_SECONDS
                 else:
                     time.sleep(pause)
-                    pause = min(LOOK, 1.5 * pause)
+                    pause = min(CHECK_CLAIMS_SECONDS, 1.5 * pause)
 
     def _all_done(self) -> bool:
         done = len(self._claims.done())
@@ -96,7 +96,7 @@ class Worker:
         while (decoded := self._next(images)) is not None:
             began = True
             self._take(decoded)
-            if time.monotonic() - self._looked > LOOK:
+            if time.monotonic() - self._looked > CHECK_CLAIMS_SECONDS:
                 self._look()
         self._predict()
         began = began or bool(self._commits)
@@ -114,7 +114,7 @@ class Worker:
     def _tasks(self) -> Iterator[Task]:
         while (number := self._claims.take()) is not None:
             images = self._plan.part(self._target, number)
-            part = self._open[number] = Part(number, len(images))
+            part = self._open[number] = OpenPart(number, len(images))
             for image in images:
                 if number not in self._open:  # another was faster
                     break
@@ -154,11 +154,11 @@ class Worker:
             part.predictions.append(Prediction.of(task.key, row, self._predictor.classes))
             self._one_less(part)
 
-    def _fail(self, part: Part, key: str, problem: str) -> None:
+    def _fail(self, part: OpenPart, key: str, problem: str) -> None:
         part.errors.append({"image": key, "error": problem})
         self._one_less(part)
 
-    def _one_less(self, part: Part) -> None:
+    def _one_less(self, part: OpenPart) -> None:
         part.left -= 1
         if part.left:
             return
@@ -169,7 +169,7 @@ class Worker:
         self._bad[part.number] = len(part.errors)
         self._check_bad(sum(self._bad.values()))
 
-    def _commit(self, part: Part) -> None:
+    def _commit(self, part: OpenPart) -> None:
         if part.errors:
             self._target.put(keys.part_errors(part.number), forms.lines(part.errors))
         data = forms.dumps(part.predictions, self._form)

@@ -12,7 +12,7 @@ _GIVEN = "NVIDIA_VISIBLE_DEVICES"
 _NONE = ("", "-1", "none", "void", "NoDevFiles")
 
 
-def gpus(environment: Mapping[str, str], folder: Path = Path("/dev")) -> list[str]:
+def visible_gpus(environment: Mapping[str, str], folder: Path = Path("/dev")) -> list[str]:
     """A name for each GPU that this container may use.
 
     CUDA_VISIBLE_DEVICES where it is set, as CUDA reads it: up to the first entry that is none. Else the UUIDs

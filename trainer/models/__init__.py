@@ -16,7 +16,7 @@ from trainer.config.applications import APPLICATIONS, PREFIX
 from trainer.config.explain import plain, quoted
 from trainer.errors import ConfigError
 from trainer.models.whitening_limit import ZCA
-from trainer.runs.document import RunDocument
+from trainer.runs.run_document import RunDocument
 
 NETWORKS = {
     "lab-cnn": "trainer.models.networks.lab:build_cnn",
@@ -72,7 +72,7 @@ def builder_of(name: str) -> Callable[..., Any]:
         return _function(NETWORKS[name])
     if name in APPLICATIONS:
         return partial(_function("trainer.models.networks.keras_applications:application"), name)
-    own: Callable[..., Any] = _function("trainer.models.networks.own:of")(name)
+    own: Callable[..., Any] = _function("trainer.models.networks.user_network:of")(name)
     return own
 
 

@@ -20,7 +20,7 @@ from trainer.storage import join, open_store, split_url
 
 IMAGENET = "imagenet"
 FILES = (".h5", ".hdf5", ".keras")
-SHOWN = 5
+MAX_LAYERS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Report:
         parts = [f"starting weights from {self.source}: {len(self.matched)} of {total} layers"]
         fresh = [f"{name} ({reason})" for name, reason in {**self.mismatched, **self.missing}.items()]
         if fresh:
-            parts.append(f"fresh: {abbreviate(fresh, SHOWN)}")
+            parts.append(f"fresh: {abbreviate(fresh, MAX_LAYERS_SHOWN)}")
         if self.unused:
-            parts.append(f"not used: {abbreviate(list(self.unused), SHOWN)}")
+            parts.append(f"not used: {abbreviate(list(self.unused), MAX_LAYERS_SHOWN)}")
         return "; ".join(parts)
 
 
@@ -98,10 +98,10 @@ def load_starting_weights(
     saved = read_layers_in_subprocess(data, source)
     report = _load(list(_targets(model)), saved, source)
     if not report.matched:
-        came = abbreviate([layer.name for layer in saved], SHOWN) or "none"
+        came = abbreviate([layer.name for layer in saved], MAX_LAYERS_SHOWN) or "none"
         raise ConfigError(
             f"model.weights: no layer of {source} fits {network}: expected layers as "
-            f"{abbreviate([target.layer.name for target in _targets(model)], SHOWN)}; the file's are {came}",
+            f"{abbreviate([target.layer.name for target in _targets(model)], MAX_LAYERS_SHOWN)}; the file's are {came}",
             "Name weights of this network, or none",
         )
     return report

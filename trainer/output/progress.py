@@ -45,7 +45,7 @@ def progress(
             yield _lines(say, what, every)
             return
         task = bar.add_task("", what=what, total=None, rate="")
-        pace, updated = Pace(), 0.0
+        pace, updated = Rate(), 0.0
 
         def report(done: int, total: int) -> None:
             nonlocal updated
@@ -60,7 +60,7 @@ def progress(
 
 def _lines(say: Callable[[str], None], what: str, every: float) -> Callable[[int, int], None]:
     said = time.monotonic()
-    pace = Pace()
+    pace = Rate()
 
     def report(done: int, total: int) -> None:
         nonlocal said
@@ -73,7 +73,7 @@ def _lines(say: Callable[[str], None], what: str, every: float) -> Callable[[int
     return report
 
 
-class Pace:
+class Rate:
     """How fast something goes, from the first thing that is told: what was done before does not count."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.preparation.labels import Item
+from trainer.preparation.labels import LabelledImage
 
 Digests = NDArray[np.uint8]
 
@@ -57,7 +57,7 @@ class Duplicates:
         }
 
 
-def find_duplicates(splits: Mapping[str, tuple[Sequence[Item], Digests]]) -> Duplicates:
+def find_duplicates(splits: Mapping[str, tuple[Sequence[LabelledImage], Digests]]) -> Duplicates:
     """Of each split its items and their SHA-256, uint8 (items, 32), zero for none; in the order in which
     images were kept."""
     all_items = [(split, item) for split, (items, _) in splits.items() for item in items]

@@ -10,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer import __version__, interrupts
-from trainer.dataset import index
+from trainer.dataset import open_dataset as index
 from trainer.dataset.dataset import Encoding, Split
 from trainer.dataset.manifest import FORMAT, MANIFEST, VERSION, keys_in, keys_of, write_manifest
 from trainer.errors import EXIT_INVALID, ConfigError, DataError, TrainerError, explain_os_error
 from trainer.images.codec import Resize
 from trainer.images.decoding import Decoder
-from trainer.preparation import unfinished
-from trainer.preparation.bad import BadImages, OnBad
+from trainer.preparation import resume as unfinished
+from trainer.preparation.bad_images import BadImages, OnBad
 from trainer.preparation.duplicates import Duplicates, Seen, find_duplicates
-from trainer.preparation.labels import Item, Source, find
+from trainer.preparation.labels import LabelledImage, LabelledImages, find
 from trainer.preparation.shard_writer import Writer
 from trainer.preparation.splits import divide
 from trainer.storage import no_folders_left, open_store, remove_leftovers
@@ -31,7 +31,7 @@ ProgressCallback = Callable[[int, int], None]
 
 MAX_BAD = 0.1
 SHARD_BYTES = 64 << 20
-LISTED = 1000
+MAX_BAD_LISTED = 1000
 """So many skipped images and duplicates are named in dataset.json."""
 
 _MEANWHILE = "{}: another dataset was prepared here meanwhile"
@@ -161,9 +161,9 @@ def prepare(
                 "trainer": __version__,
                 "plan": plan,
                 **options,
-                "skipped": bad.problems[:LISTED],
+                "skipped": bad.problems[:MAX_BAD_LISTED],
                 "skipped_images": len(bad.problems),
-                "duplicates": duplicates.summary(LISTED),
+                "duplicates": duplicates.summary(MAX_BAD_LISTED),
                 "ignored": found.ignored.count,
                 "missing": found.missing.count,
             }
@@ -198,7 +198,7 @@ def prepare(
     )
 
 
-def _check_classes(source: Source, train: Split) -> None:
+def _check_classes(source: LabelledImages, train: Split) -> None:
     counts = np.bincount(train.labels, minlength=len(source.classes))
     if not counts.all():
         name = source.classes[int(np.argmin(counts))]
@@ -209,21 +209,21 @@ def _check_classes(source: Source, train: Split) -> None:
 
 
 @dataclass(frozen=True)
-class _Before:
+class _PreviousDataset:
     """The dataset that is there before: its etag, and the keys that it names."""
 
     etag: str | None
     keys: tuple[str, ...]
 
 
-def _look(store: Store) -> _Before:
+def _look(store: Store) -> _PreviousDataset:
     try:
         etag = store.stat(MANIFEST).etag
         manifest = store.get(MANIFEST)
     except FileNotFoundError:
         _check_place(store)
-        return _Before(None, ())
-    return _Before(etag, tuple(keys_in(manifest)))
+        return _PreviousDataset(None, ())
+    return _PreviousDataset(etag, tuple(keys_in(manifest)))
 
 
 def _finished(store: Store, plan: str) -> PreparedDataset:
@@ -280,11 +280,11 @@ def _counting(progress: ProgressCallback | None, total: int) -> Callable[[int], 
 
 
 def _write(
-    writer: Writer, splits: dict[str, list[Item]], bad: BadImages
+    writer: Writer, splits: dict[str, list[LabelledImage]], bad: BadImages
 ) -> tuple[dict[str, Split], Duplicates]:
     seen = Seen()
     written: dict[str, Split | None] = {}
-    contents: dict[str, tuple[list[Item], NDArray[np.uint8]]] = {}
+    contents: dict[str, tuple[list[LabelledImage], NDArray[np.uint8]]] = {}
     for name, items in splits.items():
         written[name], digests = writer.write(name, items, seen)
         contents[name] = (items, digests)
@@ -324,11 +324,13 @@ def _commit(
         raise ConfigError(_MEANWHILE.format(store.url), "Choose another URL") from None
 
 
-def _clean(store: Store, before: _Before, writer: Writer, parts: Mapping[str, dict[str, Any]]) -> None:
+def _clean(
+    store: Store, before: _PreviousDataset, writer: Writer, parts: Mapping[str, dict[str, Any]]
+) -> None:
     """Deletes what the new dataset does not name: of the one before, and of starts that did not finish."""
     named = keys_of(parts)
     try:
-        old = [*(key for key in before.keys if key not in named), *unfinished.left_over(store, named)]
+        old = [*(key for key in before.keys if key not in named), *unfinished.leftovers(store, named)]
         failed = unfinished.delete(store, list(dict.fromkeys(old)))
     except OSError as error:
         log.warning("%s: what was there before could not be deleted (%s)", store.url, error)

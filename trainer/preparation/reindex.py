@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from trainer.dataset.index import open_dataset
 from trainer.dataset.manifest import MANIFEST
+from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.shards.shard_check import checked_etag
 from trainer.errors import ConfigError
 from trainer.storage.base import ObjectChanged

@@ -15,19 +15,19 @@ import numpy as np
 
 from trainer.dataset.dataset import Split
 from trainer.dataset.manifest import array_keys, smallest_unsigned, write_split
-from trainer.dataset.pixel_histogram import Pixels
+from trainer.dataset.pixel_histogram import PixelHistogram
 from trainer.dataset.shards.row_layout import JPEG, PLAIN
 from trainer.dataset.shards.shard_reader import Shard
-from trainer.errors import ConfigError, DataError, Interrupted
+from trainer.errors import ConfigError, DataError, TransientError
 from trainer.images.decoding import Decoder
 from trainer.output.units import size
-from trainer.preparation import unfinished
-from trainer.preparation.bad import BadImages
+from trainer.preparation import resume as unfinished
+from trainer.preparation.bad_images import BadImages
 from trainer.preparation.duplicates import Seen
-from trainer.preparation.gathered import Attributes, Digests, Gathered, GatheredImages, GatheredJpegs
-from trainer.preparation.labels import Item
+from trainer.preparation.labels import LabelledImage
+from trainer.preparation.resume import FinishedShard
+from trainer.preparation.shard_buffer import Attributes, Digests, JpegBuffer, PixelBuffer, ShardBuffer
 from trainer.preparation.shards import chunk_rows
-from trainer.preparation.unfinished import Finished
 from trainer.storage.base import Store
 
 SETTLE_SECONDS = 5.0
@@ -47,7 +47,7 @@ class Writer:
         self,
         store: Store,
         plan: str,
-        decoder: Decoder[Item],
+        decoder: Decoder[LabelledImage],
         bad: BadImages,
         *,
         classes: int,
@@ -76,7 +76,7 @@ class Writer:
         with tempfile.TemporaryDirectory(prefix="trainer-", ignore_cleanup_errors=True) as folder:
             self._folder = Path(folder)
             self._pool = ThreadPoolExecutor(1)
-            self._job: Future[Finished] | None = None
+            self._job: Future[FinishedShard] | None = None
             try:
                 yield
             finally:
@@ -85,14 +85,14 @@ class Writer:
                     wait([self._job], SETTLE_SECONDS)
                 self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def write(self, name: str, items: Sequence[Item], seen: Seen) -> tuple[Split | None, Digests]:
+    def write(self, name: str, items: Sequence[LabelledImage], seen: Seen) -> tuple[Split | None, Digests]:
         """Write the shards of a split that are not there yet. Images in `seen` are left out.
 
         Returns the split, or None where no image is left for it or a bad one forbids it; and the SHA-256 of
         each item's file, uint8 (items, 32), zero where there is no row of it.
         """
         digests = np.zeros((len(items), 32), np.uint8)
-        finished = unfinished.take(self._store, self._plan, name, self.start)
+        finished = unfinished.adopt(self._store, self._plan, name, self.start)
         for shard in finished:
             self._check_shape(shard.image_shape, items[shard.start].key)
             self._bad.add(shard.bad)
@@ -119,17 +119,17 @@ class Writer:
         kept = {
             key
             for record, (etag, shard) in self._records.items()
-            if not (finished and unfinished.give_up(self._store, record, etag))
+            if not (finished and unfinished.abandon(self._store, record, etag))
             for key in (record, shard)
         }
         unfinished.delete(self._store, [key for key in self._own if key not in kept])
 
     def _gathered(
-        self, items: Sequence[Item], start: int, digests: Digests, seen: Seen
-    ) -> Iterator[Gathered]:
+        self, items: Sequence[LabelledImage], start: int, digests: Digests, seen: Seen
+    ) -> Iterator[ShardBuffer]:
         """Full shards, and the last one; two take turns in memory."""
-        turns: list[Gathered] = []
-        rows: Gathered | None = None
+        turns: list[ShardBuffer] = []
+        rows: ShardBuffer | None = None
         problems: list[str] = []
         since = start
         if self.shape[0] and start < len(items):  # told before any image is touched
@@ -159,20 +159,20 @@ class Writer:
         if rows and not self._bad.fatal:
             yield rows.closed(since, digests[since:], problems)
 
-    def _new(self, left: int) -> Gathered:
+    def _new(self, left: int) -> ShardBuffer:
         """Room for a shard, of which at most `left` rows are to come."""
         most = min(self._rows_of_shard(), left)
         self._check_room(most)
         if self._jpeg:
-            return GatheredJpegs(self._shard_bytes, self._rows_of_chunk)
-        return GatheredImages(most, self.shape, self._rows_of_chunk)
+            return JpegBuffer(self._shard_bytes, self._rows_of_chunk)
+        return PixelBuffer(most, self.shape, self._rows_of_chunk)
 
     def _rows_of_shard(self) -> int:
         row_bytes = int(np.prod(self.shape))
         per_chunk = self._rows_of_chunk or chunk_rows(row_bytes)
         return max(1, self._shard_bytes // (row_bytes * per_chunk)) * per_chunk
 
-    def _job_done(self) -> list[Finished]:
+    def _job_done(self) -> list[FinishedShard]:
         """The shard that was on its way, once it is there."""
         if self._job is None:
             return []
@@ -180,7 +180,7 @@ class Writer:
         self._job = None
         return [finished]
 
-    def _finish(self, split: str, number: int, gathered: Gathered) -> Finished:
+    def _finish(self, split: str, number: int, gathered: ShardBuffer) -> FinishedShard:
         path = self._folder / "shard"
         attributes = {**self._attributes, "split": split}
         if self._stopped:
@@ -196,7 +196,7 @@ class Writer:
         count = len(gathered.names)
         layout = JPEG if self._jpeg else PLAIN
         shard = Shard(key, etag, path.stat().st_size, digest, count, names_offset, names_width, layout)
-        finished = Finished(
+        finished = FinishedShard(
             shard,
             gathered.start,
             gathered.start + len(gathered.digests),
@@ -240,13 +240,13 @@ class Writer:
                     "Give a smaller --shard-size",
                 )
         if shard > disk.free:
-            raise Interrupted(
+            raise TransientError(
                 f"A shard needs {size(shard)} in {self._folder.parent}, where {size(disk.free)} are free",
                 "Free some space, name another folder with TMPDIR, or give a smaller --shard-size",
             )
 
 
-def _split(name: str, finished: Sequence[Finished], store: Store) -> Split:
+def _split(name: str, finished: Sequence[FinishedShard], store: Store) -> Split:
     tables, parts, rows, chunks = [], [], 0, 0
     for number, one in enumerate(finished):
         table, pieces = one.chunks.copy(), one.pieces.copy()
@@ -257,7 +257,7 @@ def _split(name: str, finished: Sequence[Finished], store: Store) -> Split:
         parts.append(pieces)
         rows += one.shard.rows
         chunks += len(table)
-    mean, std = Pixels(np.sum([one.counts for one in finished], axis=0)).moments()
+    mean, std = PixelHistogram(np.sum([one.counts for one in finished], axis=0)).moments()
     return Split(
         name,
         rows,

@@ -15,7 +15,7 @@ from trainer.dataset.shards.ranges import CHUNK, NO_PIECES, PIECE
 _JPEG_CHUNK_BYTES = 1 << 20
 
 
-class Rows(NamedTuple):
+class ShardRows(NamedTuple):
     """What a shard holds: images uint8 (n, H, W, C), labels (n,), and a name each."""
 
     images: Images
@@ -24,7 +24,7 @@ class Rows(NamedTuple):
 
 
 class JpegRows(NamedTuple):
-    """As `Rows`, of images that are JPEG files."""
+    """As `ShardRows`, of images that are JPEG files."""
 
     files: Sequence[bytes]
     labels: NDArray[np.unsignedinteger]
@@ -46,7 +46,7 @@ def chunk_rows(row_bytes: int) -> int:
 
 
 def write_shard(
-    path: Path, rows: Rows, per_chunk: int, attributes: Mapping[str, str | Sequence[str]]
+    path: Path, rows: ShardRows, per_chunk: int, attributes: Mapping[str, str | Sequence[str]]
 ) -> Layout:
     """Write one file: `images` in uncompressed chunks of whole images, `labels`, `names`, and attributes.
 
@@ -103,7 +103,7 @@ def write_jpeg_shard(
 
 @contextmanager
 def _new_file(
-    path: Path, rows: Rows | JpegRows, attributes: Mapping[str, str | Sequence[str]]
+    path: Path, rows: ShardRows | JpegRows, attributes: Mapping[str, str | Sequence[str]]
 ) -> Iterator[Any]:
     """An open file with attributes, `labels` and `names`."""
     import h5py

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from trainer.dataset.counter_rng import permutation
 from trainer.errors import ConfigError, DataError
-from trainer.preparation.labels import Item, Source
+from trainer.preparation.labels import LabelledImage, LabelledImages
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ def shuffled(items: list[T], seed: int) -> list[T]:
     return [items[place] for place in permutation(len(items), _SHUFFLED, seed).tolist()]
 
 
-def limited(items: list[Item], most: int, seed: int) -> list[Item]:
+def limited(items: list[LabelledImage], most: int, seed: int) -> list[LabelledImage]:
     """Of each class `most` images at random, in the order in which they were."""
     labels = np.array([item.label for item in items])
     chosen = np.zeros(len(items), np.bool_)
@@ -52,12 +52,12 @@ def limited(items: list[Item], most: int, seed: int) -> list[Item]:
 
 
 def divide(
-    source: Source,
+    source: LabelledImages,
     validation: float | None,
     test: float | None,
     seed: int,
     max_per_class: int | None = None,
-) -> dict[str, list[Item]]:
+) -> dict[str, list[LabelledImage]]:
     """The images of each split: train in random order, the others by class and name.
 
     Shares are of the images that are not in folders for validation or test, stratified by class. Of those
@@ -81,7 +81,7 @@ def divide(
             f"--validation, --test: expected shares from 0 to below 1 in all, received {given['validation']} "
             f"and {given['test']}"
         )
-    splits: dict[str, list[Item]] = {}
+    splits: dict[str, list[LabelledImage]] = {}
     for name, share in given.items():
         if name in source.splits:
             splits[name] = list(source.splits[name])

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from trainer.output.units import span
 from trainer.runs import layout
-from trainer.runs.document import read_finished, read_run
+from trainer.runs.run_document import read_finished, read_run
 from trainer.storage import Store, open_store
 
 Format = Literal["text", "csv", "html", "json"]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from trainer.errors import Interrupted, explain_os_error
+from trainer.errors import TransientError, explain_os_error
 from trainer.runs.fence import Superseded
 from trainer.storage.retry import retry_seconds
 
@@ -102,7 +102,7 @@ class Background:
         if isinstance(self._error, Superseded):
             raise self._error
         remedy = explain_os_error(self._error).remedy if isinstance(self._error, OSError) else ""
-        raise Interrupted(
+        raise TransientError(
             f"{self.url}: {self.failures} writes in a row failed, the last: {self._error}",
             f"{remedy or 'Repair the store or the rights to it'}, and start the run again: it resumes from "
             "the last checkpoint",

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from trainer.errors import DataError, Interrupted, RunError
+from trainer.errors import DataError, RunError, TransientError
 from trainer.runs import layout
-from trainer.runs.document import RunDocument, classes_json, dump_run, read_document
-from trainer.runs.fence import ATTEMPTS, Fence, newest_holder
+from trainer.runs.fence import MAX_TOKEN_ATTEMPTS, Fence, newest_holder
 from trainer.runs.identity import Difference, difference, plain
+from trainer.runs.run_document import RunDocument, classes_json, dump_run, read_document
 from trainer.storage import ObjectChanged, Store
 
 log = logging.getLogger(__name__)
@@ -56,14 +56,14 @@ def claim_folder(store: Store, run: RunDocument, holder: Mapping[str, Any]) -> t
     check_identity(store, run.identity)
     fence = Fence.take(store, holder, above=_first(_known(store)))
     fence.identity = plain(run.identity)
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_TOKEN_ATTEMPTS):
         with suppress(ObjectChanged, FileExistsError):
             first = _write(store, run, fence)
             store.put(layout.CLASSES, classes_json(run.classes))
             fence.check()
             return fence, first
-    raise Interrupted(
-        f"{store.url}: {layout.RUN} was changed {ATTEMPTS} times in a row by others",
+    raise TransientError(
+        f"{store.url}: {layout.RUN} was changed {MAX_TOKEN_ATTEMPTS} times in a row by others",
         "Look for who else starts this run, stop them, and start it again",
     )
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from trainer.errors import EXIT_INVALID, Interrupted
+from trainer.errors import EXIT_INVALID, TransientError
 from trainer.runs import layout
 from trainer.storage.base import Buffer, Store
 
-ATTEMPTS = 100
+MAX_TOKEN_ATTEMPTS = 100
 
 
-class Superseded(Interrupted):
+class Superseded(TransientError):
     """A higher token exists: another process writes this run now, and this one must change nothing more."""
 
 
@@ -56,7 +56,7 @@ class Fence:
         """
         token = dict(holder) | {"taken_at": datetime.now(UTC).isoformat(), "token": secrets.token_hex(8)}
         number = above
-        for _ in range(ATTEMPTS):
+        for _ in range(MAX_TOKEN_ATTEMPTS):
             number = max(number, *_tokens(store), 0) + 1
             data = json.dumps(token | {"generation": number}, indent=1).encode()
             with suppress(FileExistsError):
@@ -64,8 +64,8 @@ class Fence:
             etag = _tokens(store).get(number, "")
             if store.get(layout.token(number)) == data:
                 return cls(store, number, etag, token.get("gang", ""))
-        raise Interrupted(
-            f"{store.url}: {ATTEMPTS} tokens in a row were taken by others",
+        raise TransientError(
+            f"{store.url}: {MAX_TOKEN_ATTEMPTS} tokens in a row were taken by others",
             f"Look in {layout.TOKENS} for who else runs this run, stop them, and start it again",
         )
 

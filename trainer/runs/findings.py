@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditFinding:
     """One failed audit.
 
     Attributes:
@@ -43,7 +43,7 @@ class Finding:
         return attempt.generation <= self.generation and attempt.step > self.trusted
 
 
-def read_findings(store: Store) -> list[Finding]:
+def read_findings(store: Store) -> list[AuditFinding]:
     """All of a run, none where there is no such object. Raises RunError for one that makes no sense."""
     try:
         data = store.get(layout.AUDIT)
@@ -64,19 +64,19 @@ def read_findings(store: Store) -> list[Finding]:
     )
 
 
-def add_finding(fence: Fence, finding: Finding) -> None:
+def add_finding(fence: Fence, finding: AuditFinding) -> None:
     """Raises Superseded where a higher token exists."""
     found = [*read_findings(fence.store), finding]
     document = {"format": FORMAT, "findings": [asdict(one) for one in found]}
     publish(fence.store, fence, layout.AUDIT, json.dumps(document, indent=1).encode())
 
 
-def is_doubted(attempt: Attempt, findings: Sequence[Finding]) -> bool:
+def is_doubted(attempt: Attempt, findings: Sequence[AuditFinding]) -> bool:
     return any(finding.doubts(attempt) for finding in findings)
 
 
-def _finding(values: dict[str, Any]) -> Finding:
-    finding = Finding(**{**values, "culprits": tuple(values["culprits"])})
+def _finding(values: dict[str, Any]) -> AuditFinding:
+    finding = AuditFinding(**{**values, "culprits": tuple(values["culprits"])})
     if not all(isinstance(n, int) for n in (finding.step, finding.trusted, finding.generation)):
         raise ValueError("expected numbers of steps")
     return finding

@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 from trainer.runs import layout
-from trainer.runs.document import read_finished
+from trainer.runs.run_document import read_finished
 from trainer.storage import Store
 
 

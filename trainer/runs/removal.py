@@ -10,18 +10,18 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from trainer.errors import ConfigError, DataError, Interrupted, RunError
+from trainer.errors import ConfigError, DataError, RunError, TransientError
 from trainer.output.units import span
 from trainer.runs import layout
-from trainer.runs.document import read_document
 from trainer.runs.fence import Fence
-from trainer.runs.listing import HERE
+from trainer.runs.find_runs import HERE
+from trainer.runs.run_document import read_document
 from trainer.storage import ObjectInfo, Store, join, open_store
 
 LIVE_SECONDS = 300.0
 """A run that wrote something in this time, or in two intervals of its checkpoints, may be running."""
 
-ROUNDS = 5
+MAX_ROUNDS = 5
 WORKERS = 8
 
 
@@ -72,7 +72,7 @@ def remove(url: str) -> None:
     """
     store = open_store(url)
     fence = Fence.take(store, {"removes": url, "host": socket.gethostname()})
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         own = [info.key for info in _own(store.list())]
         if not own:
             return
@@ -81,7 +81,9 @@ def remove(url: str) -> None:
         for keys in _in_order(own):
             with ThreadPoolExecutor(WORKERS) as pool:
                 list(pool.map(store.delete, keys))
-    raise Interrupted(f"{store.url}: another process still writes here", "Stop it, and remove the run again")
+    raise TransientError(
+        f"{store.url}: another process still writes here", "Stop it, and remove the run again"
+    )
 
 
 def _in_order(keys: Iterable[str]) -> list[list[str]]:

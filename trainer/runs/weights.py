@@ -2,7 +2,7 @@
 
 from trainer.errors import DataError
 from trainer.runs import layout
-from trainer.runs.document import read_document
+from trainer.runs.run_document import read_document
 from trainer.storage import Store
 
 

@@ -33,7 +33,7 @@ def open_store(url: str, *, on_retry: OnRetry | None = None) -> Store:
     """
     scheme, rest = parse_url(url)
     if scheme == "s3":
-        from trainer.storage.s3.store import S3Store
+        from trainer.storage.s3.s3_store import S3Store
 
         bucket, _, prefix = rest.partition("/")
         return S3Store(bucket, prefix.strip("/"), on_retry=on_retry)

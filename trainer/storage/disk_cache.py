@@ -33,7 +33,7 @@ _PAUSE_SECONDS = 60.0
 
 
 @dataclass
-class Counters:
+class CacheCounters:
     """What a cache did for this process: ranges of blocks that were there, and that were not; bytes served
     from it, blocks that were damaged."""
 
@@ -57,7 +57,7 @@ class DiskCache:
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self.folder, self.max_bytes = folder, max_bytes
-        self.counters = Counters()
+        self.counters = CacheCounters()
         self._known: dict[str, _Stamp] = {}
         """Blocks that this process verified -> what their files were then."""
         self._touched: dict[str, float] = {}

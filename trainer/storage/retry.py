@@ -31,7 +31,7 @@ def retry_seconds() -> float:
     return seconds
 
 
-class Patience:
+class RetryBudget:
     """The retries of one operation on one object.
 
     The budget counts from the last progress, so a transfer that moves on is not given up for being long; a

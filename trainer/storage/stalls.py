@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from trainer.storage.retry import Patience
+from trainer.storage.retry import RetryBudget
 
 log = logging.getLogger(__name__)
 
@@ -20,14 +20,14 @@ class _Watch:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._under_way: list[Patience] = []
+        self._under_way: list[RetryBudget] = []
         self._some = threading.Event()
         self._said: dict[str, float] = {}
         """The stores that the log says are waited for, and since when."""
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def over(self, patience: Patience) -> Iterator[None]:
+    def over(self, patience: RetryBudget) -> Iterator[None]:
         with self._lock:
             self._under_way.append(patience)
             self._some.set()
@@ -41,7 +41,7 @@ class _Watch:
             with self._lock:
                 self._under_way.remove(patience)
 
-    def _answered(self, patience: Patience) -> None:
+    def _answered(self, patience: RetryBudget) -> None:
         with self._lock:
             since = self._said.pop(_store(patience), None)
         if since is not None:
@@ -67,12 +67,12 @@ class _Watch:
                 next_line, pause = now + pause, min(2 * pause, LONGEST_PAUSE)
 
 
-def _store(patience: Patience) -> str:
+def _store(patience: RetryBudget) -> str:
     """The bucket of an object's URL."""
     return "/".join(patience.url.split("/")[:3])
 
 
-def _line(stalled: list[Patience], now: float) -> str:
+def _line(stalled: list[RetryBudget], now: float) -> str:
     longest = min(stalled, key=lambda patience: patience.silent_since)
     others = f" and {len(stalled) - 1} more requests" if len(stalled) > 1 else ""
     silent = f"{now - longest.silent_since:.0f} s"
@@ -83,5 +83,5 @@ def _line(stalled: list[Patience], now: float) -> str:
     return f"waiting for {longest.url}{others}: {found}; the limit is {longest.seconds:g} s"
 
 
-waiting_for = _Watch().over
+watch_stalls = _Watch().over
 """A context around one operation: `with waiting_for(patience): …`."""

@@ -8,9 +8,9 @@ from trainer.dataset.pipeline.preprocessing import Preprocessing
 from trainer.dataset.pipeline.stream import BatchStream, evaluation_stream, training_stream
 from trainer.dataset.reading.reader import Reader
 from trainer.distribution import Distribution
-from trainer.distribution.environment import local_size
+from trainer.distribution.rank_variables import local_size
 from trainer.machine.memory import available_memory
-from trainer.training.plan import Plan
+from trainer.training.run_plan import RunPlan
 
 
 def read_ahead_bytes(memory: int, ranks: int) -> int:
@@ -21,7 +21,7 @@ def read_ahead_bytes(memory: int, ranks: int) -> int:
 class RankData:
     """Batches of this rank: its lanes in training, its stretch of rows in evaluation."""
 
-    def __init__(self, plan: Plan, distribution: Distribution) -> None:
+    def __init__(self, plan: RunPlan, distribution: Distribution) -> None:
         self.plan = plan
         self.lanes = plan.lanes_of(distribution.rank, distribution.size)
         self.rank, self.size = distribution.rank, distribution.size

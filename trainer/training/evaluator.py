@@ -11,7 +11,7 @@ from trainer.distribution import Distribution
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.evaluation.tally import Tally
 from trainer.training.data import RankData
-from trainer.training.plan import Plan
+from trainer.training.run_plan import RunPlan
 from trainer.training.step import EvaluationStep, Sums
 
 VOTE_SECONDS = 0.5
@@ -31,7 +31,7 @@ class Evaluator:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: RunPlan,
         distribution: Distribution,
         data: RankData,
         step: EvaluationStep,

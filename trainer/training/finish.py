@@ -10,15 +10,15 @@ from trainer.distribution.rank_status import Phase, report_phase
 from trainer.evaluation.tally import Tally
 from trainer.models.weights_file import load_weights_file
 from trainer.runs import layout
-from trainer.runs.document import Finished, Reached
 from trainer.runs.history import metric_of
+from trainer.runs.run_document import Reached, RunResult
 from trainer.storage import join
-from trainer.training.callbacks import memory as callback_state
-from trainer.training.callbacks.own import BestWeights
+from trainer.training.callbacks import callback_state
+from trainer.training.callbacks.trainer_callbacks import BestWeights
 from trainer.training.finite import Diverged, check_metrics
 from trainer.training.loop import Loop
-from trainer.training.plan import Plan
 from trainer.training.results.publish import Publisher
+from trainer.training.run_plan import RunPlan
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accu
 
 def publish_results(
     publisher: Publisher, loop: Loop, best: BestWeights, tidy: Callable[[], None]
-) -> Finished:
+) -> RunResult:
     """Evaluates the last and the best weights on the test split, and publishes what people download.
 
     Afterwards the model holds the best weights, where there are any.
@@ -55,7 +55,7 @@ def publish_results(
             which, digest = "best", sha256(content).hexdigest()
             digests["best"] = digest
             reached = Reached(best.best_epoch + 1, metrics)
-    finished = Finished(
+    finished = RunResult(
         epochs=loop.progress.epochs_closed,
         steps=loop.progress.step,
         stopped_early=loop.progress.epochs_closed < loop.plan.config.train.epochs,
@@ -79,7 +79,7 @@ def publish_results(
     return finished
 
 
-def _early_stopping(plan: Plan) -> dict[str, Any] | None:
+def _early_stopping(plan: RunPlan) -> dict[str, Any] | None:
     section = plan.config.train.early_stopping
     return section.model_dump(mode="json") if section else None
 
@@ -103,7 +103,7 @@ def _over_all_ranks(tally: Tally, loop: Loop) -> Tally:
     return total
 
 
-def log_end(finished: Finished, run: RunSection) -> None:
+def log_end(finished: RunResult, run: RunSection) -> None:
     """Logs where the weights are, and what each of them reached."""
     folder = join(run.url, layout.WEIGHTS)
     log.info("finished: %d epochs, %d steps; the weights are in %s/", finished.epochs, finished.steps, folder)

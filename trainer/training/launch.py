@@ -11,23 +11,24 @@ from dataclasses import replace
 
 from trainer.config import RunConfig
 from trainer.config.explain import quoted
-from trainer.distribution import environment, launchers
+from trainer.distribution import launchers
+from trainer.distribution import rank_variables as environment
 from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_status import Phase, report_phase
-from trainer.errors import EXIT_INVALID, EXIT_LOST, ConfigError, Interrupted, RankLost, TrainerError
+from trainer.errors import EXIT_INVALID, EXIT_LOST, ConfigError, RankLost, TrainerError, TransientError
 from trainer.gang import pods
-from trainer.gang.ranks.environment import complete_environment
+from trainer.gang.ranks.rank_environment import complete_environment
 from trainer.machine import gpus as devices
 from trainer.observability.metrics import RunMetrics
 from trainer.observability.serving import serve
 from trainer.observability.stacks import print_stacks_on_signal
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs.claim import check_identity, check_resumable, give_back
-from trainer.runs.document import already_finished
 from trainer.runs.published import not_as_published
+from trainer.runs.run_document import already_finished
 from trainer.storage import OnRetry, Store, no_folders_left, open_store
-from trainer.training.plan import Plan, make_plan, resume_step
-from trainer.training.setup.agreement import agreement_document
+from trainer.training.run_plan import RunPlan, make_plan, resume_step
+from trainer.training.setup.agreement_document import agreement_document
 from trainer.training.setup.left_out import left_out
 from trainer.training.transient_errors import transient_errors
 
@@ -68,7 +69,7 @@ def supervise_pod(
     gang = pods.from_environment(wanted=wanted)
     if not gang:
         launchers.refuse_place("--ranks")
-    devices.check_ranks(ranks, devices.gpus(os.environ))
+    devices.check_ranks(ranks, devices.visible_gpus(os.environ))
     _check_pods(config, gang.count if gang else 1)
     checked = _check(config, ranks * (gang.count if gang else 1))
     if checked is None:
@@ -93,7 +94,7 @@ def supervise_pod(
     return supervise(command, options)
 
 
-def pods_within_lanes(wanted: Callable[[], int], ranks: int, plan: Plan) -> Callable[[], int]:
+def pods_within_lanes(wanted: Callable[[], int], ranks: int, plan: RunPlan) -> Callable[[], int]:
     """`wanted`, which raises ConfigError for more pods of `ranks` ranks than the run can use."""
 
     def read() -> int:
@@ -120,7 +121,7 @@ def _check_pods(config: RunConfig, pods: int) -> None:
 def ranks_of(text: str) -> int:
     """`auto`, one for each GPU or else one, or a number of ranks. Raises ConfigError for anything else."""
     if text == "auto":
-        return max(1, len(devices.gpus(os.environ)))
+        return max(1, len(devices.visible_gpus(os.environ)))
     if not text.isdecimal() or len(text) > 9 or not int(text):
         raise ConfigError(f"--ranks: expected auto or a number from 1, received {quoted(text)}")
     return int(text)
@@ -131,7 +132,7 @@ def this_command() -> list[str]:
     return [sys.executable, "-m", "trainer", *sys.argv[1:]]
 
 
-def _check(config: RunConfig, size: int, on_retry: OnRetry | None = None) -> tuple[Plan, Store] | None:
+def _check(config: RunConfig, size: int, on_retry: OnRetry | None = None) -> tuple[RunPlan, Store] | None:
     """Finds what is invalid before TensorFlow is imported; None when the run is finished."""
     plan = make_plan(config, size, on_retry=on_retry)
     store = open_store(config.run.url, on_retry=on_retry)
@@ -170,7 +171,7 @@ def _train(config: RunConfig, replicas: int) -> int:
         from trainer.distribution import connect
         from trainer.training.finite import Diverged
         from trainer.training.run import train
-        from trainer.training.setup.build import setup_tensorflow
+        from trainer.training.setup.build_network import setup_tensorflow
 
     stop = _stop_on_signals()  # until here nothing is lost: trainer/interrupts.py ends the process
     setup_tensorflow(config)
@@ -206,7 +207,7 @@ def _train_as_launched(config: RunConfig, ranks: int) -> int:
     try:
         return _train(config, 1)
     except RankLost as lost:
-        raise Interrupted(lost.problem, "Start it again and it resumes from the last checkpoint") from None
+        raise TransientError(lost.problem, "Start it again and it resumes from the last checkpoint") from None
 
 
 def _stop_on_signals() -> threading.Event:

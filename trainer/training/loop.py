@@ -14,7 +14,7 @@ from functools import partial
 import keras
 import tensorflow as tf
 
-from trainer.checkpoints.state import TrainingState
+from trainer.checkpoints.training_state import TrainingState
 from trainer.dataset.pipeline.stream import TensorBatch
 from trainer.distribution import Distribution
 from trainer.distribution.lost_rank import LOST, lost_peer
@@ -22,14 +22,14 @@ from trainer.distribution.rank_status import Phase, report_phase, report_step
 from trainer.errors import RunError, one_line, shortened
 from trainer.observability.metrics import RunMetrics
 from trainer.training.audit import Auditor
-from trainer.training.callbacks import memory as callback_state
-from trainer.training.callbacks.own import ProgressLog, settle_modes
+from trainer.training.callbacks import callback_state
+from trainer.training.callbacks.trainer_callbacks import ProgressLog, settle_modes
 from trainer.training.data import RankData
 from trainer.training.evaluator import Evaluator, StopVoted
 from trainer.training.finite import Diverged, check_metrics
-from trainer.training.plan import Plan
 from trainer.training.results.timer import Timer
-from trainer.training.state import Progress, capture
+from trainer.training.run_plan import RunPlan
+from trainer.training.run_state import Progress, capture
 from trainer.training.step import Result, Sums, TrainStep
 from trainer.training.step.averages import assign_averages, averaged
 
@@ -52,7 +52,7 @@ class Loop:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: RunPlan,
         distribution: Distribution,
         data: RankData,
         model: keras.Model,

@@ -13,31 +13,31 @@ import numpy as np
 from trainer.config import RunConfig
 from trainer.distribution import Distribution
 from trainer.distribution.agreement import Agreement, agree
-from trainer.errors import Interrupted, RankLost
+from trainer.errors import RankLost, TransientError
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
 from trainer.runs.background_writer import Background
-from trainer.runs.document import Finished
 from trainer.runs.fence import Fence
 from trainer.runs.history import metric_of
+from trainer.runs.run_document import RunResult
 from trainer.storage import Store
 from trainer.training.audit import Auditor
-from trainer.training.audit.place import place
-from trainer.training.callbacks import memory as callback_state
-from trainer.training.callbacks.own import BestWeights, History, ProgressLog, from_config
+from trainer.training.audit.device import describe_device
+from trainer.training.callbacks import callback_state
+from trainer.training.callbacks.trainer_callbacks import BestWeights, History, ProgressLog, from_config
 from trainer.training.data import RankData
 from trainer.training.evaluator import Evaluator, StopVoted
 from trainer.training.finish import publish_results
+from trainer.training.learning_rate import LearningRateSchedule
 from trainer.training.loop import Loop, Outcome
-from trainer.training.plan import Plan
 from trainer.training.results.publish import Publisher
 from trainer.training.results.timer import Timer, earlier
+from trainer.training.run_plan import RunPlan
+from trainer.training.run_state import Progress, assign, check_position
 from trainer.training.saver import saver
-from trainer.training.schedule import Schedule
-from trainer.training.setup.agreement import agreement_document
-from trainer.training.setup.build import build, uses_xla
+from trainer.training.setup.agreement_document import agreement_document
+from trainer.training.setup.build_network import build, uses_xla
 from trainer.training.setup.first_state import agree_on_state
-from trainer.training.state import Progress, assign, check_position
 from trainer.training.step import EvaluationStep, ExactStep, TrainStep, balanced_class_weights
 from trainer.training.transient_errors import transient_errors
 
@@ -45,13 +45,13 @@ log = logging.getLogger(__name__)
 
 
 def train(
-    plan: Plan,
+    plan: RunPlan,
     store: Store,
     distribution: Distribution,
     stop: threading.Event,
     metrics: RunMetrics,
     callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> Finished:
+) -> RunResult:
     """Trains one model to its last epoch on every rank of `distribution`; `store` is the run's folder.
 
     Raises:
@@ -62,7 +62,7 @@ def train(
     callback_state.check(callbacks)
     config = plan.config
     model, optimizer = build(plan, scope=distribution.scope)
-    agree(distribution, Agreement(agreement_document(plan, store.url, callbacks), place()))
+    agree(distribution, Agreement(agreement_document(plan, store.url, callbacks), describe_device()))
     restored, fence = agree_on_state(store, plan, distribution, model, optimizer, metrics)
     progress = assign(restored, model, optimizer)
     check_position(progress, plan.steps_per_epoch)
@@ -128,14 +128,14 @@ def train(
             except StopVoted:
                 pass
         distribution.barrier()
-        raise Interrupted(
+        raise TransientError(
             f"stopped on request after step {progress.step}, which is saved",
             "Start it again and it resumes from there",
         )
 
 
 def make_step(
-    plan: Plan,
+    plan: RunPlan,
     distribution: Distribution,
     data: RankData,
     model: keras.Model,
@@ -151,7 +151,7 @@ def make_step(
         "seed": plan.config.train.seed,
         "class_weights": _class_weights(plan),
         "label_smoothing": plan.config.train.label_smoothing,
-        "schedule": Schedule(plan.config.train, plan.steps_per_epoch),
+        "schedule": LearningRateSchedule(plan.config.train, plan.steps_per_epoch),
         "xla": uses_xla(plan.config.train),
     }
     if not plan.config.train.exact:
@@ -164,7 +164,7 @@ def make_step(
 
 @contextmanager
 def _auditor(
-    plan: Plan,
+    plan: RunPlan,
     distribution: Distribution,
     data: RankData,
     step: TrainStep,
@@ -197,14 +197,14 @@ def _devices(distribution: Distribution) -> str:
     return "1 rank" if distribution.size == 1 else f"{distribution.size} ranks"
 
 
-def _class_weights(plan: Plan) -> np.ndarray | None:
+def _class_weights(plan: RunPlan) -> np.ndarray | None:
     split = plan.split("train")
     if plan.config.train.class_weight == "none" or split is None:
         return None
     return balanced_class_weights(np.bincount(split.labels, minlength=len(plan.dataset.classes)))
 
 
-def _progress_log(plan: Plan, bar: EpochBar | None) -> ProgressLog:
+def _progress_log(plan: RunPlan, bar: EpochBar | None) -> ProgressLog:
     return ProgressLog(plan.config.train.epochs, plan.steps_per_epoch, plan.config.train.batch_size, bar)
 
 
@@ -223,7 +223,7 @@ def _log_monitors(config: RunConfig, *, validated: bool) -> None:
         log.info("there is no validation split: %s, of the training", ", ".join(others))
 
 
-def _log_start(plan: Plan, distribution: Distribution, progress: Progress) -> None:
+def _log_start(plan: RunPlan, distribution: Distribution, progress: Progress) -> None:
     config = plan.config
     log.info(
         "training %s on %s: %s images of %d classes, %d epochs of %d steps, global batch %d on %s",

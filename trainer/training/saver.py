@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from trainer.checkpoints.schedule import Schedule
-from trainer.checkpoints.state import TrainingState
+from trainer.checkpoints.checkpoint_schedule import CheckpointSchedule
+from trainer.checkpoints.training_state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
 from trainer.config.sections import RunSection
 from trainer.distribution.rank_status import Phase, report_phase
@@ -14,7 +14,7 @@ from trainer.observability.metrics import RunMetrics
 from trainer.runs.background_writer import Background
 from trainer.runs.fence import Fence
 from trainer.storage import Store
-from trainer.training.state import Progress
+from trainer.training.run_state import Progress
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Saver:
         self._run = run
         self._progress = progress
         self._metrics = metrics
-        self._schedule = Schedule(
+        self._schedule = CheckpointSchedule(
             run.checkpoint.every, progress.step, progress.epochs_closed, time.monotonic()
         )
         self._best_step = best_step

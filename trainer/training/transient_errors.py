@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from trainer.errors import Interrupted, explain_os_error, one_line, shortened
+from trainer.errors import TransientError, explain_os_error, one_line, shortened
 
 
 @contextlib.contextmanager
@@ -16,7 +16,7 @@ def transient_errors() -> Iterator[None]:
     except OSError as error:
         said = shortened(one_line(error))
         remedy = explain_os_error(error).remedy or "Repair it"
-        raise Interrupted(
+        raise TransientError(
             f"the store failed in the middle of the run: {said}",
             f"{remedy}, then start the run again: it resumes from the last checkpoint",
         ) from error

@@ -15,7 +15,7 @@ from keras.applications.imagenet_utils import preprocess_input
 
 from tests.datasets import make_folders
 from trainer.dataset.dataset import Dataset
-from trainer.dataset.index import open_dataset
+from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.order import Order, lanes_of
 from trainer.dataset.pipeline.augmentation import Augmentation
 from trainer.dataset.pipeline.preprocessing import Preprocessing
@@ -264,7 +264,7 @@ def test_closing_the_batches_ends_their_reading_first(
 
 EXITS = """
 import sys, threading, time
-from trainer.dataset.index import Split, open_dataset
+from trainer.dataset.open_dataset import Split, open_dataset
 from trainer.dataset.order import Order
 from trainer.dataset.pipeline.stream import Preprocessing, training_stream
 from trainer.dataset.reading.reader import Reader

@@ -11,7 +11,7 @@ import pytest
 
 from tests.dataset.reading.test_reader import order_of, share, with_h5py
 from trainer.dataset.dataset import Dataset
-from trainer.dataset.index import open_dataset
+from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.storage import Store
 from trainer.storage.disk_cache import DiskCache

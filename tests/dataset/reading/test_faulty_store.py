@@ -15,7 +15,7 @@ from tests.datasets import make_folders
 from tests.storage import faulty
 from tests.storage.faulty import FaultyProxy, faulty_proxy
 from trainer.dataset.dataset import Dataset
-from trainer.dataset.index import open_dataset
+from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.reading.reader import Batch, Reader
 from trainer.errors import DataError
 from trainer.preparation.prepare import prepare

@@ -11,7 +11,7 @@ import pytest
 
 from tests.datasets import make_folders
 from trainer.dataset.dataset import Dataset
-from trainer.dataset.index import open_dataset
+from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.order import Order, lanes_of
 from trainer.dataset.reading.buffers import Buffers
 from trainer.dataset.reading.reader import Reader

@@ -20,11 +20,11 @@ import numpy as np
 
 from tests.preparation.hdf5.course_files import write_course
 from tests.preparation.hdf5.mutations import mutations
-from trainer.dataset.index import open_dataset
+from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import DataError
 from trainer.preparation.hdf5 import child, parts, process
-from trainer.preparation.hdf5.index import index_hdf5
+from trainer.preparation.hdf5.index_hdf5 import index_hdf5
 
 SECONDS = 20
 FORMS = [

@@ -14,7 +14,7 @@ from tests.preparation.hdf5.mutations import mutations
 from trainer.errors import DataError
 from trainer.images.codec import decode_image
 from trainer.preparation.hdf5 import process
-from trainer.preparation.hdf5.index import index_hdf5
+from trainer.preparation.hdf5.index_hdf5 import index_hdf5
 
 
 @pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=pytest.mark.long)])
@@ -71,7 +71,7 @@ def test_however_the_process_ends_it_is_one_error(
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(process, "CHILD", "crashing")
-    monkeypatch.setattr(process, "SECONDS", 2)
+    monkeypatch.setattr(process, "CHILD_SECONDS", 2)
     (tmp_path / "a.h5").write_bytes(b"")
     with pytest.raises(DataError, match=said):
         index_hdf5(str(tmp_path / "a.h5"))

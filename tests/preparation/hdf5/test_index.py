@@ -11,13 +11,13 @@ import pytest
 
 from tests.preparation.hdf5.course_files import DTYPES, ROWS, Course, courses, write_course
 from trainer import main
-from trainer.dataset.index import open_dataset
+from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.order import Order
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import ConfigError, DataError
 from trainer.preparation.hdf5 import child, parts
-from trainer.preparation.hdf5.index import index_hdf5
-from trainer.preparation.hdf5.parts import Names
+from trainer.preparation.hdf5.index_hdf5 import index_hdf5
+from trainer.preparation.hdf5.parts import DatasetNames
 from trainer.preparation.hdf5.refused import Refused
 from trainer.storage import open_store
 
@@ -60,7 +60,7 @@ def check_rows(url: str, course: Course, split: str = "train") -> None:
 def test_every_form_is_read_row_by_row(dtypes: tuple[str, ...] | None, tmp_path: Path) -> None:
     for number, course in enumerate(courses(tmp_path, dtypes)):
         target = str(tmp_path / str(number))
-        made = index_hdf5(str(course.path), target, Names(shape=course.shape))
+        made = index_hdf5(str(course.path), target, DatasetNames(shape=course.shape))
         assert made.rows == {"train": ROWS}, course.path
         assert made.classes == ("cat", "dog", "école", "x")
         check_rows(target, course)
@@ -124,7 +124,7 @@ def test_the_usual_names_are_found(arrays: dict[str, Any], tmp_path: Path) -> No
 def test_names_that_are_given(tmp_path: Path) -> None:
     write(tmp_path / "labels.h5", deep__numbers=Y)
     path = write(tmp_path / "a.h5", pictures=X, words=np.array([b"a", b"b", b"c"]))
-    names = Names("pictures", "labels.h5:deep/numbers", "words")
+    names = DatasetNames("pictures", "labels.h5:deep/numbers", "words")
     made = index_hdf5(path, None, names)
     assert (made.url, made.rows, made.classes) == (
         f"file://{tmp_path}/a.index",

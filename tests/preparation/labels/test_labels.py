@@ -10,7 +10,7 @@ import pytest
 from tests.datasets import make_folders
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
 from trainer.inference.sources.prefix import list_images
-from trainer.preparation.labels import NAMES, Names, find
+from trainer.preparation.labels import NAMES, NamesAndCount, find
 from trainer.storage import open_store
 
 
@@ -39,7 +39,7 @@ def test_classes_are_folders_sorted_by_name(store_url: str) -> None:
         ("dog/a.JPEG", 3),
         ("dog/b.jpg", 3),
     ]
-    assert source.ignored == Names()
+    assert source.ignored == NamesAndCount()
 
 
 @pytest.mark.parametrize("name", ["validation", "valid", "val"])
@@ -115,7 +115,7 @@ def test_names_that_are_not_utf8_or_hold_a_line_end(tmp_path: Path) -> None:
     Path(os.fsdecode(bytes(tmp_path) + b"/b/caf\xe9\n.md")).write_bytes(b"x")
     source = find(str(tmp_path))
     assert [source.load(item) for item in source.splits["train"]] == [b"x"] * 3
-    assert source.ignored == Names(1, ("b/caf\\udce9\\n.md",))
+    assert source.ignored == NamesAndCount(1, ("b/caf\\udce9\\n.md",))
 
 
 def test_a_folder_is_listed_without_a_look_at_each_file(

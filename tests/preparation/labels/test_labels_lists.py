@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import DataError
-from trainer.preparation.labels import Source, find
+from trainer.preparation.labels import LabelledImages, find
 
 NAMED = {"1.jpg": "cat", "2.jpg": "dog", "10.jpg": "cat"}
 
@@ -18,7 +18,7 @@ def with_list(root: Path, images: str, name: str, text: str | bytes) -> Path:
     return root
 
 
-def labelled(source: Source, split: str = "train") -> dict[str, str]:
+def labelled(source: LabelledImages, split: str = "train") -> dict[str, str]:
     return {item.key: source.classes[item.label] for item in source.splits[split]}
 
 

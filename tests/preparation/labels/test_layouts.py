@@ -12,7 +12,7 @@ from trainer import main
 from trainer.cli.arguments import check_split_folders
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
 from trainer.preparation.labels.find import find
-from trainer.preparation.labels.source import Source
+from trainer.preparation.labels.source import LabelledImages
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
@@ -27,7 +27,7 @@ def lay(root: Path, *folders: str, images: int = 3) -> Path:
     return root
 
 
-def counts(source: Source) -> dict[str, dict[str, int]]:
+def counts(source: LabelledImages) -> dict[str, dict[str, int]]:
     return {
         split: dict(Counter(source.classes[item.label] for item in items))
         for split, items in source.splits.items()

@@ -8,7 +8,7 @@ from tests.storage import faulty
 from tests.storage.faulty import FaultyProxy, faulty_proxy
 from trainer.storage import ObjectChanged, open_store, retry
 from trainer.storage.s3 import fast_ranges
-from trainer.storage.s3.store import S3Store
+from trainer.storage.s3.s3_store import S3Store
 
 DATA = bytes(range(256)) * 40
 KEY = "a b/ü'+~%41.jpg"
@@ -18,7 +18,7 @@ KEY = "a b/ü'+~%41.jpg"
 def proxy(moto: str, s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
     monkeypatch.setenv("TRAINER_RETRY_SECONDS", "20")
     monkeypatch.setattr(retry, "BASE_SECONDS", 0.01)
-    monkeypatch.setattr(fast_ranges, "SECONDS", 0.5)
+    monkeypatch.setattr(fast_ranges, "FIRST_BYTE_SECONDS", 0.5)
     with faulty_proxy(moto) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         yield proxy
@@ -71,7 +71,7 @@ def test_where_it_never_works_it_pauses(
     proxy: FaultyProxy, s3: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store, etag = stored(s3)
-    for _ in range(fast_ranges.MISSES):
+    for _ in range(fast_ranges.MAX_CONSECUTIVE_FAILURES):
         proxy.spoil("GET", faulty.slow_down)
         assert store.get_range(KEY, 0, 5, etag=etag) == DATA[:5]
     before = len(proxy.seen)
@@ -87,7 +87,7 @@ def test_where_it_never_works_it_pauses(
 
 def test_objects_that_are_gone_or_another_do_not_end_it(s3: str) -> None:
     store, etag = stored(s3)
-    for _ in range(fast_ranges.MISSES + 1):
+    for _ in range(fast_ranges.MAX_CONSECUTIVE_FAILURES + 1):
         assert store._quick.get_range(KEY, 0, 5, "another") is None
         assert store._quick.get_range("gone", 0, 5, etag) is None
     assert store._quick.get_range(KEY, 0, 5, etag) == DATA[:5]
@@ -97,7 +97,7 @@ def test_it_takes_no_more_than_the_operation_s_budget(
     proxy: FaultyProxy, s3: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRAINER_RETRY_SECONDS", "1")
-    monkeypatch.setattr(fast_ranges, "SECONDS", 5.0)
+    monkeypatch.setattr(fast_ranges, "FIRST_BYTE_SECONDS", 5.0)
     store, etag = stored(s3)
     proxy.spoil("GET", *[faulty.stall] * 9)
     with pytest.raises(TimeoutError, match=r"gave up after 1\.\d s"):

@@ -18,7 +18,7 @@ from trainer.doctor import examine
 from trainer.errors import ConfigError
 from trainer.runs.fence import Fence
 from trainer.storage import ObjectChanged, Store, open_store, retry, stalls
-from trainer.storage.s3 import store as s3
+from trainer.storage.s3 import s3_store as s3
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
 

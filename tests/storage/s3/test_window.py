@@ -6,13 +6,13 @@ import tracemalloc
 import numpy as np
 
 from trainer.storage import open_store
-from trainer.storage.s3.window import Window
+from trainer.storage.s3.memoryview_reader import MemoryviewReader
 
 DATA = np.random.default_rng(0).bytes(1 << 20)
 
 
 def test_a_window_reads_as_a_file_of_the_same_bytes() -> None:
-    window, file = Window(memoryview(DATA)), io.BytesIO(DATA)
+    window, file = MemoryviewReader(memoryview(DATA)), io.BytesIO(DATA)
     assert len(window) == len(DATA)
     for offset, whence in ((10, io.SEEK_SET), (-5, io.SEEK_CUR), (-7, io.SEEK_END), (3, io.SEEK_END)):
         assert window.seek(offset, whence) == file.seek(offset, whence) == window.tell()

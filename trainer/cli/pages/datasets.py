@@ -8,7 +8,7 @@ from trainer.output.units import shape, size
 from trainer.urls import beside
 
 if TYPE_CHECKING:
-    from trainer.preparation.hdf5.index import Indexed
+    from trainer.preparation.hdf5.index_hdf5 import Indexed
     from trainer.preparation.prepare import PreparedDataset
     from trainer.preparation.reindex import Reindexed
 from trainer.cli.pages.words import FEW_NAMES, classes, first, some, text, word
@@ -16,7 +16,7 @@ from trainer.cli.pages.words import FEW_NAMES, classes, first, some, text, word
 FEW_CLASSES = 20
 
 
-def prepared(made: "PreparedDataset") -> None:
+def print_prepared(made: "PreparedDataset") -> None:
     """What `trainer prepare` wrote."""
     facts = [
         ("dataset", made.url),
@@ -53,7 +53,7 @@ def prepared(made: "PreparedDataset") -> None:
     print_facts(facts)
 
 
-def indexed(made: "Indexed") -> None:
+def print_indexed(made: "Indexed") -> None:
     """What `trainer index` found in HDF5 files."""
     print_facts(
         [
@@ -68,7 +68,7 @@ def indexed(made: "Indexed") -> None:
     )
 
 
-def reindexed(made: "Reindexed") -> None:
+def print_reindexed(made: "Reindexed") -> None:
     """What `trainer index` found of a dataset that was copied."""
     print(f"{made.url}: all {made.objects:,} shards are whole; {made.changed:,} had another etag")
 
@@ -80,7 +80,7 @@ def after_prepare(made: "PreparedDataset | Indexed") -> str:
     return f"trainer train --recipe {recipe} {urls}"
 
 
-def inspected(found: Mapping[str, Any], *, every_class: bool) -> None:
+def print_inspected(found: Mapping[str, Any], *, every_class: bool) -> None:
     """A dataset, as `dataset.inspect` describes it."""
     classes, splits, made = found["classes"], found["splits"], found["made"]
     print_facts(

@@ -12,7 +12,7 @@ def after_predict(output: str) -> str:
     return f"read the predictions in {output}/predictions-*, and open {output}/summary.html"
 
 
-def classified(rows: Sequence[Mapping[str, Any]], top: int) -> None:
+def print_classified(rows: Sequence[Mapping[str, Any]], top: int) -> None:
     """A few images and their classes, of each the `top` most probable ones."""
     lines: list[tuple[str, ...]] = []
     for row in rows:
@@ -26,7 +26,7 @@ def classified(rows: Sequence[Mapping[str, Any]], top: int) -> None:
     print_table(("image", "class", "probability"), lines, right=(2,))
 
 
-def predicted(summary: Mapping[str, Any]) -> None:
+def print_predicted(summary: Mapping[str, Any]) -> None:
     """What a prediction job did."""
     facts = [
         ("predicted", plural(summary["predicted"], "image")),

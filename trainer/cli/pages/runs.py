@@ -10,7 +10,7 @@ from trainer.output.units import shape, size, span
 
 if TYPE_CHECKING:
     from trainer.checkpoints.verify import CheckpointReport
-    from trainer.runs.listing import ListedRun
+    from trainer.runs.find_runs import ListedRun
     from trainer.runs.removal import Removable
     from trainer.training.setup.check import Checked
 from trainer.cli.pages.words import word
@@ -23,7 +23,7 @@ def after_train(url: str) -> str:
     return f"trainer predict --run {word(url)} --input IMAGES --output PREDICTIONS"
 
 
-def recipes(known: Mapping[str, str]) -> None:
+def print_recipes(known: Mapping[str, str]) -> None:
     """The recipes, each with what the first two lines of its text say: what it is, and what it reached."""
     rows = []
     for name in sorted(known, key=_by_number):
@@ -38,7 +38,7 @@ def _by_number(name: str) -> tuple[str, int]:
     return stem, int(name[len(stem) :] or 0)
 
 
-def planned(plan: "Checked") -> None:
+def print_plan(plan: "Checked") -> None:
     """What a run would do, as `trainer train --check` found out."""
     arguments = (f"{name} {value}" for name, value in plan.optimizer.items() if name != "name")
     print_facts(
@@ -70,7 +70,7 @@ def planned(plan: "Checked") -> None:
     )
 
 
-def listed(runs: "Sequence[ListedRun]") -> None:
+def print_runs(runs: "Sequence[ListedRun]") -> None:
     """The runs below a prefix. What a run reached is that of its best weights."""
     now = time.time()
     print_table(
@@ -89,7 +89,7 @@ def listed(runs: "Sequence[ListedRun]") -> None:
     )
 
 
-def to_remove(runs: "Iterable[Removable]") -> list[str]:
+def print_removable(runs: "Iterable[Removable]") -> list[str]:
     """A line for each run that is going to be removed."""
     now = time.time()
     return [
@@ -99,7 +99,7 @@ def to_remove(runs: "Iterable[Removable]") -> list[str]:
     ]
 
 
-def evaluated(found: Mapping[str, Any]) -> None:
+def print_evaluation(found: Mapping[str, Any]) -> None:
     """What a run's weights reached on a split."""
     of = found["dataset"]
     top5 = [] if found["top5"] is None else [("top 5", f"{found['top5']:.4f}")]
@@ -146,7 +146,7 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def checkpoints(found: "Sequence[CheckpointReport]") -> None:
+def print_checkpoints(found: "Sequence[CheckpointReport]") -> None:
     """What `trainer verify` read."""
     rows = [(f"{c.step:,}", str(c.generation), "; ".join(c.problems) or "whole") for c in found]
     print_table(("step", "generation", "state"), rows, right=(0, 1))

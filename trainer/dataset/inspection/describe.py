@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from trainer.dataset.dataset import Dataset, Split
-from trainer.dataset.index import open_dataset
-from trainer.dataset.inspection.images import ProgressCallback, Survey, check_images, survey
-from trainer.dataset.inspection.labels import check_labels
+from trainer.dataset.inspection.image_checks import ProgressCallback, Survey, check_images, survey
+from trainer.dataset.inspection.label_checks import check_labels
+from trainer.dataset.open_dataset import open_dataset
 
 
 def inspect(url: str, *, read: bool = False, progress: ProgressCallback | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from trainer.config.types import Standardize
 from trainer.dataset.dataset import Dataset
 from trainer.dataset.pipeline.augmentation import Augmentation
-from trainer.dataset.pipeline.standardize import STANDARDIZATIONS, Pixels
+from trainer.dataset.pipeline.standardize import STANDARDIZATIONS, ChannelStatistics
 
 NO_AUGMENTATION = Augmentation()
 
@@ -69,7 +69,7 @@ class Preprocessing:
             )
         if factors is not None:
             images = tf.minimum(images * factors[:, None, None, None], 255.0)
-        return STANDARDIZATIONS[self.standardize].apply(images, Pixels(self.mean, self.std))
+        return STANDARDIZATIONS[self.standardize].apply(images, ChannelStatistics(self.mean, self.std))
 
     def in_groups(self, images: Any, rows: int | None, **drawn: Any) -> tf.Tensor:
         """As calling it, but with `rows` of the images at a time: what an operation computes of an image may

@@ -6,7 +6,7 @@ What `images.EncodedImage` and `batch_stream.Preprocessing` do, with Keras, NumP
 from collections.abc import Sequence
 
 from trainer.config.types import Standardize
-from trainer.dataset.pipeline.standardize import STANDARDIZATIONS, Pixels
+from trainer.dataset.pipeline.standardize import STANDARDIZATIONS, ChannelStatistics
 from trainer.images.codec import DRAFT, JPEG_QUALITY, Resize
 
 Shape = tuple[int, int, int]
@@ -15,7 +15,13 @@ _BILINEAR = "Image.Resampling.BILINEAR"
 
 
 def read(
-    prepared: Shape, resize: Resize, shape: Shape, standardize: Standardize, pixels: Pixels, *, jpeg: bool
+    prepared: Shape,
+    resize: Resize,
+    shape: Shape,
+    standardize: Standardize,
+    pixels: ChannelStatistics,
+    *,
+    jpeg: bool,
 ) -> str:
     """The text of a function `read(file)`, for a run whose images were `prepared` (H, W, C) by `resize`, with
     `jpeg` as JPEG files, and whose network is given `shape` (H, W, C). It needs keras, NumPy as np, Image and

@@ -10,7 +10,7 @@ import tensorflow as tf
 from trainer.config.types import Standardize
 
 
-class Pixels(NamedTuple):
+class ChannelStatistics(NamedTuple):
     """Mean and standard deviation of the training images for each channel, in 0..255."""
 
     mean: Sequence[float]
@@ -25,8 +25,8 @@ class Standardization:
         python: the same as an expression of Python, of a float32 NumPy array `image` (H, W, C), and float32.
     """
 
-    apply: Callable[[tf.Tensor, Pixels], tf.Tensor]
-    python: Callable[[Pixels], str]
+    apply: Callable[[tf.Tensor, ChannelStatistics], tf.Tensor]
+    python: Callable[[ChannelStatistics], str]
 
 
 def _channels(values: Sequence[float], images: tf.Tensor) -> tf.Tensor:

@@ -47,7 +47,7 @@ class Batch(NamedTuple):
 
 
 @dataclass
-class Counters:
+class ReadCounters:
     """What a reader has done so far: bytes and ranges fetched, seconds that batches waited for them."""
 
     bytes_read: int = 0
@@ -80,7 +80,7 @@ class Reader:
     ) -> None:
         self.dataset = dataset
         self.split = split
-        self.counters = Counters()
+        self.counters = ReadCounters()
         self._order = order
         self._lanes = lanes
         self._budget = budget_bytes

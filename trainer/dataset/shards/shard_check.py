@@ -6,7 +6,7 @@ from trainer.errors import ConfigError, DataError
 from trainer.storage import Store
 from trainer.storage.base import ObjectChanged
 
-BLOCK = 8 << 20
+BLOCK_BYTES = 8 << 20
 
 
 def checked_etag(store: Store, key: str, size: int, sha256: str) -> str:
@@ -21,8 +21,8 @@ def checked_etag(store: Store, key: str, size: int, sha256: str) -> str:
         if found.size != size:
             raise DataError(f"{place}: expected {size:,} bytes, found {found.size:,}", remedy)
         digest = hashlib.sha256()
-        for start in range(0, size, BLOCK):
-            digest.update(store.get_range(key, start, min(start + BLOCK, size), etag=found.etag))
+        for start in range(0, size, BLOCK_BYTES):
+            digest.update(store.get_range(key, start, min(start + BLOCK_BYTES, size), etag=found.etag))
     except FileNotFoundError as error:
         raise DataError(f"{place} is in the index and not in the store", remedy) from error
     except ObjectChanged as error:

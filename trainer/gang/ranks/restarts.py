@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST
-from trainer.gang.ranks.processes import Exit
+from trainer.gang.ranks.rank_processes import Exit
 
-_LONGEST = 30.0
+MAX_BACKOFF_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ExitVerdict:
     """How one pod's ranks ended.
 
     Attributes:
@@ -31,7 +31,7 @@ class Verdict:
         return self.code
 
 
-def judge(exits: Sequence[Exit]) -> Verdict:
+def judge_exits(exits: Sequence[Exit]) -> ExitVerdict:
     """64 from any counts first; then a rank's own fault; then a broken exchange, a stop; 0 when all finished.
 
     The others of a rank that failed fail with it, and may be seen first: a killed one is taken for the cause,
@@ -39,16 +39,16 @@ def judge(exits: Sequence[Exit]) -> Verdict:
     """
     invalid = [one for one in exits if one.code == EXIT_INVALID]
     if invalid:
-        return Verdict(EXIT_INVALID, min(invalid, key=lambda one: one.rank))
+        return ExitVerdict(EXIT_INVALID, min(invalid, key=lambda one: one.rank))
     faults = [one for one in exits if one.code not in (EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_LOST)]
     own = [one for one in faults if not one.asked]
     if own:
         culprit = min(own, key=lambda one: one.code >= 0)
-        return Verdict(culprit.code if culprit.code > 0 else 1, culprit)
+        return ExitVerdict(culprit.code if culprit.code > 0 else 1, culprit)
     codes = {one.code for one in exits}
     if faults or EXIT_LOST in codes:
-        return Verdict(EXIT_LOST, forced=tuple(sorted(one.rank for one in faults)))
-    return Verdict(EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else EXIT_FINISHED)
+        return ExitVerdict(EXIT_LOST, forced=tuple(sorted(one.rank for one in faults)))
+    return ExitVerdict(EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else EXIT_FINISHED)
 
 
 @dataclass(frozen=True)
@@ -67,4 +67,4 @@ class Failures:
     @property
     def rest(self) -> float:
         """Seconds to wait before the next start: 0, 1, 2, 4, ... 30."""
-        return 0.0 if self.count <= 1 else min(_LONGEST, 2.0 ** (self.count - 2))
+        return 0.0 if self.count <= 1 else min(MAX_BACKOFF_SECONDS, 2.0 ** (self.count - 2))

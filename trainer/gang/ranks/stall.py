@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from trainer.distribution.rank_status import Phase, RankStatus
 from trainer.output.units import abbreviate
 
-MULTIPLE = 2.0
+SLOWEST_FACTOR = 2.0
 """A rank may take so many times the longest that it has taken in the same phase."""
-UNKNOWN = 6.0
+FIRST_TIME_FACTOR = 6.0
 """So many times the limit where that is no measure: a first step is compiled, a checkpoint may be large."""
 
 _STEP = frozenset({Phase.READING, Phase.TRAINING, Phase.CALLBACKS})
@@ -22,7 +22,7 @@ _EXCHANGING = frozenset({Phase.MEETING, Phase.TRAINING})
 
 
 @dataclass(frozen=True)
-class Pace:
+class RankHistory:
     """What a supervisor saw of one rank.
 
     Attributes:
@@ -37,12 +37,12 @@ class Pace:
     last: Mapping[Phase, float] = field(default_factory=dict)
     longest: Mapping[Phase, float] = field(default_factory=dict)
 
-    def after(self, status: RankStatus) -> "Pace":
+    def after(self, status: RankStatus) -> "RankHistory":
         """With a status read now, which may be the same."""
         if status == self.status:
             return self
         phase, took = self.status.phase, max(0.0, status.time - self.since)
-        return Pace(
+        return RankHistory(
             status,
             status.time,
             {**self.last, phase: took},
@@ -93,7 +93,7 @@ class Limits:
         if stopping:
             # A save is what the others stop for; it has the whole grace.
             saving = rank.phase is Phase.SAVING
-            return float("inf") if saving else max(self.stopping, MULTIPLE * rank.longest)
+            return float("inf") if saving else max(self.stopping, SLOWEST_FACTOR * rank.longest)
         if not self.timeout:
             return float("inf")
         known = (
@@ -101,7 +101,7 @@ class Limits:
             or (rank.phase in _STEP and rank.step >= 0)
             or (rank.phase is Phase.EVALUATING and rank.longest)
         )
-        return max(self.timeout * (1 if known else UNKNOWN), MULTIPLE * rank.longest)
+        return max(self.timeout * (1 if known else FIRST_TIME_FACTOR), SLOWEST_FACTOR * rank.longest)
 
 
 NO_LIMITS = Limits()

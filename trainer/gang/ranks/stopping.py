@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from trainer.distribution.rank_status import Phase
-from trainer.gang.ranks.stall import Pace
+from trainer.gang.ranks.stall import RankHistory
 
 BROKEN_GRACE = 3.0
 """Seconds from SIGTERM to SIGKILL where the exchange is broken: nothing is left to agree on."""
@@ -42,7 +42,11 @@ class Deadlines:
     gloo_timeout: float
 
     def overdue(
-        self, ranks: Mapping[int, Pace], why: Mapping[Why, float], now: float, late: Container[int] = ()
+        self,
+        ranks: Mapping[int, RankHistory],
+        why: Mapping[Why, float],
+        now: float,
+        late: Container[int] = (),
     ) -> set[int]:
         """The ranks whose time is over.
 
@@ -57,7 +61,7 @@ class Deadlines:
             or (rank in late and now >= why.get(Why.BROKEN, now) + LATE_GRACE)
         }
 
-    def _end(self, why: Why, since: float, rank: int, pace: Pace) -> float:
+    def _end(self, why: Why, since: float, rank: int, pace: RankHistory) -> float:
         if why is Why.FINISHED:
             return since + FINISH_GRACE
         if why is Why.AGREED:

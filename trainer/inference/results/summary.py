@@ -11,10 +11,10 @@ from trainer import __version__
 from trainer.errors import RunError
 from trainer.inference import forms, keys
 from trainer.inference.forms import Form, Prediction
-from trainer.inference.plan import Plan
-from trainer.inference.results.bad import read_errors
-from trainer.inference.results.page import page
-from trainer.inference.sources.image import Source
+from trainer.inference.prediction_plan import PredictionPlan
+from trainer.inference.results.read_errors import read_errors
+from trainer.inference.results.summary_page import page
+from trainer.inference.sources.image import ImageSource
 from trainer.storage import Store
 
 VERSION = 1
@@ -46,7 +46,7 @@ class Counts:
         self.histogram[min(BINS - 1, int(prediction.probability * BINS))] += 1
 
 
-def read_summary(target: Store, plan: Plan) -> dict[str, Any] | None:
+def read_summary(target: Store, plan: PredictionPlan) -> dict[str, Any] | None:
     """The summary of this plan; None where the job is not done."""
     try:
         found: dict[str, Any] = json.loads(target.get(keys.SUMMARY))
@@ -56,7 +56,7 @@ def read_summary(target: Store, plan: Plan) -> dict[str, Any] | None:
 
 
 def write_summary(
-    source: Source, target: Store, plan: Plan, form: Form, *, new: int, job: str
+    source: ImageSource, target: Store, plan: PredictionPlan, form: Form, *, new: int, job: str
 ) -> dict[str, Any]:
     """When all parts are there: count, and write what a person reads. Every image of the plan is either
     predicted or in errors.jsonl. `new` images came after the plan; `job` is noted.
@@ -82,7 +82,7 @@ def write_summary(
     return summary
 
 
-def _parts(target: Store, plan: Plan, form: Form) -> Iterator[tuple[int, list[Prediction]]]:
+def _parts(target: Store, plan: PredictionPlan, form: Form) -> Iterator[tuple[int, list[Prediction]]]:
     with ThreadPoolExecutor(READERS, "read") as pool:
         for start in range(0, plan.parts, 2 * READERS):
             numbers = range(start, min(plan.parts, start + 2 * READERS))
@@ -91,9 +91,9 @@ def _parts(target: Store, plan: Plan, form: Form) -> Iterator[tuple[int, list[Pr
 
 
 def _count(
-    source: Source,
+    source: ImageSource,
     target: Store,
-    plan: Plan,
+    plan: PredictionPlan,
     number: int,
     predictions: Sequence[Prediction],
     counts: Counts,
@@ -113,7 +113,7 @@ def _count(
         ]
 
 
-def _summary(target: Store, plan: Plan, form: Form, counts: Counts) -> dict[str, Any]:
+def _summary(target: Store, plan: PredictionPlan, form: Form, counts: Counts) -> dict[str, Any]:
     predicted = counts.classes.total()
     return {
         "version": VERSION,

@@ -1,23 +1,23 @@
 """Where the images of a job are."""
 
 from trainer.errors import ConfigError
-from trainer.inference.sources.image import Source
+from trainer.inference.sources.dataset_images import DatasetImages
+from trainer.inference.sources.image import ImageSource
 from trainer.inference.sources.paths import SUFFIX, from_list
 from trainer.inference.sources.prefix import Prefix
-from trainer.inference.sources.rows import Rows
-from trainer.runs.document import RunDocument
+from trainer.runs.run_document import RunDocument
 from trainer.storage import open_store
 
-__all__ = ["Source", "open_source"]
+__all__ = ["ImageSource", "open_source"]
 
 
-def open_source(url: str, split: str | None, run: RunDocument, *, allow_private: bool = False) -> Source:
+def open_source(url: str, split: str | None, run: RunDocument, *, allow_private: bool = False) -> ImageSource:
     """The split of a dataset, the images that a list names (.txt), or those below a prefix.
 
     Raises ConfigError, DataError where that cannot be.
     """
     if split:
-        return Rows(url, split, run)
+        return DatasetImages(url, split, run)
     if url.endswith(SUFFIX):
         return from_list(url, run, allow_private=allow_private)
     if url.lower().startswith(("http://", "https://")):

@@ -39,7 +39,7 @@ class Task:
         """All of it is used."""
 
 
-class Source(Protocol):
+class ImageSource(Protocol):
     """Images to classify. Iterate over it for those that are there now, in an order of its own.
 
     Attributes:

@@ -14,7 +14,7 @@ from trainer.inference.sources.image import Image, Task
 from trainer.inference.sources.reading import MAX_BYTES, decoder, shown
 from trainer.inference.sources.web import fetch, is_web
 from trainer.output.units import size
-from trainer.runs.document import RunDocument
+from trainer.runs.run_document import RunDocument
 from trainer.storage import Store, join, open_store, split_url
 
 SUFFIX = ".txt"

@@ -18,7 +18,7 @@ from trainer.images.files import has_image_suffix, is_hidden
 from trainer.inference.sources.image import Image, Task
 from trainer.inference.sources.reading import MAX_BYTES, decoder, shown
 from trainer.output.units import size
-from trainer.runs.document import RunDocument
+from trainer.runs.run_document import RunDocument
 from trainer.storage import ObjectChanged, ObjectInfo, Store
 
 UNREAD = (".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")

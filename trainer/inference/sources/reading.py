@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from trainer.errors import TrainerError
 from trainer.images.codec import Resize, decode_image
-from trainer.images.decoding import Decoder, Source
+from trainer.images.decoding import Decoder, ImageLoader
 from trainer.inference.sources.image import Task
 from trainer.machine.cores import available_cores
-from trainer.runs.document import RunDocument
+from trainer.runs.run_document import RunDocument
 
 MAX_BYTES = 256 << 20
 """Of an image's file. The largest photographs of cameras have some 150 MB."""
 
 
-def decoder(source: Source[Task], run: RunDocument) -> Decoder[Task]:
+def decoder(source: ImageLoader[Task], run: RunDocument) -> Decoder[Task]:
     """It does to images what was done to those of the run's dataset when it was prepared."""
     size, resize = run.prepared_shape[:2], cast(Resize, run.resize)
     return Decoder(source, size, resize, available_cores(), jpeg=run.encoding == "jpeg")

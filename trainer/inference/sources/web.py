@@ -14,11 +14,11 @@ from trainer.inference.sources.addresses import is_public
 from trainer.inference.sources.reading import MAX_BYTES
 from trainer.output.units import size
 
-SECONDS = 30.0
+FETCH_SECONDS = 30.0
 """For all of one file, redirects included."""
-REDIRECTS = 5
+MAX_REDIRECTS = 5
 ATTEMPTS, PAUSE = 3, 1.0
-_SILENT = 10.0
+SILENCE_SECONDS = 10.0
 _BLOCK = 1 << 18
 _REDIRECTS = {301, 302, 303, 307, 308}
 _PASSING = {408, 429, 500, 502, 503, 504}
@@ -33,10 +33,10 @@ def fetch(url: str, *, allow_private: bool = False) -> bytes:
     """The file. What passes, such as 503, is tried again. No proxy is used.
 
     Raises DataError that names the URL: for an answer other than 200, an address that is not public (unless
-    `allow_private`), more than `MAX_BYTES`, `SECONDS` or `REDIRECTS`.
+    `allow_private`), more than `MAX_BYTES`, `FETCH_SECONDS` or `MAX_REDIRECTS`.
     """
     opener = _opener(allow_private)
-    until = time.monotonic() + SECONDS
+    until = time.monotonic() + FETCH_SECONDS
     for attempt in range(ATTEMPTS):
         try:
             return _read(opener, url, until)
@@ -56,20 +56,20 @@ def _read(opener: urllib.request.OpenerDirector, url: str, until: float) -> byte
     request = urllib.request.Request(url, headers={"User-Agent": f"cars-trainer/{__version__}"})
     data = bytearray()
     try:
-        with opener.open(request, timeout=_SILENT) as response:
+        with opener.open(request, timeout=SILENCE_SECONDS) as response:
             while block := response.read1(_BLOCK):
                 data += block
                 if len(data) > MAX_BYTES:
                     raise DataError(f"{url}: more than {size(MAX_BYTES)}")
                 if time.monotonic() > until:
-                    raise DataError(f"{url}: not all of it came within {SECONDS:.0f} s")
+                    raise DataError(f"{url}: not all of it came within {FETCH_SECONDS:.0f} s")
             expected = response.headers.get("Content-Length", "")
             if expected.isdecimal() and len(data) < int(expected):
                 raise _Passing(f"it ended after {len(data):,} of {int(expected):,} bytes")
     except urllib.error.HTTPError as error:
         answer = f"the server answered {error.code}"
         if error.code in _REDIRECTS:
-            answer += f"; at most {REDIRECTS} redirects are followed, to http and https alone"
+            answer += f"; at most {MAX_REDIRECTS} redirects are followed, to http and https alone"
         if error.code in _PASSING:
             raise _Passing(answer) from None
         raise DataError(f"{url}: {answer}") from None
@@ -122,7 +122,7 @@ def _opener(allow_private: bool) -> urllib.request.OpenerDirector:
             return self.do_open(Secure, req, context=ssl.create_default_context())
 
     class Redirects(urllib.request.HTTPRedirectHandler):
-        max_redirections = REDIRECTS
+        max_redirections = MAX_REDIRECTS
 
     opener = urllib.request.OpenerDirector()
     for handler in (

@@ -15,11 +15,11 @@ import numpy as np
 
 from trainer.errors import one_line
 from trainer.output.units import abbreviate
-from trainer.preparation.hdf5.labels import read_classes, read_labels
+from trainer.preparation.hdf5.find_rows import find_rows
 from trainer.preparation.hdf5.names import CLASSES, Found, find_splits
 from trainer.preparation.hdf5.range_file import RangeFile
+from trainer.preparation.hdf5.read_labels import read_classes, read_labels
 from trainer.preparation.hdf5.refused import Refused
-from trainer.preparation.hdf5.rows import find_rows
 
 MEMORY_BYTES, CPU_SECONDS = 4 << 30, 600
 _SHOWN = 20

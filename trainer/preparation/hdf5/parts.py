@@ -21,7 +21,7 @@ SUFFIXES = (".h5", ".hdf5", ".he5", ".hdf", ".mat")
 
 
 @dataclass(frozen=True)
-class Names:
+class DatasetNames:
     """What the datasets are called, where that is not found out; `labels` may be FILE:NAME. `shape` of an
     image, (H, W, C), where rows are flat."""
 
@@ -32,7 +32,7 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Part:
+class FileSplit:
     """One split's rows in one file, the tables as in dataset.shards.ranges; without a checksum yet."""
 
     split: str
@@ -46,7 +46,7 @@ class Part:
     where: str
 
 
-class Source(NamedTuple):
+class Hdf5Files(NamedTuple):
     """One HDF5 file, or the files below a prefix, by URL; `target` is where their index lies by default."""
 
     url: str
@@ -54,13 +54,13 @@ class Source(NamedTuple):
     target: str
 
 
-def find_source(url: str) -> Source:
+def find_source(url: str) -> Hdf5Files:
     """The HDF5 file at `url`, or those below it. Raises DataError for none."""
     url = open_store(url).url
     with suppress(FileNotFoundError, IsADirectoryError, ConfigError):
         file: str = _stat(url)["url"]
         folder, key = split_url(file)
-        return Source(file, (file,), join(folder, PurePosixPath(key).stem + ".index"))
+        return Hdf5Files(file, (file,), join(folder, PurePosixPath(key).stem + ".index"))
     store = open_store(url)
     found = sorted(info.key for info in store.list() if info.key.lower().endswith(SUFFIXES))
     if not found:
@@ -68,10 +68,10 @@ def find_source(url: str) -> Source:
             f"{store.url}: expected an HDF5 file, or several below it ({', '.join(SUFFIXES)}), found none",
             "Correct the URL",
         )
-    return Source(store.url, tuple(join(store.url, key) for key in found), store.url)
+    return Hdf5Files(store.url, tuple(join(store.url, key) for key in found), store.url)
 
 
-def find_parts(source: Source, names: Names) -> list[Part]:
+def find_parts(source: Hdf5Files, names: DatasetNames) -> list[FileSplit]:
     """What the files hold. Raises DataError for what cannot be read as it is."""
     parts = [
         part
@@ -87,7 +87,7 @@ def find_parts(source: Source, names: Names) -> list[Part]:
     return parts
 
 
-def _parts(url: str, names: Names, default: str) -> list[Part]:
+def _parts(url: str, names: DatasetNames, default: str) -> list[FileSplit]:
     file, labels_file, labels = _stat(url), None, names.labels
     other, _, name = (labels or "").rpartition(":")
     if other and not name.startswith("//"):
@@ -109,7 +109,7 @@ def _parts(url: str, names: Names, default: str) -> list[Part]:
         answer = ask(url, question, Path(folder))
         classes = tuple(answer["classes"]) if answer["classes"] else None
         return [
-            Part(
+            FileSplit(
                 split=found["split"] or default,
                 shard=Shard(
                     key=file["url"],

@@ -11,7 +11,7 @@ from trainer.errors import DataError
 from trainer.preparation.hdf5 import child
 
 CHILD = child.__name__
-SECONDS = 900.0
+CHILD_SECONDS = 900.0
 _REMEDY = "Copy the file again, or make a dataset of its images: trainer prepare"
 
 
@@ -20,10 +20,10 @@ def ask(url: str, question: dict[str, Any], folder: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", CHILD, str(folder)]
     try:
         done = subprocess.run(
-            command, input=json.dumps(question).encode(), capture_output=True, timeout=SECONDS
+            command, input=json.dumps(question).encode(), capture_output=True, timeout=CHILD_SECONDS
         )
     except subprocess.TimeoutExpired:
-        raise DataError(f"{url}: reading it did not end in {SECONDS:.0f} s", _REMEDY) from None
+        raise DataError(f"{url}: reading it did not end in {CHILD_SECONDS:.0f} s", _REMEDY) from None
     return answer_of(url, done.returncode, done.stdout)
 
 

@@ -1,6 +1,6 @@
 """Where the images are, and which class each is of: one module for each way to say it."""
 
 from trainer.preparation.labels.find import NAMES, find
-from trainer.preparation.labels.source import Box, Item, Names, Source
+from trainer.preparation.labels.source import Box, LabelledImage, LabelledImages, NamesAndCount
 
-__all__ = ["NAMES", "Box", "Item", "Names", "Source", "find"]
+__all__ = ["NAMES", "Box", "LabelledImage", "LabelledImages", "NamesAndCount", "find"]

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from trainer.errors import DataError
 from trainer.images.files import natural
+from trainer.preparation.labels.file_listing import Listing
 from trainer.preparation.labels.formats.inert_pickle import load_inert
 from trainer.preparation.labels.formats.tables import lines_of
-from trainer.preparation.labels.listing import Listing
-from trainer.preparation.labels.source import Item, Source, assemble
+from trainer.preparation.labels.source import LabelledImage, LabelledImages, assemble
 
 NAME = "cifar10"
 _BATCH = re.compile(r"(?:.*/)?(?:(?P<train>data_batch_[0-9]+)|test_batch)(?P<binary>\.bin)?")
@@ -29,7 +29,7 @@ def plausible(listing: Listing) -> bool:
     return any(found and found["train"] for found in map(_BATCH.fullmatch, listing.keys))
 
 
-def read(listing: Listing) -> Source:
+def read(listing: Listing) -> LabelledImages:
     """All batches are held in memory: 184 MB. An image's key is its batch and its row.
 
     Raises DataError for a batch that is damaged; nothing in one is executed.
@@ -52,7 +52,7 @@ def read(listing: Listing) -> Source:
             "Copy it from the archive that the batches came in",
         )
     names = (_names_of_text if binary else _names_of_pickle)(listing.url(meta), listing.read(meta))
-    splits: dict[str, list[Item]] = {}
+    splits: dict[str, list[LabelledImage]] = {}
     pixels: dict[str, NDArray[np.uint8]] = {}
     size = 0
     for key in sorted(batches, key=natural):
@@ -69,7 +69,7 @@ def read(listing: Listing) -> Source:
         items = splits.setdefault("train" if batches[key]["train"] else "test", [])
         for row, (name, label) in enumerate(zip(_keys(key, len(labels)), labels.tolist(), strict=True)):
             pixels[name] = images[row]
-            items.append(Item(name, label))
+            items.append(LabelledImage(name, label))
     return assemble(listing, NAME, names, splits, read=[*batches, meta], pixels=pixels)
 
 

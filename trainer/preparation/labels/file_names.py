@@ -3,8 +3,8 @@
 import re
 
 from trainer.errors import DataError
-from trainer.preparation.labels.listing import Listing, in_order
-from trainer.preparation.labels.source import Item, Source, assemble
+from trainer.preparation.labels.file_listing import Listing, in_order
+from trainer.preparation.labels.source import LabelledImage, LabelledImages, assemble
 from trainer.preparation.labels.split_folders import by_split
 
 PREFIX, SUFFIX = "prefix", "suffix"
@@ -20,7 +20,7 @@ def plausible(listing: Listing, kind: str) -> bool:
     return bool(labels) and None not in labels and 2 <= len(set(labels)) <= len(labels) / 2
 
 
-def read(listing: Listing, kind: str) -> Source:
+def read(listing: Listing, kind: str) -> LabelledImages:
     """Images whose names do not fit are left out. Raises DataError where none fits."""
     labels = {key: label for key in listing.images if (label := _label(key, kind)) is not None}
     if not labels:
@@ -36,7 +36,7 @@ def read(listing: Listing, kind: str) -> Source:
         kind,
         classes,
         {
-            split: [Item(key, number[labels[key]]) for key in keys]
+            split: [LabelledImage(key, number[labels[key]]) for key in keys]
             for split, keys in by_split(listing, labels).items()
         },
     )

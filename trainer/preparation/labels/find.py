@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 from trainer.errors import ConfigError, DataError
 from trainer.preparation.labels import cifar10, file_names, folders, lists, stanford_cars, uecfood
+from trainer.preparation.labels.file_listing import Listing, list_files
 from trainer.preparation.labels.formats.tables import SUFFIXES_OF_LISTS
-from trainer.preparation.labels.listing import Listing, list_files
-from trainer.preparation.labels.source import Source, printable
+from trainer.preparation.labels.source import LabelledImages, printable
 
 
 @dataclass(frozen=True)
 class _Convention:
     fits: Callable[[Listing], bool]
-    read: Callable[[Listing], Source]
-    cropped: Callable[[Listing], Source] | None = None
+    read: Callable[[Listing], LabelledImages]
+    cropped: Callable[[Listing], LabelledImages] | None = None
 
 
 _OWN = {
@@ -52,7 +52,7 @@ def find(
     crop: bool = False,
     splits: Mapping[str, str] | None = None,
     one_class: bool = False,
-) -> Source:
+) -> LabelledImages:
     """The labelled images at a folder or an object URL.
 
     `labels`: one of `NAMES`, or a label list, by its key in the source or its own path or URL; by default
@@ -72,7 +72,9 @@ def find(
     return source
 
 
-def _read(listing: Listing, labels: str | None, crop: bool, splits: Mapping[str, str] | None) -> Source:
+def _read(
+    listing: Listing, labels: str | None, crop: bool, splits: Mapping[str, str] | None
+) -> LabelledImages:
     if splits:
         if labels not in (None, folders.NAME) or crop:
             raise ConfigError(

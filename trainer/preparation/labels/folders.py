@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from trainer.errors import DataError
 from trainer.images.codec import SUFFIXES
 from trainer.output.units import abbreviate
-from trainer.preparation.labels.listing import Listing, in_order
-from trainer.preparation.labels.source import Item, Source, assemble
+from trainer.preparation.labels.file_listing import Listing, in_order
+from trainer.preparation.labels.source import LabelledImage, LabelledImages, assemble
 from trainer.preparation.labels.split_folders import are_splits, split_named, split_prefixes
 
 NAME = "folders"
@@ -37,7 +37,7 @@ def are_no_classes(names: Collection[str]) -> bool:
     return are_splits(names) or all(split_named(name) or name.lower() in _CONTAINERS for name in names)
 
 
-def read(listing: Listing, splits: Mapping[str, str] | None = None) -> Source:
+def read(listing: Listing, splits: Mapping[str, str] | None = None) -> LabelledImages:
     """The classes are sorted by name, or by value where all names are numbers; `splits` as in `find`.
 
     Raises DataError for an empty class, for one that has images to validate or to test on but none to train
@@ -82,7 +82,7 @@ def read(listing: Listing, splits: Mapping[str, str] | None = None) -> Source:
         NAME,
         classes,
         {
-            split: [Item(key, label[name]) for name, keys in keys_of.items() for key in keys]
+            split: [LabelledImage(key, label[name]) for name, keys in keys_of.items() for key in keys]
             for split, keys_of in found.items()
         },
     )

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from trainer.errors import DataError
 from trainer.images.files import has_image_suffix
+from trainer.preparation.labels.file_listing import Listing, in_order
 from trainer.preparation.labels.formats.tables import SUFFIXES_OF_LISTS, Row, class_list, parse
-from trainer.preparation.labels.listing import Listing, in_order
-from trainer.preparation.labels.source import Item, Source, assemble, printable
+from trainer.preparation.labels.source import LabelledImage, LabelledImages, assemble, printable
 from trainer.preparation.labels.split_folders import by_split, split_named
 from trainer.storage import open_store, split_url
 
@@ -48,7 +48,7 @@ def plausible(listing: Listing) -> dict[str, list[str]]:
     return found
 
 
-def read(listing: Listing, file: str | None = None) -> Source:
+def read(listing: Listing, file: str | None = None) -> LabelledImages:
     """The images that a list labels. `file`: the list, by its key in the source, or its own path or URL.
 
     Raises DataError for a list that does not fit its images, and where it is not clear which file it is.
@@ -233,7 +233,7 @@ def _same_end(one: Sequence[str], other: Sequence[str]) -> bool:
     return one[len(one) - length :] == other[len(other) - length :]
 
 
-def _assembled(listing: Listing, files: dict[str, tuple[str, bytes]]) -> Source:
+def _assembled(listing: Listing, files: dict[str, tuple[str, bytes]]) -> LabelledImages:
     splits: dict[str, dict[str, str]] = {}
     missing: list[str] = []
     repeated = 0
@@ -253,7 +253,7 @@ def _assembled(listing: Listing, files: dict[str, tuple[str, bytes]]) -> Source:
         NAME,
         names,
         {
-            split: [Item(image, number[label]) for image, label in labels.items()]
+            split: [LabelledImage(image, number[label]) for image, label in labels.items()]
             for split, labels in splits.items()
         },
         missing=missing,

@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from trainer.errors import DataError
 from trainer.images.files import natural
-from trainer.preparation.labels.listing import Listing
+from trainer.preparation.labels.file_listing import Listing
 from trainer.storage.base import Store
 
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom lie outside."""
 
-FEW = 5
+MAX_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class LabelledImage:
     """One image: its key in the source's store, the number of its class, and the part to use, if not all."""
 
     key: str
@@ -29,19 +29,19 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Names:
+class NamesAndCount:
     """How many there are, and the first few by name."""
 
     count: int = 0
     first: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, names: Collection[str]) -> "Names":
-        return cls(len(names), tuple(map(printable, islice(names, FEW))))
+    def of(cls, names: Collection[str]) -> "NamesAndCount":
+        return cls(len(names), tuple(map(printable, islice(names, MAX_NAMED))))
 
 
 @dataclass(frozen=True)
-class Source:
+class LabelledImages:
     """Labelled images. `splits` has "train", and "validation" and "test" where the source has them.
 
     `labels` names the convention; `ignored` are files that are no images or have no label, `missing` those
@@ -50,14 +50,14 @@ class Source:
 
     store: Store
     classes: tuple[str, ...]
-    splits: dict[str, tuple[Item, ...]]
+    splits: dict[str, tuple[LabelledImage, ...]]
     labels: str
-    ignored: Names = Names()
-    missing: Names = Names()
+    ignored: NamesAndCount = NamesAndCount()
+    missing: NamesAndCount = NamesAndCount()
     warnings: tuple[str, ...] = ()
     pixels: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict, repr=False)
 
-    def load(self, item: Item) -> bytes | NDArray[np.uint8]:
+    def load(self, item: LabelledImage) -> bytes | NDArray[np.uint8]:
         """An image's file, or its pixels (H, W, 3) where the source has no file for each."""
         image = self.pixels.get(item.key)
         return self.store.get(item.key) if image is None else image
@@ -67,13 +67,13 @@ def assemble(
     listing: Listing,
     labels: str,
     classes: Sequence[str],
-    splits: Mapping[str, Iterable[Item]],
+    splits: Mapping[str, Iterable[LabelledImage]],
     *,
     missing: Collection[str] = (),
     read: Collection[str] = (),
     pixels: Mapping[str, NDArray[np.uint8]] | None = None,
     warnings: Sequence[str] = (),
-) -> Source:
+) -> LabelledImages:
     """Check what a convention found, and put it in order: by class, then by name, numbers as numbers.
 
     `read` are the files that the labels come from. Classes without any image are left out, with a warning.
@@ -92,7 +92,7 @@ def assemble(
                 )
             seen[item.key] = split
     if not seen:
-        some = f", such as {', '.join(Names.of(missing).first)}" if missing else ""
+        some = f", such as {', '.join(NamesAndCount.of(missing).first)}" if missing else ""
         raise DataError(
             f"{where}: none of the images that have a label is there{some}",
             "Give the folder that holds images and labels",
@@ -111,7 +111,7 @@ def assemble(
     names = tuple(classes[label] for label in kept)
     ordered = {
         split: tuple(
-            Item(item.key, new[item.label], item.crop)
+            LabelledImage(item.key, new[item.label], item.crop)
             for item in sorted(items, key=lambda item: (item.label, natural(item.key)))
         )
         for split, items in found.items()
@@ -126,13 +126,13 @@ def assemble(
         *([f"one training image only: {_some(single, 'classes')}"] if single else []),
     ]
     used = seen.keys() | set(read)
-    return Source(
+    return LabelledImages(
         listing.store,
         names,
         ordered,
         labels,
-        Names.of([key for key in listing.keys if key not in used]),
-        Names.of(missing),
+        NamesAndCount.of([key for key in listing.keys if key not in used]),
+        NamesAndCount.of(missing),
         tuple(told),
         pixels or {},
     )
@@ -144,5 +144,5 @@ def printable(name: str) -> str:
 
 
 def _some(names: Sequence[str], what: str) -> str:
-    some = Names.of(names)
+    some = NamesAndCount.of(names)
     return f"{some.count} {what} ({', '.join(some.first)}{', …' if some.count > len(some.first) else ''})"

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from trainer.dataset.manifest import SPLITS
 from trainer.errors import ConfigError, DataError
 from trainer.output.units import abbreviate
-from trainer.preparation.labels.listing import Listing
+from trainer.preparation.labels.file_listing import Listing
 
 _WORDS = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from trainer.errors import DataError
+from trainer.preparation.labels.file_listing import Listing
 from trainer.preparation.labels.formats.matlab import Variable, read_variable
-from trainer.preparation.labels.listing import Listing
-from trainer.preparation.labels.source import Box, Item, Source, assemble
+from trainer.preparation.labels.source import Box, LabelledImage, LabelledImages, assemble
 
 NAME = "stanford-cars"
 TRAIN, META, ALL = "cars_train_annos.mat", "cars_meta.mat", "cars_annos.mat"
@@ -23,7 +23,7 @@ def plausible(listing: Listing) -> bool:
     return bool(listing.named(TRAIN, ALL))
 
 
-def read(listing: Listing, *, crop: bool = False) -> Source:
+def read(listing: Listing, *, crop: bool = False) -> LabelledImages:
     """Images that are annotated and not there are told of in `Source.missing`.
 
     With `crop` an image is its box. Raises DataError for a file that is damaged, or does not fit the others.
@@ -35,7 +35,7 @@ def read(listing: Listing, *, crop: bool = False) -> Source:
     if tests and not single:
         files["test"] = _one(listing, tests, "cars_test_annos_withlabels.mat")
     names = [str(name) for name in read_variable(listing.url(meta), listing.read(meta), "class_names").rows]
-    splits: dict[str, list[Item]] = {}
+    splits: dict[str, list[LabelledImage]] = {}
     missing: list[str] = []
     for split, file in files.items():
         where = listing.url(file)
@@ -47,7 +47,7 @@ def read(listing: Listing, *, crop: bool = False) -> Source:
             if key is None:
                 missing.append(f"{folder}/{name.rpartition('/')[2]}")
             else:
-                item = Item(key, label, box if crop else None)
+                item = LabelledImage(key, label, box if crop else None)
                 splits.setdefault("test" if for_test else split, []).append(item)
     return assemble(
         listing, NAME, names, splits, missing=missing, read=[*files.values(), meta, *listing.named(META)]

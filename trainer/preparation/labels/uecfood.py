@@ -4,9 +4,9 @@ import re
 
 from trainer.errors import DataError
 from trainer.images.files import natural
+from trainer.preparation.labels.file_listing import Listing
 from trainer.preparation.labels.formats.tables import class_list, lines_of
-from trainer.preparation.labels.listing import Listing
-from trainer.preparation.labels.source import Box, Item, Source, assemble
+from trainer.preparation.labels.source import Box, LabelledImage, LabelledImages, assemble
 
 NAME = "uecfood"
 CATEGORIES = "category.txt"
@@ -21,7 +21,7 @@ def plausible(listing: Listing) -> bool:
     )
 
 
-def read(listing: Listing, *, crop: bool = False) -> Source:
+def read(listing: Listing, *, crop: bool = False) -> LabelledImages:
     """The classes are in the order of their numbers.
 
     With `crop` an image is its largest box; images without one are left out. An image that shows several
@@ -40,7 +40,7 @@ def read(listing: Listing, *, crop: bool = False) -> Source:
         raise DataError(f"{where}: expected a number and a name on each line", "Correct the file")
     numbers = sorted(names)
     label = {number: place for place, number in enumerate(numbers)}
-    items: list[Item] = []
+    items: list[LabelledImage] = []
     read = [found[0]]
     missing: list[str] = []
     images: dict[str, list[str]] = {}
@@ -64,9 +64,9 @@ def read(listing: Listing, *, crop: bool = False) -> Source:
         for key in images[folder]:
             stem = key.rpartition("/")[2].rpartition(".")[0]
             if not crop:
-                items.append(Item(key, label[number]))
+                items.append(LabelledImage(key, label[number]))
             elif stem in boxes:
-                items.append(Item(key, label[number], boxes[stem]))
+                items.append(LabelledImage(key, label[number], boxes[stem]))
         there = {key.rpartition("/")[2].rpartition(".")[0] for key in images[folder]}
         missing += [f"{folder}/{stem}" for stem in boxes if stem not in there]
     return assemble(

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.session import Session
 
 from trainer.errors import ConfigError
-from trainer.storage.retry import Patience
+from trainer.storage.retry import RetryBudget
 from trainer.storage.s3.faults import Kind, explain
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ CONNECT_SECONDS = 5
 METADATA_SECONDS = 2.0
 
 
-def connect(url: str, read_seconds: float, patience: Patience) -> "tuple[boto3.Session, S3Client]":
+def connect(url: str, read_seconds: float, patience: RetryBudget) -> "tuple[boto3.Session, S3Client]":
     """A session, and a client whose every request is one attempt. Credentials are where boto3 finds them.
 
     An endpoint of credentials that fails is asked again within `patience`. Raises TimeoutError when that is

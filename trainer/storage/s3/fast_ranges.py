@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 QUICK_BYTES = 1 << 20
-SECONDS = 5.0
-"""For connecting, for each silence of the server, and for the body; or less, see `Quick`."""
-MISSES = 3
+FIRST_BYTE_SECONDS = 5.0
+"""For connecting, for each silence of the server, and for the body; or less, see `FastRangeReader`."""
+MAX_CONSECUTIVE_FAILURES = 3
 """Failed requests in a row after which it pauses."""
 PAUSE_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
 
-class Quick:
+class FastRangeReader:
     """Ranges from one bucket. Safe to use from several threads.
 
     Args:
@@ -43,23 +43,23 @@ class Quick:
 
     def __init__(self, session: boto3.Session, client: "S3Client", bucket: str, budget: float) -> None:
         self._session, self._client, self._bucket = session, client, bucket
-        self._seconds = min(SECONDS, budget / 4)
+        self._seconds = min(FIRST_BYTE_SECONDS, budget / 4)
         self._misses, self._resumes = 0, 0.0
 
     def get_range(self, key: str, start: int, stop: int, etag: str) -> bytes | None:
         """Bytes [start, stop) of the object of this etag; None where they did not come as they should."""
-        if self._misses >= MISSES and time.monotonic() < self._resumes:
+        if self._misses >= MAX_CONSECUTIVE_FAILURES and time.monotonic() < self._resumes:
             return None
         try:
             data = self._ask(key, start, stop, etag)
         except Exception as error:  # asked for again, where the reason is found out and said
             self._misses += 1
             self._resumes = time.monotonic() + PAUSE_SECONDS
-            if self._misses == MISSES:
+            if self._misses == MAX_CONSECUTIVE_FAILURES:
                 log.warning(
                     "s3://%s: %d fast reads in a row failed (%s); reading without them, trying again every "
                     "%.0f s",
-                    *(self._bucket, MISSES, one_line(error), PAUSE_SECONDS),
+                    *(self._bucket, MAX_CONSECUTIVE_FAILURES, one_line(error), PAUSE_SECONDS),
                 )
             return None
         self._misses = 0

@@ -9,8 +9,8 @@ from typing import Any
 
 from trainer import interrupts
 from trainer.storage.base import LARGE_BYTES, Buffer
-from trainer.storage.retry import Patience
-from trainer.storage.s3.window import Window
+from trainer.storage.retry import RetryBudget
+from trainer.storage.s3.memoryview_reader import MemoryviewReader
 
 PART_BYTES = LARGE_BYTES // 2
 MAX_PARTS = 10_000
@@ -67,7 +67,7 @@ class Upload:
             return self._complete(upload, parts)
         except BaseException:
             with suppress(Exception):
-                patience = Patience(self._url, ABORT_SECONDS)
+                patience = RetryBudget(self._url, ABORT_SECONDS)
                 self._ask(self._url, lambda s3: s3.abort_multipart_upload(**upload), patience)
             raise
 
@@ -77,7 +77,7 @@ class Upload:
         if len(data) != stop - start:
             raise OSError(f"{self._url}: its source became shorter while it was read")
         answer = self._ask(
-            self._url, lambda s3: s3.upload_part(**upload, PartNumber=number, Body=Window(data))
+            self._url, lambda s3: s3.upload_part(**upload, PartNumber=number, Body=MemoryviewReader(data))
         )
         return {"PartNumber": number, "ETag": f'"{etag_of(answer, self._url)}"'}
 

@@ -14,13 +14,13 @@ from trainer.distribution import Distribution
 from trainer.errors import EXIT_LOST, TrainerError
 from trainer.observability.metrics import RunMetrics
 from trainer.runs.fence import Fence
-from trainer.runs.findings import Finding, add_finding
+from trainer.runs.findings import AuditFinding, add_finding
+from trainer.training.audit.device import describe_device
 from trainer.training.audit.digest import digest
-from trainer.training.audit.place import place
-from trainer.training.audit.verdict import audited_by, disputed, judge
+from trainer.training.audit.verdict import audited_by, disputed, judge_audit
 from trainer.training.data import RankData
-from trainer.training.plan import Plan
-from trainer.training.state import Progress
+from trainer.training.run_plan import RunPlan
+from trainer.training.run_state import Progress
 from trainer.training.step import TrainStep
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ _HALF = 1 << 32
 class Corrupted(TrainerError):
     """A rank computed wrong gradients. Raised by all ranks, once the finding is recorded."""
 
-    def __init__(self, finding: Finding, *, mine: bool) -> None:
+    def __init__(self, finding: AuditFinding, *, mine: bool) -> None:
         culprits, trusted = " and ".join(finding.culprits), finding.trusted
         said = f"computed other gradients than the others in step {finding.step}"
         remedy = "If it happens again, cordon the node and have its device tested"
@@ -63,7 +63,7 @@ class Auditor:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: RunPlan,
         distribution: Distribution,
         data: RankData,
         step: TrainStep,
@@ -133,9 +133,9 @@ class Auditor:
         for target in targets:
             with self._data.others(target, iter([number])) as batches:
                 [again[target]] = self._exchanged(self._of(number, target, next(batches)[1:]))
-        verdict = judge(own, checked, again)
+        verdict = judge_audit(own, checked, again)
         places = self._places()
-        finding = Finding(
+        finding = AuditFinding(
             step=number,
             trusted=self._progress.audited or 0,
             generation=self._fence.number if self._fence else 0,
@@ -149,6 +149,6 @@ class Auditor:
         raise Corrupted(finding, mine=self._distribution.rank in verdict.culprits)
 
     def _places(self) -> list[str]:
-        mine = place().encode()[:_PLACE_BYTES].ljust(_PLACE_BYTES)
+        mine = describe_device().encode()[:_PLACE_BYTES].ljust(_PLACE_BYTES)
         rows = self._gathered(np.frombuffer(mine, np.uint8).astype(np.float64))
         return [row.astype(np.uint8).tobytes().decode(errors="replace").strip() for row in rows]

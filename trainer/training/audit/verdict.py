@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AuditVerdict:
     """`culprits`: the ranks that computed otherwise; all who may have where it is not `certain`."""
 
     culprits: tuple[int, ...]
@@ -31,7 +31,9 @@ def disputed(own: Sequence[int], checked: Sequence[int]) -> list[int]:
     )
 
 
-def judge(own: Sequence[int], checked: Sequence[int], again: Mapping[int, Sequence[int]]) -> Verdict:
+def judge_audit(
+    own: Sequence[int], checked: Sequence[int], again: Mapping[int, Sequence[int]]
+) -> AuditVerdict:
     """Who is at fault, once every rank has computed each disputed part again.
 
     Args:
@@ -48,4 +50,4 @@ def judge(own: Sequence[int], checked: Sequence[int], again: Mapping[int, Sequen
         else:
             open_ones |= {target, auditor}
     certain = bool(culprits)
-    return Verdict(tuple(sorted(culprits or open_ones)), certain)
+    return AuditVerdict(tuple(sorted(culprits or open_ones)), certain)

@@ -6,12 +6,12 @@ from typing import Any, cast
 import yaml
 
 from trainer.dataset.pipeline import snippet
-from trainer.dataset.pipeline.standardize import Pixels
+from trainer.dataset.pipeline.standardize import ChannelStatistics
 from trainer.images.codec import Resize
 from trainer.runs import layout
-from trainer.runs.document import Finished, RunDocument
 from trainer.runs.history import metric_of
-from trainer.training.plan import Plan
+from trainer.runs.run_document import RunDocument, RunResult
+from trainer.training.run_plan import RunPlan
 
 SHOWN_CLASSES = 5
 CLASSES = layout.file_name(layout.CLASSES)
@@ -36,7 +36,7 @@ for file, row in zip(files, probabilities):
 BEST, LAST = (layout.file_name(layout.weights(which)) for which in ("best", "last"))
 
 
-def card(plan: Plan, finished: Finished, versions: Mapping[str, str]) -> bytes:
+def card(plan: RunPlan, finished: RunResult, versions: Mapping[str, str]) -> bytes:
     """A run's card, in Markdown."""
     config, dataset = plan.config, plan.dataset
     height, width, channels = plan.image_shape
@@ -75,14 +75,14 @@ def usage(run: RunDocument) -> str:
         cast(Resize, run.resize),
         run.image_shape,
         run.config.data.standardize,
-        Pixels(**run.pixels),
+        ChannelStatistics(**run.pixels),
         jpeg=run.encoding == "jpeg",
     )
     imports = ("import io\n" if run.encoding == "jpeg" else "") + _IMPORTS
     return f"{imports}\n\n{reading}\n\n{_CLASSIFYING}"
 
 
-def _metrics(finished: Finished, monitor: str) -> str:
+def _metrics(finished: RunResult, monitor: str) -> str:
     last = finished.last
     rows = [(f"last: {last.epoch}", last.metrics, LAST if finished.best else f"{LAST}, {KERAS_MODEL}")]
     if best := finished.best:

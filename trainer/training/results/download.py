@@ -6,7 +6,7 @@ from trainer.checkpoints.restore import restore
 from trainer.local_file import write_file
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs import layout
-from trainer.runs.document import read_run
+from trainer.runs.run_document import read_run
 from trainer.runs.weights import read_weights
 from trainer.storage import Store
 
@@ -32,7 +32,7 @@ def checkpoint_weights(store: Store, step: int, destination: str) -> Path:
     with quiet_tensorflow_import():
         from trainer.models import build_network
         from trainer.models.weights_file import weights_file
-        from trainer.training.state import assign_weights
+        from trainer.training.run_state import assign_weights
     model = build_network(run)
     assign_weights(state, model)
     return write_file(weights_file(model), destination, layout.weights_file_name(f"step-{step}"))

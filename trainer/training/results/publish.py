@@ -13,23 +13,23 @@ import keras
 
 from trainer.checkpoints.restore import restore
 from trainer.errors import RunError
-from trainer.evaluation.document import Evaluated, document, dumps
+from trainer.evaluation.evaluation_document import Evaluated, dump_evaluation, evaluation_document
 from trainer.evaluation.tally import Tally
 from trainer.models.export import keras_file
 from trainer.models.weights_file import load_weights_file, weights_file
-from trainer.report.build import build
+from trainer.report.write import build
 from trainer.runs import layout
 from trainer.runs.background_writer import Background, Write
-from trainer.runs.document import Finished, classes_json, versions
 from trainer.runs.fence import Fence, publish
 from trainer.runs.history import write_history
+from trainer.runs.run_document import RunResult, classes_json, versions
 from trainer.runs.timing import EpochTiming, write_timing
 from trainer.storage import Store
 from trainer.training.finite import check_weights
-from trainer.training.plan import Plan
 from trainer.training.results.card import card
 from trainer.training.results.tensorboard import event_files
-from trainer.training.state import assign_weights
+from trainer.training.run_plan import RunPlan
+from trainer.training.run_state import assign_weights
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Publisher:
     """
 
     def __init__(
-        self, store: Store, fence: Fence | None, background: Background, plan: Plan, model: keras.Model
+        self, store: Store, fence: Fence | None, background: Background, plan: RunPlan, model: keras.Model
     ) -> None:
         self._store, self._fence, self._background = store, fence, background
         self._plan, self._model = plan, model
@@ -103,23 +103,23 @@ class Publisher:
         """Where the time of all epochs so far went."""
         self._publish(layout.TIMING, lambda: write_timing(rows), may_wait=True)
 
-    def card(self, finished: Finished) -> None:
+    def card(self, finished: RunResult) -> None:
         """The model card."""
         self._publish(layout.CARD, lambda: card(self._plan, finished, versions()))
 
     def evaluation(
-        self, split: str, which: layout.Which, digest: str, tally: Tally, finished: Finished
+        self, split: str, which: layout.Which, digest: str, tally: Tally, finished: RunResult
     ) -> None:
         """What the model's present weights, the run's last or best, reached on a split."""
         parameters = int(self._model.count_params())
         what = Evaluated(self._store.url, which, digest, self._plan.dataset, split, parameters)
         self._publish(
             layout.evaluation(split, which),
-            lambda: dumps(document(what, tally, sensitivity={}, finished=finished)),
+            lambda: dump_evaluation(evaluation_document(what, tally, sensitivity={}, finished=finished)),
         )
 
     def report(
-        self, history: Sequence[Mapping[str, float]], finished: Finished, timing: Sequence[EpochTiming]
+        self, history: Sequence[Mapping[str, float]], finished: RunResult, timing: Sequence[EpochTiming]
     ) -> None:
         """The run for a person: report/index.html, with the evaluations that are there."""
         plan = self._plan
@@ -160,7 +160,7 @@ class Publisher:
         """The model with its present weights, of Keras's layers alone."""
         self._publish(layout.KERAS_MODEL, lambda: keras_file(self._model))
 
-    def finished(self, finished: Finished) -> Finished:
+    def finished(self, finished: RunResult) -> RunResult:
         """How the run ended, when all else is published: from then on the run is finished.
 
         Returns it with the checksums of what was published, which the chief has.

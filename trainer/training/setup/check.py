@@ -15,9 +15,9 @@ from trainer.machine import gpus as devices
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs import layout
 from trainer.runs.claim import check_identity, check_resumable
-from trainer.runs.document import already_finished
+from trainer.runs.run_document import already_finished
 from trainer.storage import Store, join, no_folders_left, open_store
-from trainer.training.plan import Plan, make_plan, resume_step
+from trainer.training.run_plan import RunPlan, make_plan, resume_step
 from trainer.training.setup.left_out import left_out
 
 
@@ -28,7 +28,7 @@ class Checked:
     Attributes:
         lanes_per_rank: the most that one rank has.
         images_at_once: that a rank computes at once.
-        step_bytes: an estimate of one rank's memory; see `trainer.training.setup.build.Footprint`.
+        step_bytes: an estimate of one rank's memory; see `trainer.training.setup.build_network.Footprint`.
         left_out: sentences about what a run silently leaves out.
         state: `new`, `resumes at step N` or `finished`.
         tried: what was tried -> seconds.
@@ -69,7 +69,7 @@ def check(config: RunConfig, ranks: int) -> Checked:
     itself would, and the store's errors.
     """
     launchers.refuse_place("--check")
-    devices.check_ranks(ranks, devices.gpus(os.environ))
+    devices.check_ranks(ranks, devices.visible_gpus(os.environ))
     without_cache = config.data.model_copy(update={"cache": None})
     plan = make_plan(config.model_copy(update={"data": without_cache}), ranks)
     store = open_store(config.run.url)
@@ -84,8 +84,8 @@ def check(config: RunConfig, ranks: int) -> Checked:
     with quiet_tensorflow_import():
         from trainer.distribution import connect
         from trainer.models.starting_weights import load_starting_weights
-        from trainer.training.setup.build import build, footprint, setup_tensorflow
-        from trainer.training.setup.trial import try_out
+        from trainer.training.setup.build_network import build, footprint, setup_tensorflow
+        from trainer.training.setup.dry_run import try_out
 
     setup_tensorflow(config)
     distribution = connect(replicas=ranks if config.distribution.strategy == "mirrored" else 1)
@@ -129,7 +129,7 @@ def check(config: RunConfig, ranks: int) -> Checked:
     )
 
 
-def _state(store: Store, plan: Plan) -> str:
+def _state(store: Store, plan: RunPlan) -> str:
     if already_finished(store, plan.config.train):
         return "finished"
     step = resume_step(store)
@@ -139,7 +139,7 @@ def _state(store: Store, plan: Plan) -> str:
     return f"resumes at step {step}"
 
 
-def _read_a_row_of_each_split(plan: Plan) -> None:
+def _read_a_row_of_each_split(plan: RunPlan) -> None:
     """From its first and its last object, as they were indexed."""
     for split in plan.dataset.splits.values():
         for chunk in (split.chunks[0], split.chunks[-1]):

@@ -5,24 +5,25 @@ import logging
 import keras
 
 from trainer.checkpoints.restore import restore
-from trainer.checkpoints.state import TrainingState, pack, unpack
-from trainer.distribution import Distribution, environment
+from trainer.checkpoints.training_state import TrainingState, pack, unpack
+from trainer.distribution import Distribution
+from trainer.distribution import rank_variables as environment
 from trainer.models.starting_weights import load_starting_weights
 from trainer.models.whitening_limit import ZCA
 from trainer.observability.metrics import RunMetrics
 from trainer.runs.claim import claim_folder, is_begun
 from trainer.runs.fence import Fence
 from trainer.storage import Store
-from trainer.training.plan import Plan
+from trainer.training.run_plan import RunPlan
+from trainer.training.run_state import Progress, capture
 from trainer.training.setup.whiten import whiten
-from trainer.training.state import Progress, capture
 
 log = logging.getLogger(__name__)
 
 
 def agree_on_state(
     store: Store,
-    plan: Plan,
+    plan: RunPlan,
     distribution: Distribution,
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
@@ -43,7 +44,7 @@ def agree_on_state(
     return state, fence
 
 
-def _first_state(plan: Plan, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> TrainingState:
+def _first_state(plan: RunPlan, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> TrainingState:
     """The state of a new run: random weights, or those that the configuration names.
 
     A whitening is that of the training images, but where the named weights have one of their own.

@@ -6,26 +6,26 @@ import numpy as np
 
 from trainer.dataset.order import default_lanes
 from trainer.output.units import abbreviate
-from trainer.training.plan import Plan
+from trainer.training.run_plan import RunPlan
 
-MANY = 0.05
+MANY_FRACTION = 0.05
 """The share of the training images that an epoch may leave out without a word."""
-FEW = 0.01
+FEW_FRACTION = 0.01
 """What another batch size should leave out at most."""
 ENOUGH_LANES = 8
 """Another batch size keeps as many lanes, where there were as many."""
-NAMES = 5
+MAX_CLASSES_NAMED = 5
 
 
-def left_out(plan: Plan) -> list[str]:
+def left_out(plan: RunPlan) -> list[str]:
     """A sentence for each thing that a person should know; none where nothing is wrong."""
     return [*_rows(plan), *_classes(plan)]
 
 
-def _rows(plan: Plan) -> Iterator[str]:
+def _rows(plan: RunPlan) -> Iterator[str]:
     total, size = plan.order.total, plan.config.train.batch_size
     left = total % size
-    if left <= MANY * total:
+    if left <= MANY_FRACTION * total:
         return
     better = better_batch_size(plan)
     instead = "" if better is None else f"; train.batch_size {better} would leave out {total % better:,}"
@@ -35,23 +35,23 @@ def _rows(plan: Plan) -> Iterator[str]:
     )
 
 
-def better_batch_size(plan: Plan) -> int | None:
+def better_batch_size(plan: RunPlan) -> int | None:
     """From half of the run's to twice: the nearest that leaves out few rows, or else the fewest."""
     total, size = plan.order.total, plan.config.train.batch_size
     near = (size + sign * distance for distance in range(1, size + 1) for sign in (-1, 1))
     fewer = [other for other in near if size <= 2 * other <= 2 * total and total % other < total % size / 2]
-    few = (other for other in fewer if total % other <= FEW * total and _fits(plan, other))
+    few = (other for other in fewer if total % other <= FEW_FRACTION * total and _fits(plan, other))
     fewest = (other for other in sorted(fewer, key=lambda other: total % other) if _fits(plan, other))
     return next(few, None) or next(fewest, None)
 
 
-def _fits(plan: Plan, batch_size: int) -> bool:
+def _fits(plan: RunPlan, batch_size: int) -> bool:
     lanes = plan.config.train.lanes or default_lanes(batch_size)
     enough = max(plan.ranks * plan.group, min(plan.lanes, ENOUGH_LANES))
     return batch_size % lanes == 0 and lanes % plan.group == 0 and lanes >= enough
 
 
-def _classes(plan: Plan) -> Iterator[str]:
+def _classes(plan: RunPlan) -> Iterator[str]:
     classes = plan.dataset.classes
     for name, split in plan.dataset.splits.items():
         counts = np.bincount(split.labels, minlength=len(classes))
@@ -59,5 +59,5 @@ def _classes(plan: Plan) -> Iterator[str]:
         if missing:
             yield (
                 f"the split {name} has no image of {len(missing):,} of the {len(classes):,} classes: "
-                f"{abbreviate(missing, NAMES)}"
+                f"{abbreviate(missing, MAX_CLASSES_NAMED)}"
             )

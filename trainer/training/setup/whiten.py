@@ -13,15 +13,15 @@ from trainer.dataset.pipeline.stream import evaluation_stream
 from trainer.dataset.reading.reader import Reader
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.models.whitening import fit
-from trainer.training.plan import Plan
+from trainer.training.run_plan import RunPlan
 
 log = logging.getLogger(__name__)
 
-BATCH = 256
+BATCH_ROWS = 256
 BUDGET_BYTES = 256 << 20
 
 
-def whiten(model: keras.Model, plan: Plan) -> None:
+def whiten(model: keras.Model, plan: RunPlan) -> None:
     """Reads every training image once, and sets the whitening of `model`."""
     began = time.monotonic()
     fit(model, _images(plan))
@@ -30,11 +30,11 @@ def whiten(model: keras.Model, plan: Plan) -> None:
     log.info("ZCA whitening of %s values from %s images in %.1f s", f"{values:,}", f"{rows:,}", spent)
 
 
-def _images(plan: Plan) -> Iterator[NDArray[np.float32]]:
+def _images(plan: RunPlan) -> Iterator[NDArray[np.float32]]:
     data, split = plan.config.data, plan.dataset.split("train")
     preprocessing = Preprocessing.of(plan.dataset, data.standardize, image_size=data.image_size)
     reader = Reader(plan.dataset, split, budget_bytes=BUDGET_BYTES)
-    with evaluation_stream(reader, range(split.rows), BATCH, preprocessing) as batches:
+    with evaluation_stream(reader, range(split.rows), BATCH_ROWS, preprocessing) as batches:
         for _, images, _, weights in batches:
             report_phase(Phase.LOADING)
             yield images.numpy()[weights.numpy() > 0]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trainer.distribution import Distribution
 from trainer.models.loss import penalty, row_losses
-from trainer.training.schedule import Schedule
+from trainer.training.learning_rate import LearningRateSchedule
 from trainer.training.step.fixed_point import Exponents
 from trainer.training.step.sums import Result, Sums, metric_sums
 from trainer.training.step.update import Update
@@ -59,7 +59,7 @@ class TrainStep:
         seed: int,
         class_weights: NDArray[np.float32] | None = None,
         label_smoothing: float = 0.0,
-        schedule: Schedule | None = None,
+        schedule: LearningRateSchedule | None = None,
         xla: bool = False,
         exchange_dtype: str = "float32",
     ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from trainer.training.schedule import Schedule
+from trainer.training.learning_rate import LearningRateSchedule
 from trainer.training.step.variables import StepVariables
 
 
@@ -30,7 +30,7 @@ class Update:
         self,
         variables: StepVariables,
         optimizer: keras.optimizers.Optimizer,
-        schedule: Schedule | None = None,
+        schedule: LearningRateSchedule | None = None,
     ) -> None:
         self.variables = variables
         self.schedule = None if schedule is None or schedule.constant else schedule

@@ -1,0 +1,160 @@
+"""Whether a store does what a run asks of it, and how fast."""
+
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from trainer.doctor.finding import CheckResult
+from trainer.errors import one_line
+from trainer.output.units import size
+from trainer.storage import LARGE_BYTES, ObjectChanged, Store, no_folders_left, open_store, refuses_conditions
+
+READ_BYTES = 4 << 20
+"""Of one range, about what a reader asks for."""
+TIMED_BYTES = 64 << 20
+THREADS = 8
+SLOW_BYTES_PER_SECOND = 50 << 20
+"""Bytes a second below which even one fast CPU may wait."""
+
+_IMAGE_BYTES = 224 * 224 * 3
+
+
+def examine(url: str) -> Iterator[CheckResult]:
+    """Tries what a run needs, in a prefix of its own below `url`, where nothing is left, whatever happens."""
+    store = open_store(url)
+    small, large = (f".doctor-{uuid.uuid4().hex}/{name}" for name in ("small", "large"))
+    steps: list[tuple[str, Callable[[], str]]] = [
+        ("list", lambda: _list(store)),
+        ("write", lambda: _write(store, small)),
+        ("read a range", lambda: _read_range(store, small)),
+        ("write if absent", lambda: _write_if_absent(store, small)),
+        ("write if unchanged", lambda: _write_if_unchanged(store, small)),
+    ]
+    if store.url.startswith("s3://"):
+        steps.append(("write in parts", lambda: _write_in_parts(store, large)))
+    written = False
+    with no_folders_left(store):
+        try:
+            for what, action in steps:
+                written = written or what == "write"
+                try:
+                    yield CheckResult("ok", what, action())
+                except Ignored as ignored:
+                    yield CheckResult("warning", what, str(ignored))
+                except Exception as error:
+                    yield CheckResult("error", what, one_line(error))
+                    return
+            yield _delete_and_look(store, small, large)
+        finally:
+            for key in (small, large) if written else ():
+                with suppress(Exception):
+                    store.delete(key)
+
+
+class Ignored(Exception):
+    """The store answered, and did not do all that it was asked for."""
+
+
+def _list(store: Store) -> str:
+    """One page at most: a bucket may hold millions of objects."""
+    first = next(iter(store.list()), None)
+    return f"{store.url} holds {'nothing yet' if first is None else 'objects'}"
+
+
+def _write(store: Store, key: str) -> str:
+    store.put(key, b"0123456789")
+    return f"{store.url}/{key}"
+
+
+def _read_range(store: Store, key: str) -> str:
+    found = bytes(store.get_range(key, 2, 5))
+    if found != b"234":
+        raise OSError(f"{store.url}/{key}: expected the bytes 234, received {found!r}")
+    return f"{len(found)} bytes of 10"
+
+
+def _write_if_absent(store: Store, key: str) -> str:
+    try:
+        store.put(key, b"once more", if_absent=True)
+    except FileExistsError:
+        if not refuses_conditions(store):
+            return "respected: stale writers are fenced off"
+    how = "refused" if refuses_conditions(store) else "ignored"
+    raise Ignored(f"{how} by this store: a stale writer may not be fenced off")
+
+
+def _write_if_unchanged(store: Store, key: str) -> str:
+    etag = store.put(key, b"the first version")
+    store.put(key, b"the second version", if_match=etag)
+    with suppress(ObjectChanged):
+        store.put(key, b"a late version", if_match=etag)
+        raise Ignored("ignored by this store: start no two runs at the same time with one run.url")
+    if refuses_conditions(store):
+        raise Ignored("refused by this store: start no two runs at the same time with one run.url")
+    return "respected: of two runs that are started with one run.url, one wins"
+
+
+def _write_in_parts(store: Store, key: str) -> str:
+    store.put(key, bytes(LARGE_BYTES))
+    found = store.stat(key).size
+    if found != LARGE_BYTES:
+        raise OSError(f"{store.url}/{key}: expected {LARGE_BYTES} bytes, found {found}")
+    return size(found)
+
+
+def _delete_and_look(store: Store, *keys: str) -> CheckResult:
+    try:
+        for key in keys:
+            store.delete(key)
+        left = [key for key in keys if any(info.key == key for info in store.list(key))]
+    except Exception as error:
+        return CheckResult("error", "delete", one_line(error))
+    if left:
+        return CheckResult("error", "delete", f"{store.url}/{left[0]} is still there")
+    return CheckResult("ok", "delete", "nothing is left of this check")
+
+
+def speed(url: str) -> Iterator[CheckResult]:
+    """Writes an object, reads it in ranges as a reader does, and deletes it."""
+    store = open_store(url)
+    key = f".doctor-{uuid.uuid4().hex}/speed"
+    with no_folders_left(store):
+        try:
+            yield _speed(store, key)
+        except Exception as error:
+            yield CheckResult("error", "speed", one_line(error))
+        finally:
+            with suppress(Exception):
+                store.delete(key)
+
+
+def _speed(store: Store, key: str) -> CheckResult:
+    began = time.perf_counter()
+    store.put(key, bytes(TIMED_BYTES))
+    written = time.perf_counter() - began
+    with ThreadPoolExecutor(THREADS) as pool:
+        began = time.perf_counter()
+        starts = range(0, TIMED_BYTES, READ_BYTES)
+        done = sum(pool.map(lambda start: len(store.get_range(key, start, start + READ_BYTES)), starts))
+        rate = done / (time.perf_counter() - began)
+    small = statistics.median(_small(store, key) for _ in range(9))
+    found = (
+        f"writes {size(TIMED_BYTES / written)}/s, reads {size(rate)}/s with {THREADS} threads "
+        f"(about {rate / _IMAGE_BYTES:,.0f} images of 224 x 224 pixels), "
+        f"a small range in {small * 1e3:.1f} ms"
+    )
+    if rate < SLOW_BYTES_PER_SECOND:
+        remedy = (
+            "Keep images on the pods (data.cache), store JPEG rows (prepare --encoding jpeg), or move nearer"
+        )
+        return CheckResult("warning", "speed", found, remedy)
+    return CheckResult("ok", "speed", found)
+
+
+def _small(store: Store, key: str) -> float:
+    began = time.perf_counter()
+    store.get_range(key, 0, 4096)
+    return time.perf_counter() - began

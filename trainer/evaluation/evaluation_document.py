@@ -1,0 +1,105 @@
+"""evaluation/SPLIT-WHICH.json: what docs/json.md describes."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.dataset.dataset import Dataset
+from trainer.evaluation.tally import Tally, metrics_per_class, most_confused
+from trainer.runs.layout import Which
+from trainer.runs.run_document import RunResult
+
+VERSION = 1
+LARGE_GAP, PAIRED_UNTIL = 0.1, 0.7
+"""The rule of thumb of the Stanford Cars document, 2.2.1: training and validation accuracy stay paired until
+0.7, and are not much more than 0.1 apart then."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Which weights of which run, on what; `parameters` are the network's."""
+
+    run: str
+    weights: Which
+    weights_sha256: str
+    dataset: Dataset
+    split: str
+    parameters: int
+
+
+def evaluation_document(
+    what: Evaluated, tally: Tally, *, sensitivity: Mapping[str, float], finished: RunResult | None
+) -> dict[str, Any]:
+    """The document as plain values; `finished` is how the run ended, None while it has not."""
+    dataset = what.dataset
+    return {
+        "version": VERSION,
+        "run": what.run,
+        "weights": what.weights,
+        "weights_sha256": what.weights_sha256,
+        "dataset": {"url": dataset.url, "identity": dataset.identity, "split": what.split},
+        "parameters": what.parameters,
+        **_figures(tally, tuple(dataset.classes)),
+        "sensitivity": dict(sensitivity),
+        "warnings": _warnings(finished),
+    }
+
+
+def dump_evaluation(found: Mapping[str, Any]) -> bytes:
+    """The JSON text."""
+    return json.dumps(found, indent=1, ensure_ascii=False).encode()
+
+
+def _figures(tally: Tally, names: tuple[str, ...]) -> dict[str, Any]:
+    worst = [
+        {
+            "row": mistake.row,
+            "class": names[mistake.label],
+            "predicted": names[mistake.predicted],
+            "probability": round(mistake.probability, 6),
+        }
+        for mistake in tally.worst
+    ]
+    return {
+        "rows": tally.rows,
+        "loss": round(tally.loss / tally.rows, 6),
+        "top1": round(tally.top1, 6),
+        "top5": round(tally.top5 / tally.rows, 6) if tally.classes > 5 else None,
+        "calibration_error": round(tally.calibration_error, 6),
+        "calibration": [
+            {"rows": int(rows), "probability": round(p / rows, 6), "accuracy": round(right / rows, 6)}
+            if rows
+            else None
+            for rows, p, right in tally.bins
+        ],
+        "classes": [
+            {
+                "class": of.name,
+                "rows": of.rows,
+                "precision": None if of.precision is None else round(of.precision, 6),
+                "recall": None if of.recall is None else round(of.recall, 6),
+                "f1": round(of.f1, 6),
+            }
+            for of in metrics_per_class(tally.confusion, names)
+        ],
+        "confusion": tally.confusion.tolist(),
+        "most_confused": [
+            {"class": label, "predicted": predicted, "rows": rows}
+            for label, predicted, rows in most_confused(tally.confusion, names)
+        ],
+        "misclassified": worst,
+    }
+
+
+def _warnings(finished: RunResult | None) -> list[str]:
+    if finished is None:
+        return ["the run is not finished: its weights may still change"]
+    metrics = finished.published.metrics
+    training, validation = metrics.get("accuracy"), metrics.get("val_accuracy")
+    if training is None or validation is None or training - validation <= LARGE_GAP:
+        return []
+    gap = f"the training accuracy {training:.3f} is {training - validation:.3f} above the validation's"
+    if training > PAIRED_UNTIL and validation > PAIRED_UNTIL:
+        return [f"{gap}: more than {LARGE_GAP} is much, also above {PAIRED_UNTIL}"]
+    return [f"{gap}: the network overfits (more data, augmentation, dropout or fewer epochs help)"]

@@ -1,0 +1,105 @@
+"""The environment of a rank process: its place, Horovod's settings, and its share of the pod's cores."""
+
+import os
+import socket
+from collections.abc import Mapping
+
+from trainer.distribution import rank_variables as environment
+from trainer.gang.ranks.slot import Slot
+from trainer.machine import gpus as devices
+from trainer.machine.cores import thread_environment, usable_cores
+
+GLOO_TIMEOUT = "HOROVOD_GLOO_TIMEOUT_SECONDS"
+CYCLE_TIME = "HOROVOD_CYCLE_TIME"
+CPU_CYCLE_MS = "3"
+"""How often ranks on cores ask each other what is ready to be exchanged: Horovod's default, each millisecond,
+shows in the CPU time of small networks."""
+
+
+def rank_environment(
+    slot: Slot,
+    *,
+    generation: int,
+    rendezvous_port: int,
+    gloo_timeout: int,
+    gang: str,
+    metrics_folder: str | None = None,
+    gpus: int = 1,
+) -> dict[str, str]:
+    """This process's environment, what Horovod's core reads, and thread counts.
+
+    Threads, timeout and cycle are left as they are where this process's environment names them. Where this
+    container has GPUs, each rank sees the one of its local rank, or as many as are its own.
+
+    Args:
+        slot: the rank's place.
+        generation: the number of its generation.
+        rendezvous_port: where that generation's key-value store is reached, at 127.0.0.1.
+        gloo_timeout: seconds.
+        gang: who runs the run, over restarts; see `trainer.runs.fence`.
+        metrics_folder: where the ranks of a pod write their metrics; None where nobody reads them.
+        gpus: of each rank.
+    """
+    return {
+        **_defaults(slot.local_size, gloo_timeout),
+        **os.environ,
+        **({"PROMETHEUS_MULTIPROC_DIR": metrics_folder} if metrics_folder else {}),
+        environment.RANK: str(slot.rank),
+        environment.SIZE: str(slot.size),
+        environment.LOCAL_RANK: str(slot.local_rank),
+        environment.LOCAL_SIZE: str(slot.local_size),
+        environment.CROSS_RANK: str(slot.cross_rank),
+        environment.CROSS_SIZE: str(slot.cross_size),
+        # Only a label: Horovod counts ranks of one name as neighbours.
+        "HOROVOD_HOSTNAME": f"pod-{slot.pod}",
+        environment.RENDEZVOUS_ADDRESS: "127.0.0.1",
+        environment.RENDEZVOUS_PORT: str(rendezvous_port),
+        **_FIXED,
+        environment.GENERATION: str(generation),
+        environment.GANG: gang,
+        **_own_gpus(slot.local_rank, gpus),
+    }
+
+
+def complete_environment(gloo_timeout: int = 5) -> dict[str, str]:
+    """What a rank that another launcher started gets besides, so that it computes as a supervisor's ranks do.
+
+    Raises ConfigError for more ranks here than GPUs.
+    """
+    local_rank = int(os.environ[environment.LOCAL_RANK])
+    devices.check_ranks(environment.local_size(), devices.visible_gpus(os.environ))
+    defaults = {"HOROVOD_HOSTNAME": socket.gethostname(), **_defaults(environment.local_size(), gloo_timeout)}
+    return {
+        **{name: value for name, value in defaults.items() if name not in os.environ},
+        **_FIXED,
+        **_own_gpus(local_rank, 1),
+    }
+
+
+_FIXED = {
+    "HOROVOD_CONTROLLER": "gloo",
+    "HOROVOD_CPU_OPERATIONS": "gloo",
+    # Fusion puts together what happens to be ready: the order of a sum would change from run to run.
+    "HOROVOD_FUSION_THRESHOLD": "0",
+}
+
+
+def _defaults(local_size: int, gloo_timeout: int) -> dict[str, str]:
+    """Of what this process's environment may name otherwise."""
+    return {
+        **thread_environment(local_size, usable_cores()),
+        **({} if devices.visible_gpus(os.environ) else {CYCLE_TIME: CPU_CYCLE_MS}),
+        GLOO_TIMEOUT: str(gloo_timeout),
+    }
+
+
+def _own_gpus(local_rank: int, count: int) -> dict[str, str]:
+    """Which of the GPUs a rank sees; nothing where there are none."""
+    visible, first = devices.visible_gpus(os.environ), local_rank * count
+    return {devices.VISIBLE: ",".join(visible[first : first + count])} if visible else {}
+
+
+def gloo_timeout(configured: float, environment: Mapping[str, str] = os.environ) -> float:
+    """Seconds until a rank notices a broken exchange: the environment's where it names them."""
+    text = environment.get(GLOO_TIMEOUT, "")
+    return float(text) if text.isdecimal() else configured

@@ -1,0 +1,230 @@
+"""The rank processes of one pod and one generation: start, watch, stop."""
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from trainer.distribution.rank_status import RankStatus, StatusChannel
+from trainer.distribution.rank_variables import STATUS_FD
+from trainer.gang.ranks.descendants import MARK, kill_marked, new_mark
+from trainer.gang.ranks.stall import RankHistory, RankProgress
+from trainer.machine.processes import is_frozen, leashed
+from trainer.observability.stacks import STACKS
+
+KEPT_OUTPUT_BYTES = 64 * 1024
+_QUIET = 1.0
+"""Seconds without a report after which it is worth a look whether a process is stopped."""
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a rank ended. `code`: negative for a signal; `asked`: it had been told to stop."""
+
+    rank: int
+    code: int
+    asked: bool
+
+    def __str__(self) -> str:
+        if self.code >= 0:
+            return f"rank {self.rank} exited with code {self.code}"
+        return f"rank {self.rank} was killed by {signal.Signals(-self.code).name}"
+
+
+class Rank:
+    """One process. The chief (rank 0) writes to our stdout and stderr; the others' last output is kept."""
+
+    def __init__(self, number: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.number = number
+        self.status = StatusChannel()
+        self.pace = RankHistory(self.status.read(), time.monotonic())
+        self._output = bytearray()
+        self._mark = new_mark()
+        chief = number == 0
+        self._process = subprocess.Popen(
+            leashed(command),
+            env={**environment, STATUS_FD: str(self.status.fd), MARK: self._mark},
+            pass_fds=[self.status.fd],
+            stdin=subprocess.DEVNULL,
+            stdout=None if chief else subprocess.PIPE,
+            stderr=None if chief else subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.pipe: IO[bytes] | None = self._process.stdout
+        if self.pipe:
+            os.set_blocking(self.pipe.fileno(), False)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """Its exit code once it has ended; then nothing that it started is left either."""
+        if self._process.returncode is None:
+            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                return None
+            # Before it is reaped its number still belongs to its group, and to nobody else's.
+            self._kill_group()
+            kill_marked(self._mark)
+        return self._process.poll()
+
+    def read(self) -> bool:
+        """Take in what it wrote; False at the end."""
+        assert self.pipe
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self.pipe.fileno(), KEPT_OUTPUT_BYTES):
+                self._output += data
+                del self._output[:-KEPT_OUTPUT_BYTES]
+            return False
+        return True
+
+    def last_output(self) -> bytes:
+        return bytes(self._output)
+
+    def tail(self, lines: int) -> list[str]:
+        return self._output.decode(errors="replace").splitlines()[-lines:]
+
+    def signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """The rank, and what it may have started."""
+        if self._process.returncode is None:
+            self._kill_group()
+            kill_marked(self._mark)
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        self.kill()
+        self._process.wait()
+        self.status.close()
+        if self.pipe:
+            self.pipe.close()
+
+
+class Ranks:
+    """All ranks of one pod in one generation.
+
+    To be used in a thread that lives as long as the supervisor: ranks die with the thread that started them.
+    """
+
+    def __init__(self, command: Sequence[str], environments: Mapping[int, Mapping[str, str]]) -> None:
+        """`environments`: rank -> its whole environment."""
+        self.exits: list[Exit] = []
+        self._asked = False
+        self._asked_at = 0.0
+        self._selector = selectors.DefaultSelector()
+        self._all: dict[int, Rank] = {}
+        self._alive: dict[int, Rank] = {}
+        try:
+            for number, environment in environments.items():
+                rank = self._all[number] = self._alive[number] = Rank(number, command, environment)
+                if rank.pipe:
+                    self._selector.register(rank.pipe, selectors.EVENT_READ, rank)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._alive)
+
+    @property
+    def pids(self) -> dict[int, int]:
+        """Rank -> process id, of those that live."""
+        return {number: rank.pid for number, rank in self._alive.items()}
+
+    def statuses(self) -> dict[int, RankStatus]:
+        return {number: rank.status.read() for number, rank in self._all.items()}
+
+    def paces(self) -> dict[int, RankHistory]:
+        """Of those that live."""
+        return {number: rank.pace for number, rank in self._alive.items()}
+
+    def progress(self) -> tuple[RankProgress, ...]:
+        """Of those that live, as of the last `watch`."""
+        now = time.monotonic()
+        return tuple(
+            RankProgress(
+                number,
+                pace.status.step,
+                pace.status.phase,
+                idle=now - max(pace.since, self._asked_at),
+                longest=pace.longest.get(pace.status.phase, 0.0),
+                frozen=now - pace.since > _QUIET and is_frozen(self._alive[number].pid),
+                asked=self._asked,
+            )
+            for number, pace in self.paces().items()
+        )
+
+    def watch(self) -> None:
+        """Take in what the ranks wrote and reported, and which of them ended. Does not wait."""
+        for key, _ in self._selector.select(0):
+            if not key.data.read():
+                self._selector.unregister(key.fileobj)
+        for number, rank in list(self._alive.items()):
+            rank.pace = rank.pace.after(rank.status.read())
+            code = rank.poll()
+            if code is not None:
+                del self._alive[number]
+                self.exits.append(Exit(number, code, self._asked))
+
+    def terminate(self) -> None:
+        """SIGTERM, once: they stop at a step that all agree on, save and exit."""
+        if not self._asked_at:
+            self._asked, self._asked_at = True, time.monotonic()
+            for rank in self._alive.values():
+                rank.signal(signal.SIGTERM)
+
+    def print_stacks(self, numbers: Iterable[int]) -> bool:
+        """Let these ranks write their threads' stacks to stderr before they end; False where none is here."""
+        here = [self._alive[number] for number in numbers if number in self._alive]
+        for rank in here:
+            rank.signal(STACKS)
+        self._asked |= bool(here)
+        return bool(here)
+
+    def kill(self, numbers: Iterable[int]) -> None:
+        """These ranks. What they exit with is then no fault of their own."""
+        for number in numbers:
+            self._asked = True
+            self._alive[number].kill()
+
+    def tail(self, number: int, lines: int = 40) -> list[str]:
+        """The end of a rank's output; nothing of the chief's, which is in the log already."""
+        rank = self._all[number]
+        if rank.pipe and not rank.pipe.closed:
+            rank.read()
+        return rank.tail(lines)
+
+    def last_output(self, number: int) -> bytes | None:
+        """The last output of a rank, "" of the chief; None for a rank that is not here. From any thread."""
+        rank = self._all.get(number)
+        return rank.last_output() if rank else None
+
+    def close(self) -> None:
+        """Nothing of this generation is left afterwards."""
+        for rank in self._all.values():
+            rank.close()
+        self._selector.close()
+
+
+def reap_orphans(known: set[int]) -> None:
+    """As process 1 of a pod: collect ended processes that nobody waits for, all but the `known`."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid in known:
+            return
+        os.waitpid(ended.si_pid, 0)

@@ -1,0 +1,71 @@
+"""A few images by name, and their classes at once: no job, no folder of predictions."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.config.load import apply_overrides, read_yaml
+from trainer.errors import ConfigError
+from trainer.inference.config import parse_few
+from trainer.inference.forms import Prediction
+from trainer.inference.network import Network, network_of
+from trainer.inference.sources.image import Image, Task
+from trainer.inference.sources.paths import Paths
+from trainer.inference.sources.prefix import Prefix
+from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
+from trainer.runs.run_document import RunDocument
+from trainer.storage import open_store
+
+MAX_IMAGES = 1000
+"""Of images. For more there are jobs."""
+_BATCH = 64
+
+
+def main(
+    names: Sequence[str], path: Path | None, given: Mapping[str, Any], sets: Sequence[str]
+) -> list[dict[str, Any]]:
+    """For each image its row as in JSON Lines, or `image` and `error`. A folder stands for its images.
+
+    Raises ConfigError, DataError for an invalid run, or more than `MAX_IMAGES` images.
+    """
+    values = apply_overrides((dict(read_yaml(path)) if path else {}) | dict(given), sets)
+    config = parse_few(values, str(path) if path else "the command", sets, given)
+    require_tensorflow()
+    network = network_of(config)
+    run = network.run
+    files = list(islice(_files(names, run), MAX_IMAGES + 1))
+    if len(files) > MAX_IMAGES:
+        raise ConfigError(f"expected at most {MAX_IMAGES:,} images", "Use --input and --output for more")
+    source = Paths("the command", [], open_store(os.getcwd()), run, allow_private=config.allow_private)
+    found = list(source.read(Task(0, Image(name)) for name in files))
+    images = [decoded.image for decoded in found if decoded.image is not None]
+    classified = _classified(network, images) if images else iter(())
+    return [
+        {"image": of.item.key, "error": of.problem.removeprefix(f"{of.item.key}: ")}
+        if of.image is None
+        else {**next(classified), "image": of.item.key}
+        for of in found
+    ]
+
+
+def _files(names: Sequence[str], run: RunDocument) -> Iterator[str]:
+    for name in names:
+        if os.path.isdir(name):
+            yield from (os.path.join(name, image.key) for image in Prefix(open_store(name), run))
+        else:
+            yield name
+
+
+def _classified(network: Network, images: Sequence[NDArray[np.uint8]]) -> Iterator[dict[str, Any]]:
+    with quiet_tensorflow_import():
+        from trainer.inference.predictor import Predictor
+
+    predictor = Predictor(network, min(len(images), _BATCH))
+    for start in range(0, len(images), _BATCH):
+        for row in predictor.probabilities(np.stack(images[start : start + _BATCH])):
+            yield Prediction.of("", row, network.run.classes).row()

@@ -1,0 +1,159 @@
+"""A network of the user's own: a function that is named `package.module:function`."""
+
+import functools
+import importlib
+import inspect
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, cast
+
+import keras
+
+from trainer.errors import ConfigError, TrainerError, shortened
+
+NAMES = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.>-]*")
+"""What TensorFlow takes as the name of a scope, and so of a network or a layer in a graph."""
+_INNER_NAMES = re.compile(r"[A-Za-z0-9_.>-]+")
+_SOFTMAX = "End it in layers.Dense(classes, activation='softmax'); two classes are two outputs"
+
+
+def user_network(name: str) -> Callable[..., keras.Model]:
+    """A builder of the network that the function at `package.module:function` returns.
+
+    It is called as (image_shape, classes, **options) and returns a `keras.Model` of Keras's layers, from
+    standardized images float32 (n, H, W, C) to probabilities (n, classes). Its keyword-only arguments are
+    its options.
+
+    Raises ConfigError where there is no such function; the builder, where it takes other arguments, raises,
+    or returns something else.
+    """
+    function = _find(name)
+    _signature(name, function)
+
+    @functools.wraps(function)
+    def build(image_shape: tuple[int, int, int], classes: int, **options: Any) -> keras.Model:
+        _check_arguments(name, function, image_shape, classes, options)
+        with _explained(name, f"model.name: {name} raises", "Correct it"), redirect_stdout(sys.stderr):
+            model = function(image_shape, classes, **options)
+        _check(model, name, image_shape, classes)
+        return cast(keras.Model, model)
+
+    return build
+
+
+def _find(name: str) -> Callable[..., Any]:
+    """The function at `package.module:function`. Raises ConfigError where there is none."""
+    module, _, function = name.partition(":")
+    remedy = "Mount the package into the image and name its folder in PYTHONPATH, or build an image with it"
+    with _explained(name, f"model.name: {module} cannot be imported:", remedy), redirect_stdout(sys.stderr):
+        found = getattr(importlib.import_module(module), function, None)
+    if not callable(found):
+        raise ConfigError(f"model.name: {module} has no function {function!r}", "Name another")
+    return cast(Callable[..., Any], found)
+
+
+@contextmanager
+def _explained(name: str, problem: str, remedy: str) -> Iterator[None]:
+    """What the user's code raises, or its call of `sys.exit`, as a ConfigError with its place."""
+    try:
+        yield
+    except TrainerError:
+        raise
+    except (Exception, SystemExit) as error:
+        text = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received by")[0]
+        said = f"{type(error).__name__}: {shortened(' '.join(text.split()))}".removesuffix(": ")
+        raise ConfigError(f"{problem} {said}{_place(name, error)}", remedy) from error
+
+
+def _place(name: str, error: BaseException) -> str:
+    """Where in the user's package it was raised: ` (file:line)`."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({error.filename}:{error.lineno})"
+    package = name.partition(":")[0].partition(".")[0]
+    lines = [
+        f" ({frame.f_code.co_filename}:{line})"
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == package
+    ]
+    return lines[-1] if lines else ""
+
+
+def _signature(name: str, function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):  # of functions that are not written in Python
+        raise ConfigError(
+            f"model.name: {name} does not show which arguments it takes", "Name a function of Python"
+        ) from None
+
+
+def _check_arguments(
+    name: str,
+    function: Callable[..., Any],
+    image_shape: tuple[int, int, int],
+    classes: int,
+    options: dict[str, Any],
+) -> None:
+    signature = _signature(name, function)
+    try:
+        signature.bind(image_shape, classes, **options)
+    except TypeError as error:
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        called = getattr(function, "__name__", type(function).__name__)
+        place = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
+        raise ConfigError(
+            f"model.name: expected {name} to take (image_shape, classes, *, options), received "
+            f"{called}{signature}: {error}{place}",
+            "What stands behind the * is set in model.options",
+        ) from None
+
+
+def _check(model: Any, name: str, image_shape: tuple[int, int, int], classes: int) -> None:
+    """Raises ConfigError unless `model` has the form of one that can be trained, saved and exported."""
+    if not isinstance(model, keras.Model):
+        kind = type(model)
+        received = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+        raise ConfigError(
+            f"model.name: expected {name} to return a keras.Model, received {received}",
+            "Return keras.Sequential([...]) or keras.Model(inputs, outputs), of the package keras",
+        )
+    _check_layers(model, name)
+    if isinstance(model, keras.Sequential) and not model.built:
+        raise ConfigError(
+            f"model.name: {name} returns a Sequential that does not know the shape of its images",
+            "Begin it with keras.Input(image_shape)",
+        )
+    shapes = (model.input_shape, model.output_shape)
+    expected = ((None, *image_shape), (None, classes))
+    if shapes != expected:
+        raise ConfigError(
+            f"model.name: expected {name} to return a network from {expected[0]} to {expected[1]}, received "
+            f"one from {shapes[0]} to {shapes[1]}",
+            _SOFTMAX if shapes[0] == expected[0] else "It has one input, keras.Input(image_shape)",
+        )
+    [dtype] = {tensor.dtype for tensor in model.inputs}
+    if "float" not in dtype:
+        raise ConfigError(
+            f"model.name: {name} has an input of {dtype}, and images are given as float32", "Leave dtype out"
+        )
+
+
+def _check_layers(model: keras.Model, name: str) -> None:
+    for layer in model._flatten_layers():
+        what = "model" if isinstance(layer, keras.Model) else "layer"
+        kind = type(layer)
+        if not kind.__module__.startswith("keras."):
+            raise ConfigError(
+                f"model.name: {name} has the {what} {layer.name!r} ({kind.__name__}), which is none of "
+                "Keras's, and which those who download the model would not have",
+                "Build it of Keras's layers and operations, as keras.Model(inputs, outputs)",
+            )
+        if not (NAMES if layer is model else _INNER_NAMES).fullmatch(layer.name):
+            raise ConfigError(
+                f"model.name: {name} has the {what} {layer.name!r} ({kind.__name__}), whose name TensorFlow "
+                "refuses in a graph",
+                "Expected letters, digits and _ . - >, of the network a letter or digit first",
+            )

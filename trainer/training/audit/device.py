@@ -1,0 +1,28 @@
+"""Where a rank computes, for a person who has to find the device."""
+
+import os
+import socket
+
+import tensorflow as tf
+
+from trainer.distribution import rank_variables as environment
+from trainer.machine.gpus import VISIBLE
+
+NODE = "TRAINER_NODE"
+"""The node of this pod, which the chart sets from spec.nodeName."""
+
+
+def describe_device() -> str:
+    """ "rank 3 (pod cars-train-1, node gpu-7, GPU 1: NVIDIA H200)"."""
+    parts = [f"pod {socket.gethostname()}"]
+    if node := os.environ.get(NODE):
+        parts.append(f"node {node}")
+    return f"rank {environment.rank()} ({', '.join([*parts, _device()])})"
+
+
+def _device() -> str:
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return "CPU"
+    name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "unknown")
+    return f"GPU {os.environ.get(VISIBLE, '0')}: {name}"

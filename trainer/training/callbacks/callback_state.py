@@ -1,0 +1,208 @@
+"""What Keras callbacks remember, so that they go on after an interruption as if there had been none.
+
+Keras's own are known here by the attributes that hold their state. One of a user's own has `get_state()`,
+which returns a dictionary of JSON's kinds and of lists of arrays, and `set_state(state)`.
+"""
+
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.checkpoints.training_state import TrainingState
+from trainer.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+REMEMBERED: dict[type[keras.callbacks.Callback], tuple[str, ...]] = {
+    keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
+    keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
+    keras.callbacks.History: ("epoch", "history"),
+    keras.callbacks.LambdaCallback: (),
+    keras.callbacks.LearningRateScheduler: (),
+    keras.callbacks.TerminateOnNaN: (),
+}
+"""Keras's callbacks that work here, and the attributes that hold their state. The learning rate itself is the
+optimizer's, whose variables are all saved."""
+
+_OURS = "checkpoints, best and last weights are saved by run.checkpoint and run.monitor"
+_LOCAL = "its file would lie in a pod and end with it; the run's own history has the same figures"
+REFUSED: dict[type[keras.callbacks.Callback], str] = {
+    keras.callbacks.BackupAndRestore: _OURS,
+    keras.callbacks.ModelCheckpoint: _OURS,
+    keras.callbacks.OrbaxCheckpoint: _OURS,
+    keras.callbacks.CSVLogger: _LOCAL,
+    keras.callbacks.TensorBoard: _LOCAL,
+    keras.callbacks.ProgbarLogger: "the log shows the progress of each epoch",
+    keras.callbacks.RemoteMonitor: "it would send an epoch twice after an interruption; see metrics.port",
+    keras.callbacks.SwapEMAWeights: "with train.optimizer.use_ema the averages are what is validated and "
+    "published, as with swap_on_epoch=True",
+}
+"""Keras's callbacks that cannot keep their promise here, and why."""
+
+_ARRAYS = "arrays"
+
+
+def check(callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Raises ConfigError for one of Keras's callbacks that does not work here."""
+    for callback in callbacks:
+        for kind, reason in REFUSED.items():
+            if isinstance(callback, kind):
+                raise ConfigError(
+                    f"keras.callbacks.{kind.__name__} does not work here", f"Leave it out: {reason}"
+                )
+
+
+def warn_of_unsaved(callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Logs the callbacks whose state would not survive an interruption."""
+    for callback in callbacks:
+        if type(callback) not in REMEMBERED and not hasattr(callback, "get_state"):
+            log.warning(
+                "%s has no get_state and set_state: its state is lost when the run is interrupted",
+                type(callback).__name__,
+            )
+
+
+def goes_on(callback: keras.callbacks.Callback) -> bool:
+    """Whether an epoch that was interrupted goes on for it, without another `on_epoch_begin`."""
+    return hasattr(callback, "get_state") or _attributes(callback) is not None
+
+
+def capture(
+    callbacks: Iterable[keras.callbacks.Callback],
+) -> tuple[dict[str, dict[str, Any]], dict[str, NDArray[Any]]]:
+    """The state of each by its name: values of JSON's kinds, and the arrays that they name."""
+    values: dict[str, dict[str, Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, callback in _named(callbacks).items():
+        saved = _state(callback)
+        for key, value in saved.items():
+            if isinstance(value, list | tuple) and any(isinstance(item, np.ndarray) for item in value):
+                arrays |= {_array(name, key, number): np.asarray(item) for number, item in enumerate(value)}
+                saved[key] = {_ARRAYS: len(value)}
+            elif isinstance(value, np.generic):
+                saved[key] = value.item()
+        if saved or hasattr(callback, "get_state"):
+            values[name] = saved
+    return values, arrays
+
+
+def restore(state: TrainingState, callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Gives each what it remembered; call it after `on_train_begin`, which clears it.
+
+    One that has another `monitor` or `mode` than before begins anew: their values cannot be compared. One
+    that is to restore the best weights, and has not kept them, takes the best from now on.
+    """
+    states = state.values["callbacks"]
+    for name, callback in _named(callbacks).items():
+        saved = states.get(name)
+        if saved is None:
+            continue
+        saved = {key: _value(state.arrays, name, key, value) for key, value in saved.items()}
+        if hasattr(callback, "set_state"):
+            callback.set_state(saved)
+            continue
+        monitor, now = saved.pop("monitor", None), getattr(callback, "monitor", None)
+        if monitor is not None and monitor != now:
+            log.info("%s monitors %s now, not %s: it begins anew", name, now, monitor)
+            continue
+        mode, now = saved.pop("mode", None), getattr(callback, "mode", None)
+        if mode is not None and mode != now:
+            log.info("%s has the mode %s now, not %s: it begins anew", name, now, mode)
+            continue
+        if _lacks_best_weights(callback, saved):
+            epoch = saved["best_epoch"] + 1
+            log.info("%s has not kept the weights of epoch %d: the best is one from now on", name, epoch)
+            saved["best"] = None
+        for attribute, value in saved.items():
+            setattr(callback, attribute, value)
+
+
+def _lacks_best_weights(callback: keras.callbacks.Callback, saved: Mapping[str, Any]) -> bool:
+    wanted = getattr(callback, "restore_best_weights", False)
+    return wanted and saved.get("best") is not None and saved.get("best_weights") is None
+
+
+def still_stops(state: TrainingState, callbacks: Iterable[keras.callbacks.Callback]) -> bool:
+    """Whether a run that a callback has ended stays ended, after `restore`.
+
+    It does not where EarlyStopping has ended it and now has more patience, or is left out: then the run
+    resumes as if that had been so from the start.
+    """
+    states = state.values["callbacks"]
+    ended = {name for name, saved in states.items() if "wait" in saved and saved.get("stopped_epoch")}
+    if not ended:
+        return True  # another callback has
+    patient = [
+        callback
+        for name, callback in _named(callbacks).items()
+        if name in ended and isinstance(callback, keras.callbacks.EarlyStopping)
+    ]
+    for callback in patient:
+        if callback.wait < callback.patience:
+            callback.stopped_epoch = 0
+    return any(callback.stopped_epoch for callback in patient)
+
+
+@contextmanager
+def no_monitor_warnings() -> Iterator[None]:
+    """For an epoch without validation, in which Keras's callbacks that monitor one do nothing but warn."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", r"(Early stopping|Learning rate reduction is) conditioned on metric"
+        )
+        yield
+
+
+def restored_epoch(callbacks: Iterable[keras.callbacks.Callback], last: int) -> int:
+    """The epoch, from 0, whose weights the model ends with: `last`, or one EarlyStopping went back to."""
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.EarlyStopping):
+            continue
+        if callback.restore_best_weights and callback.best_weights is not None:
+            last = callback.best_epoch
+    return last
+
+
+def _named(
+    callbacks: Iterable[keras.callbacks.Callback],
+) -> dict[str, keras.callbacks.Callback]:
+    """By class, from the second of a class on with its number."""
+    named: dict[str, keras.callbacks.Callback] = {}
+    count: Counter[str] = Counter()
+    for callback in callbacks:
+        kind = type(callback).__name__
+        count[kind] += 1
+        named[kind if count[kind] == 1 else f"{kind} {count[kind]}"] = callback
+    return named
+
+
+def _attributes(callback: keras.callbacks.Callback) -> Sequence[str] | None:
+    """Those that hold its state; None for one that is not of a known class, nor derived from one."""
+    return next((REMEMBERED[kind] for kind in type(callback).__mro__ if kind in REMEMBERED), None)
+
+
+def _state(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    if hasattr(callback, "get_state"):
+        return dict(callback.get_state())
+    attributes = _attributes(callback) or ()
+    saved = {name: getattr(callback, name) for name in attributes if hasattr(callback, name)}
+    if saved and hasattr(callback, "monitor"):
+        saved |= {"monitor": callback.monitor, "mode": getattr(callback, "mode", None)}
+    return saved
+
+
+def _array(name: str, key: str, number: int) -> str:
+    return f"callbacks/{name}/{key}/{number}"
+
+
+def _value(arrays: Mapping[str, NDArray[Any]], name: str, key: str, value: Any) -> Any:
+    if isinstance(value, dict) and value.keys() == {_ARRAYS}:
+        return [np.array(arrays[_array(name, key, number)]) for number in range(value[_ARRAYS])]
+    return value

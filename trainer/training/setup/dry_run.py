@@ -1,0 +1,73 @@
+"""What a run does in its first minutes, with a few images: a step, a validation batch, the export."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import keras
+
+from trainer.distribution import Distribution
+from trainer.models.trial import check_export, check_forward
+from trainer.training.data import RankData
+from trainer.training.finite import Diverged, check_weights
+from trainer.training.run import make_step
+from trainer.training.run_plan import RunPlan
+from trainer.training.setup.build_network import TRIED_IMAGES, refusals
+from trainer.training.setup.first_rows import first_rows
+from trainer.training.step import EvaluationStep
+
+
+def try_out(
+    plan: RunPlan, distribution: Distribution, model: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> dict[str, float]:
+    """What was tried -> seconds. The weights are those after two steps then.
+
+    Raises ConfigError for a network that cannot be trained or exported, Diverged where the step is not
+    finite.
+    """
+    took: dict[str, float] = {}
+    name = plan.config.model.name
+    few = _few(plan, distribution.replicas)
+    rows = few.config.train.batch_size
+    with _timed("reading", took):
+        trained = first_rows(few, "train", rows)
+        validated = first_rows(few, "validation" if few.split("validation") else "train", rows)
+    with _timed("forward pass", took), refusals(f"model.name: {name}", "the network"):
+        check_forward(model, name, trained.images)
+    with _timed("export", took), refusals(f"model.name: {name}", "the network"):
+        check_export(model, name, trained.images)
+    with refusals(f"model.name: {name}, a step", "the network, train.precision or train.xla"):
+        with _timed("step", took):
+            step = make_step(few, distribution, RankData(few, distribution), model, optimizer)
+            for number in range(2):  # the second has the loss of weights that the first has changed
+                done = step(number, trained.images, trained.labels, trained.weights, False)
+                if not step.read(done).finite:
+                    raise Diverged(
+                        "gradients, statistics or loss of two steps on the first images are not finite"
+                    )
+            check_weights(model)
+        with _timed("validation", took):
+            smoothing = few.config.train.label_smoothing
+            exact = few.config.train.exact
+            evaluation = EvaluationStep(model, distribution, smoothing, xla=step.xla, exact=exact)
+            # Its loss may be infinite: batch norms have seen one batch.
+            evaluation(validated.images, validated.labels, validated.weights)
+    return took
+
+
+def _few(plan: RunPlan, replicas: int) -> RunPlan:
+    """`plan` with a batch of a few lanes of one row, which one rank and its replicas compute at once."""
+    each = max(1, min(TRIED_IMAGES, plan.config.train.batch_size // replicas))
+    rows = each * replicas
+    sizes = {"batch_size": rows, "lanes": rows, "micro_batch": each}
+    train = plan.config.train.model_copy(update=sizes)
+    config = plan.config.model_copy(update={"train": train})
+    return replace(plan, config=config, ranks=replicas, lanes=rows, micro_lanes=each, micro_rows=each)
+
+
+@contextmanager
+def _timed(what: str, took: dict[str, float]) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    took[what] = time.monotonic() - began
