@@ -113,6 +113,19 @@ def test_a_folder_is_one_idea(folder: Path):
     assert len(list(folder.glob("*.py"))) <= 14
 
 
+def test_a_class_and_a_module_have_a_name_of_their_own():
+    """A stack trace shows which; the pages of a command are called like it."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for path in MODULES:
+        where = str(path.relative_to(PACKAGE))
+        if path.stem != "__init__" and path.parent != PACKAGE / "cli" / "pages":
+            names[path.stem].append(where)
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                names[node.name].append(where)
+    assert {name: where for name, where in names.items() if len(where) > 1} == {}
+
+
 def test_a_file_name_is_spelled_in_one_module():
     owners: dict[str, set[str]] = defaultdict(set)
     for path in MODULES:

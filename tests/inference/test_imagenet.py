@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.commands import refused, trainer
 from trainer.errors import ConfigError
-from trainer.inference import adhoc as few
+from trainer.inference import adhoc
 
 WEIGHTS = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224.h5"  # has no hash in Keras
 INDEX = "imagenet_class_index.json"
@@ -68,4 +68,4 @@ def test_it_classifies_as_keras_itself_does(models: Path, tmp_path: Path) -> Non
 )
 def test_what_is_no_such_network_or_two_at_once(given: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        few.main(["a.png"], None, given, ())
+        adhoc.main(["a.png"], None, given, ())

@@ -16,8 +16,7 @@ from tests.commands import refused
 from tests.inference.conftest import invalid, predicted, rows
 from tests.trained import CLASSES, images
 from trainer.errors import RunError
-from trainer.inference import keys
-from trainer.inference import prediction_plan as plans
+from trainer.inference import keys, prediction_plan
 from trainer.inference.sources.image import Image as Listed
 from trainer.inference.sources.prefix import Prefix
 from trainer.runs import layout
@@ -170,17 +169,17 @@ def test_of_two_first_starts_one_plan_wins_and_the_other_is_refused_or_follows(
         """While it lists, another start commits its plan."""
 
         def __iter__(self) -> Iterator[Listed]:
-            if plans.read(target) is None:
+            if prediction_plan.read(target) is None:
                 predicted(trained, folder, tmp_path / "out", part_size=4)
             return super().__iter__()
 
     target = open_store(str(tmp_path / "out"))
     source = Raced(open_store(str(folder)), read_run(open_store(trained)))
-    plan = plans.commit(target, {"part_size": 5}, source, 5)
+    plan = prediction_plan.commit(target, {"part_size": 5}, source, 5)
     assert plan.parts == 2
     assert len(list(target.list(keys.IMAGES))) == 1, "what the loser wrote is deleted"
     with pytest.raises(RunError, match="part_size 4, received 5"):
-        plans.check_bound(target, plan, {**plan.bound, "part_size": 5})
+        prediction_plan.check_bound(target, plan, {**plan.bound, "part_size": 5})
 
 
 def test_a_job_serves_its_metrics(trained: str, tmp_path: Path) -> None:

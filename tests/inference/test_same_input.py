@@ -25,8 +25,7 @@ from trainer.evaluation import evaluate
 from trainer.images.codec import Resize
 from trainer.inference.network import Network
 from trainer.inference.predictor import Predictor
-from trainer.inference.sources import dataset_images as rows
-from trainer.inference.sources import image, paths
+from trainer.inference.sources import dataset_images, image, paths
 from trainer.preparation.prepare import prepare
 from trainer.runs.layout import CLASSES, KERAS_MODEL, file_name
 from trainer.runs.run_document import RunDocument
@@ -285,7 +284,7 @@ def validation(plan: RunPlan) -> tuple[np.ndarray, np.ndarray]:
 
 def of_rows(run: RunDocument, dataset: Dataset, names: list[str]) -> np.ndarray:
     """As `trainer predict --split`."""
-    source = rows.DatasetImages(dataset.url, "validation", run)
+    source = dataset_images.DatasetImages(dataset.url, "validation", run)
     found = [one.image for one in source.read(image.Task(0, image.Image(name)) for name in names)]
     return predictor(run).probabilities(np.stack([one for one in found if one is not None]))
 

@@ -14,7 +14,7 @@ from tests.commands import trainer
 from tests.inference.conftest import invalid, predicted, rows
 from tests.trained import CLASSES, images
 from trainer.errors import DataError
-from trainer.inference import adhoc as few
+from trainer.inference import adhoc
 from trainer.inference.sources import web
 from trainer.inference.sources.addresses import is_public
 
@@ -180,7 +180,7 @@ def test_a_few_images_by_name(trained: str, served: str, tmp_path: Path) -> None
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
     names = [str(folder), str(broken), f"{served}/1.png", "nowhere.png"]
-    found = few.main(names, None, {"run": trained, "allow_private": True}, ())
+    found = adhoc.main(names, None, {"run": trained, "allow_private": True}, ())
     assert [row["image"] for row in found] == [f"{folder}/a/0.png", f"{folder}/a/1.png", *names[1:]]
     assert ["error" in row for row in found] == [False, False, True, False, True]
     assert found[0]["class_name"] in CLASSES

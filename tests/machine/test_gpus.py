@@ -8,8 +8,7 @@ import pytest
 from trainer.errors import ConfigError
 from trainer.gang.ranks.rank_environment import rank_environment
 from trainer.gang.ranks.slot import Slot
-from trainer.machine import gpus as devices
-from trainer.machine.gpus import check_ranks, visible_gpus
+from trainer.machine.gpus import VISIBLE, check_ranks, visible_gpus
 
 pytestmark = pytest.mark.fast
 
@@ -58,7 +57,7 @@ def test_more_ranks_than_gpus_say_what_to_do() -> None:
 
 
 def test_each_rank_sees_the_gpu_of_its_local_rank(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(devices.VISIBLE, f"5,{MIG}")
+    monkeypatch.setenv(VISIBLE, f"5,{MIG}")
     seen = [
         rank_environment(
             Slot(rank, 4, rank % 2, 2, 0, 2, rank // 2),
@@ -66,19 +65,19 @@ def test_each_rank_sees_the_gpu_of_its_local_rank(monkeypatch: pytest.MonkeyPatc
             rendezvous_port=1,
             gloo_timeout=5,
             gang="a",
-        )[devices.VISIBLE]
+        )[VISIBLE]
         for rank in range(4)
     ]
     assert seen == ["5", MIG, "5", MIG]
 
 
 def test_without_gpus_nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(devices.VISIBLE, raising=False)
+    monkeypatch.delenv(VISIBLE, raising=False)
     if visible_gpus(os.environ):
         pytest.skip("this machine has GPUs")
     slot = Slot(0, 1, 0, 1, 0, 1, 0)
     made = rank_environment(slot, generation=1, rendezvous_port=1, gloo_timeout=5, gang="a")
-    assert devices.VISIBLE not in made
+    assert VISIBLE not in made
 
 
 def test_ranks_on_cores_ask_each_other_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,10 +87,10 @@ def test_ranks_on_cores_ask_each_other_less_often(monkeypatch: pytest.MonkeyPatc
         return made.get("HOROVOD_CYCLE_TIME")
 
     monkeypatch.delenv("HOROVOD_CYCLE_TIME", raising=False)
-    monkeypatch.setenv(devices.VISIBLE, "")
+    monkeypatch.setenv(VISIBLE, "")
     assert cycle() == "3"
     monkeypatch.setenv("HOROVOD_CYCLE_TIME", "7")
     assert cycle() == "7"
     monkeypatch.delenv("HOROVOD_CYCLE_TIME")
-    monkeypatch.setenv(devices.VISIBLE, "0")
+    monkeypatch.setenv(VISIBLE, "0")
     assert cycle() is None

@@ -4,7 +4,7 @@ import os
 
 import tensorflow as tf
 
-from trainer.distribution import rank_variables as environment
+from trainer.distribution import rank_variables
 from trainer.training.step import ExactStep, TrainStep
 
 FAULT = "TEST_FAULT"
@@ -19,7 +19,7 @@ def inject() -> None:
     if FAULT not in os.environ:
         return
     rank, first, how = os.environ[FAULT].split()
-    if environment.rank() != int(rank) or (environment.generation() > 1 and how != "broken"):
+    if rank_variables.rank() != int(rank) or (rank_variables.generation() > 1 and how != "broken"):
         return
     mask = tf.Variable(0, dtype=tf.int32, trainable=False)
     sound = TrainStep._computed

@@ -66,14 +66,14 @@ def supervise(
     ranks: Annotated[str, typer.Option(help="Ranks in this pod; auto: one for each GPU.")] = "auto",
 ) -> None:
     """Run as process 1 of a pod: start its ranks, join the gang, restart what fails."""
-    from trainer.cluster import wanted_pods as completions
+    from trainer.cluster import wanted_pods
     from trainer.config.load import load
     from trainer.training.launch import ranks_of, supervise_pod, this_command
 
     run = load(config, recipe=recipe, sets=sets or ())
     command = [word if word != "supervise" else "train" for word in this_command()]
     sys.exit(
-        supervise_pod(run, ranks=ranks_of(ranks), command=command, wanted=completions.from_environment())
+        supervise_pod(run, ranks=ranks_of(ranks), command=command, wanted=wanted_pods.from_environment())
     )
 
 

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from trainer.distribution import rank_variables as environment
+from trainer.distribution import rank_variables
 from trainer.errors import TransientError
 
 log = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ def meet(timeout: float = 600.0, *, stopping: Callable[[], bool] = lambda: False
     Raises:
         Interrupted: the others did not come within `timeout` seconds, or `stopping` became true meanwhile.
     """
-    host, port = environment.rendezvous()
-    rank, size = environment.rank(), environment.size()
+    host, port = rank_variables.rendezvous()
+    rank, size = rank_variables.rank(), rank_variables.size()
     began = time.monotonic()
     deadline, speak = began + timeout, began + LOG_AFTER
     missing = set(range(size))

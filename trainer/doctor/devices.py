@@ -4,8 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from trainer.doctor import installed as machine
-from trainer.doctor import probe
+from trainer.doctor import installed, probe
 from trainer.doctor.finding import CheckResult
 from trainer.machine.gpus import visible_gpus
 
@@ -18,7 +17,7 @@ _SLOW = "Train small networks and small batches on CPUs, or raise train.batch_si
 
 def examine() -> Iterator[CheckResult]:
     """Nothing where TensorFlow is not installed."""
-    if not (machine.installed("tensorflow") or machine.installed("tensorflow-cpu")):
+    if not (installed.installed("tensorflow") or installed.installed("tensorflow-cpu")):
         return
     try:
         found = probe.run(PROBE, [os.environ])

@@ -3,13 +3,12 @@
 import os
 from collections.abc import Iterator
 
-from trainer.doctor import installed as machine
-from trainer.doctor import probe
+from trainer.doctor import installed, probe
 from trainer.doctor.finding import CheckResult
 from trainer.gang.network.rendezvous import Rendezvous
 from trainer.gang.ranks.rank_environment import rank_environment
 from trainer.gang.ranks.slot import Slot
-from trainer.machine import gpus as devices
+from trainer.machine import gpus
 
 EXCHANGED_VALUES = 25_600_000
 """float32 values of the large sum: about ResNet-50's parameters."""
@@ -18,11 +17,11 @@ PROBE = "trainer.doctor.exchange_probe"
 
 def examine() -> Iterator[CheckResult]:
     """Nothing where Horovod is not installed. A rank for each GPU, or two on the CPU."""
-    if not machine.installed("horovod"):
+    if not installed.installed("horovod"):
         return
-    gpus = devices.visible_gpus(os.environ)
-    size = max(2, len(gpus))
-    hidden = {devices.VISIBLE: ""} if len(gpus) == 1 else {}
+    gpus_here = gpus.visible_gpus(os.environ)
+    size = max(2, len(gpus_here))
+    hidden = {gpus.VISIBLE: ""} if len(gpus_here) == 1 else {}
     with Rendezvous() as rendezvous:
         environments = [
             rank_environment(
@@ -45,7 +44,7 @@ def examine() -> Iterator[CheckResult]:
         f"{size} ranks over {found['over']}: a number in {found['small'] * 1e3:.2f} ms, "
         f"{4 * EXCHANGED_VALUES / 1e6:.0f} MB in {found['large'] * 1e3:.0f} ms"
     )
-    if len(gpus) > 1 and found["over"] != "NCCL":
+    if len(gpus_here) > 1 and found["over"] != "NCCL":
         yield CheckResult("warning", "exchange", shown, "scripts/env gpu compiles Horovod with NCCL")
     else:
         yield CheckResult("ok", "exchange", shown)

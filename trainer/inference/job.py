@@ -14,8 +14,7 @@ from trainer.config.load import apply_overrides, read_yaml
 from trainer.errors import ConfigError, RunError
 from trainer.gang.pods import whole_number
 from trainer.inference import config as configuration
-from trainer.inference import forms, keys, local
-from trainer.inference import prediction_plan as plans
+from trainer.inference import forms, keys, local, prediction_plan
 from trainer.inference.claims import Claims
 from trainer.inference.config import PredictConfig
 from trainer.inference.network import Network, network_of
@@ -125,21 +124,21 @@ def _plan(
     config: PredictConfig, source: ImageSource, target: Store, place: int, bound: Mapping[str, Any]
 ) -> PredictionPlan:
     """The committed plan: the one that is there, extended where that is asked for, or a new one."""
-    found = plans.read(target)
+    found = prediction_plan.read(target)
     if found is None:
-        plan = plans.commit(target, bound, source, config.part_size)
-        plans.check_bound(target, plan, bound)  # it may be another start's
+        plan = prediction_plan.commit(target, bound, source, config.part_size)
+        prediction_plan.check_bound(target, plan, bound)  # it may be another start's
         log.info("%s to classify, in %s", plural(plan.images, "image"), plural(plan.parts, "part"))
         return plan
     plan, etag = found
-    plans.check_bound(target, plan, bound)
+    prediction_plan.check_bound(target, plan, bound)
     if config.extend and not place:
-        extended = plans.extend(target, plan, etag, source, config.part_size)
+        extended = prediction_plan.extend(target, plan, etag, source, config.part_size)
         log.info("%s came since the last start", plural(extended.images - plan.images, "image"))
         return extended
     summary = read_summary(target, plan)
     own = bool(summary and summary["job"] and summary["job"] == os.environ.get(JOB))
-    if summary and not own and (new := plans.new_images(target, plan, source)):
+    if summary and not own and (new := prediction_plan.new_images(target, plan, source)):
         raise RunError(
             f"the input {source.url} has {plural(new, 'image')} that the finished job in {target.url} does "
             "not know",
@@ -194,7 +193,7 @@ def _progress(plan: PredictionPlan) -> Iterator[Callable[[int], None]]:
 def _finish(
     config: PredictConfig, source: ImageSource, target: Store, plan: PredictionPlan
 ) -> dict[str, Any]:
-    new = plans.new_images(target, plan, source)
+    new = prediction_plan.new_images(target, plan, source)
     if new:
         log.warning("%s came since the start; --extend predicts them too", plural(new, "image"))
     job = os.environ.get(JOB, "")

@@ -27,7 +27,7 @@ from trainer.storage import Store
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-"""Seconds between the first two looks for a part while others do the last ones; then more, up to `CHECK_CLAIMS_SECONDS`."""
+"""Between the first two looks for a part while others do the last ones; `CHECK_CLAIMS_SECONDS` later."""
 CHECK_CLAIMS_SECONDS = 5.0
 """Seconds after which a worker looks whether another was faster with its part."""
 _UNCOMMITTED = 2

@@ -72,7 +72,7 @@ def builder_of(name: str) -> Callable[..., Any]:
         return _function(NETWORKS[name])
     if name in APPLICATIONS:
         return partial(_function("trainer.models.networks.keras_applications:application"), name)
-    own: Callable[..., Any] = _function("trainer.models.networks.user_network:of")(name)
+    own: Callable[..., Any] = _function("trainer.models.networks.user_network:user_network")(name)
     return own
 
 

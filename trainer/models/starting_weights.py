@@ -99,9 +99,10 @@ def load_starting_weights(
     report = _load(list(_targets(model)), saved, source)
     if not report.matched:
         came = abbreviate([layer.name for layer in saved], MAX_LAYERS_SHOWN) or "none"
+        expected = abbreviate([target.layer.name for target in _targets(model)], MAX_LAYERS_SHOWN)
         raise ConfigError(
             f"model.weights: no layer of {source} fits {network}: expected layers as "
-            f"{abbreviate([target.layer.name for target in _targets(model)], MAX_LAYERS_SHOWN)}; the file's are {came}",
+            f"{expected}; the file's are {came}",
             "Name weights of this network, or none",
         )
     return report

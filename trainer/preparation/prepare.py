@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer import __version__, interrupts
-from trainer.dataset import open_dataset as index
 from trainer.dataset.dataset import Encoding, Split
 from trainer.dataset.manifest import FORMAT, MANIFEST, VERSION, keys_in, keys_of, write_manifest
+from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import EXIT_INVALID, ConfigError, DataError, TrainerError, explain_os_error
 from trainer.images.codec import Resize
 from trainer.images.decoding import Decoder
-from trainer.preparation import resume as unfinished
+from trainer.preparation import resume
 from trainer.preparation.bad_images import BadImages, OnBad
 from trainer.preparation.duplicates import Duplicates, Seen, find_duplicates
 from trainer.preparation.labels import LabelledImage, LabelledImages, find
@@ -127,7 +127,7 @@ def prepare(
         "encoding": encoding,
     }
     writing = {"classes": found.classes, "shard_bytes": shard_bytes, "rows_of_chunk": rows_of_chunk}
-    plan = unfinished.fingerprint(found.store, splits, options | writing)
+    plan = resume.fingerprint(found.store, splits, options | writing)
     before = _look(store)
     if before.etag and not overwrite:
         return _finished(store, plan)
@@ -231,14 +231,14 @@ def _finished(store: Store, plan: str) -> PreparedDataset:
     was interrupted behind its commit. Raises ConfigError for another one."""
     problem = f"{store.url}: there is a dataset already"
     try:
-        dataset = index.open_dataset(store.url)
+        dataset = open_dataset(store.url)
     except DataError as error:
         raise ConfigError(
             f"{problem} ({error.problem})", "Choose another URL, or give --overwrite"
         ) from error
     if dataset.made.get("plan") != plan:
         raise ConfigError(problem, "Choose another URL, or give --overwrite")
-    unfinished.delete(store, [info.key for info in store.list(unfinished.record_folder(plan))])
+    resume.delete(store, [info.key for info in store.list(resume.record_folder(plan))])
     log.info("%s is finished already", store.url)
     objects = [shard for split in dataset.splits.values() for shard in split.objects]
     copies = dataset.made["duplicates"]
@@ -330,8 +330,8 @@ def _clean(
     """Deletes what the new dataset does not name: of the one before, and of starts that did not finish."""
     named = keys_of(parts)
     try:
-        old = [*(key for key in before.keys if key not in named), *unfinished.leftovers(store, named)]
-        failed = unfinished.delete(store, list(dict.fromkeys(old)))
+        old = [*(key for key in before.keys if key not in named), *resume.leftovers(store, named)]
+        failed = resume.delete(store, list(dict.fromkeys(old)))
     except OSError as error:
         log.warning("%s: what was there before could not be deleted (%s)", store.url, error)
     else:

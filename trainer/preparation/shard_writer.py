@@ -21,7 +21,7 @@ from trainer.dataset.shards.shard_reader import Shard
 from trainer.errors import ConfigError, DataError, TransientError
 from trainer.images.decoding import Decoder
 from trainer.output.units import size
-from trainer.preparation import resume as unfinished
+from trainer.preparation import resume
 from trainer.preparation.bad_images import BadImages
 from trainer.preparation.duplicates import Seen
 from trainer.preparation.labels import LabelledImage
@@ -59,7 +59,7 @@ class Writer:
     ) -> None:
         self._own: list[str] = []
         self._records: dict[str, tuple[str, str]] = {}
-        self.start, self.began = unfinished.new_id(), time.time()
+        self.start, self.began = resume.new_id(), time.time()
         self.shape: Shape = (*decoder.size, 3) if decoder.size else (0, 0, 0)
         self.resumed = 0
         self._store, self._plan, self._decoder, self._bad = store, plan, decoder, bad
@@ -92,7 +92,7 @@ class Writer:
         each item's file, uint8 (items, 32), zero where there is no row of it.
         """
         digests = np.zeros((len(items), 32), np.uint8)
-        finished = unfinished.adopt(self._store, self._plan, name, self.start)
+        finished = resume.adopt(self._store, self._plan, name, self.start)
         for shard in finished:
             self._check_shape(shard.image_shape, items[shard.start].key)
             self._bad.add(shard.bad)
@@ -119,10 +119,10 @@ class Writer:
         kept = {
             key
             for record, (etag, shard) in self._records.items()
-            if not (finished and unfinished.abandon(self._store, record, etag))
+            if not (finished and resume.abandon(self._store, record, etag))
             for key in (record, shard)
         }
-        unfinished.delete(self._store, [key for key in self._own if key not in kept])
+        resume.delete(self._store, [key for key in self._own if key not in kept])
 
     def _gathered(
         self, items: Sequence[LabelledImage], start: int, digests: Digests, seen: Seen
@@ -188,7 +188,7 @@ class Writer:
         chunks, pieces, names_offset, names_width = gathered.write(path, self._label_type, attributes)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        key = unfinished.shard_key(split, number, self.start)
+        key = resume.shard_key(split, number, self.start)
         if self._stopped:
             raise CancelledError
         self._own.append(key)
@@ -208,9 +208,9 @@ class Writer:
             gathered.pixels().counts,
             gathered.digests,
         )
-        record = unfinished.record_key(self._plan, split, number, self.start)
+        record = resume.record_key(self._plan, split, number, self.start)
         self._own.append(record)
-        data = unfinished.record(self._plan, self.start, finished)
+        data = resume.record(self._plan, self.start, finished)
         self._records[record] = (self._store.put(record, data), key)
         return finished
 

@@ -11,14 +11,13 @@ from dataclasses import replace
 
 from trainer.config import RunConfig
 from trainer.config.explain import quoted
-from trainer.distribution import launchers
-from trainer.distribution import rank_variables as environment
+from trainer.distribution import launchers, rank_variables
 from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.errors import EXIT_INVALID, EXIT_LOST, ConfigError, RankLost, TrainerError, TransientError
 from trainer.gang import pods
 from trainer.gang.ranks.rank_environment import complete_environment
-from trainer.machine import gpus as devices
+from trainer.machine import gpus
 from trainer.observability.metrics import RunMetrics
 from trainer.observability.serving import serve
 from trainer.observability.stacks import print_stacks_on_signal
@@ -43,13 +42,13 @@ def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
     Raises ConfigError, DataError, RunError before any expensive work, Interrupted after a stop.
     """
     replicas = ranks if _mirrored(config) else 1
-    if not environment.is_supervised():
+    if not rank_variables.is_supervised():
         launchers.check_place()
-        if environment.is_rank():
+        if rank_variables.is_rank():
             return _train_as_launched(config, ranks)
-    if environment.is_rank():
+    if rank_variables.is_rank():
         print_stacks_on_signal()
-        restarted = environment.generation() > 1
+        restarted = rank_variables.generation() > 1
         with transient_errors() if restarted else nullcontext():
             return _train(config, replicas)
     if ranks == 1:
@@ -69,7 +68,7 @@ def supervise_pod(
     gang = pods.from_environment(wanted=wanted)
     if not gang:
         launchers.refuse_place("--ranks")
-    devices.check_ranks(ranks, devices.visible_gpus(os.environ))
+    gpus.check_ranks(ranks, gpus.visible_gpus(os.environ))
     _check_pods(config, gang.count if gang else 1)
     checked = _check(config, ranks * (gang.count if gang else 1))
     if checked is None:
@@ -121,7 +120,7 @@ def _check_pods(config: RunConfig, pods: int) -> None:
 def ranks_of(text: str) -> int:
     """`auto`, one for each GPU or else one, or a number of ranks. Raises ConfigError for anything else."""
     if text == "auto":
-        return max(1, len(devices.visible_gpus(os.environ)))
+        return max(1, len(gpus.visible_gpus(os.environ)))
     if not text.isdecimal() or len(text) > 9 or not int(text):
         raise ConfigError(f"--ranks: expected auto or a number from 1, received {quoted(text)}")
     return int(text)
@@ -160,11 +159,11 @@ def _nothing_left(store: Store, config: RunConfig) -> bool:
 
 def _train(config: RunConfig, replicas: int) -> int:
     report_phase(Phase.LOADING)
-    metrics = RunMetrics(environment.rank())
-    checked = _check(config, environment.size() * replicas, metrics.store_retry)
+    metrics = RunMetrics(rank_variables.rank())
+    checked = _check(config, rank_variables.size() * replicas, metrics.store_retry)
     if checked is None:
         return 0
-    if environment.rank() == 0:
+    if rank_variables.rank() == 0:
         for sentence in left_out(checked[0]):
             log.warning("%s", sentence)
     with quiet_tensorflow_import():
@@ -190,7 +189,7 @@ def _nothing_left_behind(store: Store, unless: type[TrainerError]) -> Iterator[N
         except TrainerError as error:
             if error.exit_code in (EXIT_INVALID, EXIT_LOST) and not isinstance(error, unless):
                 with suppress(OSError):
-                    give_back(store, environment.holder())
+                    give_back(store, rank_variables.holder())
             raise
 
 
@@ -200,7 +199,7 @@ def _train_as_launched(config: RunConfig, ranks: int) -> int:
         launchers.refuse_place("--ranks")
     os.environ.update(complete_environment())
     print_stacks_on_signal()
-    if environment.rank():
+    if rank_variables.rank():
         logging.getLogger().setLevel(logging.ERROR)
     else:
         serve(config.metrics.port)

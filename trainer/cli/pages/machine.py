@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from trainer.output.table import print_table
 
 if TYPE_CHECKING:
-    pass
+    from trainer.doctor.finding import CheckResult
 
 
-def print_checks(found: "Iterable[Finding]") -> None:
+def print_checks(found: "Iterable[CheckResult]") -> None:
     """What `trainer doctor` found out."""
     from trainer.doctor import to_fix
 

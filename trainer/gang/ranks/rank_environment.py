@@ -4,9 +4,9 @@ import os
 import socket
 from collections.abc import Mapping
 
-from trainer.distribution import rank_variables as environment
+from trainer.distribution import rank_variables
 from trainer.gang.ranks.slot import Slot
-from trainer.machine import gpus as devices
+from trainer.machine import gpus
 from trainer.machine.cores import thread_environment, usable_cores
 
 GLOO_TIMEOUT = "HOROVOD_GLOO_TIMEOUT_SECONDS"
@@ -44,19 +44,19 @@ def rank_environment(
         **_defaults(slot.local_size, gloo_timeout),
         **os.environ,
         **({"PROMETHEUS_MULTIPROC_DIR": metrics_folder} if metrics_folder else {}),
-        environment.RANK: str(slot.rank),
-        environment.SIZE: str(slot.size),
-        environment.LOCAL_RANK: str(slot.local_rank),
-        environment.LOCAL_SIZE: str(slot.local_size),
-        environment.CROSS_RANK: str(slot.cross_rank),
-        environment.CROSS_SIZE: str(slot.cross_size),
+        rank_variables.RANK: str(slot.rank),
+        rank_variables.SIZE: str(slot.size),
+        rank_variables.LOCAL_RANK: str(slot.local_rank),
+        rank_variables.LOCAL_SIZE: str(slot.local_size),
+        rank_variables.CROSS_RANK: str(slot.cross_rank),
+        rank_variables.CROSS_SIZE: str(slot.cross_size),
         # Only a label: Horovod counts ranks of one name as neighbours.
         "HOROVOD_HOSTNAME": f"pod-{slot.pod}",
-        environment.RENDEZVOUS_ADDRESS: "127.0.0.1",
-        environment.RENDEZVOUS_PORT: str(rendezvous_port),
+        rank_variables.RENDEZVOUS_ADDRESS: "127.0.0.1",
+        rank_variables.RENDEZVOUS_PORT: str(rendezvous_port),
         **_FIXED,
-        environment.GENERATION: str(generation),
-        environment.GANG: gang,
+        rank_variables.GENERATION: str(generation),
+        rank_variables.GANG: gang,
         **_own_gpus(slot.local_rank, gpus),
     }
 
@@ -66,9 +66,12 @@ def complete_environment(gloo_timeout: int = 5) -> dict[str, str]:
 
     Raises ConfigError for more ranks here than GPUs.
     """
-    local_rank = int(os.environ[environment.LOCAL_RANK])
-    devices.check_ranks(environment.local_size(), devices.visible_gpus(os.environ))
-    defaults = {"HOROVOD_HOSTNAME": socket.gethostname(), **_defaults(environment.local_size(), gloo_timeout)}
+    local_rank = int(os.environ[rank_variables.LOCAL_RANK])
+    gpus.check_ranks(rank_variables.local_size(), gpus.visible_gpus(os.environ))
+    defaults = {
+        "HOROVOD_HOSTNAME": socket.gethostname(),
+        **_defaults(rank_variables.local_size(), gloo_timeout),
+    }
     return {
         **{name: value for name, value in defaults.items() if name not in os.environ},
         **_FIXED,
@@ -88,15 +91,15 @@ def _defaults(local_size: int, gloo_timeout: int) -> dict[str, str]:
     """Of what this process's environment may name otherwise."""
     return {
         **thread_environment(local_size, usable_cores()),
-        **({} if devices.visible_gpus(os.environ) else {CYCLE_TIME: CPU_CYCLE_MS}),
+        **({} if gpus.visible_gpus(os.environ) else {CYCLE_TIME: CPU_CYCLE_MS}),
         GLOO_TIMEOUT: str(gloo_timeout),
     }
 
 
 def _own_gpus(local_rank: int, count: int) -> dict[str, str]:
     """Which of the GPUs a rank sees; nothing where there are none."""
-    visible, first = devices.visible_gpus(os.environ), local_rank * count
-    return {devices.VISIBLE: ",".join(visible[first : first + count])} if visible else {}
+    visible, first = gpus.visible_gpus(os.environ), local_rank * count
+    return {gpus.VISIBLE: ",".join(visible[first : first + count])} if visible else {}
 
 
 def gloo_timeout(configured: float, environment: Mapping[str, str] = os.environ) -> float:

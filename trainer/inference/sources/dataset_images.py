@@ -20,7 +20,7 @@ _BATCH = 64
 
 
 class DatasetImages:
-    """A split; see `Source`. Keys are such as test/000123."""
+    """A split; see `ImageSource`. Keys are such as test/000123."""
 
     def __init__(self, url: str, split: str, run: RunDocument) -> None:
         """Raises DataError where there is no such dataset or split, ConfigError for images of other

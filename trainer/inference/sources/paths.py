@@ -22,7 +22,7 @@ COMMENT, TWICE = "a line that is empty or begins with #", "listed twice"
 
 
 class Paths:
-    """Images by name; see `Source`. A relative path is one below `store`."""
+    """Images by name; see `ImageSource`. A relative path is one below `store`."""
 
     def __init__(
         self, url: str, names: Iterable[str], store: Store, run: RunDocument, *, allow_private: bool

@@ -30,7 +30,7 @@ _SUFFIX = re.compile(r"\.(?=[^.]*[a-z])[a-z0-9]{1,8}", re.ASCII)
 
 
 class Prefix:
-    """The images below a URL; see `Source`. Each is read as it was when it was listed."""
+    """The images below a URL; see `ImageSource`. Each is read as it was when it was listed."""
 
     def __init__(self, store: Store, run: RunDocument) -> None:
         self.store = store

@@ -5,7 +5,7 @@ import socket
 
 import tensorflow as tf
 
-from trainer.distribution import rank_variables as environment
+from trainer.distribution import rank_variables
 from trainer.machine.gpus import VISIBLE
 
 NODE = "TRAINER_NODE"
@@ -17,7 +17,7 @@ def describe_device() -> str:
     parts = [f"pod {socket.gethostname()}"]
     if node := os.environ.get(NODE):
         parts.append(f"node {node}")
-    return f"rank {environment.rank()} ({', '.join([*parts, _device()])})"
+    return f"rank {rank_variables.rank()} ({', '.join([*parts, _device()])})"
 
 
 def _device() -> str:

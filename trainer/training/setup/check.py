@@ -11,7 +11,7 @@ from trainer import interrupts
 from trainer.config import RunConfig
 from trainer.distribution import launchers
 from trainer.errors import DataError
-from trainer.machine import gpus as devices
+from trainer.machine import gpus
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs import layout
 from trainer.runs.claim import check_identity, check_resumable
@@ -69,7 +69,7 @@ def check(config: RunConfig, ranks: int) -> Checked:
     itself would, and the store's errors.
     """
     launchers.refuse_place("--check")
-    devices.check_ranks(ranks, devices.visible_gpus(os.environ))
+    gpus.check_ranks(ranks, gpus.visible_gpus(os.environ))
     without_cache = config.data.model_copy(update={"cache": None})
     plan = make_plan(config.model_copy(update={"data": without_cache}), ranks)
     store = open_store(config.run.url)

@@ -6,8 +6,7 @@ import keras
 
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.training_state import TrainingState, pack, unpack
-from trainer.distribution import Distribution
-from trainer.distribution import rank_variables as environment
+from trainer.distribution import Distribution, rank_variables
 from trainer.models.starting_weights import load_starting_weights
 from trainer.models.whitening_limit import ZCA
 from trainer.observability.metrics import RunMetrics
@@ -34,7 +33,7 @@ def agree_on_state(
     if distribution.is_chief:
         # Before the folder is claimed: what is refused leaves nothing there.
         first_state = None if is_begun(store) else _first_state(plan, model, optimizer)
-        fence, first = claim_folder(store, plan.document, environment.holder())
+        fence, first = claim_folder(store, plan.document, rank_variables.holder())
         metrics.begin_run(generation=fence.number, world_size=distribution.size, total_steps=plan.total_steps)
         restored = restore(store, generation=first, identity=plan.identity)
         state = restored or first_state or _first_state(plan, model, optimizer)
