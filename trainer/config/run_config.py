@@ -7,7 +7,7 @@ from pydantic import (
 )
 
 from trainer.config.applications import APPLICATIONS
-from trainer.config.exact import check_exact
+from trainer.config.exact_runs import check_exact
 from trainer.config.sections import (
     DataSection,
     DistributionSection,

@@ -9,7 +9,8 @@ from pydantic import (
     model_validator,
 )
 
-from trainer.config import exact, optimizers
+from trainer.config import optimizers
+from trainer.config.exact_runs import with_implied
 from trainer.config.explain import quoted
 from trainer.config.types import (
     _MONITORED,
@@ -241,7 +242,7 @@ class TrainSection(Section):
     @model_validator(mode="before")
     @classmethod
     def _implied_by_exact(cls, given: Any) -> Any:
-        return exact.with_implied(given) if isinstance(given, dict) else given
+        return with_implied(given) if isinstance(given, dict) else given
 
     @model_validator(mode="before")
     @classmethod
