@@ -64,12 +64,12 @@ def served(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("gone", "the server answered 404"),
-        ("busy", "the server answered 503"),
+        ("gone", "the server responded with 404"),
+        ("busy", "the server responded with 503"),
         ("loop", "at most 5 redirects"),
         ("to-file", "302"),
-        ("cut", "it ended after 20 of"),
-        ("slow", "not all of it came within 0 s"),
+        ("cut", "the response ended after 20 of"),
+        ("slow", "the download took more than 0 s"),
     ],
 )
 def test_what_a_web_server_does_wrong_is_said(
@@ -187,3 +187,9 @@ def test_a_few_images_by_name(trained: str, served: str, tmp_path: Path) -> None
     shown = trainer("predict", "--run", trained, f"{folder}/a/0.png", "--top", "3")
     assert shown.returncode == 0, shown.stderr
     assert all(name in shown.stdout for name in ("PROBABILITY", *CLASSES))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty: no image found. Name images, or a folder that holds some"):
+        adhoc.main([str(tmp_path / "empty")], None, {"run": trained}, ())
+    mistyped = trainer("predict", "--run", trained, f"{folder}/a/9.png", "other.png")
+    assert (mistyped.returncode, mistyped.stdout) == (64, "")
+    assert "a/9.png: the file is gone, or a broken link; other.png: " in mistyped.stderr

@@ -44,4 +44,4 @@ def test_a_matrix_has_names_while_they_can_be_read(size: int) -> None:
     ElementTree.fromstring(re.sub("</?figure[^>]*>", "", text))
     assert text.count("<title>") == size + 1
     assert ("text-anchor='end'" in text) == (size <= 20)
-    assert "&lt;class 0&gt; taken for &lt;class 1&gt;: 1" in text
+    assert "&lt;class 0&gt; predicted as &lt;class 1&gt;: 1" in text

@@ -14,17 +14,17 @@ from trainer.errors import shortened
 from trainer.machine.processes import leashed
 
 PROBE_SECONDS = 300.0
-"""Seconds until a probe is given up."""
+"""Time limit of a probe."""
 
 
 class ProbeFailed(Exception):
-    """How it ended, in a line."""
+    """A probe failed; the message is one line."""
 
 
 def run(module: str, environments: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """One process of `module` for each environment -> what the first prints, one line of JSON.
 
-    Raises ProbeFailed where one of them fails, or is not done in LIMIT seconds.
+    Raises ProbeFailed where one of them fails, or is not done in PROBE_SECONDS.
     """
     command = leashed([sys.executable, "-m", module])
     deadline = time.monotonic() + PROBE_SECONDS
@@ -46,8 +46,8 @@ def run(module: str, environments: Sequence[Mapping[str, str]]) -> dict[str, Any
             for process in processes:
                 process.kill()
                 process.wait()
-        found: dict[str, Any] = json.loads(_content(files[0]).splitlines()[-1])
-        return found
+        result: dict[str, Any] = json.loads(_content(files[0]).splitlines()[-1])
+        return result
 
 
 def _content(file: IO[bytes]) -> str:
@@ -57,5 +57,5 @@ def _content(file: IO[bytes]) -> str:
 
 def _ending(code: int, errors: str) -> str:
     last = next((line for line in reversed(errors.splitlines()) if line.strip()), "")
-    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return shortened(f"{how}: {last.strip()}" if last else how)
+    ending = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return shortened(f"{ending}: {last.strip()}" if last else ending)

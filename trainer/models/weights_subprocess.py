@@ -17,12 +17,12 @@ from trainer.errors import ConfigError
 from trainer.models.weights_reader import SavedLayer, read_layers
 
 MEMORY_BYTES = 4 * 2**30
-"""Of addresses, besides eight times the file."""
+"""Limit of the address space, besides eight times the file."""
 CPU_SECONDS = 120
 
 
 def read_layers_in_subprocess(data: bytes, source: str) -> list[SavedLayer]:
-    """As `read_layers`, also where the library crashes or hangs. The arrays are read-only."""
+    """Does the same as `read_layers`, also where the library crashes or hangs. The arrays are read-only."""
     command = [sys.executable, "-m", "trainer.models.weights_subprocess", source]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     # In a session of its own: a Ctrl-C at the terminal is for the trainer, which then ends as it has to.
@@ -39,6 +39,7 @@ def _pack(layers: list[SavedLayer]) -> list[bytes]:
         {
             "name": layer.name,
             "path": layer.path,
+            "roles": layer.roles,
             "arrays": [[array.dtype.str, array.shape] for array in layer.arrays],
         }
         for layer in layers
@@ -59,7 +60,8 @@ def _unpack(output: bytes) -> list[SavedLayer]:
             array = np.frombuffer(output, dtype, math.prod(shape), place).reshape(shape)
             place += array.nbytes
             arrays.append(array)
-        layers.append(SavedLayer(described["name"], described["path"], tuple(arrays)))
+        roles = tuple(described["roles"])
+        layers.append(SavedLayer(described["name"], described["path"], tuple(arrays), roles))
     return layers
 
 

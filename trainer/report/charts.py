@@ -1,7 +1,7 @@
 """Charts as SVG text that scales with the page."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -55,7 +55,7 @@ def line_chart(series: Mapping[str, Sequence[Point]], x: str, y: str, marks: Seq
     )
 
 
-def ticks(low: float, high: float, most: int = 6) -> list[float]:
+def ticks(low: float, high: float, limit: int = 6) -> list[float]:
     """Round numbers from at most `low` to at least `high`, evenly spaced; at least two.
 
     >>> ticks(0.12, 0.83)
@@ -64,15 +64,16 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     if not high > low:
         around = abs(low) / 2 or 0.5
         low, high = low - around, high + around
-    raw = (high - low) / (most - 1)
+    raw = (high - low) / (limit - 1)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * nice for nice in (1, 2, 2.5, 5, 10) if power * nice >= raw * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(number * step, 12) for number in range(first, last + 1)]
 
 
-def _axes(across: Sequence[float], up: Sequence[float], place: "object", x: str, y: str) -> str:
-    assert callable(place)
+def _axes(
+    across: Sequence[float], up: Sequence[float], place: Callable[[Point], Point], x: str, y: str
+) -> str:
     parts = []
     for value in up:
         at = place((across[0], value))[1]
@@ -91,25 +92,25 @@ def _axes(across: Sequence[float], up: Sequence[float], place: "object", x: str,
 
 
 def matrix(counts: NDArray[np.int64], names: Sequence[str]) -> str:
-    """A confusion matrix: classes down, predictions across, the share of a class's rows as the shade.
+    """A confusion matrix: classes down, predictions across, the fraction of a class's rows as the shade.
 
     Up to 20 classes it has names and numbers; of more the shades and titles alone.
     """
     size, named = len(names), len(names) <= 20
     margin = 110 if named else 20
     side = 560 / size
-    shares = counts / np.maximum(1, counts.sum(1, keepdims=True))
+    fractions = counts / np.maximum(1, counts.sum(1, keepdims=True))
     parts = []
     for i, j in np.argwhere(counts).tolist():
-        share, left, top = shares[i, j], margin + j * side, margin + i * side
+        fraction, left, top = fractions[i, j], margin + j * side, margin + i * side
         colour = "27,94,158" if i == j else "194,65,12"
-        title = escape(f"{names[i]} taken for {names[j]}: {counts[i, j]}")
+        title = escape(f"{names[i]} predicted as {names[j]}: {counts[i, j]}")
         parts.append(
             f"<rect x='{left:.2f}' y='{top:.2f}' width='{side:.2f}' height='{side:.2f}' "
-            f"fill='rgba({colour},{0.1 + 0.9 * share:.2f})'><title>{title}</title></rect>"
+            f"fill='rgba({colour},{0.1 + 0.9 * fraction:.2f})'><title>{title}</title></rect>"
         )
         if named:
-            ink = "#fff" if share > 0.45 else "#1a1a1a"
+            ink = "#fff" if fraction > 0.45 else "#1a1a1a"
             parts.append(
                 f"<text x='{left + side / 2:.1f}' y='{top + side / 2 + 4:.1f}' text-anchor='middle' "
                 f"fill='{ink}'>{counts[i, j]}</text>"

@@ -1,4 +1,4 @@
-"""`trainer compare`: runs side by side, as the food document's table of results."""
+"""`trainer compare`: runs side by side, as in the food document's table of results."""
 
 import csv
 import html
@@ -19,8 +19,8 @@ COLUMNS = ("run", "network", "parameters", "epoch", "top 1", "top 5", "loss", "s
 NUMBERS = tuple(COLUMNS.index(name) for name in ("parameters", "epoch", "top 1", "top 5", "loss"))
 
 
-def compare(urls: Sequence[str], split: str, which: layout.Which) -> list[dict[str, Any]]:
-    """A row for each run: `COLUMNS`, None for what is not known. Raises DataError where there is no run.
+def compare(urls: Sequence[str], split: str, which: layout.WeightsName) -> list[dict[str, Any]]:
+    """A row for each run: `COLUMNS`, None for what is unknown. Raises DataError where there is no run.
 
     `time` are the seconds between the run's first start and its end, pauses included; `parameters`, `top 1`,
     `top 5` and `loss` are those of `trainer evaluate`.
@@ -28,13 +28,13 @@ def compare(urls: Sequence[str], split: str, which: layout.Which) -> list[dict[s
     return [_row(open_store(url), split, which) for url in urls]
 
 
-def _row(store: Store, split: str, which: layout.Which) -> dict[str, Any]:
+def _row(store: Store, split: str, which: layout.WeightsName) -> dict[str, Any]:
     run = read_run(store)
     finished = read_finished(store)
-    found: dict[str, Any] = {}
+    evaluation: dict[str, Any] = {}
     remarks = []
     try:
-        found = json.loads(store.get(layout.evaluation(split, which)))
+        evaluation = json.loads(store.get(layout.evaluation(split, which)))
     except FileNotFoundError:
         remarks.append(f"not evaluated: trainer evaluate {store.url} --split {split} --weights {which}")
     if finished is None:
@@ -43,11 +43,11 @@ def _row(store: Store, split: str, which: layout.Which) -> dict[str, Any]:
     return {
         "run": store.url.rstrip("/").rpartition("/")[2],
         "network": run.config.model.name,
-        "parameters": found.get("parameters"),
+        "parameters": evaluation.get("parameters"),
         "epoch": reached.epoch if reached else None,
-        "top 1": found.get("top1"),
-        "top 5": found.get("top5"),
-        "loss": found.get("loss"),
+        "top 1": evaluation.get("top1"),
+        "top 5": evaluation.get("top5"),
+        "loss": evaluation.get("loss"),
         "split": split,
         "time": _seconds(store) if finished else None,
         "remark": "; ".join(remarks) or None,
@@ -61,26 +61,26 @@ def _seconds(store: Store) -> float | None:
 
 
 def cells(row: dict[str, Any]) -> list[str]:
-    """As a person reads it; "-" for what is not known."""
-    shown = []
+    """The cells of a row for people; "-" for what is unknown."""
+    texts = []
     for name in COLUMNS:
         value = row[name]
         if value is None:
-            shown.append("" if name == "remark" else "-")
+            texts.append("" if name == "remark" else "-")
         elif name in ("top 1", "top 5", "loss"):
-            shown.append(f"{value:.4f}")
+            texts.append(f"{value:.4f}")
         elif name == "time":
-            shown.append(span(value))
+            texts.append(span(value))
         else:
-            shown.append(f"{value:,}" if isinstance(value, int) else str(value))
-    return shown
+            texts.append(f"{value:,}" if isinstance(value, int) else str(value))
+    return texts
 
 
-def dumps(rows: Sequence[dict[str, Any]], form: Format) -> str:
+def dumps(rows: Sequence[dict[str, Any]], format: Format) -> str:
     """CSV, an HTML table or JSON."""
-    if form == "json":
+    if format == "json":
         return json.dumps(rows, ensure_ascii=False, indent=2)
-    if form == "csv":
+    if format == "csv":
         file = io.StringIO()
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()

@@ -19,7 +19,7 @@ from trainer.runs.run_document import RunDocument, RunResult
 from trainer.runs.timing import EpochTiming
 
 SIDE = 96
-"""Of an image, in pixels: smaller ones are enlarged."""
+"""Side of an image, in pixels: smaller ones are enlarged."""
 MAX_MISTAKES_SHOWN = 24
 
 _STYLE = """
@@ -68,7 +68,7 @@ class Known:
 
     @property
     def restarts(self) -> list[float]:
-        """Where on the axis of epochs, counted from 1, another process went on."""
+        """Where on the axis of epochs, counted from 1, another process continued."""
         pairs = pairwise(self.timing)
         return [after.epoch + 0.5 for before, after in pairs if before.generation != after.generation]
 
@@ -161,7 +161,7 @@ def _evaluation(found: Mapping[str, Any]) -> str:
     pairs = [(one["class"], one["predicted"], f"{one['rows']:,}") for one in found["most_confused"][:10]]
     return (
         f"{warnings}{_table(facts.items())}{matrix(np.array(found['confusion']), names)}"
-        f"{_columns(('class', 'taken for', 'images'), pairs, 1)}{calibration}"
+        f"{_columns(('class', 'predicted as', 'images'), pairs, 1)}{calibration}"
         f"{_columns(('class', 'images', 'precision', 'recall', 'F1'), _class_rows(found), 4)}"
     )
 

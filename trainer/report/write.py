@@ -1,4 +1,4 @@
-"""What the store knows of a run -> its report."""
+"""Builds the report of a run from the files in its folder."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def write_report(url: str) -> str:
-    """Build the report of a run, also of one that is not finished, into its folder -> its URL.
+    """Builds the report of a run, also of one that is not finished, into its folder -> its URL.
 
     Raises DataError where there is no run. Where the dataset cannot be read the images are left out, and the
     log says so.
@@ -66,8 +66,8 @@ def build(
 
 
 def _json(store: Store, key: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(store.get(key))
-    return found
+    document: dict[str, Any] = json.loads(store.get(key))
+    return document
 
 
 def _history(store: Store) -> list[dict[str, float]]:
@@ -93,15 +93,15 @@ def _dataset(url: str) -> Dataset | None:
 
 
 def _facts(dataset: Dataset) -> dict[str, str]:
-    made: dict[str, str] = {
+    options: dict[str, str] = {
         name: str(dataset.made[name]) for name in ("source", "resize") if name in dataset.made
     }
     rows = ", ".join(f"{name} {split.rows:,}" for name, split in dataset.splits.items())
-    return {"SHA-256": dataset.identity, "images": rows, "shape": shape(dataset.image_shape), **made}
+    return {"SHA-256": dataset.identity, "images": rows, "shape": shape(dataset.image_shape), **options}
 
 
 def _samples(dataset: Dataset) -> list[Picture]:
-    """Of the training images, from as many classes as possible."""
+    """Samples of the training images, from as many classes as possible."""
     split = dataset.split("train")
     _, first = np.unique(split.labels, return_index=True)
     rest = np.setdiff1d(np.linspace(0, split.rows - 1, SAMPLES).astype(int), first)
@@ -110,24 +110,28 @@ def _samples(dataset: Dataset) -> list[Picture]:
 
 
 def _mistakes(dataset: Dataset, evaluations: Sequence[dict[str, Any]]) -> list[Picture]:
-    """The surest of the best evaluation: of the test split where there is one."""
-    own = [one for one in evaluations if one["dataset"]["identity"] == dataset.identity]
-    own.sort(key=lambda one: (one["dataset"]["split"] != "test", one["weights"] != "best"))
-    if not own:
+    """The most confident mistakes of the best evaluation, of the test split if there is one."""
+    usable = [row for row in evaluations if row["dataset"]["identity"] == dataset.identity]
+    usable.sort(key=lambda row: (row["dataset"]["split"] != "test", row["weights"] != "best"))
+    if not usable:
         return []
-    found = own[0]["misclassified"][:MAX_MISTAKES_SHOWN]
-    texts = [f"{one['class']}, taken for {one['predicted']} ({one['probability']:.2f})" for one in found]
-    split = dataset.split(own[0]["dataset"]["split"])
-    return _pictures(dataset, split, [one["row"] for one in found], texts)
+    mistakes = usable[0]["misclassified"][:MAX_MISTAKES_SHOWN]
+    texts = [
+        f"{row['class']}, predicted as {row['predicted']} ({row['probability']:.2f})" for row in mistakes
+    ]
+    split = dataset.split(usable[0]["dataset"]["split"])
+    return _pictures(dataset, split, [row["row"] for row in mistakes], texts)
 
 
 def _pictures(dataset: Dataset, split: Split, rows: Sequence[int], texts: Sequence[str]) -> list[Picture]:
-    reader, found = Reader(dataset, split, threads=1), []
+    reader, pictures = Reader(dataset, split, threads=1), []
     try:
         for row, text in zip(rows, texts, strict=True):
             (batch,) = reader.batches_of(range(row, row + 1), 1)
             image = batch.images[0]
-            found.append(Picture(np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image.copy(), text))
+            pictures.append(
+                Picture(np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image.copy(), text)
+            )
     except (TrainerError, OSError):
         pass
-    return found
+    return pictures

@@ -12,7 +12,7 @@ from trainer.inference.forms import Prediction
 from trainer.inference.sources.image import ImageSource
 
 SIDE = 96
-"""Of a sample, in pixels."""
+"""Side of a sample, in pixels."""
 MAX_ERRORS_SHOWN = 30
 """Classes and errors that are listed."""
 
@@ -38,8 +38,8 @@ def page(
         "predicted": f"{summary['predicted']:,}",
         "failed": f"{summary['failed']:,}",
         **({} if summary["accuracy"] is None else {"accuracy": f"{summary['accuracy']:.4f}"}),
-        "passed over": f"{summary['ignored']:,}",
-        **{f"passed over by {rule}": f"{count:,}" for rule, count in summary["ignored_by"].items()},
+        "skipped": f"{summary['ignored']:,}",
+        **{f"skipped by {rule}": f"{count:,}" for rule, count in summary["ignored_by"].items()},
         "run": summary["run"],
         "weights": f"{summary['weights']}, SHA-256 {summary['weights_sha256']}",
         "input": summary["input"],

@@ -15,15 +15,22 @@ CHILD_SECONDS = 900.0
 _REMEDY = "Copy the file again, or make a dataset of its images: trainer prepare"
 
 
+class NotInPlace(DataError):
+    """A file that is not read where it lies, and that `trainer prepare` converts."""
+
+
 def ask(url: str, question: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The answer of `child.answer`, whose arrays are in `folder` then. Raises DataError."""
+    """The answer of `child.answer`, whose arrays are in `folder` then. Raises DataError.
+
+    `question` may have limits of its own, `seconds` and `cpu_seconds`."""
     command = [sys.executable, "-m", CHILD, str(folder)]
+    seconds = question.get("seconds", CHILD_SECONDS)
     try:
         done = subprocess.run(
-            command, input=json.dumps(question).encode(), capture_output=True, timeout=CHILD_SECONDS
+            command, input=json.dumps(question).encode(), capture_output=True, timeout=seconds
         )
     except subprocess.TimeoutExpired:
-        raise DataError(f"{url}: reading it did not end in {CHILD_SECONDS:.0f} s", _REMEDY) from None
+        raise DataError(f"{url}: reading it did not end in {seconds:.0f} s", _REMEDY) from None
     return answer_of(url, done.returncode, done.stdout)
 
 
@@ -35,5 +42,6 @@ def answer_of(url: str, code: int, output: bytes) -> dict[str, Any]:
         why = signal.Signals(-code).name if code < 0 else f"code {code}"
         raise DataError(f"{url}: a damaged HDF5 file (the HDF5 library ended with {why})", _REMEDY) from None
     if "problem" in answer:
-        raise DataError(f"{url}: {answer['problem']}", answer["remedy"])
+        refused = NotInPlace if answer.get("convertible") else DataError
+        raise refused(f"{url}: {answer['problem']}", answer["remedy"])
     return answer

@@ -16,7 +16,7 @@ from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs import layout
 from trainer.runs.claim import check_identity, check_resumable
 from trainer.runs.run_document import already_finished
-from trainer.storage import Store, join, no_folders_left, open_store
+from trainer.storage import Store, join, open_store
 from trainer.training.run_plan import RunPlan, make_plan, resume_step
 from trainer.training.setup.left_out import left_out
 
@@ -153,7 +153,7 @@ def _read_a_row_of_each_split(plan: RunPlan) -> None:
 
 def _write_and_delete(store: Store) -> None:
     key = f".check-{uuid.uuid4().hex}"
-    with interrupts.unwinding(), no_folders_left(store):
+    with interrupts.unwinding(), store.no_folders_left():
         try:
             store.put(key, b"written by `trainer train --check`")
             store.get(key)

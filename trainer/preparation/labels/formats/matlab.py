@@ -18,6 +18,7 @@ from trainer.errors import ConfigError, DataError, one_line
 _MEMORY_BYTES = 2 << 30
 _SECONDS = 60
 _DAMAGED = "Download it again"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 class Variable(NamedTuple):
@@ -30,11 +31,6 @@ class Variable(NamedTuple):
 
 def read_variable(where: str, data: bytes, name: str) -> Variable:
     """One variable of a file, flat. Raises DataError that names `where`, ConfigError without scipy."""
-    if data[:14] == b"MATLAB 7.3 MAT" or b"\x89HDF\r\n\x1a\n" in data[:1024]:
-        raise DataError(
-            f"{where}: expected a MATLAB file of version 7 or below, found 7.3 (HDF5)",
-            "Save it in MATLAB with save(…, '-v7')",
-        )
     command = [sys.executable, "-m", __name__, name]
     try:
         done = subprocess.run(command, input=data, capture_output=True, timeout=_SECONDS)
@@ -66,6 +62,8 @@ def _main(name: str) -> None:
 
 
 def _answer(data: bytes, name: str) -> dict[str, Any]:
+    if _HDF5 in data[:1024]:
+        return _from_hdf5(data, name)
     try:
         from scipy.io import loadmat
     except ImportError:
@@ -81,6 +79,34 @@ def _answer(data: bytes, name: str) -> dict[str, Any]:
     fields = list(array.dtype.names or ())
     rows = [{field: _plain(row[field]) for field in fields} if fields else _plain(row) for row in array]
     return {"fields": fields, "rows": rows}
+
+
+def _from_hdf5(data: bytes, name: str) -> dict[str, Any]:
+    """Of MATLAB 7.3, whose files are HDF5: cells and structures are references to their values."""
+    try:
+        import h5py
+
+        with h5py.File(io.BytesIO(data), "r") as file:
+            if name not in file:
+                return {}
+            found = file[name]
+            if not isinstance(found, h5py.Group):
+                return {"fields": [], "rows": _values(file, found)}
+            columns = {field: _values(file, found[field]) for field in found}
+            rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            return {"fields": list(columns), "rows": rows}
+    except Exception as error:
+        return {"problem": one_line(error)[:100]}
+
+
+def _values(file: Any, dataset: Any) -> list[Any]:
+    """The values of an array, in MATLAB's order; a text is one."""
+    if dataset.attrs.get("MATLAB_class") == b"char":
+        return ["".join(map(chr, dataset[()].ravel().tolist()))]
+    values = dataset[()].ravel()
+    if dataset.dtype == object:  # references
+        return [_plain(one[0]) if len(one := _values(file, file[value])) == 1 else None for value in values]
+    return [_plain(value) for value in values]
 
 
 def _plain(value: Any) -> Any:
