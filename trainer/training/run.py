@@ -143,7 +143,7 @@ def make_step(
     optimizer: keras.optimizers.Optimizer,
     exponents: Sequence[int] | None = None,
 ) -> TrainStep:
-    """The step of this rank. `exponents`: those that an exact run goes on with."""
+    """The step of this rank. `exponents`: those that an exact run resumes with."""
     options: dict[str, Any] = {
         "batch_size": plan.config.train.batch_size,
         "micro_rows": plan.micro_rows,

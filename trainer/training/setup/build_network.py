@@ -68,7 +68,7 @@ def setup_tensorflow(config: RunConfig) -> None:
 
 
 def _set_threads(threads: int | None) -> None:
-    """Of an operation; None leaves it to the environment."""
+    """Sets the threads of an operation; None leaves them to the environment."""
     if threads is None:
         return
     try:

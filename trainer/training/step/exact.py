@@ -35,7 +35,7 @@ class Flags(NamedTuple):
 
 
 class ExactStep(TrainStep):
-    """As `TrainStep`, whose arguments it takes. What is exchanged is flat int64: gradients, statistics'
+    """Computes what `TrainStep` does, whose arguments it takes. What is exchanged is flat int64: gradients, statistics'
     changes and the loss, each times two to its variable's exponent, what is counted, each variable's largest
     magnitude, and `Flags`.
 
@@ -60,7 +60,7 @@ class ExactStep(TrainStep):
         self._assign = tf.function(self._turn_back_and_update, jit_compile=False, autograph=False)
 
     def resume(self, exponents: Sequence[int] | None) -> None:
-        """Goes on with those of a state; None for a new run's. Raises DataError for another network's."""
+        """Takes the exponents of a restored state; None in a new run. Raises DataError for another network's."""
         if exponents is None:
             return
         if len(exponents) != len(self.sizes):
@@ -102,7 +102,7 @@ class ExactStep(TrainStep):
     def first_part(
         self, number: int, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, *, first_lane: int
     ) -> tf.Tensor:
-        """As `TrainStep.first_part`, of the first group: flat int64."""
+        """Returns what `TrainStep.first_part` does, of the first group: flat int64."""
         votes = tf.zeros(self.distribution.replicas)
         rows = self.micro_rows * self.distribution.replicas
         seeds = self._seeds(number, first_lane)
@@ -211,7 +211,7 @@ class ExactStep(TrainStep):
         return self.distribution.exchange(self.distribution.total(of_replicas))
 
     def _turn_back_and_update(self, summed: tf.Tensor, scales: tf.Tensor) -> tf.Tensor:
-        """As floats again, then the assignments -> sums, votes, finite, (6,) float32."""
+        """Turns the sums back to floats and assigns -> sums, votes, finite, (6,) float32."""
         length = sum(self.sizes)
         values = turned_back(summed[:length], self.sizes, scales)
         _, nonfinite_gradients, nonfinite_rest, votes = (

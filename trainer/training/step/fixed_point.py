@@ -20,7 +20,7 @@ whether a processor flushes them; and no sum that is turned back is one of them.
 
 
 def first_exponents(variables: int) -> Exponents:
-    """Those of a new run: what does not fit is found in the first step, as in any other."""
+    """The exponents of a new run: what does not fit is found in the first step, as in any other."""
     return np.full(variables, FINEST, np.int32)
 
 
@@ -56,7 +56,7 @@ def turned_back(sums: NDArray[np.int64], exponent: int) -> NDArray[np.float32]:
 
 
 def following(exponents: Exponents, largest: NDArray[np.int64], groups: int) -> Exponents:
-    """Those of the next step: a variable's is as fine as it can be with the headroom. One whose numbers are
+    """The exponents of the next step: a variable's is as fine as it can be with the headroom. One whose numbers are
     all 0 keeps its own.
 
     Args:
@@ -70,7 +70,7 @@ def following(exponents: Exponents, largest: NDArray[np.int64], groups: int) -> 
 
 
 def widened(exponents: Exponents, largest: NDArray[np.float64], groups: int) -> Exponents:
-    """Those with which the same step fits.
+    """The exponents with which the same step fits.
 
     Args:
         exponents: with which it did not.

@@ -30,7 +30,7 @@ class WholeSums:
 
     @classmethod
     def of(cls, sums: Sums) -> "WholeSums":
-        """Those of one group."""
+        """The sums of one group."""
         values = sums.values()
         return cls(
             tuple(_units(value) if math.isfinite(value) else 0 for value in values),
