@@ -83,7 +83,8 @@ class RankData:
         )
 
     def _evaluated_rows(self, rows: int, rank: int) -> range:
-        """The rows of a split that a rank evaluates; in an exact run whole groups, which are the same on any number of ranks."""
+        """The rows of a split that a rank evaluates: in an exact run whole groups, which are the same on any
+        number of ranks."""
         group = self._group or 1
         groups = evaluation_range(-(-rows // group), rank, self.size)
         return range(groups.start * group, min(groups.stop * group, rows))

@@ -72,8 +72,8 @@ class Preprocessing:
         return STANDARDIZATIONS[self.standardize].apply(images, ChannelStatistics(self.mean, self.std))
 
     def in_groups(self, images: Any, rows: int | None, **drawn: Any) -> tf.Tensor:
-        """The same as calling it, with `rows` of the images at a time: what an operation computes of an image may
-        depend on how many it is given. None: all at once."""
+        """The same as calling it, with `rows` of the images at a time: what an operation computes of an image
+        may depend on how many it is given. None: all at once."""
         if rows is None:
             return self(images, **drawn)
         parts = {

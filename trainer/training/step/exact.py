@@ -35,9 +35,9 @@ class Flags(NamedTuple):
 
 
 class ExactStep(TrainStep):
-    """Computes what `TrainStep` does, whose arguments it takes. What is exchanged is flat int64: gradients, statistics'
-    changes and the loss, each times two to its variable's exponent, what is counted, each variable's largest
-    magnitude, and `Flags`.
+    """Computes what `TrainStep` does, whose arguments it takes. What is exchanged is flat int64: gradients,
+    statistics' changes and the loss, each times two to its variable's exponent, what is counted, each
+    variable's largest magnitude, and `Flags`.
 
     A step in which something does not fit is computed once more with wider exponents, on every rank, since
     all see it in the sums. Nothing is assigned before.
@@ -60,7 +60,10 @@ class ExactStep(TrainStep):
         self._assign = tf.function(self._turn_back_and_update, jit_compile=False, autograph=False)
 
     def resume(self, exponents: Sequence[int] | None) -> None:
-        """Takes the exponents of a restored state; None in a new run. Raises DataError for another network's."""
+        """Takes the exponents of a restored state; None in a new run.
+
+        Raises DataError for another network's.
+        """
         if exponents is None:
             return
         if len(exponents) != len(self.sizes):

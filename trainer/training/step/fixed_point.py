@@ -56,8 +56,8 @@ def turned_back(sums: NDArray[np.int64], exponent: int) -> NDArray[np.float32]:
 
 
 def following(exponents: Exponents, largest: NDArray[np.int64], groups: int) -> Exponents:
-    """The exponents of the next step: a variable's is as fine as it can be with the headroom. One whose numbers are
-    all 0 keeps its own.
+    """The exponents of the next step: a variable's is as fine as it can be with the headroom. One whose
+    numbers are all 0 keeps its own.
 
     Args:
         exponents: of the step.
