@@ -1,6 +1,7 @@
 """Legacy files whose layers are numbered otherwise: by the order of the layers, or not at all."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,7 +24,7 @@ def food(filters: tuple[int, ...] = (4, 4, 4), classes: int = 3) -> keras.Model:
     return food_cnn((16, 16, 3), classes, filters=list(filters))
 
 
-def lab(**options: int) -> keras.Model:
+def lab(**options: Any) -> keras.Model:
     return build_cnn((8, 8, 3), 3, n_filters=4, n_dense_layers=1, n_nodes=4, **options)
 
 

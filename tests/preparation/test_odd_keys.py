@@ -19,7 +19,7 @@ LONG = "/".join(["n" * 240] * 4)
     "form", ["{}//{}.png", "{}/a//{}.png", f"{{}}/{LONG}/{{}}.png"], ids=["empty", "deeper", "long"]
 )
 def test_a_class_is_the_first_folder(s3: str, moto: str, tmp_path: Path, form: str) -> None:
-    expected = set()
+    expected: set[tuple[str, str]] = set()
     for name in ("cat", "dog"):
         for number in range(5):
             content = io.BytesIO()

@@ -68,7 +68,7 @@ def test_a_run_starts_from_another_and_needs_it_no_more_when_it_goes_on(runs) ->
 
 def test_an_epoch_and_predictions_from_a_keras_2_model_of_other_numbers(runs: Runs, tmp_path: Path) -> None:
     """By the file, not by names: three convolutions of one shape, the first numbered 1 in the file."""
-    network = {"name": "food-cnn", "options": {"filters": [16, 16, 16]}}
+    network: dict[str, Any] = {"name": "food-cnn", "options": {"filters": [16, 16, 16]}}
     source = used(models.build(network["name"], (8, 8, 3), 10, network["options"]))
     (tmp_path / "theirs.h5").write_bytes(keras_forms.file(keras_forms.keras_2(source), whole=True))
     config = runs.config(

@@ -115,8 +115,8 @@ def explain_difference(network: Sequence[NetworkLayer], saved: Sequence[SavedLay
 
 def _by_name(network: Sequence[NetworkLayer], saved: Sequence[SavedLayer]) -> Match:
     named: defaultdict[str, list[int]] = defaultdict(list)
-    for place, layer in enumerate(saved):
-        named[layer.name].append(place)
+    for place, saved_layer in enumerate(saved):
+        named[saved_layer.name].append(place)
     pairs = dict(_same_kinds(network, saved))
     mismatched: dict[str, str] = {}
     missing: dict[str, str] = {}

@@ -41,7 +41,7 @@ class ObjectDownload:
         patience: RetryBudget,
     ) -> None:
         self._requests, self._patience = requests, patience
-        self._where = {"Bucket": requests.bucket, "Key": key}
+        self._where: dict[str, Any] = {"Bucket": requests.bucket, "Key": key}
         self._url = url
         self._start, self._stop = start, stop
         self._etag, self._view = etag, view
@@ -75,8 +75,8 @@ class ObjectDownload:
                 raise
         return view
 
-    def _options(self) -> dict[str, str]:
-        options = {"IfMatch": f'"{self._pin}"'} if self._pin else {}
+    def _options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {"IfMatch": f'"{self._pin}"'} if self._pin else {}
         if self._stop is not None:
             options["Range"] = f"bytes={self._start + self._done}-{self._stop - 1}"
         elif self._done:
