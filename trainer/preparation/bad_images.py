@@ -8,7 +8,7 @@ from trainer.output.units import abbreviate
 
 OnBad = Literal["fail", "skip"]
 MAX_NAMED_IMAGES = 20
-"""So many are named in an error."""
+"""Images that are named in an error."""
 
 
 class BadImages:

@@ -58,8 +58,8 @@ class Duplicates:
 
 
 def find_duplicates(splits: Mapping[str, tuple[Sequence[LabelledImage], Digests]]) -> Duplicates:
-    """Of each split its items and their SHA-256, uint8 (items, 32), zero for none; in the order in which
-    images were kept."""
+    """Finds images of equal content. `splits`: the items of each split and their SHA-256, uint8 (items, 32),
+    zero for none; in the order in which images were kept."""
     all_items = [(split, item) for split, (items, _) in splits.items() for item in items]
     digests = np.concatenate([found for _, found in splits.values()])
     places = np.flatnonzero(digests.any(axis=1))

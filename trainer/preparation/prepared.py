@@ -11,7 +11,7 @@ from trainer.preparation.labels import LabelledImages
 @dataclass(frozen=True)
 class PreparedDataset:
     """What was written: rows of each split, the images that were skipped (name and reason), copies of
-    images, files that were no images, images that were not there, and how many images an interrupted start
+    images, files that were not images, images that were missing, and how many images an interrupted start
     had finished. `labels` is the convention that was followed, `warnings` are sentences for a person."""
 
     url: str

@@ -28,7 +28,7 @@ def reindex(url: str, *, progress: ProgressCallback | None = None) -> Reindexed:
     """Reads every shard of the dataset at `url`, and writes the etags that they have now into its index.
 
     Raises DataError where a shard is missing or its checksum differs, ConfigError where the index was
-    replaced meanwhile: then nothing is written.
+    replaced in the meantime: then nothing is written.
     """
     dataset = open_dataset(url)
     store = dataset.store
@@ -46,5 +46,5 @@ def reindex(url: str, *, progress: ProgressCallback | None = None) -> Reindexed:
         try:
             store.put(MANIFEST, json.dumps(manifest, indent=1).encode(), if_match=before)
         except ObjectChanged as error:
-            raise ConfigError(f"{store.url}: its index was replaced meanwhile", "Try again") from error
+            raise ConfigError(f"{store.url}: its index was replaced in the meantime", "Try again") from error
     return Reindexed(store.url, dataset.identity, len(entries), changed)

@@ -123,9 +123,9 @@ def _of_fuel(file: Any, found: dict[str, Any]) -> list[_Wanted]:
     for split in fuel_splits(file):
         roles = find_splits([name for name in split.sources if name in found])
         for pair in roles.splits:
-            rows = split.rows.get(pair.images)
-            other = split.rows.get(pair.labels)
-            if rows is not other and (rows is None or other is None or not np.array_equal(rows, other)):
+            rows: Any = split.rows.get(pair.images)
+            other: Any = split.rows.get(pair.labels)
+            if rows is not other and not np.array_equal(rows, other):
                 raise Refused(f"its split {split.split} has other rows of images than of labels", _NAME)
             ranges = split.sources[pair.images], split.sources[pair.labels]
             wanted.append(_Wanted(Found(split.split, pair.images, pair.labels), *ranges, rows))

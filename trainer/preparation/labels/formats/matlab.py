@@ -82,7 +82,7 @@ def _answer(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _from_hdf5(data: bytes, name: str) -> dict[str, Any]:
-    """Of MATLAB 7.3, whose files are HDF5: cells and structures are references to their values."""
+    """The variables of a MATLAB 7.3 file, which is HDF5: cells and structures refer to their values."""
     try:
         import h5py
 
