@@ -7,6 +7,7 @@ from pydantic import (
 )
 
 from trainer.config.applications import APPLICATIONS
+from trainer.config.exact_runs import check_exact
 from trainer.config.sections import (
     DataSection,
     DistributionSection,
@@ -76,6 +77,12 @@ class RunConfig(Section):
         if train.audit and self.distribution.strategy == "mirrored":
             raise ValueError(
                 "train.audit: compares ranks, of which mirrored has one: set distribution.strategy: horovod"
+            )
+        if train.exact:
+            check_exact(
+                deterministic=train.deterministic,
+                micro_batch=train.micro_batch,
+                exchange=self.distribution.exchange,
             )
         if self.model.batch_norm == "grouped" and not train.micro_batch:
             raise ValueError("model.batch_norm: grouped needs train.micro_batch, the lanes of a group")

@@ -10,6 +10,7 @@ from pydantic import (
 )
 
 from trainer.config import optimizers
+from trainer.config.exact_runs import with_implied
 from trainer.config.explain import quoted
 from trainer.config.types import (
     _MONITORED,
@@ -228,6 +229,16 @@ class TrainSection(Section):
     deterministic: bool = Field(
         False, description="bitwise reproducible runs at the same number of ranks; slower on GPUs"
     )
+    exact: bool = Field(
+        False,
+        description="bitwise reproducible runs on any number of ranks, by integer sums over groups of "
+        "train.micro_batch lanes; implies deterministic; batch norms must be grouped",
+    )
+    threads: Annotated[int, Field(ge=1, le=4096)] | None = Field(
+        None,
+        description="threads of an operation on each rank, which change the bits on CPUs; default: 1 if "
+        "exact, otherwise the rank's share of the cores",
+    )
     audit: int | None = Field(
         None,
         ge=1,
@@ -235,6 +246,11 @@ class TrainSection(Section):
         "if they differ; needs train.deterministic",
     )
     seed: int = Field(1, ge=0, lt=2**31, description="seed of weights, order, augmentation and dropout")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _implied_by_exact(cls, values: Any) -> Any:
+        return with_implied(values) if isinstance(values, dict) else values
 
     @model_validator(mode="before")
     @classmethod
