@@ -100,7 +100,7 @@ def _explain(error: BaseException) -> int:
 def _usage_problem(error: Any) -> TrainerError:
     """The problem of a command line, and whose help says what is expected."""
     message = error.format_message()
-    commands = []
+    commands: list[str] = []
     context = error.ctx
     while context and context.parent:
         commands.insert(0, context.info_name)
