@@ -152,6 +152,13 @@ def test_keys_metric_names_and_paths_are_imported():
                 assert not again, f"{path.relative_to(PACKAGE)} spells {again}; they are in {owner}"
 
 
+def test_html_is_written_by_templates_alone():
+    """A forgotten escape in a text of Python would be an injection."""
+    tag = re.compile(r"</?[a-z][a-z0-9]*[\s>/]|<!doctype", re.IGNORECASE)
+    spelled = [str(path.relative_to(PACKAGE)) for path in MODULES if any(map(tag.search, literals(path)))]
+    assert not spelled
+
+
 @pytest.mark.parametrize("path", generated.FILES, ids=lambda path: path.name)
 def test_generated_files_are_up_to_date(path: Path):
     assert path.read_text() == generated.FILES[path](), "run scripts/generate"

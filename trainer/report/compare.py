@@ -1,12 +1,12 @@
 """`trainer compare`: runs side by side, as the food document's table of results."""
 
 import csv
-import html
 import io
 import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from trainer.output.html.render import render
 from trainer.output.units import span
 from trainer.runs import layout
 from trainer.runs.run_document import read_finished, read_run
@@ -86,9 +86,4 @@ def dumps(rows: Sequence[dict[str, Any]], form: Format) -> str:
         writer.writeheader()
         writer.writerows(rows)
         return file.getvalue().rstrip("\n")
-    lines = [_line(COLUMNS, "th"), *(_line(cells(row), "td") for row in rows)]
-    return "<table>\n" + "\n".join(lines) + "\n</table>"
-
-
-def _line(texts: Sequence[str], kind: str) -> str:
-    return "<tr>" + "".join(f"<{kind}>{html.escape(text)}</{kind}>" for text in texts) + "</tr>"
+    return render("comparison.html", heading=COLUMNS, rows=[cells(row) for row in rows])

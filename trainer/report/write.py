@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,7 +106,7 @@ def _samples(dataset: Dataset) -> list[Picture]:
     _, first = np.unique(split.labels, return_index=True)
     rest = np.setdiff1d(np.linspace(0, split.rows - 1, SAMPLES).astype(int), first)
     rows = [*first.tolist(), *rest.tolist()][: min(SAMPLES, split.rows)]
-    return _pictures(dataset, split, rows, [dataset.classes[int(split.labels[row])] for row in rows])
+    return _pictures(dataset, split, [(row, dataset.classes[int(split.labels[row])]) for row in rows])
 
 
 def _mistakes(dataset: Dataset, evaluations: Sequence[dict[str, Any]]) -> list[Picture]:
@@ -116,18 +116,20 @@ def _mistakes(dataset: Dataset, evaluations: Sequence[dict[str, Any]]) -> list[P
     if not own:
         return []
     found = own[0]["misclassified"][:MAX_MISTAKES_SHOWN]
-    texts = [f"{one['class']}, taken for {one['predicted']} ({one['probability']:.2f})" for one in found]
     split = dataset.split(own[0]["dataset"]["split"])
-    return _pictures(dataset, split, [one["row"] for one in found], texts)
+    rows = [(one["row"], one["class"], one["predicted"], one["probability"]) for one in found]
+    return _pictures(dataset, split, rows)
 
 
-def _pictures(dataset: Dataset, split: Split, rows: Sequence[int], texts: Sequence[str]) -> list[Picture]:
+def _pictures(dataset: Dataset, split: Split, rows: Iterable[tuple[Any, ...]]) -> list[Picture]:
+    """For each row its number, and what a `Picture` has besides the pixels."""
     reader, found = Reader(dataset, split, threads=1), []
     try:
-        for row, text in zip(rows, texts, strict=True):
+        for row, *words in rows:
             (batch,) = reader.batches_of(range(row, row + 1), 1)
             image = batch.images[0]
-            found.append(Picture(np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image.copy(), text))
+            pixels = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image.copy()
+            found.append(Picture(pixels, *words))
     except (TrainerError, OSError):
         pass
     return found
