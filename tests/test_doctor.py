@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import trainer
+from tests.documents import assert_document
 from trainer.doctor import devices, examine, probe, store_checks, to_fix
 from trainer.doctor.finding import CheckResult
 from trainer.machine.sandbox import ProcessFailed
@@ -69,6 +70,7 @@ def test_it_cleans_up_when_it_is_interrupted(store_url: str, monkeypatch: pytest
 def test_it_times_the_convolution_the_exchange_and_the_store(tmp_path: Path):
     done = trainer("doctor", str(tmp_path / "new"), "--json", timeout=280)
     assert done.returncode == 0, done.stderr
+    assert_document(json.loads(done.stdout), list[CheckResult])
     said = {found["what"]: found for found in json.loads(done.stdout)}
     for what, text in {
         "devices": "the CPU alone (TensorFlow is built for CPUs)",

@@ -112,7 +112,7 @@ def prepare(
     from trainer.machine.cores import available_cores
     from trainer.observability.log import say
     from trainer.output.progress import progress
-    from trainer.preparation.bad_images import BadImagesError
+    from trainer.preparation.bad_images import BadImagesError, BadImagesReport
     from trainer.preparation.prepare import prepare as run
 
     try:
@@ -140,7 +140,7 @@ def prepare(
             )
     except BadImagesError as error:
         if json:
-            print_json({"bad": error.problems})
+            print_json(BadImagesReport(bad=error.problems))
         raise
     if json:
         print_json(made)

@@ -201,7 +201,7 @@ def runs(
     """List the runs below a prefix with their best weights' epoch and metrics, or delete some of them."""
     from trainer.cli.pages import runs as pages
     from trainer.runs.find_runs import find_runs
-    from trainer.runs.removal import find_removable
+    from trainer.runs.removal import RemovedRuns, find_removable
     from trainer.runs.removal import remove as delete
     from trainer.storage import open_store
 
@@ -218,7 +218,7 @@ def runs(
         if not json:
             typer.echo(f"removed {run.url}")
     if json:
-        print_json({"removed": [run.url for run in chosen]})
+        print_json(RemovedRuns(removed=[run.url for run in chosen]))
 
 
 def verify(run: Annotated[str, typer.Argument(help="A run's folder.")], json: Json = False) -> None:
@@ -232,11 +232,7 @@ def verify(run: Annotated[str, typer.Argument(help="A run's folder.")], json: Js
     read_document(store)  # raises where there is no run
     found = read(store)
     if json:
-        rows = [
-            {"step": c.attempt.step, "generation": c.attempt.generation, "problems": c.problems}
-            for c in found
-        ]
-        print_json(rows)
+        print_json([checkpoint.values() for checkpoint in found])
     elif found:
         pages.print_checkpoints(found)
     else:

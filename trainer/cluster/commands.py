@@ -1,6 +1,5 @@
 """What `trainer status`, `logs` and `wait` do, and which run a release trains."""
 
-import dataclasses
 import json
 import sys
 import time
@@ -16,6 +15,7 @@ from trainer.cluster import follow as following
 from trainer.cluster.api import RUN_FILE, Cluster, JobGone
 from trainer.cluster.pod_metrics import PodMetrics, read_metrics
 from trainer.cluster.release import Release, ReleaseState
+from trainer.cluster.release_status import EndedRelease, ReleaseStatus, release_status
 from trainer.cluster.status_text import describe
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, ConfigError, TrainerError
 from trainer.gang.endpoint import METRICS, READYZ, rank_log
@@ -102,7 +102,12 @@ def _wait_for_run(release: str, url: str, gone: JobGone, as_json: bool) -> int:
 
 def _print_end(release: str, state: str, code: int, reason: str, text: str, as_json: bool) -> None:
     if as_json:
-        values = {"release": release, "state": str(state), "exit_code": code, "reason": reason}
+        values: EndedRelease = {
+            "release": release,
+            "state": str(state),
+            "exit_code": code,
+            "reason": reason,
+        }
         print(json.dumps(values, indent=1))
     else:
         print(f"{text}: {reason}" if reason else text)
@@ -146,15 +151,9 @@ class _View:
             self._before = progress
         return found
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> ReleaseStatus:
         release, progress, _ = self._look()
-        found = dataclasses.asdict(release) | {"ready": release.ready, "run": self._run_url}
-        if progress:
-            found["progress"] = dataclasses.asdict(progress) | {
-                "images_per_second": progress.rate(),
-                "seconds_left": progress.seconds_left(),
-            }
-        return found
+        return release_status(release, self._run_url or "", progress)
 
     def _look(self) -> tuple[Release, PodMetrics | None, str]:
         release = following.look(self._cluster, self._name)

@@ -21,12 +21,17 @@ class ReleaseState(StrEnum):
 
 @dataclass(frozen=True)
 class Pod:
-    """
+    """One pod of a release.
+
     Attributes:
+        name: of the pod.
+        uid: of the pod.
         index: its number in the gang.
         phase: Pending, Running, Succeeded, Failed, or Terminating while it is being ended.
+        node: where it runs; empty until it is scheduled.
         ready: whether it trains, as its own readiness endpoint says.
         logs: whether its container has begun.
+        created: when it was made.
         exit_code: of its container, once it has ended.
         trouble: why it is not where it should be, "" if it is.
         port: of its metrics, None if it has none.
@@ -51,7 +56,8 @@ class Pod:
 
 @dataclass(frozen=True)
 class Release:
-    """
+    """A release, as its Job and its pods show it.
+
     Attributes:
         chart: cars-train or cars-predict.
         wanted: how many pods it is to have.

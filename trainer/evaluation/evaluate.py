@@ -1,7 +1,6 @@
 """`trainer evaluate`: a run's weights on a split of its dataset, or of another one."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from trainer.images.codec import decode_image
 from trainer.inference.network import Network, of_run
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
 from trainer.runs import layout
+from trainer.runs.evaluation_values import EvaluationDocument
 from trainer.runs.run_document import read_finished
 from trainer.storage import open_store
 
@@ -33,8 +33,8 @@ def evaluate(
     sensitivity: bool = False,
     batch_size: int = 64,
     progress: Progress = lambda done, total: None,
-) -> dict[str, Any]:
-    """Each row of the split once -> what docs/json.md describes; also written into the run's folder.
+) -> EvaluationDocument:
+    """Each row of the split once -> what was measured; also written into the run's folder.
 
     Raises DataError where there is no run, split, or weights, ConfigError for a dataset of other classes.
     """

@@ -19,6 +19,7 @@ from trainer.inference.claims import Claims
 from trainer.inference.config import PredictConfig
 from trainer.inference.network import Network, network_of
 from trainer.inference.prediction_plan import PredictionPlan
+from trainer.inference.results.prediction_summary import PredictionSummary
 from trainer.inference.results.read_errors import check_bad
 from trainer.inference.results.summary import read_summary, write_summary
 from trainer.inference.sources import ImageSource, open_source
@@ -40,7 +41,7 @@ JOB = "TRAINER_JOB_UID"
 
 def main(
     path: Path | None, given: Mapping[str, Any], sets: Sequence[str], workers: int = 1
-) -> dict[str, Any] | None:
+) -> PredictionSummary | None:
     """The file's values, then the command's options, then `--set`; returns the job's summary.
 
     Of several pods this is number JOB_COMPLETION_INDEX of TRAINER_PODS. Number 0 writes the summary; the

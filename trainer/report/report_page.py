@@ -13,6 +13,7 @@ from trainer.output.html.render import render_page
 from trainer.output.html.thumbnail import thumbnail
 from trainer.output.units import span
 from trainer.report.charts import line_chart, matrix
+from trainer.runs.evaluation_values import ClassMetrics, EvaluationDocument
 from trainer.runs.run_document import RunDocument, RunResult
 from trainer.runs.timing import EpochTiming
 
@@ -44,7 +45,7 @@ class Known:
     dataset: Mapping[str, str]
     history: Sequence[Mapping[str, float]]
     finished: RunResult | None
-    evaluations: Sequence[Mapping[str, Any]] = ()
+    evaluations: Sequence[EvaluationDocument] = ()
     samples: Sequence[Picture] = ()
     mistakes: Sequence[Picture] = ()
     timing: Sequence[EpochTiming] = ()
@@ -127,7 +128,7 @@ def _times(rows: Sequence[EpochTiming]) -> list[tuple[str, str, str]]:
     return [(name, span(spent), f"{spent / whole:.1%}") for name, spent in total.items() if whole]
 
 
-def _evaluation(found: Mapping[str, Any]) -> dict[str, Any]:
+def _evaluation(found: EvaluationDocument) -> dict[str, Any]:
     """The values of a section of the page."""
     facts = {"images": f"{found['rows']:,}", "loss": f"{found['loss']:.4f}", "top 1": f"{found['top1']:.4f}"}
     if found["top5"] is not None:
@@ -153,6 +154,6 @@ def _evaluation(found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _class_row(one: Mapping[str, Any]) -> tuple[str, ...]:
-    figures = (one[name] for name in ("precision", "recall", "f1"))
+def _class_row(one: ClassMetrics) -> tuple[str, ...]:
+    figures = (one["precision"], one["recall"], one["f1"])
     return (one["class"], f"{one['rows']:,}", *("-" if f is None else f"{f:.3f}" for f in figures))

@@ -14,6 +14,7 @@ from trainer.errors import TrainerError
 from trainer.output.units import shape
 from trainer.report.report_page import MAX_MISTAKES_SHOWN, Known, Picture, page
 from trainer.runs import layout
+from trainer.runs.evaluation_values import EvaluationDocument
 from trainer.runs.history import read_history
 from trainer.runs.run_document import RunDocument, RunResult, read_document, read_finished, read_run
 from trainer.runs.timing import EpochTiming, read_timing
@@ -49,7 +50,7 @@ def build(
     timing: Sequence[EpochTiming] = (),
 ) -> bytes:
     """The report of the run in `store`, with the evaluations that are there."""
-    evaluations = [_json(store, info.key) for info in store.list(layout.EVALUATION)]
+    evaluations = [_evaluation(store, info.key) for info in store.list(layout.EVALUATION)]
     known = Known(
         store.url,
         run,
@@ -65,8 +66,8 @@ def build(
     return page(known)
 
 
-def _json(store: Store, key: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(store.get(key))
+def _evaluation(store: Store, key: str) -> EvaluationDocument:
+    found: EvaluationDocument = json.loads(store.get(key))
     return found
 
 
@@ -109,7 +110,7 @@ def _samples(dataset: Dataset) -> list[Picture]:
     return _pictures(dataset, split, [(row, dataset.classes[int(split.labels[row])]) for row in rows])
 
 
-def _mistakes(dataset: Dataset, evaluations: Sequence[dict[str, Any]]) -> list[Picture]:
+def _mistakes(dataset: Dataset, evaluations: Sequence[EvaluationDocument]) -> list[Picture]:
     """The surest of the best evaluation: of the test split where there is one."""
     own = [one for one in evaluations if one["dataset"]["identity"] == dataset.identity]
     own.sort(key=lambda one: (one["dataset"]["split"] != "test", one["weights"] != "best"))

@@ -19,6 +19,9 @@ class ListedRun:
 
     Attributes:
         name: its folder's, below the prefix.
+        url: of its folder.
+        network: by its name in the configuration.
+        dataset: URL.
         state: `begun` (no checkpoint yet), `unfinished`, `finished` or `stopped early`.
         step: that of the newest checkpoint, or of the end.
         epochs: the finished ones.

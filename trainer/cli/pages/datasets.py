@@ -1,13 +1,13 @@
 """What the commands for datasets print."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import shape, size
 from trainer.urls import beside
 
 if TYPE_CHECKING:
+    from trainer.dataset.inspection.describe import DatasetDescription
     from trainer.preparation.hdf5.index_hdf5 import Indexed
     from trainer.preparation.prepare import PreparedDataset
     from trainer.preparation.reindex import Reindexed
@@ -80,7 +80,7 @@ def after_prepare(made: "PreparedDataset | Indexed") -> str:
     return f"trainer train --recipe {recipe} {urls}"
 
 
-def print_inspected(found: Mapping[str, Any], *, every_class: bool) -> None:
+def print_inspected(found: "DatasetDescription", *, every_class: bool) -> None:
     """A dataset, as `dataset.inspect` describes it."""
     classes, splits, made = found["classes"], found["splits"], found["made"]
     print_facts(

@@ -1,10 +1,14 @@
 """What `trainer predict` prints."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import plural
+
+if TYPE_CHECKING:
+    from trainer.inference.forms import PredictionRow, ReadError
+    from trainer.inference.results.prediction_summary import PredictionSummary
 
 
 def after_predict(output: str) -> str:
@@ -12,7 +16,7 @@ def after_predict(output: str) -> str:
     return f"read the predictions in {output}/predictions-*, and open {output}/summary.html"
 
 
-def print_classified(rows: Sequence[Mapping[str, Any]], top: int) -> None:
+def print_classified(rows: "Sequence[PredictionRow | ReadError]", top: int) -> None:
     """A few images and their classes, of each the `top` most probable ones."""
     lines: list[tuple[str, ...]] = []
     for row in rows:
@@ -26,7 +30,7 @@ def print_classified(rows: Sequence[Mapping[str, Any]], top: int) -> None:
     print_table(("image", "class", "probability"), lines, right=(2,))
 
 
-def print_predicted(summary: Mapping[str, Any]) -> None:
+def print_predicted(summary: "PredictionSummary") -> None:
     """What a prediction job did."""
     facts = [
         ("predicted", plural(summary["predicted"], "image")),

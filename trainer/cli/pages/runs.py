@@ -3,13 +3,14 @@
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import shape, size, span
 
 if TYPE_CHECKING:
     from trainer.checkpoints.verify import CheckpointReport
+    from trainer.runs.evaluation_values import EvaluationDocument
     from trainer.runs.find_runs import ListedRun
     from trainer.runs.removal import Removable
     from trainer.training.setup.check import Checked
@@ -99,7 +100,7 @@ def print_removable(runs: "Iterable[Removable]") -> list[str]:
     ]
 
 
-def print_evaluation(found: Mapping[str, Any]) -> None:
+def print_evaluation(found: "EvaluationDocument") -> None:
     """What a run's weights reached on a split."""
     of = found["dataset"]
     top5 = [] if found["top5"] is None else [("top 5", f"{found['top5']:.4f}")]

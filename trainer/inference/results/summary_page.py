@@ -1,9 +1,10 @@
 """summary.html: one file for people, with classes, probabilities, samples and errors."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from trainer.inference.forms import Prediction
+from trainer.inference.forms import Prediction, ReadError
+from trainer.inference.results.prediction_summary import PredictionSummary
 from trainer.inference.sources.image import ImageSource
 from trainer.output.html.render import render_page
 from trainer.output.html.thumbnail import thumbnail
@@ -32,9 +33,9 @@ class Sample(NamedTuple):
 
 def page(
     source: ImageSource,
-    summary: Mapping[str, Any],
+    summary: PredictionSummary,
     samples: Sequence[Prediction],
-    errors: Sequence[Mapping[str, str]],
+    errors: Sequence[ReadError],
 ) -> bytes:
     """The HTML of a summary. Samples that cannot be read any more are left out."""
     return render_page(
@@ -49,7 +50,7 @@ def page(
     )
 
 
-def _head(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _head(summary: PredictionSummary) -> list[tuple[str, str]]:
     accuracy = summary["accuracy"]
     return [
         ("images", f"{summary['images']:,}"),
@@ -65,7 +66,7 @@ def _head(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _classes(summary: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+def _classes(summary: PredictionSummary) -> list[tuple[str, int, str]]:
     found = list(summary["classes"].items())
     rows = [
         (name, of["images"], f"mean probability {of['mean_probability']:.3f}")
