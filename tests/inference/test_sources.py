@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from tests.commands import trainer
+from tests.documents import assert_document
 from tests.inference.conftest import invalid, predicted, rows
 from tests.trained import CLASSES, images
 from trainer.errors import DataError
 from trainer.inference import adhoc
+from trainer.inference.forms import PredictionRow, ReadError
 from trainer.inference.sources import web
 from trainer.inference.sources.addresses import is_public
 
@@ -181,6 +183,7 @@ def test_a_few_images_by_name(trained: str, served: str, tmp_path: Path) -> None
     broken.write_bytes(b"no image")
     names = [str(folder), str(broken), f"{served}/1.png", "nowhere.png"]
     found = adhoc.main(names, None, {"run": trained, "allow_private": True}, ())
+    assert_document(found, list[PredictionRow | ReadError])
     assert [row["image"] for row in found] == [f"{folder}/a/0.png", f"{folder}/a/1.png", *names[1:]]
     assert ["error" in row for row in found] == [False, False, True, False, True]
     assert found[0]["class_name"] in CLASSES

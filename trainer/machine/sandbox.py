@@ -13,7 +13,7 @@ import runpy
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -104,14 +104,19 @@ def _answer(child: Popen[bytes], data: bytes, file: IO[bytes], limits: SandboxLi
             output, _ = child.communicate(data, timeout=limits.wall_seconds or None)
         except TimeoutExpired:
             raise ProcessTimedOut(f"did not end in {limits.wall_seconds:.0f} s") from None
-        if child.returncode == 0:
-            return output
         file.seek(max(0, file.seek(0, os.SEEK_END) - _MAX_ERROR_BYTES))
-        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+        return answer_of(child.returncode, output, file.read(), limits)
+
+
+def answer_of(code: int, output: bytes, stderr: bytes, limits: SandboxLimits) -> bytes:
+    """The output of a child process that ended with `code`. Raises as `ask`."""
+    if code == 0:
+        return output
+    lines = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
     last = lines[-1].strip() if lines else ""
-    if child.returncode == errors.EXIT_INVALID and (error := _raised(last)):
+    if code == errors.EXIT_INVALID and (error := _raised(last)):
         raise error
-    raise ProcessFailed(_ending(child.returncode, last, limits))
+    raise ProcessFailed(_ending(code, last, limits))
 
 
 def _ending(code: int, last: str, limits: SandboxLimits) -> str:
@@ -143,16 +148,19 @@ def _raised(line: str) -> errors.TrainerError | None:
 def main() -> None:
     """The child."""
     memory, cpu, module, *arguments = sys.argv[1:]
-    for limited, value, above in (
-        (resource.RLIMIT_AS, int(memory), 0),
-        (resource.RLIMIT_CPU, int(cpu), 1),  # SIGXCPU comes a second before SIGKILL
-    ):
-        if value:
-            resource.setrlimit(limited, (value, value + above))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.argv = [module, *arguments]
+    serve(lambda: runpy.run_module(module, run_name="__main__", alter_sys=True), int(memory), int(cpu))
+
+
+def serve(program: Callable[[], object], memory_bytes: int, cpu_seconds: int) -> None:
+    """Runs a program in this process, which it limits; exits with 64 for a TrainerError."""
+    if memory_bytes:
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    if cpu_seconds:  # SIGXCPU comes a second before SIGKILL
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        program()
     except (errors.ConfigError, errors.DataError) as error:
         print(json.dumps([type(error).__name__, error.problem, error.remedy]), file=sys.stderr)
         sys.exit(errors.EXIT_INVALID)

@@ -5,7 +5,6 @@ FOLDER and an answer (JSON) to stdout: `ask` of trainer.preparation.hdf5.process
 """
 
 import json
-import resource
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from trainer.errors import one_line
+from trainer.errors import DataError, one_line
 from trainer.output.units import abbreviate
 from trainer.preparation.hdf5.find_rows import find_rows
 from trainer.preparation.hdf5.names import CLASSES, Found, find_splits
@@ -82,24 +81,21 @@ def _listed(names: list[str]) -> str:
 
 
 def main() -> None:
+    """Raises DataError."""
     question = json.load(sys.stdin)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        found = answer(question, Path(sys.argv[1]))
+        print(json.dumps(answer(question, Path(sys.argv[1]))))
     except Refused as error:
-        found = {"problem": str(error), "remedy": error.remedy}
+        raise DataError(str(error), error.remedy) from None
     except MemoryError:
-        found = {
-            "problem": f"HDF5 needs over {MEMORY_BYTES >> 30} GiB for it: damaged, or of very large rows",
-            "remedy": "Make a dataset of the images: trainer prepare",
-        }
+        raise DataError(
+            f"HDF5 needs over {MEMORY_BYTES >> 30} GiB for it: damaged, or of very large rows",
+            "Make a dataset of the images: trainer prepare",
+        ) from None
     except Exception as error:
         # A damaged file makes h5py raise errors of many kinds.
         reason = one_line(error)[:200]
-        found = {"problem": f"not an HDF5 file, or a damaged one ({reason})", "remedy": "Copy it again"}
-    print(json.dumps(found))
+        raise DataError(f"not an HDF5 file, or a damaged one ({reason})", "Copy it again") from None
 
 
 if __name__ == "__main__":
