@@ -22,7 +22,7 @@ CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command `trainer` of an environment with the wheel and the locked versions of what it needs."""
     environment = tmp_path_factory.mktemp("client") / "environment"
-    version = re.search(r"^uv_version=(.*)$", (ROOT / "scripts/env").read_text(), re.M)
+    version = re.search(r"^uv_version=(.*)$", (ROOT / "scripts/env").read_text(), re.MULTILINE)
     assert version
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cars-trainer"
     done = subprocess.run(

@@ -32,7 +32,7 @@ def evaluate(
     dataset_url: str | None = None,
     sensitivity: bool = False,
     batch_size: int = 64,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda _done, _total: None,
 ) -> EvaluationDocument:
     """Each row of the split once -> what was measured; also written into the run's folder.
 
