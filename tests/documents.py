@@ -38,7 +38,7 @@ def assert_document(value: Any, kind: Any, where: str = "document") -> None:
         for number, one in enumerate(value):
             assert_document(one, arguments[0], f"{where}[{number}]")
     elif kind is not Any:
-        allowed = str if issubclass(kind, Enum) else {float: (int, float), datetime: str}.get(kind, kind)
+        allowed: Any = str if issubclass(kind, Enum) else {float: (int, float), datetime: str}.get(kind, kind)
         assert isinstance(value, allowed), f"{where}: {value!r} is not {kind}"
         assert kind is bool or not isinstance(value, bool), where
 

@@ -1,17 +1,19 @@
 """Each HTML page with names that the caller chooses wherever a page has a name."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.config.load import load
-from trainer.inference.forms import Prediction
+from trainer.inference.forms import Prediction, ReadError
 from trainer.inference.results import summary_page as summaries
+from trainer.inference.results.prediction_summary import PredictionSummary
 from trainer.inference.sources.image import ImageSource
 from trainer.report import compare
 from trainer.report import report_page as reports
+from trainer.runs.evaluation_values import EvaluationDocument
 from trainer.runs.run_document import Reached, RunDocument, RunResult
 from trainer.runs.timing import EpochTiming
 
@@ -37,12 +39,17 @@ def report_page(names: Sequence[str]) -> str:
     return reports.page(known).decode()
 
 
-def evaluation(names: Sequence[str]) -> dict[str, Any]:
+def evaluation(names: Sequence[str]) -> EvaluationDocument:
     """A document of `trainer evaluate`."""
     count = len(names)
     return {
-        "dataset": {"url": names[0], "identity": "", "split": "test"},
+        "version": 1,
+        "run": names[0],
         "weights": "best",
+        "weights_sha256": "cd" * 32,
+        "dataset": {"url": names[0], "identity": "", "split": "test"},
+        "parameters": 1234,
+        "misclassified": [],
         "rows": 1234,
         "loss": 0.5,
         "top1": 0.9,
@@ -70,7 +77,24 @@ class Images:
 
 def summary_page(names: Sequence[str]) -> str:
     """Of a job with a sample and an error for each name."""
-    summary: Mapping[str, Any] = {
+    summary: PredictionSummary = {
+        "version": 1,
+        "plan": "",
+        "trainer": "",
+        "listed": 1238,
+        "failed_by": {},
+        "parts": 1,
+        "mean_probability": 0.5,
+        "confusion": {},
+        "new": 0,
+        "job": "",
+        "part_size": 1000,
+        "format": "jsonl",
+        "image_shape": [8, 8, 3],
+        "prepared": {},
+        "standardize": "none",
+        "pixels": {},
+        "classes_sha256": "",
         "images": 1234,
         "predicted": 1200,
         "failed": len(names),
@@ -86,12 +110,14 @@ def summary_page(names: Sequence[str]) -> str:
         "probabilities": list(range(10)),
     }
     samples = [Prediction(f"folder/{name}", i, name, 0.91) for i, name in enumerate(names)]
-    errors = [{"image": name, "error": f"not an image: {name}"} for name in names]
+    errors: list[ReadError] = [{"image": name, "error": f"not an image: {name}"} for name in names]
     return summaries.page(cast(ImageSource, Images()), summary, samples, errors).decode()
 
 
 def comparison_text(names: Sequence[str]) -> str:
     """`trainer compare --format html`, with a run for each name."""
-    row: dict[str, Any] = dict.fromkeys(compare.COLUMNS)
-    rows = [row | {"run": name, "network": name, "split": "test", "remark": name} for name in names]
+    unknown = cast(compare.ComparedRun, dict.fromkeys(compare.COLUMNS))
+    rows: list[compare.ComparedRun] = [
+        {**unknown, "run": name, "network": name, "split": "test", "remark": name} for name in names
+    ]
     return compare.dumps(rows, "html").encode("utf-8", "backslashreplace").decode()

@@ -11,7 +11,8 @@ from trainer.cli.app import app
 
 pytestmark = pytest.mark.fast
 
-DOCUMENTS = set(named([kind for _, kind, _ in PRINTED] + [kind for _, _, kind, _ in STORED if kind]))
+KINDS = [*(kind for _, kind, _ in PRINTED), *(kind for _, _, kind, _ in STORED if kind)]
+DOCUMENTS: set[Any] = set(named(KINDS))
 
 
 @pytest.mark.parametrize("kind", sorted(DOCUMENTS, key=lambda kind: kind.__name__))

@@ -163,7 +163,7 @@ def test_a_store_that_does_not_answer_is_no_damage(tmp_path: Any, method: str, e
     store = open_store(str(tmp_path))
     save(store, 1, 2)
     with pytest.raises(type(error)):
-        restore(Failing(store, method, error))  # type: ignore[arg-type]
+        restore(Failing(store, method, error))
 
 
 def test_what_is_no_checkpoint_is_passed_over(store_url: str) -> None:

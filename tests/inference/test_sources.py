@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -186,7 +186,7 @@ def test_a_few_images_by_name(trained: str, served: str, tmp_path: Path) -> None
     assert_document(found, list[PredictionRow | ReadError])
     assert [row["image"] for row in found] == [f"{folder}/a/0.png", f"{folder}/a/1.png", *names[1:]]
     assert ["error" in row for row in found] == [False, False, True, False, True]
-    assert found[0]["class_name"] in CLASSES
+    assert cast(PredictionRow, found[0])["class_name"] in CLASSES
     shown = trainer("predict", "--run", trained, f"{folder}/a/0.png", "--top", "3")
     assert shown.returncode == 0, shown.stderr
     assert all(name in shown.stdout for name in ("PROBABILITY", *CLASSES))

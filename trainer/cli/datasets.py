@@ -140,7 +140,7 @@ def prepare(
             )
     except BadImagesError as error:
         if json:
-            print_json(BadImagesReport(bad=error.problems))
+            print_json(BadImagesReport(bad=list(error.problems)))
         raise
     if json:
         print_json(made)

@@ -86,7 +86,7 @@ class Endpoint:
 
     def metrics(self) -> bytes:
         """The ranks' metrics and the supervisor's own, in Prometheus' text format."""
-        return generate_latest(self._own) + generate_latest(_Ranks(self.folder))  # type: ignore[arg-type]
+        return generate_latest(self._own) + generate_latest(_Ranks(self.folder))
 
     def show(self, ranks: Sequence[RankProgress]) -> None:
         """What the ranks of this pod do now. The supervisor's main loop calls it each time it turns."""

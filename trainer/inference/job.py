@@ -193,7 +193,7 @@ def _progress(plan: PredictionPlan) -> Iterator[Callable[[int], None]]:
 
 def _finish(
     config: PredictConfig, source: ImageSource, target: Store, plan: PredictionPlan
-) -> dict[str, Any]:
+) -> PredictionSummary:
     new = prediction_plan.new_images(target, plan, source)
     if new:
         log.warning("%s came since the start; --extend predicts them too", plural(new, "image"))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -42,7 +43,8 @@ class ChartLine(NamedTuple):
         return self.points if len(self.points) <= MAX_POINTS_WITH_DOTS else ()
 
 
-class MatrixCell(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MatrixCell:
     """A number of a confusion matrix: its place in units of the SVG, and its colours."""
 
     left: float

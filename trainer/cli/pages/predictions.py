@@ -20,12 +20,13 @@ def print_classified(rows: "Sequence[PredictionRow | ReadError]", top: int) -> N
     """A few images and their classes, of each the `top` most probable ones."""
     lines: list[tuple[str, ...]] = []
     for row in rows:
-        if "error" in row:
+        if "top" not in row:
             lines.append((row["image"], row["error"], "-"))
+            continue
         names = [row["image"]] + [""] * top
         lines += [
             (name, found["class_name"], f"{found['probability']:.4f}")
-            for name, found in zip(names, row.get("top", ())[:top], strict=False)
+            for name, found in zip(names, row["top"][:top], strict=False)
         ]
     print_table(("image", "class", "probability"), lines, right=(2,))
 

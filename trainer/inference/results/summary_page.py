@@ -1,6 +1,7 @@
 """summary.html: one file for people, with classes, probabilities, samples and errors."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from trainer.inference.forms import Prediction, ReadError
@@ -13,7 +14,8 @@ MAX_ERRORS_SHOWN = 30
 """Classes and errors that are listed."""
 
 
-class Bar(NamedTuple):
+@dataclass(frozen=True)
+class Bar:
     """A row of a bar chart; the longest bar has 100 percent."""
 
     name: str
