@@ -20,11 +20,11 @@ from trainer.preparation.hdf5.index_hdf5 import Indexed
 from trainer.preparation.prepare import PreparedDataset
 from trainer.preparation.reindex import Reindexed
 from trainer.report.compare import ComparedRun
-from trainer.runs.evaluation_values import EvaluationDocument
+from trainer.runs.documents.evaluation_values import EvaluationDocument
+from trainer.runs.documents.finished_values import FinishedDocument, FinishedRun
 from trainer.runs.find_runs import ListedRun
 from trainer.runs.findings import AuditDocument
 from trainer.runs.removal import RemovedRuns
-from trainer.runs.run_document import FinishedDocument, FinishedRun
 from trainer.training.setup.check import Checked
 
 PRINTED: tuple[tuple[str, Any, str], ...] = (

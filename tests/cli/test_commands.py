@@ -17,7 +17,7 @@ from tests.commands import TRAIN, on_a_terminal, refused, trainer, training
 from tests.documents import assert_document
 from trainer import __version__
 from trainer.cli.app import app
-from trainer.runs.run_document import FinishedRun
+from trainer.runs.documents.finished_values import FinishedRun
 from trainer.storage import open_store
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]

@@ -14,7 +14,7 @@ from trainer.errors import DataError
 from trainer.evaluation.evaluate import evaluate
 from trainer.inference.results.prediction_summary import PredictionSummary
 from trainer.runs import layout
-from trainer.runs.evaluation_values import EvaluationDocument
+from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.storage import open_store
 
 

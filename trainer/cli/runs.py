@@ -50,7 +50,7 @@ def train(
     code = launch(run, ranks=ranks_of(ranks), command=this_command())
     if code == 0 and rank() == 0 and not is_supervised():
         from trainer.cli.pages import runs as pages
-        from trainer.runs.run_document import finished_values
+        from trainer.runs.documents.finished_values import finished_values
 
         if json:
             print_json(finished_values(run.run.url))

@@ -15,7 +15,7 @@ from trainer.images.codec import decode_image
 from trainer.inference.network import Network, of_run
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
 from trainer.runs import layout
-from trainer.runs.evaluation_values import EvaluationDocument
+from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.run_document import read_finished
 from trainer.storage import open_store
 

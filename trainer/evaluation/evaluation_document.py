@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from trainer.dataset.dataset import Dataset
 from trainer.evaluation.tally import Tally, metrics_per_class, most_confused
-from trainer.runs.evaluation_values import EvaluationDocument
+from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.layout import Which
 from trainer.runs.run_document import RunResult
 

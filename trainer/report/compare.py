@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict, cast
 from trainer.output.html.render import render
 from trainer.output.units import span
 from trainer.runs import layout
-from trainer.runs.evaluation_values import EvaluationDocument
+from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.run_document import read_finished, read_run
 from trainer.storage import Store, open_store
 

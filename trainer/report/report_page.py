@@ -13,7 +13,7 @@ from trainer.output.html.render import render_page
 from trainer.output.html.thumbnail import thumbnail
 from trainer.output.units import span
 from trainer.report.charts import line_chart, matrix
-from trainer.runs.evaluation_values import ClassMetrics, EvaluationDocument
+from trainer.runs.documents.evaluation_values import EvaluatedClass, EvaluationDocument
 from trainer.runs.run_document import RunDocument, RunResult
 from trainer.runs.timing import EpochTiming
 
@@ -154,6 +154,6 @@ def _evaluation(found: EvaluationDocument) -> dict[str, Any]:
     }
 
 
-def _class_row(one: ClassMetrics) -> tuple[str, ...]:
+def _class_row(one: EvaluatedClass) -> tuple[str, ...]:
     figures = (one["precision"], one["recall"], one["f1"])
     return (one["class"], f"{one['rows']:,}", *("-" if f is None else f"{f:.3f}" for f in figures))

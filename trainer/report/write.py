@@ -14,7 +14,7 @@ from trainer.errors import TrainerError
 from trainer.output.units import shape
 from trainer.report.report_page import MAX_MISTAKES_SHOWN, Known, Picture, page
 from trainer.runs import layout
-from trainer.runs.evaluation_values import EvaluationDocument
+from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.history import read_history
 from trainer.runs.run_document import RunDocument, RunResult, read_document, read_finished, read_run
 from trainer.runs.timing import EpochTiming, read_timing

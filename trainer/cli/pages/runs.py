@@ -10,7 +10,7 @@ from trainer.output.units import shape, size, span
 
 if TYPE_CHECKING:
     from trainer.checkpoints.verify import CheckpointReport
-    from trainer.runs.evaluation_values import EvaluationDocument
+    from trainer.runs.documents.evaluation_values import EvaluationDocument
     from trainer.runs.find_runs import ListedRun
     from trainer.runs.removal import Removable
     from trainer.training.setup.check import Checked

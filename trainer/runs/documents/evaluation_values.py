@@ -37,7 +37,7 @@ _Class = TypedDict("_Class", {"class": str})
 """A key that is a word of Python."""
 
 
-class ClassMetrics(_Class):
+class EvaluatedClass(_Class):
     """How well one class was predicted.
 
     Attributes:
@@ -119,7 +119,7 @@ class EvaluationDocument(TypedDict):
     top5: float | None
     calibration_error: float
     calibration: list[CalibrationBin | None]
-    classes: list[ClassMetrics]
+    classes: list[EvaluatedClass]
     confusion: list[list[int]]
     most_confused: list[ConfusedPair]
     misclassified: list[MisclassifiedRow]
