@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -91,6 +92,16 @@ def test_limits_of_the_web(served: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(web, "MAX_BYTES", 30)
     with pytest.raises(DataError, match="more than 30 B"):
         web.fetch(f"{served}/1.png", allow_private=True)
+
+
+def test_a_connection_that_breaks_without_a_text_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(web, "ATTEMPTS", 1)
+    monkeypatch.setattr(web, "_opener", lambda _: SimpleNamespace(open=broken))
+    with pytest.raises(DataError, match=r"the connection broke \(ConnectionResetError\)"):
+        web.fetch("http://example.com/1.png")
 
 
 PUBLIC = """
