@@ -26,6 +26,7 @@ def assert_document(value: Any, kind: Any, where: str = "document") -> None:
     elif origin is Literal:
         assert value in arguments, f"{where}: {value!r}"
     elif origin is tuple and Ellipsis not in arguments:
+        assert isinstance(value, list), where
         assert len(value) == len(arguments), where
         for number, (one, expected_one) in enumerate(zip(value, arguments, strict=True)):
             assert_document(one, expected_one, f"{where}[{number}]")

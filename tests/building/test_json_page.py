@@ -15,7 +15,7 @@ KINDS = [*(kind for _, kind, _ in PRINTED), *(kind for _, _, kind, _ in STORED i
 DOCUMENTS: set[Any] = set(named(KINDS))
 
 
-@pytest.mark.parametrize("kind", sorted(DOCUMENTS, key=lambda kind: kind.__name__))
+@pytest.mark.parametrize("kind", sorted(DOCUMENTS, key=str))
 def test_every_field_has_a_meaning_and_no_other_has(kind: Any) -> None:
     text, meaning = meanings(kind)
     assert text

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ class ClassProbability(TypedDict):
     probability: float
 
 
+@final
 class PredictionRow(ClassProbability):
     """The prediction of one image, and its most probable class.
 
@@ -47,6 +48,7 @@ class PredictionRow(ClassProbability):
     top: list[ClassProbability]
 
 
+@final
 class ReadError(TypedDict):
     """An image that could not be read.
 
