@@ -38,8 +38,8 @@ _METRICS = """# Metrics
 
 Made from the code by `scripts/generate`; do not edit.
 
-Each pod of a training serves the metrics of all its ranks at `:9090/metrics`; `rank` is a label of all but
-the pod's own. Each pod of a prediction serves `trainer_predict_*` there.
+Each pod of a training serves the metrics of all its ranks at `:9090/metrics`, with the label `rank`, and its
+own metrics. Each pod of a prediction job serves `trainer_predict_*` there.
 
 | metric | type | labels | meaning |
 |---|---|---|---|
@@ -60,7 +60,7 @@ def metrics() -> str:
     from trainer.observability import prediction_metrics as prediction
 
     ranks = [getattr(module, name) for module in (own, prediction) for name in dir(module) if name.isupper()]
-    endpoint = Endpoint(0, waiting_for=lambda: "", output=lambda _: None)
+    endpoint = Endpoint(0, not_ready=lambda: "", output=lambda _: None)
     endpoint.close()
     rows = []
     for metric in [*ranks, endpoint.restarts, endpoint.ranks, endpoint.stalled]:

@@ -22,7 +22,7 @@ PIXELS: NDArray[np.uint8] = np.zeros((8, 8, 3), np.uint8)
 
 def report_page(names: Sequence[str]) -> str:
     """Of a finished run that was restarted, with an evaluation, images and mistakes."""
-    config = load(recipe="digits", sets=["data.url=/data", "run.url=/run"])
+    config = load(recipe="digits", overrides=["data.url=/data", "run.url=/run"])
     reached = Reached(4, {"loss": 0.5, "val_accuracy": 0.9})
     known = reports.Known(
         f"s3://bucket/{names[0]}",

@@ -61,8 +61,8 @@ def test_a_place_that_can_hold_nothing_is_named(
         (OSError(errno.EIO, "Input/output error", "/d/x"), TransientError, "/d/x"),
         (ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"), TransientError, "reset"),
         (TimeoutError("s3://b/k: gave up after 5 s"), TransientError, "gave up after 5 s"),
-        (OSError(errno.EROFS, "Read-only file system", "/d/x"), ConfigError, "place that can be written"),
-        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/d/x"), ConfigError, "another place"),
+        (OSError(errno.EROFS, "Read-only file system", "/d/x"), ConfigError, "writable location"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "/d/x"), ConfigError, "another location"),
         (FileNotFoundError("s3://b/k: no such object"), ConfigError, "no such object"),
         (OSError("s3://b/k: InvalidRequest (400)"), ConfigError, "InvalidRequest"),
         (OSError(), ConfigError, "OSError"),
@@ -96,7 +96,9 @@ def test_a_run_that_does_not_exist_is_an_error(refused, arguments: list[str], tm
 
 def test_a_run_without_checkpoints_says_so(digits: str, tmp_path: Path, capsys: Any):
     sets = [f"data.url={digits}", f"run.url={tmp_path}/run"]
-    claim_folder(open_store(f"{tmp_path}/run"), make_plan(load(recipe="digits", sets=sets), 1).document, {})
+    claim_folder(
+        open_store(f"{tmp_path}/run"), make_plan(load(recipe="digits", overrides=sets), 1).document, {}
+    )
     assert main.run(["verify", f"{tmp_path}/run"]) == 0
     assert capsys.readouterr().out == f"file://{tmp_path}/run: no checkpoint yet\n"
 
@@ -123,7 +125,7 @@ def test_an_output_that_cannot_be_written_is_one_line_or_none():
     full = subprocess.run(f"{command} > /dev/full", shell=True, capture_output=True, text=True)
     assert full.returncode == 75
     assert full.stderr.splitlines() == [
-        "trainer: error: No space left on device. Free some space, or choose another place"
+        "trainer: error: No space left on device. Free some space, or choose another location"
     ]
     closed = subprocess.run(
         ["bash", "-c", f"{command} | true; echo ${{PIPESTATUS[0]}}"], capture_output=True, text=True
@@ -145,5 +147,5 @@ def test_what_keras_refuses_names_the_values(refused, digits: str, tmp_path: Pat
     assert "Did you mean 'n_filters'?" in check("model.options.n_filter=3")
     words = ["--set", f"data.url={digits}", "--set", f"run.url={tmp_path}/run", "--set", "data.image_size=20"]
     line = refused("train", "--check", "--recipe", "resnet50", *words, "--set", "train.batch_size=8")
-    assert "resnet50 for images of 20x20x3: Keras refuses it: Input size must be at least 32x32" in line
+    assert "resnet50 for images of 20x20x3: rejected by Keras: Input size must be at least 32x32" in line
     assert not (tmp_path / "run").exists()

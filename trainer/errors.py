@@ -1,19 +1,19 @@
-"""The errors that a user can fix, each with its remedy and its exit code."""
+"""Errors that users can fix, each with a remedy and an exit code."""
 
 import errno
 
 EXIT_FINISHED = 0
 EXIT_INVALID = 64
-"""The configuration or the data is invalid, or another run has the folder; starting again changes nothing
+"""The configuration or the data is invalid, or another run has the folder; a restart does not help
 (sysexits.h: EX_USAGE)."""
 EXIT_INTERRUPTED = 75
-"""Stopped on request or for a transient cause; started again, the run resumes (sysexits.h: EX_TEMPFAIL)."""
+"""Stopped on request or for a transient cause; a restart resumes the work (sysexits.h: EX_TEMPFAIL)."""
 EXIT_LOST = 80
-"""Between a rank and its supervisor only: the exchange broke, another rank is the cause."""
+"""Only between a rank and its supervisor: the exchange broke because of another rank."""
 
 
 class TrainerError(Exception):
-    """One clear line: what was expected, what was received, and what to do.
+    """A one-line message: what was expected, what was received, and what to do.
 
     `exit_code` is the exit code of a command that raises it.
     """
@@ -31,42 +31,42 @@ class TrainerError(Exception):
 
 
 class ConfigError(TrainerError):
-    """The arguments of a command, or a run's configuration."""
+    """Invalid arguments of a command, or an invalid configuration."""
 
     exit_code = EXIT_INVALID
 
 
 class DataError(TrainerError):
-    """Images, labels, a dataset, or an object that is not what it should be."""
+    """Invalid images, labels or datasets, or an invalid object in the store."""
 
     exit_code = EXIT_INVALID
 
 
 class RunError(TrainerError):
-    """A run that cannot be continued as asked, such as a used folder or a loss that is not finite."""
+    """A run that cannot start or continue, such as in a used folder, or with a loss that is not finite."""
 
     exit_code = EXIT_INVALID
 
 
 class TransientError(TrainerError):
-    """Stopped for a transient cause; what is finished is kept."""
+    """Stopped for a transient cause; finished work is kept."""
 
     exit_code = EXIT_INTERRUPTED
 
 
 class RankLost(TransientError):
-    """The exchange with the other ranks broke. Raised in ranks only."""
+    """The exchange with the other ranks broke. Raised only in ranks."""
 
     exit_code = EXIT_LOST
 
 
 def one_line(error: object) -> str:
-    """The text of an error without line breaks; the name of its class where it has none."""
+    """The text of an error without line breaks; the name of its class if the text is empty."""
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def shortened(text: str) -> str:
-    """A text, of a long one its beginning and its end."""
+    """The text, or the beginning and the end of a long one."""
     return text if len(text) <= 200 else f"{text[:120]}…{text[-40:]}"
 
 
@@ -87,23 +87,21 @@ _TRANSIENT = _FULL | {
 }
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _REMEDIES = {
-    **dict.fromkeys(_FULL, "Free some space, or choose another place"),
-    **dict.fromkeys(_REFUSED, "Choose a place that can be written, or change its rights"),
+    **dict.fromkeys(_FULL, "Free some space, or choose another location"),
+    **dict.fromkeys(_REFUSED, "Choose a writable location, or change its permissions"),
     **dict.fromkeys(
         (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.EINVAL),
-        "Choose another place",
+        "Choose another location",
     ),
 }
 
 
 def explain_os_error(error: OSError) -> TrainerError:
-    """The system's error as one line with the path, and 64, or 75 for what may pass, such as a full disk.
-
-    An error that was raised from another one, with words of its own, keeps these.
-    """
+    """An error of the operating system as one line with the path, and 64, or 75 if it is transient, such as a
+    full disk. Keeps the text of an error that was raised from another one."""
     causes = [error, error.__cause__, error.__context__]
     number = next((cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno), None)
-    passing = number in _TRANSIENT or isinstance(error, TimeoutError | ConnectionError)
+    transient = number in _TRANSIENT or isinstance(error, TimeoutError | ConnectionError)
     names = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     text = f"{names}: {error.strerror}" if names else error.strerror or str(error) or type(error).__name__
-    return (TransientError if passing else ConfigError)(text, _REMEDIES.get(number or 0, ""))
+    return (TransientError if transient else ConfigError)(text, _REMEDIES.get(number or 0, ""))

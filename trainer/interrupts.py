@@ -1,27 +1,28 @@
 """Ctrl-C, SIGTERM and SIGHUP in a command: one line, an exit code, and nothing left behind.
 
-A command ends at once, wherever it is, but for two kinds of places: one that has something to clean up
-(`unwinding`), where an exception is raised, and one that is carried out to its end (`deferred`). An exception
-alone would not do: raised while Python imports, in a destructor or in native code, it can get lost.
+A command ends at once, except in two kinds of blocks: one that has to clean up (`unwinding`), where an
+exception is raised, and one that has to complete (`deferred`). An exception everywhere would not be enough:
+raised while Python imports, in a destructor or in native code, it can get lost.
 
-`trainer train` and the supervisor set handlers of their own once there is something to save.
+`trainer train` and the supervisor install their own handlers as soon as there is something to save.
 """
 
-# `signal` itself imports enum: some milliseconds in which Python's own handler holds.
+# `signal` imports enum, which takes some milliseconds in which Python's own handler is active.
 import _signal as signal  # type: ignore[import-not-found]
 import os
 
+from trainer.errors import EXIT_INTERRUPTED
+
 RESUMABLE = ("prepare", "train", "supervise", "predict")
-"""Commands whose work goes on when they are started again: they exit 75, as the charts' Jobs expect."""
-EXIT_RESUMABLE = 75
+"""Commands that resume when they are restarted: they exit 75, as the charts' Jobs expect."""
 CLEANUP_SECONDS = 8.0
-"""For cleaning up, also where a store does not answer: less than the 10 s that docker gives."""
+"""The limit for cleaning up, also if a store does not respond: less than the 10 s that docker waits."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class SignalReceived(KeyboardInterrupt):
-    """Raised in `unwinding` places. No `except Exception` catches it."""
+    """Raised in `unwinding` blocks. `except Exception` does not catch it."""
 
 
 class _State:
@@ -36,13 +37,13 @@ _state = _State()
 
 
 def install(arguments: list[str]) -> None:
-    """Handle the signals from now on, for the command with these arguments. Call it in the main thread.
+    """Installs the handlers for the command with these arguments. Call it in the main thread.
 
-    What is ignored stays ignored, as in a shell's background or under nohup.
+    Ignored signals stay ignored, as in a shell's background or under nohup.
     """
     command = next((word for word in arguments if not word.startswith("-")), "")
     _state.resumable = command in RESUMABLE and "--check" not in arguments
-    _state.stderr = os.dup(2)  # also where the import of TensorFlow holds back what is written to 2
+    _state.stderr = os.dup(2)  # the import of TensorFlow holds back what is written to 2
     _state.installed = True
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -50,21 +51,21 @@ def install(arguments: list[str]) -> None:
 
 
 def exit_code() -> int | None:
-    """The code to exit with; None while there was no signal."""
+    """The exit code after a signal; None if there was no signal."""
     if not _state.received:
         return None
-    return EXIT_RESUMABLE if _state.resumable else 128 + _state.received
+    return EXIT_INTERRUPTED if _state.resumable else 128 + _state.received
 
 
 def leave() -> None:
-    """Ends the process if a signal came: without waiting for threads that may hang."""
+    """Ends the process if there was a signal, without waiting for threads, which may hang."""
     code = exit_code()
     if code is not None:
         os._exit(code)
 
 
 class unwinding:
-    """A place that has something to clean up: a signal raises Interrupted there."""
+    """A block that has to clean up: a signal raises SignalReceived there."""
 
     def __enter__(self) -> None:
         if _in_main_thread():
@@ -76,7 +77,7 @@ class unwinding:
 
 
 class deferred:
-    """A place that is carried out to its end, such as a commit: a signal takes effect behind it."""
+    """A block that has to complete, such as a commit: a signal takes effect after it."""
 
     def __enter__(self) -> None:
         if _in_main_thread():
@@ -96,11 +97,11 @@ def _in_main_thread() -> bool:
 
 
 def _handle(number: int, _: object) -> None:
-    if _state.received:  # asked twice, or it took too long
+    if _state.received:  # a second signal, or the time is up
         os._exit(exit_code() or 0)
     _state.received = number
-    again = ". Start it again and it goes on" if _state.resumable else ""
-    os.write(_state.stderr, f"trainer: error: interrupted{again}\n".encode())
+    remedy = ". Restart it to resume" if _state.resumable else ""
+    os.write(_state.stderr, f"trainer: error: interrupted{remedy}\n".encode())
     if not _state.deferred:
         _end()
     else:

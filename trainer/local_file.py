@@ -1,4 +1,4 @@
-"""A file on this machine, written whole or not at all."""
+"""Writes files on this machine, whole or not at all."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +10,7 @@ from trainer.errors import ConfigError
 def write_file(data: bytes, destination: str, name: str) -> Path:
     """Writes `destination`, or the file `name` in it if it is a folder or ends with "/".
 
-    Raises ConfigError for a destination that cannot be written.
+    Raises ConfigError if the destination cannot be written.
     """
     path = Path(destination)
     if destination.endswith("/") or path.is_dir():
@@ -24,7 +24,7 @@ def write_file(data: bytes, destination: str, name: str) -> Path:
             partial.replace(path)
         except OSError as error:
             problem = f"{path} cannot be written: {error.strerror}"
-            raise ConfigError(problem, "Name another destination") from None
+            raise ConfigError(problem, "Specify another destination") from None
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ def fit(options: dict[str, Any]) -> dict[str, Any]:
     from trainer.config.load import load
 
     workload = Workload(**options)
-    config = load(recipe=workload.recipe, sets=["data.url=none", "run.url=none"])
+    config = load(recipe=workload.recipe, overrides=["data.url=none", "run.url=none"])
     shape = (workload.side, workload.side, 3)
     model = models.network_for(config, shape, 10)
     optimizer = config.train.optimizer.model_dump()

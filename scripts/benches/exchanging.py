@@ -38,7 +38,7 @@ def _exchange(options: dict[str, Any]) -> None:
     from trainer.distribution import connect
     from trainer.training.step.variables import StepVariables
 
-    config = load(recipe=options["recipe"], sets=["data.url=none", "run.url=none"])
+    config = load(recipe=options["recipe"], overrides=["data.url=none", "run.url=none"])
     network = models.network_for(config, (options["side"], options["side"], 3), 10)
     flat = tf.ones(sum(StepVariables(network).sizes) + 5)
     distribution = connect()

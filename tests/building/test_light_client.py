@@ -98,7 +98,7 @@ def test_datasets(client: Path, folders: Path, tmp_path: Path):
 def test_runs(client: Path, runs: Runs):
     run = runs.finish(runs.config("one")) / "run"
     assert "finished" in said(client, "runs", run.parent)
-    assert "whole" in said(client, "verify", run)
+    assert "intact" in said(client, "verify", run)
     said(client, "weights", run, run.parent / "mine.weights.h5")
     assert (run.parent / "mine.weights.h5").read_bytes() == (run / "weights/best.weights.h5").read_bytes()
 
@@ -117,7 +117,7 @@ def test_releases_on_kubernetes(client: Path, tmp_path: Path):
 def test_this_machine(client: Path, tmp_path: Path):
     found = said(client, "doctor", tmp_path / "store")
     assert "tensorflow          warning  not installed" in found
-    assert "write if absent     ok       respected" in found
+    assert "write if absent     ok       supported" in found
     assert said(client, "--version").startswith("trainer ")
 
 

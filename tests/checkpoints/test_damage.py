@@ -102,7 +102,7 @@ def test_no_changed_bit_of_a_commit_goes_unseen() -> None:
 
 def test_a_commit_at_another_ones_place_is_no_commit() -> None:
     data = Commit(Attempt(7, 3, "uid"), "", ()).dumps()
-    with pytest.raises(Damaged, match="of step 7, generation 3"):
+    with pytest.raises(Damaged, match="for step 7, generation 3"):
         Commit.loads(Attempt(8, 3, "uid"), data)
 
 
@@ -122,7 +122,7 @@ def test_commits_of_which_none_is_whole_are_an_error_and_no_fresh_start(tmp_path
     save(store, 1, 2)
     for attempt in survey(store):
         flip(store, attempt.key("arrays-00000.bin"))
-    with pytest.raises(RunError, match=r"none of its 2 committed checkpoints is whole.*sha256") as failure:
+    with pytest.raises(RunError, match=r"all 2 committed checkpoints are corrupt.*sha256") as failure:
         restore(store)
     assert failure.value.remedy
 
@@ -193,7 +193,7 @@ def test_a_step_of_choice(tmp_path: Any) -> None:
     restored = restore(store, step=2)
     assert restored is not None
     assert restored.step == 2
-    with pytest.raises(RunError, match=r"no checkpoint of step 5. It has those of steps 1, 2, 3"):
+    with pytest.raises(RunError, match=r"no checkpoint of step 5. Steps with a checkpoint: 1, 2, 3"):
         restore(store, step=5)
     delete(store, restored.attempt.key("state.json"))
     with pytest.raises(RunError, match=r"state\.json is missing"):

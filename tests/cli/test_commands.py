@@ -49,7 +49,7 @@ def test_without_arguments_it_shows_its_help():
     [
         (["trian"], "No such command 'trian'"),
         (["train", "--rank", "2"], "--ranks"),
-        (["train"], "Give a YAML file with --config"),
+        (["train"], "Pass a YAML file with --config"),
         (["train", "--recipe", "digts"], "Did you mean 'digits'?"),
         ([*TRAIN, "--set", "train.epoch=3"], "did you mean 'epochs'?"),
         (["predict", "--set", "part_siz=3"], "part_size"),
@@ -65,7 +65,7 @@ def test_a_missing_bucket_and_a_missing_dataset_are_named(s3: str):
         *training("s3://no-such-bucket/data", f"{s3}/run")
     )
     line = refused(*training(f"{s3}/nothing", f"{s3}/run"))
-    assert "There is no dataset" in line
+    assert "there is no dataset" in line
     assert "trainer prepare" in line
 
 
@@ -142,7 +142,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_commits_nothing(dataset: 
     assert not list(open_store(f"{s3}/run").list("checkpoints/"))
     done = trainer(*training(dataset, f"{s3}/run", "train.optimizer={name: sgd, learning_rate: 0.01}"))
     assert done.returncode == 0, "as the line says"
-    assert "starts anew: it had no checkpoint, and its optimizer.learning_rate was 1e+38" in done.stderr
+    assert "starting over: no checkpoint yet, and optimizer.learning_rate changed from 1e+38" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--version"], ["-h"], ["--help"], ["train", "-h"]])

@@ -43,8 +43,8 @@ def test_following_goes_on_in_the_pod_that_replaces_it(
     commands.logs("cars-1", follow=True)
     captured = capsys.readouterr()
     assert captured.out.splitlines() == ["epoch 0", "epoch 1", "resumed at step 7"]
-    assert "waiting: pod 0, which the Job has not created yet" in captured.err
-    assert "cars-1-0-a is gone; here is cars-1-0-b" in captured.err
+    assert "waiting for pod 0: not created yet" in captured.err
+    assert "cars-1-0-a was replaced by cars-1-0-b" in captured.err
 
 
 def test_a_cut_connection_repeats_nothing(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
@@ -72,13 +72,13 @@ def test_a_pod_that_cannot_start_is_said_in_place_of_a_log(cluster: FakeCluster)
     cluster.jobs = [job()]
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
     cluster.pods = [pod(0, "Pending", state=waiting, ready=False)]
-    with pytest.raises(ConfigError, match="pod 0, which cannot start: ImagePullBackOff: no such image"):
+    with pytest.raises(ConfigError, match="pod 0: cannot start: ImagePullBackOff: no such image"):
         commands.logs("cars-1")
 
 
 def test_a_log_that_went_with_its_pod_is_said(cluster: FakeCluster):
     cluster.jobs = [job(Failed="")]
-    with pytest.raises(ConfigError, match="cars-1 has failed, and its pod 0 is gone with its log"):
+    with pytest.raises(ConfigError, match="cars-1 failed, and its pod 0 was deleted with its log"):
         commands.logs("cars-1", follow=True)
 
 

@@ -73,7 +73,7 @@ def test_a_run_that_trains(cluster: FakeCluster, capsys: pytest.CaptureFixture[s
     assert "2 of 2 pods ready" in text
     assert "s3://bucket/runs/cars-1" in text
     # 19 200 images of two of four ranks in 60 s; 900 steps at 0.2 s.
-    assert "epoch 3, step 300 of 1200 (25 %), 640 images/s, about 3 min left" in text
+    assert "epoch 3, step 300 of 1,200 (25 %), 640 images/s, about 3 min left" in text
     assert "loss 0.5" in text
     assert re.search(r"step 250, 4\d s ago", text)
     assert "4 ranks, generation 3" in text
@@ -112,13 +112,13 @@ def test_a_gang_that_waits_says_so_in_its_own_words(cluster: FakeCluster, capsys
     [
         (
             {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes: no GPU"}]},
-            "pod 1, which is not scheduled: 0/3 nodes: no GPU",
+            "pod 1: not scheduled: 0/3 nodes: no GPU",
         ),
         (
             {"state": {"waiting": {"reason": "ErrImagePull", "message": "no image x:1"}}},
-            "pod 1, which cannot start: ErrImagePull: no image x:1",
+            "pod 1: cannot start: ErrImagePull: no image x:1",
         ),
-        ({"state": {"waiting": {"reason": "ContainerCreating"}}}, "pod 1, which is starting"),
+        ({"state": {"waiting": {"reason": "ContainerCreating"}}}, "pod 1: starting"),
     ],
 )  # fmt: skip
 def test_a_pod_that_does_not_start_is_named_with_its_reason(
@@ -143,11 +143,11 @@ def test_pods_that_are_going_or_gone_are_named(cluster: FakeCluster, capsys: pyt
     ]
     commands.status("cars-1")
     text = said(capsys)
-    assert "pod 0, which is terminating (EvictionByEvictionAPI)" in text
-    assert "pod 1, which is on a node that is not ready" in text
-    assert "pod 2, which ended with exit code 1: MemoryError" in text
-    assert "pod 3, which was stopped and will resume" in text
-    assert "pod 4, which the Job has not created yet" in text
+    assert "pod 0: terminating (EvictionByEvictionAPI)" in text
+    assert "pod 1: its node is not ready" in text
+    assert "pod 2: ended with exit code 1: MemoryError" in text
+    assert "pod 3: stopped, and will resume" in text
+    assert "pod 4: not created yet" in text
 
 
 def test_pods_that_are_refused_are_said_in_the_clusters_words(
@@ -158,7 +158,7 @@ def test_pods_that_are_refused_are_said_in_the_clusters_words(
         {"message": "pods is forbidden: exceeded quota", "lastTimestamp": "2026-11-20T12:00:01Z"}
     ]
     commands.status("cars-1")
-    assert "pod 0, which the Job has not created yet: pods is forbidden: exceeded quota" in said(capsys)
+    assert "pod 0: not created yet (pods is forbidden: exceeded quota" in said(capsys)
 
 
 def test_a_finished_run_says_where_its_weights_are(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
@@ -223,7 +223,7 @@ def test_a_release_whose_job_is_gone_still_leads_to_its_run(
     cluster.config_maps = {"cars-1-1234": {"run.yaml": f"run: {{url: {run}}}\n"}}
     assert commands.run_url("cars-1") == run
     for command in (commands.status, commands.logs, commands.wait):
-        with pytest.raises(ConfigError, match=r"the Job of release 'cars-1' is gone.*trainer weights"):
+        with pytest.raises(ConfigError, match=r"the Job of release 'cars-1' was deleted.*trainer weights"):
             command("cars-1")
     finished = RunResult(epochs=3, steps=30, stopped_early=False, last=Reached(3, {}))
     open_store(run).put(layout.FINISHED, finished.dumps())
@@ -233,12 +233,14 @@ def test_a_release_whose_job_is_gone_still_leads_to_its_run(
 
 def test_a_release_that_is_not_there(cluster: FakeCluster):
     cluster.jobs = [job("cars-2")]
-    with pytest.raises(ConfigError, match=r"no release 'cars-1' in namespace 'training'.*There are: cars-2"):
+    with pytest.raises(
+        ConfigError, match=r"release 'cars-1' not found in namespace 'training'.*Existing releases: cars-2"
+    ):
         commands.status("cars-1")
 
 
 def test_a_namespace_that_is_not_there(cluster: FakeCluster):
-    with pytest.raises(ConfigError, match="there is no namespace 'trainign' in context 'tests'"):
+    with pytest.raises(ConfigError, match="namespace 'trainign' not found in context 'tests'"):
         commands.status("cars-1", "trainign")
 
 
@@ -255,7 +257,7 @@ def test_a_cluster_that_does_not_answer(cluster: FakeCluster, tmp_path, monkeypa
     (tmp_path / "dead").write_text(text.replace(text.split("127.0.0.1:")[1].split("\n")[0], "1"))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "dead"))
     with pytest.raises(
-        TransientError, match=r"the cluster at http://127.0.0.1:1 \(context 'tests'\) does not answer"
+        TransientError, match=r"the cluster at http://127.0.0.1:1 \(context 'tests'\) does not respond"
     ):
         commands.status("cars-1")
 
@@ -263,5 +265,5 @@ def test_a_cluster_that_does_not_answer(cluster: FakeCluster, tmp_path, monkeypa
 def test_no_cluster_at_all(tmp_path, monkeypatch):
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    with pytest.raises(ConfigError, match=r"no cluster to ask: .* Set KUBECONFIG"):
+    with pytest.raises(ConfigError, match=r"no cluster configured: .* Set KUBECONFIG"):
         commands.status("cars-1")

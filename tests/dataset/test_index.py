@@ -74,8 +74,8 @@ def test_a_manifest_that_is_wrong(copy: Path, change: Change, message: str) -> N
 
 
 def test_no_dataset_and_no_manifest(tmp_path: Path, copy: Path, s3: str) -> None:
-    refused(tmp_path / "nowhere", r"There is no dataset at .*Make one: trainer prepare IMAGES file://")
-    with pytest.raises(DataError, match=r"There is no dataset at s3://no-such-bucket/x"):
+    refused(tmp_path / "nowhere", r"there is no dataset at .*Make one: trainer prepare IMAGES file://")
+    with pytest.raises(DataError, match=r"there is no dataset at s3://no-such-bucket/x"):
         open_dataset("s3://no-such-bucket/x")
     (copy / "dataset.json").write_text("{half")
     refused(copy, "is not the index of a dataset")

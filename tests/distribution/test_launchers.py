@@ -61,8 +61,8 @@ def refused(command: str, variables: dict[str, str], folder: Path, monkeypatch: 
         ({**FULL, "HOROVOD_RANK": "2"}, "expected HOROVOD_RANK below HOROVOD_SIZE, received '2' and '2'"),
         ({**FULL, "HOROVOD_SIZE": "two"}, "received '0' and 'two'"),
         ({**FULL, "HOROVOD_GLOO_RENDEZVOUS_PORT": "http"}, "expected a number, received 'http'"),
-        ({**FULL, "HOROVOD_ELASTIC": "1"}, "Leave out --min-np"),
-        ({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}, "one of 2 processes of MPI"),
+        ({**FULL, "HOROVOD_ELASTIC": "1"}, "Remove --min-np"),
+        ({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}, "one of 2 MPI processes"),
         ({"PMI_RANK": "0", "PMI_SIZE": "4"}, "`trainer train --ranks N`"),
     ],
     ids=lambda value: "-".join(value)[:40] if isinstance(value, dict) else None,
@@ -80,7 +80,7 @@ def test_ranks_that_start_ranks_are_refused(
     command: str, option: str, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     line = refused(command, FULL, tmp_path, monkeypatch, capsys)
-    assert f"{option}: expected no other launcher that starts ranks, received HOROVOD_RANK=0" in line
+    assert f"{option}: expected no other launcher of ranks, received HOROVOD_RANK=0" in line
 
 
 def test_ranks_of_horovodrun_train_the_same_weights_also_after_one_is_lost(runs: Runs) -> None:
@@ -94,7 +94,7 @@ def test_ranks_of_horovodrun_train_the_same_weights_also_after_one_is_lost(runs:
         said, _ = ranks[0].communicate(timeout=60)
         assert ranks[0].returncode == EXIT_INTERRUPTED, said
     assert "error: another rank was lost" in said
-    assert "Start it again and it resumes from the last checkpoint" in said
+    assert "Restart to resume from the last checkpoint" in said
     for attempt in (config.parent / "run/checkpoints").iterdir():
         if int(attempt.name) > LAST:
             shutil.rmtree(attempt)
@@ -114,7 +114,7 @@ def test_a_rank_with_another_configuration_is_refused_by_name_and_nothing_is_lef
     with launched(config, *rates) as ranks:
         logs = [rank.communicate(timeout=60)[0] for rank in ranks]
         assert [rank.returncode for rank in ranks] == [EXIT_INTERRUPTED, EXIT_INVALID], logs
-    assert "rank 1 was started with another configuration" in logs[0]
+    assert "rank 1 was started with a different configuration" in logs[0]
     [line] = logs[1].splitlines()
     assert "train.optimizer.learning_rate is 0.5 in rank 1 (pod " in line
     assert "and 0.05 in rank 0 (pod " in line

@@ -47,7 +47,7 @@ def test_a_stop_ends_the_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     place(monkeypatch, store.port, 0, 2)
-    with pytest.raises(TransientError, match="was stopped while it waited"):
+    with pytest.raises(TransientError, match="was stopped while waiting"):
         meet(stopping=lambda: True)
 
 

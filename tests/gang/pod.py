@@ -38,7 +38,7 @@ def main() -> None:
         metrics_port=words.metrics_port,
         linger=words.linger,
         finished=words.finished.exists if words.finished else None,
-        pods=pods.from_environment(os.environ, wanted=wanted),
+        pods=pods.from_environment(os.environ, wanted_pods=wanted),
     )
     sys.exit(supervise(sys.argv[split + 1 :], options))
 

@@ -20,6 +20,7 @@ from trainer.gang.members import (
     RefusePod,
     RunRanks,
     Seat,
+    StopMode,
     StopRanks,
 )
 from trainer.gang.ranks.stall import NO_LIMITS, Limits, RankProgress
@@ -87,10 +88,11 @@ def test_a_pod_with_another_configuration_is_refused_and_the_others_wait_for_the
         assert refused == RefusePod(COMMON)
         assert not isinstance(table.say(0), ExitPod)
     assert missing(table.gang, now=table.now, wanted=2) == {
-        1: "was started with another configuration, as its log says"
+        1: "was started with a different configuration; see its log"
     }
     assert str(OTHER.refusal(COMMON)).startswith(
-        "pod 1 was started with another configuration than pod 0: train.epochs is 4 in pod 1 and 3 in pod 0"
+        "pod 1 was started with a different configuration than pod 0: "
+        "train.epochs is 4 in pod 1 and 3 in pod 0"
     )
     table.members[1] = right
     table.now += REFUSED_FOR + 1
@@ -119,8 +121,8 @@ def test_it_does_not_form_with_one_that_was_not_heard_just_now() -> None:
 def test_a_lost_rank_ends_the_generation_hard_and_the_next_one_has_another_id() -> None:
     table = Table(2).run()
     first = table.gang.generation
-    table.say(1, state=MemberState.RESTING, exit_code=137)
-    assert table.say(0) == StopRanks("hard", "pod 1 has lost its ranks")
+    table.say(1, state=MemberState.BACKING_OFF, exit_code=137)
+    assert table.say(0) == StopRanks(StopMode.IMMEDIATE, "pod 1 has lost its ranks")
     table.say(0, state=MemberState.IDLE, exit_code=75)
     table.say(1, state=MemberState.IDLE)
     second = table.gang.generation
@@ -132,19 +134,19 @@ def test_a_lost_rank_ends_the_generation_hard_and_the_next_one_has_another_id() 
 
 def test_how_ranks_end_that_were_told_to_stop_is_no_news() -> None:
     table = Table(3).run()
-    table.say(1, state=MemberState.RESTING, exit_code=137)
+    table.say(1, state=MemberState.BACKING_OFF, exit_code=137)
     table.say(0, state=MemberState.IDLE, exit_code=1)
     table.say(2, state=MemberState.IDLE, exit_code=EXIT_LOST)
-    assert table.say(0) == StopRanks("hard", "pod 1 has lost its ranks")
+    assert table.say(0) == StopRanks(StopMode.IMMEDIATE, "pod 1 has lost its ranks")
 
 
 def test_a_broken_exchange_is_an_effect_until_its_cause_is_known() -> None:
     table = Table(3).run()
     table.say(0, state=MemberState.IDLE, exit_code=EXIT_LOST)
-    assert table.say(2) == StopRanks("hard", "the exchange with pod 0's ranks broke")
+    assert table.say(2) == StopRanks(StopMode.IMMEDIATE, "the exchange with pod 0's ranks broke")
     table.say(2, state=MemberState.IDLE, exit_code=EXIT_LOST)
-    table.say(1, state=MemberState.RESTING, exit_code=137)
-    assert table.say(2) == StopRanks("hard", "pod 1 has lost its ranks")
+    table.say(1, state=MemberState.BACKING_OFF, exit_code=137)
+    assert table.say(2) == StopRanks(StopMode.IMMEDIATE, "pod 1 has lost its ranks")
 
 
 def test_a_rank_without_progress_ends_the_generation_and_is_named() -> None:
@@ -156,35 +158,35 @@ def test_a_rank_without_progress_ends_the_generation_and_is_named() -> None:
     assert not table.gang.ending
     told = table.say(1, progress=(replace(reading, idle=301),))
     reason = "no progress: rank 1 has been reading images for 301 s, after step 7"
-    assert told == table.say(0) == StopRanks("hard", reason, late=(1,))
+    assert told == table.say(0) == StopRanks(StopMode.IMMEDIATE, reason, late=(1,))
 
 
 def test_an_agreed_stop_leaves_the_others_the_time_to_save() -> None:
     table = Table(2).run()
     table.say(1, state=MemberState.LEAVING, exit_code=75)
-    assert table.say(0) == StopRanks("soft", "pod 1 is leaving")
+    assert table.say(0) == StopRanks(StopMode.GRACEFUL, "pod 1 is leaving")
     table.now += SILENT_AFTER + 1
-    assert table.say(0) == StopRanks("soft", "pod 1 is leaving"), "its silence is no news"
+    assert table.say(0) == StopRanks(StopMode.GRACEFUL, "pod 1 is leaving"), "its silence is no news"
     replacement = replace(
         table.members[1], uid="other", state=MemberState.IDLE, generation="", exit_code=None
     )
     table.members[1] = replacement
     assert isinstance(table.say(1), StopRanks)
-    assert table.say(0) == StopRanks("soft", "pod 1 is leaving"), "nor is its replacement"
+    assert table.say(0) == StopRanks(StopMode.GRACEFUL, "pod 1 is leaving"), "nor is its replacement"
 
 
 def test_a_soft_ending_becomes_hard_when_another_is_lost() -> None:
     table = Table(3).run()
     table.say(2, state=MemberState.IDLE, exit_code=75)
-    assert table.say(0) == StopRanks("soft", "pod 2 has stopped its ranks")
-    table.say(1, state=MemberState.RESTING, exit_code=1)
-    assert table.say(0) == StopRanks("hard", "pod 1 has lost its ranks")
+    assert table.say(0) == StopRanks(StopMode.GRACEFUL, "pod 2 has stopped its ranks")
+    table.say(1, state=MemberState.BACKING_OFF, exit_code=1)
+    assert table.say(0) == StopRanks(StopMode.IMMEDIATE, "pod 1 has lost its ranks")
 
 
 def test_a_silent_member_ends_the_generation() -> None:
     table = Table(2).run()
     table.now += SILENT_AFTER + 0.1
-    assert table.say(0) == StopRanks("hard", "pod 1 has been silent for 6 s")
+    assert table.say(0) == StopRanks(StopMode.IMMEDIATE, "pod 1 has been silent for 6 s")
 
 
 def test_a_supervisor_that_started_anew_ends_the_generation_and_the_old_one_is_not_heard_again() -> None:
@@ -192,16 +194,18 @@ def test_a_supervisor_that_started_anew_ends_the_generation_and_the_old_one_is_n
     old = table.members[1]
     table.members[1] = join(1, "other", MemberState.IDLE, 1)
     assert isinstance(table.say(1), StopRanks)
-    assert table.say(0) == StopRanks("hard", "pod 1 was restarted")
+    assert table.say(0) == StopRanks(StopMode.IMMEDIATE, "pod 1 was restarted")
     assert table.say(0, state=MemberState.IDLE) == RunRanks(table.gang.generation)  # type: ignore[arg-type]
     gang = record(table.gang, old, now=table.now)
     assert gang == table.gang
-    assert answer(gang, old) == StopRanks("hard", "another supervisor has taken over pod 1")
+    assert answer(gang, old) == StopRanks(StopMode.IMMEDIATE, "another supervisor has taken over pod 1")
 
 
 def test_the_next_generation_forms_only_after_the_reason_was_told() -> None:
     table = Table(1).run()
-    assert table.say(0, state=MemberState.IDLE, exit_code=1) == StopRanks("hard", "pod 0 has lost its ranks")
+    assert table.say(0, state=MemberState.IDLE, exit_code=1) == StopRanks(
+        StopMode.IMMEDIATE, "pod 0 has lost its ranks"
+    )
     assert isinstance(table.say(0), RunRanks)
 
 
@@ -211,7 +215,7 @@ def test_another_size_is_a_soft_ending_and_the_next_generation_has_it(before: in
     table.wanted = after
     assert isinstance(table.say(0), StopRanks)
     assert table.gang.ending
-    assert table.gang.ending.how == "soft"
+    assert table.gang.ending.mode == StopMode.GRACEFUL
     for index in range(max(before, after)):
         table.members.setdefault(index, join(index, f"uid-{index}", MemberState.IDLE, 1))
     answers = table.all_say(state=MemberState.IDLE, exit_code=75)
@@ -234,8 +238,8 @@ def test_the_end_is_0_when_all_are_done_and_stays() -> None:
 def test_who_is_done_forms_again_with_one_that_failed_at_the_end() -> None:
     table = Table(2).run()
     table.say(0, state=MemberState.DONE, exit_code=0)
-    table.say(1, state=MemberState.RESTING, exit_code=139)
-    assert table.say(0) == StopRanks("hard", "pod 1 has lost its ranks")
+    table.say(1, state=MemberState.BACKING_OFF, exit_code=139)
+    assert table.say(0) == StopRanks(StopMode.IMMEDIATE, "pod 1 has lost its ranks")
 
 
 def test_64_ends_everything() -> None:
@@ -247,7 +251,7 @@ def test_64_ends_everything() -> None:
 def test_a_new_coordinator_stops_what_it_does_not_know_and_counts_on() -> None:
     table = Table(2).run()
     table.gang = Gang()
-    assert table.say(1) == StopRanks("hard", "a new generation is forming")
+    assert table.say(1) == StopRanks(StopMode.IMMEDIATE, "a new generation is forming")
     table.say(1, state=MemberState.IDLE, exit_code=75)
     table.members[0] = join(0, "new", MemberState.IDLE, 1)
     formed = table.say(0)
@@ -294,7 +298,9 @@ def test_on_any_sequence_of_words(wanted: int, sequence: list[tuple[int, str, in
                     exit_code=None,
                 )
         elif act in ("rest", "leave", "done") and member.state is MemberState.RUNNING:
-            state = {"rest": MemberState.RESTING, "leave": MemberState.LEAVING, "done": MemberState.DONE}[act]
+            state = {"rest": MemberState.BACKING_OFF, "leave": MemberState.LEAVING, "done": MemberState.DONE}[
+                act
+            ]
             member = replace(member, state=state, exit_code=0 if act == "done" else code)
         elif act == "idle":
             ended = code if member.state is MemberState.RUNNING else member.exit_code
@@ -320,8 +326,8 @@ def test_on_any_sequence_of_words(wanted: int, sequence: list[tuple[int, str, in
                 assert table.now - present.heard <= FRESH_SECONDS
         elif before.ending:
             assert gang.ending or gang.end is not None, "an ended generation does not come back"
-            if gang.ending and before.ending.how == "hard":
-                assert gang.ending.how == "hard"
+            if gang.ending and before.ending.mode == StopMode.IMMEDIATE:
+                assert gang.ending.mode == StopMode.IMMEDIATE
         if before.end is not None:
             assert gang.end == before.end
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.fast
 
 @pytest.fixture
 def served() -> Iterator[Endpoint]:
-    served = Endpoint(0, waiting_for=lambda: "", output=lambda rank: None)
+    served = Endpoint(0, not_ready=lambda: "", output=lambda rank: None)
     yield served
     served.close()
 
@@ -35,9 +35,9 @@ def test_a_main_loop_that_does_not_turn_is_unhealthy(
 
 
 def test_only_the_ranks_that_run_are_shown(served: Endpoint) -> None:
-    served.show([RankProgress(rank, 7, Phase.READING, idle=2.5) for rank in (0, 1)])
+    served.update([RankProgress(rank, 7, Phase.READING, idle=2.5) for rank in (0, 1)])
     assert b'trainer_rank_stalled_seconds{rank="1"} 2.5' in served.metrics()
-    served.show([RankProgress(0, 7, Phase.READING, idle=3.5)])
+    served.update([RankProgress(0, 7, Phase.READING, idle=3.5)])
     text = served.metrics()
     assert b'trainer_rank_stalled_seconds{rank="0"} 3.5' in text
     assert b'{rank="1"}' not in text

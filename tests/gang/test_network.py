@@ -12,7 +12,7 @@ pytestmark = pytest.mark.fast
 
 def test_a_name_that_does_not_resolve_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "nowhere.invalid")
-    with pytest.raises(ConfigError, match=r"own name 'nowhere\.invalid' does not resolve"):
+    with pytest.raises(ConfigError, match=r"host name 'nowhere\.invalid' does not resolve"):
         check_own_name(None)
 
 
@@ -20,5 +20,5 @@ def test_a_loopback_address_serves_one_machine_only(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(socket, "gethostname", lambda: "127.0.1.1")
     check_own_name(None)
     check_own_name("127.0.0.1")
-    with pytest.raises(ConfigError, match=r"resolves to 127\.0\.1\.1, where other pods do not reach it"):
+    with pytest.raises(ConfigError, match=r"resolves to 127\.0\.1\.1, which other pods cannot reach"):
         check_own_name("10.0.0.1")

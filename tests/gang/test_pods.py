@@ -20,5 +20,5 @@ def test_read() -> None:
 
 @pytest.mark.parametrize("name", ["TRAINER_POD_INDEX", "TRAINER_PODS"])
 def test_what_is_no_number_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"{name}: expected a whole number from ., received 'two'"):
+    with pytest.raises(ConfigError, match=f"{name}: expected a whole number >= ., received 'two'"):
         from_environment({**GIVEN, name: "two"})

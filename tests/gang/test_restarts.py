@@ -40,7 +40,7 @@ def test_the_rest_grows_without_progress_and_a_new_step_ends_it() -> None:
     failures, rests = Failures(), []
     for _ in range(8):
         failures = failures.after(10)
-        rests.append(failures.rest)
+        rests.append(failures.backoff)
     assert rests == [0, 1, 2, 4, 8, 16, 30, 30]
     assert failures.after(9).count == 9
     assert failures.after(11) == Failures(1, 11)

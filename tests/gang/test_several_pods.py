@@ -67,7 +67,7 @@ def test_a_stuck_rank_is_named_with_its_stacks_killed_and_the_run_goes_on(gang: 
     pods = [
         gang.member(index, "--stall-timeout", "1", "--metrics-port", "0", words=words) for index in (0, 1)
     ]
-    found = wait_for(lambda: re.search(r"metrics at port (\d+)", pods[1].output()), "the port is named")
+    found = wait_for(lambda: re.search(r"metrics on port (\d+)", pods[1].output()), "the port is named")
     url = f"http://127.0.0.1:{found[1]}"
     wait_for(lambda: re.search(r'stalled_seconds{rank="1"} 0.[5-9]', read(f"{url}/metrics")), "it shows")
     why = wait_for(lambda: not_ready(url), "it is not ready").strip()

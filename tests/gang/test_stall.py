@@ -82,9 +82,7 @@ def test_asked_to_stop_the_late_are_killed_sooner_and_the_chief_never() -> None:
     found = find([chief, rank], LIMITS)
     assert found
     assert found.late == (1,)
-    assert found.reason.startswith(
-        "no progress since they were asked to stop: rank 1 has been reading images"
-    )
+    assert found.reason.startswith("no progress since the stop request: rank 1 has been reading images")
     assert find([chief, replace(rank, idle=19)], LIMITS) is None
     assert find([chief, replace(rank, longest=11)], LIMITS) is None, "its steps are slow"
     assert find([replace(chief, phase=Phase.SAVING), rank], LIMITS) is None

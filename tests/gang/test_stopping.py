@@ -4,7 +4,7 @@ import pytest
 
 from trainer.distribution.rank_status import Phase, RankStatus
 from trainer.gang.ranks.stall import RankHistory
-from trainer.gang.ranks.stopping import Deadlines, Why
+from trainer.gang.ranks.stopping import Deadlines, StopReason
 
 pytestmark = pytest.mark.fast
 
@@ -18,18 +18,20 @@ def pace(phase: Phase = Phase.TRAINING, since: float = 0.0) -> RankHistory:
 @pytest.mark.parametrize(
     ("why", "chief", "chief_ends", "other_ends"),
     [
-        (Why.AT_ONCE, pace(), 100, 100),
-        (Why.INVALID, pace(), 103, 103),
-        (Why.AGREED, pace(), 160, 160),
-        (Why.FINISHED, pace(), 220, 220),
-        (Why.BROKEN, pace(), 110, 103),
-        (Why.BROKEN, pace(since=101), 111, 103),
-        (Why.BROKEN, pace(Phase.SAVING, since=104), 164, 103),
-        (Why.BROKEN, pace(Phase.SAVING), 160, 103),
-        (Why.BROKEN, pace(Phase.EVALUATING), 138, 103),
+        (StopReason.IMMEDIATELY, pace(), 100, 100),
+        (StopReason.INVALID, pace(), 103, 103),
+        (StopReason.REQUESTED, pace(), 160, 160),
+        (StopReason.FINISHED, pace(), 220, 220),
+        (StopReason.BROKEN, pace(), 110, 103),
+        (StopReason.BROKEN, pace(since=101), 111, 103),
+        (StopReason.BROKEN, pace(Phase.SAVING, since=104), 164, 103),
+        (StopReason.BROKEN, pace(Phase.SAVING), 160, 103),
+        (StopReason.BROKEN, pace(Phase.EVALUATING), 138, 103),
     ],
 )
-def test_until_when_each_may_run(why: Why, chief: RankHistory, chief_ends: float, other_ends: float) -> None:
+def test_until_when_each_may_run(
+    why: StopReason, chief: RankHistory, chief_ends: float, other_ends: float
+) -> None:
     ranks = {0: chief, 1: pace()}
     for rank, end in ((0, chief_ends), (1, other_ends)):
         assert rank not in DEADLINES.overdue(ranks, {why: 100.0}, end - 0.01)
@@ -37,12 +39,12 @@ def test_until_when_each_may_run(why: Why, chief: RankHistory, chief_ends: float
 
 
 def test_who_holds_up_the_others_has_the_time_to_write_its_stacks() -> None:
-    ranks, why = {0: pace(), 1: pace()}, {Why.BROKEN: 100.0}
+    ranks, why = {0: pace(), 1: pace()}, {StopReason.BROKEN: 100.0}
     assert DEADLINES.overdue(ranks, why, 100.4, late=(0, 1)) == set()
     assert DEADLINES.overdue(ranks, why, 100.5, late=(0,)) == {0}
     assert DEADLINES.overdue(ranks, why, 100.5, late=(1,)) == {1}
 
 
 def test_the_first_of_several_ends_counts() -> None:
-    why = {Why.AGREED: 50.0, Why.BROKEN: 100.0}
+    why = {StopReason.REQUESTED: 50.0, StopReason.BROKEN: 100.0}
     assert DEADLINES.overdue({0: pace(Phase.SAVING, since=101)}, why, 110.0) == {0}

@@ -125,7 +125,7 @@ def test_failures_without_a_new_step_end_with_the_ranks_code(run: Run) -> None:
     assert pod.wait() == 9
     assert {event["generation"] for event in run.events("start")} == {1, 2}
     assert "rank 1 | rank 1 has had enough" in pod.output()
-    assert "rank 1 exited with code 9; 2 failures in a row without a new step: giving up" in pod.output()
+    assert "rank 1 exited with code 9; 2 consecutive failures without progress; giving up" in pod.output()
 
 
 def test_failures_with_progress_between_them_do_not_count(run: Run) -> None:
@@ -153,7 +153,9 @@ def test_a_frozen_rank_is_killed_at_once_and_no_finished_step_is_lost(run: Run) 
     os.kill(run.wait_for_step(12, rank=1)["pid"], signal.SIGSTOP)
     assert pod.wait() == 0, pod.output()
     assert [event["step"] for event in run.events("step", rank=0)] == list(range(40))
-    assert "lost rank 1, which did not answer or did not stop with the others, and was killed" in pod.output()
+    assert (
+        "lost rank 1, which did not respond or did not stop with the others, and was killed" in pod.output()
+    )
     assert "of themselves" not in pod.output()
 
 
@@ -164,7 +166,7 @@ def test_asked_to_stop_while_a_rank_is_stuck_the_chief_saves_within_the_grace(ru
     wait_for(lambda: run.events("hangs"), "rank 1 is stuck")
     pod.signal(signal.SIGTERM)
     assert pod.wait() == 75, pod.output()
-    stuck = "no progress since they were asked to stop: rank 1 has been reading images"
+    stuck = "no progress since the stop request: rank 1 has been reading images"
     assert f"while the ranks were stopping: {stuck}" in pod.output()
     assert json.loads((run.folder / "checkpoint").read_text())[0] == 12
 
@@ -241,7 +243,7 @@ def test_a_rank_that_stops_of_itself_stops_all_and_they_go_on(run: Run) -> None:
     os.kill(run.wait_for_step(12, rank=1)["pid"], signal.SIGTERM)
     assert pod.wait() == 0, pod.output()
     assert run.result() == undisturbed(40)
-    assert "the ranks stopped for a transient cause (code 75); restarting all 2 ranks" in pod.output()
+    assert "the ranks stopped for a transient cause (exit code 75); restarting all 2 ranks" in pod.output()
 
 
 def test_a_rank_that_writes_much_is_not_held_up_and_little_of_it_is_kept(run: Run) -> None:
@@ -279,7 +281,7 @@ def test_the_pod_serves_its_ranks_metrics_and_lingers_for_the_last_scrape(run: R
     go = run.folder / "go"
     words = ("--ranks", "2", "--metrics-port", "0", "--linger", "1000")
     pod = run.pod(python(METRICS), *words, environment={"GO": str(go), "TMPDIR": str(run.folder)})
-    found = wait_for(lambda: re.search(r"metrics at port (\d+)", pod.output()), "the port is named")
+    found = wait_for(lambda: re.search(r"metrics on port (\d+)", pod.output()), "the port is named")
     url = f"http://127.0.0.1:{found[1]}"
     wait_for(lambda: 'trainer_images_total{rank="1"} 11.0' in read(f"{url}/metrics"), "rank 1 counts")
     wait_for(lambda: 'trainer_images_total{rank="0"} 10.0' in read(f"{url}/metrics"), "rank 0 counts")
@@ -300,7 +302,7 @@ def test_the_pod_serves_its_ranks_metrics_and_lingers_for_the_last_scrape(run: R
 def test_sigterm_ends_the_linger_of_a_finished_pod_with_0(run: Run) -> None:
     pod = run.pod(run.rank_command(3), "--metrics-port", "0", "--linger", "1000")
     wait_for(lambda: run.events("finished") and not run.living(), "the rank has finished")
-    found = wait_for(lambda: re.search(r"metrics at port (\d+)", pod.output()), "the port is named")
+    found = wait_for(lambda: re.search(r"metrics on port (\d+)", pod.output()), "the port is named")
     wait_for(lambda: lingers(int(found[1])), "it lingers")
     pod.signal(signal.SIGTERM)
     assert pod.wait() == 0
@@ -320,7 +322,7 @@ def test_a_taken_metrics_port_is_said_in_one_line(run: Run) -> None:
         taken.listen()
         pod = run.pod(run.rank_command(3), "--metrics-port", str(taken.getsockname()[1]))
         assert pod.wait() != 0
-    assert "Address already in use. Choose a free one, or 0" in pod.output()
+    assert "Address already in use. Choose a free port, or 0" in pod.output()
 
 
 def test_as_process_1_it_reaps_orphans_and_obeys_sigterm(run: Run) -> None:

@@ -122,9 +122,9 @@ def test_damaged_images_are_named_in_one_line() -> None:
     for data, reason in [
         (b"", "the file is empty"),
         (b"<html>not found</html>", "not an image in one of the formats JPEG, PNG"),
-        (whole[: len(whole) // 2], "damaged image.*truncated"),
+        (whole[: len(whole) // 2], "corrupt image.*truncated"),
         (whole[:30], "image"),
-        (bytes(png), "damaged image"),
+        (bytes(png), "corrupt image"),
     ]:
         with pytest.raises(DataError, match=f"a/b.jpg: .*{reason}") as error:
             decode_image(data, name="a/b.jpg")

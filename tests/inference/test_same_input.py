@@ -292,7 +292,7 @@ def of_rows(run: RunDocument, dataset: Dataset, names: list[str]) -> np.ndarray:
 def evaluated(run: RunDocument, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> float:
     """The loss that `trainer evaluate` measures."""
     built = Network("file:///run", run, "best", "", lambda: network(*run.image_shape))
-    monkeypatch.setattr(evaluate, "of_run", lambda url, which: built)
+    monkeypatch.setattr(evaluate, "network_from_run", lambda url, which: built)
     found = evaluate.evaluate("run", "validation", "best", dataset_url=dataset.url, batch_size=4)
     return float(found["loss"])
 

@@ -67,12 +67,12 @@ def served(tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("gone", "the server answered 404"),
-        ("busy", "the server answered 503"),
+        ("gone", "the server responded with 404"),
+        ("busy", "the server responded with 503"),
         ("loop", "at most 5 redirects"),
         ("to-file", "302"),
-        ("cut", "it ended after 20 of"),
-        ("slow", "not all of it came within 0 s"),
+        ("cut", "the response ended after 20 of"),
+        ("slow", "the download took more than 0 s"),
     ],
 )
 def test_what_a_web_server_does_wrong_is_said(

@@ -52,7 +52,7 @@ def test_a_machine_without_gpus(tmp_path: Path) -> None:
 
 def test_more_ranks_than_gpus_say_what_to_do() -> None:
     check_ranks(2, ["0", "1"])
-    with pytest.raises(ConfigError, match="expected at most 2, one for each GPU of this pod, received 3"):
+    with pytest.raises(ConfigError, match="expected at most 2, one per GPU of this pod, received 3"):
         check_ranks(3, ["0", "1"])
 
 

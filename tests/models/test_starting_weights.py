@@ -92,7 +92,7 @@ def test_another_number_of_classes_leaves_the_head_fresh() -> None:
     assert_equal(model, source, but=("fc8",))
     np.testing.assert_array_equal(model.get_layer("fc8").get_weights()[0], fresh[0])
     assert report.mismatched == {"fc8": "(128, 7) in the file, (128, 5) in the network"}
-    assert report.text().endswith("fresh: fc8 ((128, 7) in the file, (128, 5) in the network)")
+    assert report.text().endswith("randomly initialised: fc8 ((128, 7) in the file, (128, 5) in the network)")
 
 
 def test_a_head_of_another_name_is_reported_as_not_used() -> None:
@@ -104,8 +104,9 @@ def test_a_head_of_another_name_is_reported_as_not_used() -> None:
     assert report.unused == {"fc1000": "not in the network"}
     total = len(report.matched) + 1
     assert report.text() == (
-        f"starting weights from weights.h5: {total - 1} of {total} layers; fresh: fc8 (not in the file); "
-        "not used: fc1000"
+        f"starting weights from weights.h5: {total - 1} of {total} layers; "
+        "randomly initialised: fc8 (not in the file); "
+        "unused: fc1000"
     )
 
 
@@ -354,7 +355,7 @@ def test_imagenet_weights_that_nobody_offers_are_put_there_by_hand(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     know(monkeypatch, tmp_path, None)
-    with pytest.raises(ConfigError, match=f"{tmp_path}/models/resnet.h5 is not there"):
+    with pytest.raises(ConfigError, match=f"{tmp_path}/models/resnet.h5 does not exist"):
         load_starting_weights(small_resnet(), "imagenet")
     source, model = used(small_resnet()), small_resnet()
     (tmp_path / "models").mkdir()
@@ -392,5 +393,5 @@ def test_a_download_that_is_not_the_known_file_is_refused(
 
 
 def test_a_network_without_imagenet_weights_says_which_have() -> None:
-    with pytest.raises(ConfigError, match="There are for resnet50, resnet152-scale"):
+    with pytest.raises(ConfigError, match="Known: resnet50, resnet152-scale"):
         load_starting_weights(lab(), "imagenet")

@@ -45,8 +45,8 @@ def broken(folders: Path) -> Path:
 
 BROKEN = {
     "cat/0001.png": "not an image in one of the formats",
-    "dog/0002.png": "a damaged image",
-    "owl/0003.png": "the file is gone, or a broken link",
+    "dog/0002.png": "corrupt image",
+    "owl/0003.png": "the file was deleted, or is a broken symlink",
     "owl/0004.png": "cannot be read (Too many levels of symbolic links)",
 }
 
@@ -144,7 +144,7 @@ def test_copies_are_told_and_never_lie_in_two_splits(tmp_path: Path) -> None:
 def test_a_split_of_copies_alone_is_an_error(tmp_path: Path) -> None:
     folders = make_folders(tmp_path / "images", {"train/a": 3, "train/b": 3})
     shutil.copytree(folders / "train", folders / "test")
-    with pytest.raises(DataError, match=r"No image is left for the test split: .* copies of images"):
+    with pytest.raises(DataError, match=r"no image is left for the test split: .* copies of images"):
         prepare(str(folders), str(tmp_path / "made"), validation=0)
     assert not (tmp_path / "made").exists()
 

@@ -59,8 +59,9 @@ def test_a_folder_without_a_checkpoint_starts_anew(store: Store, caplog: pytest.
     check_identity(store, SLOW.identity)
     claim_folder(store, SLOW, {})
     assert read_run(store).identity == SLOW.identity
-    assert [m for m in caplog.messages if "starts anew" in m] == [
-        f"{store.url} starts anew: it had no checkpoint, and its optimizer.learning_rate was 1e+38, now 0.1"
+    assert [m for m in caplog.messages if "starting over" in m] == [
+        f"{store.url}: starting over: no checkpoint yet, and "
+        "optimizer.learning_rate changed from 1e+38 to 0.1"
     ]
     left = {info.key for info in store.list()} - {layout.token(1), layout.token(2)}
     assert left == {layout.RUN, layout.CLASSES}
@@ -73,10 +74,10 @@ def test_a_folder_with_a_checkpoint_is_another_runs(store: Store):
     commit(store, fence)
     for refused in (check_identity, lambda store, _: claim_folder(store, SLOW, {})):
         with pytest.raises(
-            RunError, match=r"another run's folder: its optimizer.learning_rate is 1e\+38"
+            RunError, match=r"already contains a different run: optimizer.learning_rate is 1e\+38"
         ) as e:
             refused(store, SLOW.identity)
-        assert "run.url of its own" in e.value.remedy
+        assert "Use a different run.url" in e.value.remedy
     assert read_run(store).identity == FAST.identity
     fence.check()
 
@@ -84,7 +85,7 @@ def test_a_folder_with_a_checkpoint_is_another_runs(store: Store):
 def test_a_finished_run_without_its_checkpoints_stays_what_it_is(store: Store):
     fence, _ = claim_folder(store, FAST, {})
     publish(store, fence, layout.FINISHED, RunResult(3, 30, False, Reached(3, {})).dumps())
-    with pytest.raises(RunError, match="another run's folder"):
+    with pytest.raises(RunError, match="already contains a different run"):
         claim_folder(store, SLOW, {})
 
 
@@ -149,12 +150,14 @@ def test_a_folder_that_lost_run_json_is_known_by_its_commits(store: Store, caplo
     write(fence, Attempt(5, fence.number, "uid"), memoryview(b"state"), b"{}")
     store.delete(layout.RUN)
     for refused in (check_identity, lambda store, _: claim_folder(store, FAST, {})):
-        with pytest.raises(RunError, match=r"another run's folder: its optimizer.learning_rate is 0\.1"):
+        with pytest.raises(
+            RunError, match=r"already contains a different run: optimizer.learning_rate is 0\.1"
+        ):
             refused(store, FAST.identity)
     again, first = claim_folder(store, SLOW, {})
     assert (again.number, first) == (2, 0)
     assert read_run(store).identity == SLOW.identity
-    assert "its checkpoints say that they are this run's" in caplog.text
+    assert "as its checkpoints are of this run" in caplog.text
 
 
 def test_a_folder_of_checkpoints_of_which_nobody_knows_the_run_is_refused(store: Store):
@@ -163,7 +166,7 @@ def test_a_folder_of_checkpoints_of_which_nobody_knows_the_run_is_refused(store:
     store.delete(layout.RUN)
     before = {info.key for info in store.list()}
     for refused in (check_identity, lambda store, _: claim_folder(store, SLOW, {})):
-        with pytest.raises(RunError, match=f"and no {layout.RUN} that says of which run"):
+        with pytest.raises(RunError, match=f"but no {layout.RUN} to identify the run"):
             refused(store, SLOW.identity)
     assert {info.key for info in store.list()} == before
 
@@ -215,7 +218,7 @@ def test_a_run_whose_weights_were_typed_as_a_relative_path_is_still_the_same_run
     commit(store, fence)
     check_identity(store, starting_with("/home/me/runs/old").identity)
     for other in ("/home/me/runs/new", "none", "imagenet", "s3://bucket/runs/old"):
-        with pytest.raises(RunError, match=r"its model\.weights is"):
+        with pytest.raises(RunError, match=r"different run: model\.weights is"):
             check_identity(store, starting_with(other).identity)
 
 

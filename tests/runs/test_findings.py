@@ -56,10 +56,10 @@ def test_who_was_superseded_adds_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (b"{", "makes no sense"),
-        (b"[]", "makes no sense"),
-        (b'{"format": 1, "findings": [{"step": 1}]}', "makes no sense"),
-        (b'{"format": 2, "findings": []}', "is of format 2, this trainer reads up to 1"),
+        (b"{", "is not valid"),
+        (b"[]", "is not valid"),
+        (b'{"format": 1, "findings": [{"step": 1}]}', "is not valid"),
+        (b'{"format": 2, "findings": []}', "has format 2; this trainer reads up to 1"),
     ],
 )
 def test_what_is_no_record_of_findings_is_refused(tmp_path: Path, data: bytes, said: str) -> None:

@@ -73,9 +73,9 @@ def test_where_no_run_is_it_says_so(prefix: str):
 
 def test_a_newer_run_and_a_damaged_one_are_named(prefix: str):
     Path(prefix, "begun/run.json").write_text('{"version": 2}')
-    assert "begun: run.json is of version 2; this trainer reads versions up to 1" in refused("runs", prefix)
+    assert "begun: run.json has version 2; this trainer reads versions up to 1" in refused("runs", prefix)
     Path(prefix, "begun/run.json").write_text("{")
-    assert "begun: run.json is damaged" in refused("runs", prefix)
+    assert "begun: run.json is corrupt" in refused("runs", prefix)
 
 
 def test_the_weights_of_any_checkpoint(runs: Runs, tmp_path: Path):
@@ -98,7 +98,7 @@ def test_the_weights_of_any_checkpoint(runs: Runs, tmp_path: Path):
     assert Path(same).name == f"step-{end}.weights.h5"
     assert contents(same) == contents(last) != contents(before)
     said = refused("weights", run, "--step", "999", str(tmp_path))
-    assert "no checkpoint of step 999. It has those of steps " in said
+    assert "no checkpoint of step 999. Steps with a checkpoint: " in said
     assert said.endswith(f", {end - 1}, {end}")
 
 

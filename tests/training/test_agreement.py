@@ -40,7 +40,7 @@ FOR_ITSELF = ["metrics.port=9091", "metrics.linger=3s", "data.cache.path=/cache"
 
 
 def agreement(digits: str, where: str, *sets: str, **callbacks: Any) -> Agreement:
-    config = load(recipe="digits", sets=[f"data.url={digits}", "run.url=/run", *sets])
+    config = load(recipe="digits", overrides=[f"data.url={digits}", "run.url=/run", *sets])
     return Agreement(agreement_document(make_plan(config, 1), config.run.url, **callbacks), where)
 
 
@@ -49,7 +49,7 @@ def test_what_has_to_be_alike_is_named_with_both_values(digits: str, value: str)
     known = agreement(digits, "pod 0")
     refusal = agreement(digits, "pod 1", value).refusal(known)
     assert refusal
-    assert f"pod 1 was started with another configuration than pod 0: {DIFFERENT[value]}" in str(refusal)
+    assert f"pod 1 was started with a different configuration than pod 0: {DIFFERENT[value]}" in str(refusal)
     assert known.refusal(agreement(digits, "pod 1")) is None
 
 
@@ -80,7 +80,7 @@ def test_a_pod_with_another_configuration_is_refused_and_the_other_waits_for_the
     line = refused(*words, "train.optimizer.learning_rate=0.5", **other)  # type: ignore[arg-type]
     assert "train.optimizer.learning_rate is 0.5 in pod 1 and 0.05 in pod 0" in line
     wait_for(
-        lambda: "waiting for pod 1, which was started with another configuration" in log.read_text(),
+        lambda: "waiting for pod 1, which was started with a different configuration" in log.read_text(),
         "pod 0 says for whom it waits",
     )
     first.send_signal(signal.SIGTERM)
@@ -107,5 +107,5 @@ def test_a_folder_of_unknown_checkpoints_is_refused_before_ranks_start(runs: Run
     commit.parent.mkdir(parents=True)
     commit.write_text("{}")
     line = refused("supervise", "--config", str(config), "--ranks", "2")
-    assert "no run.json that says of which run. Restore run.json from a backup" in line
+    assert "no run.json to identify the run. Restore run.json from a backup" in line
     assert [path for path in (config.parent / "run").rglob("*") if path.is_file()] == [commit]

@@ -26,7 +26,7 @@ MOBILENET = "mobilenet_1_0_224_tf_no_top.h5"  # has no hash in Keras
 
 
 def config(digits: str, url: str, *sets: str) -> RunConfig:
-    return load(recipe="digits", sets=[f"data.url={digits}", f"run.url={url}", *sets])
+    return load(recipe="digits", overrides=[f"data.url={digits}", f"run.url={url}", *sets])
 
 
 def test_a_new_run_on_several_ranks(digits: str, store_url: str):
@@ -49,7 +49,7 @@ def test_a_run_that_was_begun_is_resumed_and_another_one_s_folder_refused(digits
     assert check(config(digits, url), 1).state == "resumes at step 40"
     sets = ["--set", f"data.url={digits}", "--set", f"run.url={url}", "--set", "train.seed=2"]
     assert main.run(["train", "--check", "--recipe", "digits", *sets]) == 64
-    assert "is another run's folder: its seed is 1" in capsys.readouterr().err
+    assert "already contains a different run: seed is 1" in capsys.readouterr().err
     assert [info.key for info in store.list()] == before
 
 
@@ -79,7 +79,7 @@ def test_what_a_run_does_is_tried_and_nothing_is_left(digits: str, store_url: st
     ("sets", "says"),
     [
         (["model.name=tests.models.own:in_lambda"], "the layer 'lambda'"),
-        (["model.name=tests.models.own:logits"], "to give probabilities"),
+        (["model.name=tests.models.own:logits"], "to return probabilities"),
         (["train.optimizer.learning_rate=1e38"], "not finite"),
     ],
 )

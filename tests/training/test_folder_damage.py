@@ -173,7 +173,7 @@ def test_checkpoints_of_another_run_are_not_restored(state: str, bases: Bases, c
     shutil.copytree(bases.folder(state, "other") / layout.CHECKPOINTS, folder / layout.CHECKPOINTS)
     (folder / layout.FINISHED).unlink(missing_ok=True)
     assert bases.start() == EXIT_INVALID
-    assert "it is another run's: its seed is 2, this run's is 1" in capsys.readouterr().err
+    assert "it belongs to a different run: seed is 2 there and 1 here" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("state", ["stopped", "finished"])
@@ -182,14 +182,14 @@ def test_without_run_json_the_checkpoints_say_whose_they_are(state: str, bases: 
     (folder / layout.RUN).unlink()
     before = sorted(folder.rglob("*"))
     assert bases.start("other") == EXIT_INVALID
-    assert "another run's folder: its seed is 1, this run's is 2" in capsys.readouterr().err
+    assert "already contains a different run: seed is 1 there and 2 here" in capsys.readouterr().err
     assert sorted(folder.rglob("*")) == before
 
     for path in folder.glob(f"{layout.CHECKPOINTS}*/*/{layout.COMMIT}"):
         path.write_text("{}")  # of a version that did not say so
     for name in ("this", "other"):
         assert bases.start(name) == EXIT_INVALID
-        assert f"and no {layout.RUN} that says of which run" in capsys.readouterr().err
+        assert f"but no {layout.RUN} to identify the run" in capsys.readouterr().err
     assert sorted(folder.rglob("*")) == before
 
 
@@ -199,7 +199,7 @@ def test_a_finished_run_without_checkpoints_does_not_begin_again(bases: Bases, c
     assert bases.start() == 0
     (folder / layout.weights("last")).unlink()
     assert bases.start() == EXIT_INVALID
-    assert "none of its checkpoints is left to continue from" in capsys.readouterr().err
+    assert "no checkpoint is left to resume from" in capsys.readouterr().err
     assert (folder / layout.weights("best")).exists()
 
 

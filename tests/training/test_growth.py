@@ -30,7 +30,7 @@ def test_a_live_run_keeps_its_size_and_says_why_once(digits: str, caplog: pytest
     plan = make_plan(parse(values(digits)), 4)
     asked = [3, 4, 4, 2]
     read = pods_within_lanes(lambda: asked.pop(0) if asked else 2, 2, plan)
-    wanted = Polled(read, 2, every=0.0, what="the number of pods wanted")
+    wanted = Polled(read, 2, every=0.0, description="the number of wanted pods")
     seen = []
     with caplog.at_level(logging.WARNING):
         while asked:
@@ -38,5 +38,5 @@ def test_a_live_run_keeps_its_size_and_says_why_once(digits: str, caplog: pytest
             time.sleep(0.01)
     assert set(seen) <= {2, 3}
     (line,) = caplog.messages
-    assert line.startswith("the number of pods wanted stays 3: train.lanes: expected at least as many lanes")
+    assert line.startswith("the number of wanted pods stays 3: train.lanes: expected at least as many lanes")
     assert "(8), received 6" in line

@@ -1,1 +1,1 @@
-"""A run's state in object storage: written whole or not at all, restored byte for byte."""
+"""A run's state in object storage: written whole or not at all, and restored byte for byte."""

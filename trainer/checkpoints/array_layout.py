@@ -1,4 +1,4 @@
-"""Named arrays laid out in one flat buffer, and views of them back out of it."""
+"""Named arrays in one flat buffer, and views of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where one array lies: `offset` in bytes from the start of the buffer, in C order."""
+class ArraySlot:
+    """The place of one array, in C order. `offset`: bytes from the start of the buffer."""
 
     name: str
     dtype: np.dtype[Any]
@@ -33,53 +33,54 @@ class Place:
 
 @dataclass(frozen=True)
 class ArrayLayout:
-    """The places of a state's arrays, and the bytes that they take together."""
+    """The slots of a state's arrays, and their bytes in total."""
 
-    places: tuple[Place, ...] = ()
+    slots: tuple[ArraySlot, ...] = ()
     nbytes: int = 0
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "ArrayLayout":
-        """Reads one array of `arrays` at a time and keeps none.
+        """The layout of `arrays`, which are read one at a time and not kept.
 
         Raises TypeError for arrays of Python objects or of records.
         """
-        places, end = [], 0
+        slots, end = [], 0
         for name, array in arrays.items():
-            place = Place(name, array.dtype, array.shape, -(-end // ALIGNMENT) * ALIGNMENT)
-            dtype_name(place.dtype, name)
-            places.append(place)
-            end = place.offset + place.nbytes
-        return cls(tuple(places), end)
+            slot = ArraySlot(name, array.dtype, array.shape, -(-end // ALIGNMENT) * ALIGNMENT)
+            dtype_name(slot.dtype, name)
+            slots.append(slot)
+            end = slot.offset + slot.nbytes
+        return cls(tuple(slots), end)
 
     def fill(self, buffer: Bytes, arrays: Mapping[str, NDArray[Any]]) -> bool:
-        """Copies `arrays` to their places, one at a time; False when they are not the layout's."""
-        if len(arrays) != len(self.places):
+        """Copies `arrays` to their slots, one at a time; False if they do not have this layout."""
+        if len(arrays) != len(self.slots):
             return False
-        for place, (name, array) in zip(self.places, arrays.items(), strict=True):
-            if (name, array.dtype, array.shape) != (place.name, place.dtype, place.shape):
+        for slot, (name, array) in zip(self.slots, arrays.items(), strict=True):
+            if (name, array.dtype, array.shape) != (slot.name, slot.dtype, slot.shape):
                 return False
-            np.copyto(place.view(buffer), array)
+            np.copyto(slot.view(buffer), array)
         return True
 
     def views(self, buffer: Bytes) -> dict[str, NDArray[Any]]:
         """Every array by name, without a copy."""
-        return {place.name: place.view(buffer) for place in self.places}
+        return {slot.name: slot.view(buffer) for slot in self.slots}
 
     def document(self) -> list[dict[str, Any]]:
-        """Plain values that `read` takes back."""
+        """The layout as plain values, for `read`."""
         return [
-            {"name": p.name, "dtype": dtype_name(p.dtype, p.name), "shape": list(p.shape), "offset": p.offset}
-            for p in self.places
+            {"name": s.name, "dtype": dtype_name(s.dtype, s.name), "shape": list(s.shape), "offset": s.offset}
+            for s in self.slots
         ]
 
     @classmethod
     def read(cls, rows: list[dict[str, Any]]) -> "ArrayLayout":
-        """Raises DataError for a dtype that is not known here."""
-        places = tuple(
-            Place(row["name"], dtype_named(row["dtype"]), tuple(row["shape"]), row["offset"]) for row in rows
+        """The layout of `document`. Raises DataError for an unknown dtype."""
+        slots = tuple(
+            ArraySlot(row["name"], dtype_named(row["dtype"]), tuple(row["shape"]), row["offset"])
+            for row in rows
         )
-        return cls(places, max((p.offset + p.nbytes for p in places), default=0))
+        return cls(slots, max((slot.offset + slot.nbytes for slot in slots), default=0))
 
 
 def dtype_name(dtype: np.dtype[Any], array: str) -> str:
@@ -90,7 +91,7 @@ def dtype_name(dtype: np.dtype[Any], array: str) -> str:
 
 
 def dtype_named(name: str) -> np.dtype[Any]:
-    """The dtype of `dtype_name`; bfloat16 and its like need ml_dtypes, which TensorFlow brings."""
+    """The dtype of `dtype_name`; dtypes such as bfloat16 need ml_dtypes, which TensorFlow depends on."""
     try:
         return np.dtype(name)
     except TypeError:
@@ -98,10 +99,10 @@ def dtype_named(name: str) -> np.dtype[Any]:
     try:
         import ml_dtypes
 
-        found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
-        return found
+        dtype: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+        return dtype
     except (ImportError, AttributeError, TypeError):
         raise DataError(
-            f"the checkpoint holds an array of dtype {name}, which is not known here",
-            "Install the package ml_dtypes of the versions that the run was made with",
+            f"the checkpoint contains an array of the unknown dtype {name}",
+            "Install the version of the package ml_dtypes that the run was trained with",
         ) from None

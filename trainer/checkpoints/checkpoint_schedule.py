@@ -7,9 +7,9 @@ from trainer.config.types import Every
 
 @dataclass
 class CheckpointSchedule:
-    """`due` says whether a checkpoint is due; `taken` starts the next interval.
+    """`due`: whether a checkpoint is due. `taken`: starts the next interval.
 
-    `step` and `epochs` are what is finished, `now` is in seconds of any steady clock.
+    `step` and `epochs` count what is finished; `now` is in seconds of any steady clock.
     """
 
     every: Every
@@ -18,8 +18,8 @@ class CheckpointSchedule:
     now: float
 
     def due(self, step: int, epochs: int, now: float) -> bool:
-        passed = {"seconds": now - self.now, "steps": step - self.step, "epochs": epochs - self.epochs}
-        return passed[self.every.unit] >= self.every.count
+        elapsed = {"seconds": now - self.now, "steps": step - self.step, "epochs": epochs - self.epochs}
+        return elapsed[self.every.unit] >= self.every.count
 
     def taken(self, step: int, epochs: int, now: float) -> None:
         self.step, self.epochs, self.now = step, epochs, now

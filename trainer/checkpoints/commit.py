@@ -23,17 +23,18 @@ from trainer.storage.base import Buffer, ObjectInfo, Store
 
 PIECE_BYTES = 8 << 20
 MAX_PIECES = 256
-"""Pieces are small enough to go up in one request each (a store may copy those that are on their way), and
-few enough for a listing of many checkpoints to be short: a state of more than 2 GiB has larger ones."""
+"""Pieces are small enough to upload each in one request (a store may copy those under way), and few enough to
+keep the listing of many checkpoints short: a state of more than 2 GiB has larger ones."""
 
 
 class Damaged(Exception):
-    """A committed checkpoint is not what its commit says; the text is the reason."""
+    """A committed checkpoint does not match its commit; the text is the reason."""
 
 
 @dataclass(frozen=True)
 class CheckpointObject:
-    """One object of an attempt: its name in the attempt's folder, bytes, hexadecimal SHA-256."""
+    """One object of an attempt: its name in the attempt's folder, its bytes, and its SHA-256
+    (hexadecimal)."""
 
     name: str
     size: int
@@ -42,7 +43,7 @@ class CheckpointObject:
 
 @dataclass(frozen=True)
 class Commit:
-    """What makes an attempt a checkpoint. `identity`: of its run; None in those of older versions."""
+    """What makes an attempt a checkpoint. `identity`: the run's; None in commits of older versions."""
 
     attempt: Attempt
     committed_at: str
@@ -51,7 +52,7 @@ class Commit:
 
     @property
     def size(self) -> int:
-        """Bytes of all objects, the commit itself left out."""
+        """Bytes of all objects except the commit."""
         return sum(part.size for part in self.parts)
 
     @property
@@ -64,7 +65,7 @@ class Commit:
         return next(part for part in self.parts if part.name == STATE)
 
     def dumps(self) -> bytes:
-        """JSON that carries its own sha256: that of the same text without it."""
+        """JSON with a checksum: the sha256 of the same text without it."""
         document: dict[str, Any] = {
             "format": FORMAT,
             "step": self.attempt.step,
@@ -77,17 +78,17 @@ class Commit:
 
     @classmethod
     def loads(cls, attempt: Attempt, data: bytes) -> "Commit":
-        """Raises Damaged when a byte was changed, RunError when it is of a newer format."""
+        """The commit of `dumps`. Raises Damaged if a byte was changed, RunError for a newer format."""
         try:
             document = json.loads(data)
-            own = document.pop("sha256")
-            if _text(document | {"sha256": own}) != data or _digest(_text(document)) != own:
+            checksum = document.pop("sha256")
+            if _text(document | {"sha256": checksum}) != data or _digest(_text(document)) != checksum:
                 raise ValueError
         except (ValueError, KeyError, AttributeError, TypeError):
-            raise Damaged(f"{COMMIT} was changed: it does not have its own sha256") from None
+            raise Damaged(f"{COMMIT} was changed: its sha256 does not match") from None
         refuse_newer(document["format"], attempt.key(COMMIT))
         if (document["step"], document["generation"]) != (attempt.step, attempt.generation):
-            raise Damaged(f"{COMMIT} is of step {document['step']}, generation {document['generation']}")
+            raise Damaged(f"{COMMIT} is for step {document['step']}, generation {document['generation']}")
         parts = tuple(CheckpointObject(o["key"], o["size"], o["sha256"]) for o in document["objects"])
         return cls(attempt, document["committed_at"], parts, document.get("identity"))
 
@@ -101,20 +102,20 @@ def write(
     piece_bytes: int = PIECE_BYTES,
     workers: int = 4,
 ) -> Commit:
-    """Stores one checkpoint whole, or leaves an attempt that nobody sees.
+    """Stores a whole checkpoint, or leaves an attempt that is never restored.
 
-    `buffer` (bytes) goes up in pieces, in `workers` threads, without being copied; then state.json; then,
-    if no higher token exists, commit.json. When this returns the checkpoint is acknowledged: the token
-    was still the newest *after* the commit, so whoever takes a later one and then lists sees it.
+    `buffer` (bytes) is uploaded in pieces, in `workers` threads, without a copy; then state.json; then, if no
+    higher token exists, commit.json. When this returns, the checkpoint is acknowledged: the token was still
+    the newest *after* the commit, so a process that takes a later one and then lists sees the checkpoint.
 
-    Raises Superseded, or the store's errors. After an error the attempt may still turn out to be
-    committed (an answer was lost): that is harmless, and the reason not to clean up here.
+    Raises Superseded, or the store's errors. After an error the attempt may still turn out to be committed
+    (if a response was lost): that is harmless, and the reason not to clean up here.
 
-    A stale writer can pass the check just before another takes the token. Its commit then lands late, at
-    a step that may be higher than the new writer's. It is not acknowledged, but it is whole and it is the
-    same run: rows and draws depend on (seed, step) alone and the identity of a run is fixed, so a restore
-    that prefers the highest step loses nothing and gains steps. One such commit per stale writer is
-    possible, within the store's retry budget for one PUT.
+    A stale writer can pass the check just before another process takes the token. Its commit then lands late,
+    at a step that may be higher than the new writer's. It is not acknowledged, but it is whole and belongs to
+    the same run: rows and draws depend only on (seed, step), and the identity of a run is fixed, so a restore
+    that prefers the highest step loses nothing and gains steps. One such commit per stale writer is possible,
+    within the store's retry budget for one PUT.
     """
     store = fence.store
 
@@ -140,20 +141,20 @@ def write(
 
 def list_attempts(store: Store) -> dict[Attempt, dict[str, ObjectInfo]]:
     """Every attempt, the highest first, with its objects by name; one listing."""
-    found: dict[Attempt, dict[str, ObjectInfo]] = {}
+    attempts: dict[Attempt, dict[str, ObjectInfo]] = {}
     for info in store.list(layout.CHECKPOINTS):
         if parsed := layout.parse_checkpoint_key(info.key):
             _, attempt, name = parsed
-            found.setdefault(attempt, {})[name] = info
-    return dict(sorted(found.items(), reverse=True))
+            attempts.setdefault(attempt, {})[name] = info
+    return dict(sorted(attempts.items(), reverse=True))
 
 
 def survey(store: Store) -> dict[Attempt, dict[str, int]]:
     """Every attempt that no audit doubts, the highest first, with the sizes of its objects by name."""
-    listed, findings = list_attempts(store), read_findings(store)
+    attempts, findings = list_attempts(store), read_findings(store)
     return {
         attempt: {name: info.size for name, info in objects.items()}
-        for attempt, objects in listed.items()
+        for attempt, objects in attempts.items()
         if not is_doubted(attempt, findings)
     }
 
@@ -163,7 +164,7 @@ _uid_lock = threading.Lock()
 
 
 def new_uid() -> str:
-    """A name that no other attempt has; later ones of this process sort after earlier ones."""
+    """A unique name for an attempt; the names of this process sort by time."""
     global _last_uid_ms
     with _uid_lock:
         _last_uid_ms = max(time.time_ns() // 1_000_000, _last_uid_ms + 1)

@@ -1,4 +1,4 @@
-"""One function over many items in a few threads."""
+"""Applies a function to many items in a few threads."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +9,7 @@ Result = TypeVar("Result")
 
 
 def each(function: Callable[[Item], Result], items: Iterable[Item], workers: int) -> list[Result]:
-    """`function` of every item, in order. The first error is raised, and what has not begun is left undone.
+    """The results for all items, in order. Raises the first error, and then starts no further items.
 
     With one worker everything happens in the calling thread.
     """

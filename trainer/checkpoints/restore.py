@@ -1,4 +1,4 @@
-"""From the store back to a state: the highest whole checkpoint, every byte checked."""
+"""Restores a state from the store: the highest whole checkpoint, with every byte checked."""
 
 import hashlib
 import logging
@@ -25,7 +25,7 @@ WORKERS = 8
 
 @dataclass(frozen=True)
 class Skipped:
-    """A higher attempt that was not restored, and why."""
+    """A higher attempt that was not restored, and the reason."""
 
     attempt: Attempt
     reason: str
@@ -33,14 +33,14 @@ class Skipped:
 
 @dataclass
 class Restored(TrainingState):
-    """A state from the store. `attempt` is where it lies, `skipped` what lay above it."""
+    """A state from the store. `attempt`: its checkpoint; `skipped`: the higher attempts."""
 
     attempt: Attempt
     skipped: list[Skipped] = field(default_factory=list)
 
 
 class Vanished(Exception):
-    """Retention removed the checkpoint while it was read: the listing is out of date."""
+    """Retention removed the checkpoint while it was being read: the listing is out of date."""
 
 
 def restore(
@@ -51,27 +51,27 @@ def restore(
     identity: Mapping[str, Any] | None = None,
     workers: int = WORKERS,
 ) -> Restored | None:
-    """The highest (step, generation) that is whole, or that of `step`; None where nothing was ever committed.
+    """The whole checkpoint of the highest (step, generation), or of `step`; None without any commit.
 
-    Those of generations below `generation` are not of this run (see `runs.claim`) and are passed over; so are
-    those that say that they are of a run with another `identity`, with a warning.
+    Generations below `generation` do not belong to this run (see `runs.claim`) and are skipped; so are, with
+    a warning, checkpoints of a run with another `identity`.
 
-    Sizes and SHA-256 of every object are checked. What is above it and damaged or unfinished is skipped,
-    with a warning each and in `skipped`. The arrays are writable views of one buffer.
+    Size and SHA-256 of every object are checked. Higher checkpoints that are corrupt or unfinished are
+    skipped with a warning, and listed in `skipped`. The arrays are writable views of one buffer.
 
     Raises:
-        RunError: a checkpoint of a newer format; there are commits and none is whole; `step` is not there.
-        TimeoutError, PermissionError: as the store says. They are not damage: falling back on them
-            would give up steps that are there.
+        RunError: a checkpoint has a newer format, no committed checkpoint is whole, or `step` does not exist.
+        TimeoutError, PermissionError: the store's errors. They do not mean that a checkpoint is corrupt:
+            falling back would lose steps.
     """
     warned: set[Attempt] = set()
     for _ in range(MAX_ROUNDS):
         try:
             return _restore_listed(store, _wanted(store, step, generation), workers, warned, identity)
-        except Vanished as gone:
-            log.info("the %s was removed while it was read; looking again", gone)
+        except Vanished as removed:
+            log.info("the %s was removed while being read; retrying", removed)
     raise TransientError(
-        f"{store.url}: checkpoints were removed {MAX_ROUNDS} times while they were read",
+        f"{store.url}: checkpoints were removed {MAX_ROUNDS} times while being read",
         "Try again, or raise run.checkpoint.keep_last",
     )
 
@@ -80,14 +80,15 @@ def _wanted(store: Store, step: int | None, generation: int) -> dict[Attempt, di
     listed = {a: sizes for a, sizes in survey(store).items() if a.generation >= generation}
     if step is None:
         return listed
-    found = {attempt: sizes for attempt, sizes in listed.items() if attempt.step == step and COMMIT in sizes}
-    if not found:
-        there = sorted({attempt.step for attempt, sizes in listed.items() if COMMIT in sizes})
+    committed = {attempt: sizes for attempt, sizes in listed.items() if COMMIT in sizes}
+    wanted = {attempt: sizes for attempt, sizes in committed.items() if attempt.step == step}
+    if not wanted:
+        steps = sorted({attempt.step for attempt in committed})
         raise RunError(
             f"{store.url} has no checkpoint of step {step}",
-            f"It has those of steps {', '.join(map(str, there))}" if there else "It has none at all",
+            f"Steps with a checkpoint: {', '.join(map(str, steps))}" if steps else "It has no checkpoints",
         )
-    return found
+    return wanted
 
 
 def _restore_listed(
@@ -117,15 +118,15 @@ def _restore_listed(
                 log.warning("skipped the %s: %s", attempt, damage)
     if committed:
         raise RunError(
-            f"{store.url}: none of its {committed} committed checkpoints is whole "
+            f"{store.url}: all {committed} committed checkpoints are corrupt "
             f"(the newest: {next(s for s in skipped if COMMIT in listed[s.attempt]).reason})",
-            "Restore its objects from a backup or from older versions; to start again, use a new run.url",
+            "Restore its objects from a backup or from older versions; to start over, use a new run.url",
         )
     return None
 
 
 def read_commit(store: Store, attempt: Attempt) -> Commit:
-    """Raises Damaged, RunError (newer format), or Vanished when it is no longer there."""
+    """The commit of an attempt. Raises Damaged, RunError (newer format), or Vanished if it was removed."""
     try:
         return Commit.loads(attempt, store.get(attempt.key(COMMIT)))
     except FileNotFoundError:
@@ -135,9 +136,10 @@ def read_commit(store: Store, attempt: Attempt) -> Commit:
 def check_sizes(
     store: Store, commit: Commit, parts: Iterable[CheckpointObject], sizes: dict[str, int]
 ) -> None:
-    """Raises Damaged when one of `parts` is missing or of another size, Vanished when the commit went too.
+    """Raises Damaged if one of `parts` is missing or has another size, Vanished if the commit was removed
+    too.
 
-    A listing is not of one moment, so whatever looks wrong in it is asked for again.
+    A listing is not a snapshot, so what looks wrong in it is checked again.
     """
     for part in parts:
         if sizes.get(part.name) == part.size:
@@ -147,20 +149,20 @@ def check_sizes(
         except FileNotFoundError:
             raise _missing(store, commit, part) from None
         if size != part.size:
-            raise Damaged(f"{part.name} has {size} bytes, committed were {part.size}")
+            raise Damaged(f"{part.name} has {size} bytes instead of {part.size}")
 
 
 def _check_run(commit: Commit, identity: Mapping[str, Any] | None) -> None:
-    """Raises Damaged for the checkpoint of a run with another identity."""
+    """Raises Damaged if the checkpoint belongs to a run with another identity."""
     if identity is not None and commit.identity is not None:
         changed = difference(commit.identity, identity)
         if changed:
             key, old, new = changed
-            raise Damaged(f"it is another run's: its {key} is {old!r}, this run's is {new!r}")
+            raise Damaged(f"it belongs to a different run: {key} is {old!r} there and {new!r} here")
 
 
 def read_part(store: Store, commit: Commit, part: CheckpointObject, into: memoryview) -> None:
-    """Reads one object into `into` (its size in bytes). Raises Damaged, Vanished or the store's errors."""
+    """Reads one object into `into` (of its size in bytes). Raises Damaged, Vanished or the store's errors."""
     try:
         store.get_range(commit.attempt.key(part.name), 0, part.size, into=into)
     except FileNotFoundError:
@@ -168,7 +170,7 @@ def read_part(store: Store, commit: Commit, part: CheckpointObject, into: memory
     except EOFError as short:
         raise Damaged(str(short)) from None
     if hashlib.sha256(into).hexdigest() != part.sha256:
-        raise Damaged(f"{part.name} does not have the sha256 that was committed")
+        raise Damaged(f"the sha256 of {part.name} does not match the commit")
 
 
 def _missing(store: Store, commit: Commit, part: CheckpointObject) -> Exception:

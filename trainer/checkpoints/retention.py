@@ -1,4 +1,4 @@
-"""Which checkpoints stay, and the removal of those that do not."""
+"""Which checkpoints are kept, and the removal of the others."""
 
 import bisect
 from collections.abc import Callable, Collection, Mapping
@@ -16,7 +16,7 @@ ORPHAN_AGE = 300.0
 LEFTOVER_AGE = 3600.0
 
 Objects = Mapping[str, ObjectInfo]
-"""What an attempt consists of, by name."""
+"""The objects of an attempt, by name."""
 
 
 def steps_to_remove(
@@ -26,13 +26,13 @@ def steps_to_remove(
     best: int | None = None,
     audited: int | None = None,
 ) -> set[int]:
-    """The steps to remove: all but the last `keep_last`, `best`, the newest of those up to `audited`, and one
-    for each `keep_every` steps.
+    """The steps to remove: all but the last `keep_last`, `best`, the newest one up to `audited`, and one per
+    `keep_every` steps.
 
-    That one is the first at or after each multiple of `keep_every`, so it stays the same as others come.
+    That one is the first at or after each multiple of `keep_every`, so it does not change when others come.
     """
     if keep_last < 1 or (keep_every is not None and keep_every < 1):
-        raise ValueError(f"Expected keep_last and keep_every of at least 1, got {keep_last}, {keep_every}")
+        raise ValueError(f"expected keep_last and keep_every >= 1, received {keep_last}, {keep_every}")
     ordered = sorted(set(steps))
     kept = {*ordered[-keep_last:], best}
     if audited is not None:
@@ -44,14 +44,15 @@ def steps_to_remove(
 
 
 class Retention:
-    """Removes the checkpoints of `steps_to_remove` and what crashed saves left, while its token is newest.
+    """Removes the checkpoints of `steps_to_remove` and the leftovers of crashed saves, while its token is
+    newest.
 
-    A doomed checkpoint goes `read_age` seconds after the commit that doomed it, for those who read it
-    (restore looks again when one vanishes under it); an attempt without a commit `orphan_age` seconds after
-    its last object. All times are the store's, so a process that was killed leaves nothing to wait for, and
-    the newest object says what time it is. The newest checkpoint and this writer's own last one never go,
-    nor does what it began since. A committed checkpoint with missing or truncated objects does not count
-    among the last ones: what could replace it stays.
+    A replaced checkpoint is removed `read_age` seconds after the commit that replaced it, for the sake of
+    readers (restore tries again if one is removed under it); an attempt without a commit `orphan_age` seconds
+    after its last object. All times are the store's, and the newest object is the current time, so after a
+    crash there is nothing to wait for. The newest checkpoint, this writer's last one and what it began since
+    are never removed. A committed checkpoint with missing or truncated objects does not count among the last
+    ones: the one that could replace it is kept.
     """
 
     def __init__(
@@ -82,11 +83,16 @@ class Retention:
         readers: bool = True,
         stop: Callable[[], bool] = lambda: False,
     ) -> list[Attempt]:
-        """Removes what is due, until `stop` says so, and returns it. Raises Superseded, the store's errors.
+        """Removes what is due, until `stop`, and returns it. Raises Superseded, the store's errors.
 
-        `mine` is the last that this writer committed, `best` and `audited` are as of `steps_to_remove`. What
-        an audit doubts goes at once. With `readers` False the wait for those who may still
-        read is left out.
+        Checkpoints that an audit doubts are removed at once.
+
+        Args:
+            mine: the last attempt that this writer committed.
+            best: as in `steps_to_remove`.
+            audited: as in `steps_to_remove`.
+            readers: whether to wait for processes that may still read.
+            stop: whether to end early.
         """
         store = self.fence.store
         listed, findings = list_attempts(store), read_findings(store)
@@ -107,7 +113,7 @@ class Retention:
         removed: list[Attempt] = []
 
         def delete(key: str) -> None:
-            if not stop():  # what is left has no commit, and a later sweep removes it
+            if not stop():  # the rest has no commit, and a later sweep removes it
                 store.delete(key)
 
         for attempt in sorted(due):
@@ -121,7 +127,7 @@ class Retention:
         return removed
 
     def _may_be_under_way(self, attempt: Attempt, mine: Attempt | None) -> bool:
-        """This writer's attempts after its last commit: those before it are over."""
+        """Whether this is an attempt of this writer after its last commit; earlier ones have ended."""
         return attempt.generation == self.fence.number and (mine is None or attempt > mine)
 
     def _doomed(
@@ -132,7 +138,7 @@ class Retention:
         best: int | None,
         audited: int | None,
     ) -> dict[Attempt, float]:
-        """The checkpoints to remove, and the time of the commit that doomed each."""
+        """The checkpoints to remove, each with the time of the commit that replaced it."""
         committed = {a: objects[COMMIT].modified for a, objects in listed.items() if COMMIT in objects}
         self._commits = {a: c for a, c in self._commits.items() if a in listed}
         highest: dict[int, Attempt] = {}
@@ -141,15 +147,15 @@ class Retention:
             if len(last) == self.keep_last or self._whole(store, attempt, listed[attempt]):
                 highest.setdefault(attempt.step, attempt)
                 last = list(highest)[: self.keep_last]
-        gone = steps_to_remove(highest, self.keep_last, self.keep_every, best, audited)
-        staying = {attempt for step, attempt in highest.items() if step not in gone}
+        to_remove = steps_to_remove(highest, self.keep_last, self.keep_every, best, audited)
+        kept = {attempt for step, attempt in highest.items() if step not in to_remove}
         oldest_of_last = min(last, default=0)
         doomed: dict[Attempt, float] = {}
         above: list[float] = []
-        """When the first `keep_last` of the checkpoints above were committed."""
+        """The times of the first `keep_last` commits of the checkpoints above."""
         for attempt, when in committed.items():
             newer = highest.get(attempt.step)
-            if attempt not in staying and attempt != mine:
+            if attempt not in kept and attempt != mine:
                 if newer is not None and attempt < newer:
                     doomed[attempt] = committed[newer]
                 elif attempt.step < oldest_of_last:

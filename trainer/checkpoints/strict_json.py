@@ -1,4 +1,4 @@
-"""Plain values as strict JSON, in which NaN and the infinities survive."""
+"""Plain values as strict JSON that preserves NaN and the infinities."""
 
 import json
 import math
@@ -11,16 +11,16 @@ _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 def dumps(value: object) -> bytes:
-    """`value` as JSON text in UTF-8; a float that JSON has no number for becomes {"$float": "nan"}.
+    """`value` as JSON text in UTF-8; a float that JSON cannot represent becomes {"$float": "nan"}.
 
-    NumPy scalars become Python's numbers, tuples lists. Raises TypeError, naming the place, for
-    anything else and for keys that are not strings or that start with `$`.
+    NumPy scalars become Python numbers, tuples become lists. Raises TypeError, with the path, for any other
+    type and for keys that are not strings or start with `$`.
     """
     return json.dumps(_encode(value, "state"), indent=1, allow_nan=False).encode()
 
 
 def loads(data: bytes) -> Any:
-    """The value of `dumps`. Raises ValueError for other text."""
+    """The value of `dumps`. Raises ValueError for any other text."""
     return json.loads(data, object_hook=_decode)
 
 
@@ -38,7 +38,7 @@ def _encode(value: object, where: str) -> object:
             if not isinstance(key, str) or key.startswith("$"):
                 raise TypeError(f"{where}: expected string keys without a leading $, received {key!r}")
         return {key: _encode(item, f"{where}.{key}") for key, item in value.items()}
-    raise TypeError(f"{where}: expected a value that JSON has, received {type(value).__name__}")
+    raise TypeError(f"{where}: expected a JSON value, received {type(value).__name__}")
 
 
 def _decode(document: dict[str, Any]) -> Any:

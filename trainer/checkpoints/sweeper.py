@@ -1,4 +1,4 @@
-"""A thread that removes old checkpoints behind the saves, which never wait for it."""
+"""A thread that removes old checkpoints, so that saves never wait for it."""
 
 import threading
 from collections.abc import Callable
@@ -7,9 +7,9 @@ CLOSE_SECONDS = 1.0
 
 
 class Sweeper:
-    """Calls `sweep` after each `wake`, in a thread of its own; several wakes may be one call.
+    """Calls `sweep` after each `wake`, in a thread; several wakes may lead to one call.
 
-    A sweep looks at `closing` between its requests.
+    A sweep checks `closing` between its requests.
     """
 
     def __init__(self, sweep: Callable[[], None]) -> None:
@@ -25,7 +25,7 @@ class Sweeper:
             self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread. One that waits for a store is left: a removal that breaks off does no harm."""
+        """Ends the thread, or leaves it if it waits for the store: an interrupted removal does no harm."""
         self.closing = True
         self._woken.set()
         if self._thread is not None:

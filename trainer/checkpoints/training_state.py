@@ -1,4 +1,4 @@
-"""A run's state at one step, without Keras: named arrays and JSON values."""
+"""A run's state at one step, independent of Keras: named arrays and JSON values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,15 +12,16 @@ from trainer.checkpoints.array_layout import ArrayLayout, Bytes
 from trainer.errors import RunError
 
 FORMAT = 1
-"""Of state.json and commit.json. A newer trainer reads older ones; an older one refuses newer ones."""
+"""The format of state.json and commit.json. A newer trainer reads older ones; an older one refuses newer
+ones."""
 
 
 @dataclass
 class TrainingState:
-    """Everything a run is after `step` steps.
+    """The whole state of a run after `step` steps.
 
-    Saving reads `arrays` one at a time and keeps none, so a mapping may make them as they are asked for.
-    `values` are JSON's kinds; NaN and the infinities survive, tuples come back as lists.
+    Saving reads `arrays` one at a time and keeps none, so a mapping may create them on access. `values` are
+    JSON values; NaN and the infinities are preserved, tuples become lists.
     """
 
     step: int
@@ -29,7 +30,8 @@ class TrainingState:
 
 
 def describe(state: TrainingState, layout: ArrayLayout) -> bytes:
-    """state.json: all of `state` except the arrays' bytes. Raises TypeError for values that are not plain."""
+    """state.json: all of `state` except the arrays' bytes. Raises TypeError for values that JSON cannot
+    hold."""
     document = {
         "format": FORMAT,
         "step": state.step,
@@ -40,23 +42,23 @@ def describe(state: TrainingState, layout: ArrayLayout) -> bytes:
 
 
 def read_description(data: bytes, where: str) -> tuple[ArrayLayout, int, dict[str, Any]]:
-    """state.json -> layout, step, values. Raises RunError when it is of a newer format."""
+    """state.json -> layout, step, values. Raises RunError if it has a newer format."""
     document = strict_json.loads(data)
     refuse_newer(document["format"], where)
     return ArrayLayout.read(document["arrays"]), document["step"], document["values"]
 
 
 def refuse_newer(version: int, where: str) -> None:
-    """Raises RunError, naming both versions, when `version` is newer than this code."""
+    """Raises RunError, with both versions, if `version` is newer than this code."""
     if version > FORMAT:
         raise RunError(
-            f"{where} is of checkpoint format {version}, this trainer reads formats up to {FORMAT}",
+            f"{where} has checkpoint format {version}; this trainer reads formats up to {FORMAT}",
             "Use the newer trainer that wrote it",
         )
 
 
 def pack(state: TrainingState) -> bytes:
-    """One flat message of a state, for sending it to other ranks."""
+    """A state as one flat message, to send to other ranks."""
     layout = ArrayLayout.of(state.arrays)
     description = describe(state, layout)
     buffer: Bytes = np.zeros(layout.nbytes, np.uint8)
@@ -65,7 +67,7 @@ def pack(state: TrainingState) -> bytes:
 
 
 def unpack(message: bytes) -> TrainingState:
-    """The state of `pack`; its arrays are writable views of one fresh buffer."""
+    """The state of `pack`; its arrays are writable views of one new buffer."""
     start = 8 + int.from_bytes(message[:8], "little")
     layout, step, values = read_description(message[8:start], "the message")
     buffer = np.frombuffer(message, np.uint8, offset=start).copy() if layout.nbytes else np.empty(0, np.uint8)

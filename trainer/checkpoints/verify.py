@@ -1,4 +1,4 @@
-"""Every byte of a run's checkpoints read against its checksum."""
+"""Checks every byte of a run's checkpoints against the checksums."""
 
 import threading
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class VerifiedCheckpoint(TypedDict):
 
 @dataclass(frozen=True)
 class CheckpointReport:
-    """One committed checkpoint; `problems` are lines for a person, none when it is whole."""
+    """One committed checkpoint; `problems` are messages, empty if it is whole."""
 
     attempt: Attempt
     problems: tuple[str, ...] = ()
@@ -47,17 +47,17 @@ class CheckpointReport:
 
 
 def verify(store: Store, *, workers: int = 4) -> list[CheckpointReport]:
-    """Reads every byte of every committed checkpoint against its size and sha256, the highest first.
+    """Checks every byte of every committed checkpoint against its size and sha256, the highest first.
 
-    What is wrong with one is in its `problems`. Raises TimeoutError and PermissionError as the store does.
+    Faults are listed in `problems`. Raises the store's TimeoutError and PermissionError.
     """
     committed = ((attempt, sizes) for attempt, sizes in survey(store).items() if COMMIT in sizes)
-    found = [_verify(store, attempt, sizes, workers) for attempt, sizes in committed]
-    return [report for report in found if report]
+    reports = [_verify(store, attempt, sizes, workers) for attempt, sizes in committed]
+    return [report for report in reports if report]
 
 
 def _verify(store: Store, attempt: Attempt, sizes: dict[str, int], workers: int) -> CheckpointReport | None:
-    """One checkpoint, read in `workers` threads; None when it was removed meanwhile."""
+    """Checks one checkpoint in `workers` threads; None if it was removed in the meantime."""
     try:
         return CheckpointReport(attempt, _problems(store, read_commit(store, attempt), sizes, workers))
     except (Damaged, RunError) as error:
@@ -79,4 +79,4 @@ def _problems(store: Store, commit: Commit, sizes: dict[str, int], workers: int)
             return str(damage)
         return None
 
-    return tuple(found for found in each(problem, commit.parts, workers) if found)
+    return tuple(text for text in each(problem, commit.parts, workers) if text)

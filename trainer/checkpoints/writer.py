@@ -1,14 +1,14 @@
-"""Checkpoints, saved while training goes on: copied between two steps, written by a thread, one at a time.
+"""Checkpoints, saved during training: copied between two steps, written by a thread, one at a time.
 
-The protocol is in `commit`, reading in `restore`, what stays in `retention`, who may write in `runs.fence`.
-What holds, whoever dies between any two requests:
+The protocol is in `commit`, reading in `restore`, removal in `retention`, who may write in `runs.fence`.
+Guarantees, whichever process dies between any two requests:
 
 - `restore` returns a state whose every byte is the one that was saved, never a mixture.
-- It is never older than an acknowledged one (`last_step`): a save is acknowledged when its commit is
-  there and the token is still the newest after it, so every later holder sees it; and retention never
-  removes the newest.
-- A writer with an old token changes nothing that people download, but for the one request that was on
-  its way when the token was taken (see `fence.publish`).
+- It is never older than an acknowledged one (`last_step`): a save is acknowledged when its commit is stored
+  and the token is still the newest after it, so every later holder sees it; and retention never removes the
+  newest.
+- A writer with an old token does not change published objects, except by the one request that was under way
+  when the token was taken (see `fence.publish`).
 """
 
 import logging
@@ -34,13 +34,13 @@ log = logging.getLogger(__name__)
 class CheckpointWriter:
     """Saves a run's states. Used from one thread.
 
-    Attributes for metrics: `stalled_seconds` (all time that callers spent in here), `last_step`,
+    Attributes for metrics: `stalled_seconds` (total time that callers spent here), `last_step`,
     `last_committed_at` (Unix seconds), `last_duration` (seconds from the copy to the acknowledgement),
-    `failures` (in a row). `best_step` may be set to a step that retention keeps, `audited_step` to one up to
-    which it keeps the newest.
+    `failures` (consecutive). `best_step` may be set to a step that retention keeps, `audited_step` to one up
+    to which it keeps the newest.
 
     Args:
-        background: where it writes, together with what else the run publishes; closed with the writer.
+        background: the queue of all writes of the run; closed with the writer.
     """
 
     def __init__(
@@ -80,15 +80,15 @@ class CheckpointWriter:
         return self.background.failures
 
     def save(self, state: TrainingState, wait: bool = False) -> None:
-        """Copies `state` now and stores it in a thread; the caller may go on changing the arrays.
+        """Copies `state` now and stores it in a thread; the caller may then change the arrays.
 
-        Waits for the save before it, unless that one failed: then this one takes its place. With `wait` it
-        returns when the state is committed.
+        Waits for the previous save, unless that one failed: then this one replaces it. With `wait` it returns
+        when the state is committed.
 
         Raises:
             Superseded: another process holds a higher token.
-            Interrupted: the last writes failed, as often and as long as `Background` allows.
-            TypeError: values that are not plain, or arrays that are not of numbers.
+            TransientError: the last writes failed, as often and as long as `Background` allows.
+            TypeError: values that JSON cannot hold, or arrays of other than numbers.
         """
         entered = time.monotonic()
         try:
@@ -110,16 +110,16 @@ class CheckpointWriter:
             self.stalled_seconds += time.monotonic() - entered
 
     def wait(self) -> None:
-        """Returns when nothing is on its way any more. Raises as `save` does."""
+        """Waits until all writes are done. Raises the errors of `save`."""
         entered = time.monotonic()
         self.background.wait()
         self.stalled_seconds += time.monotonic() - entered
         self.background.check()
 
     def tidy(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Applies retention for the last time, without regard to readers, until `stop`: for the end of a run.
+        """Applies retention at the end of a run, without waiting for readers, until `stop`.
 
-        A failure is logged. Raises as `save` does.
+        Logs a failure. Raises the errors of `save`.
         """
         self.wait()
         self._sweeper.close()
@@ -127,10 +127,7 @@ class CheckpointWriter:
         self.background.check()
 
     def close(self) -> None:
-        """Waits for what is on its way, and ends the threads: a removal after the request under way.
-
-        Raises nothing.
-        """
+        """Waits for the writes under way, and ends the threads. Raises nothing."""
         self.background.close()
         self._sweeper.close()
 
@@ -149,7 +146,7 @@ class CheckpointWriter:
                 self._buffer = np.empty(0, np.uint8)
                 self._buffer = np.zeros(self._layout.nbytes, np.uint8)
             if not self._layout.fill(self._buffer, state.arrays):
-                raise TypeError("Expected arrays that keep their dtypes and shapes while they are saved")
+                raise TypeError("expected arrays that keep their dtypes and shapes while they are saved")
 
     def _write(self, step: int, description: bytes) -> Commit:
         attempt = Attempt(step, self.fence.number, new_uid())
@@ -171,4 +168,4 @@ class CheckpointWriter:
         except Superseded as error:
             self.background.end(error)
         except Exception as error:
-            log.warning("old checkpoints were not removed: %s: %s", type(error).__name__, error)
+            log.warning("could not remove old checkpoints: %s: %s", type(error).__name__, error)

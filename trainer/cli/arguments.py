@@ -8,25 +8,29 @@ import typer
 
 from trainer.output.units import parse_size
 
-Config = Annotated[Path | None, typer.Option("--config", "-f", help="The YAML file. Default: none.")]
-
-
-Recipe = Annotated[
-    str | None, typer.Option(help="A recipe to start from; see `trainer recipes`. Default: the file's.")
+Config = Annotated[
+    Path | None, typer.Option("--config", "-f", help="The configuration, a YAML file. Default: none.")
 ]
 
 
-Sets = Annotated[
+Recipe = Annotated[
+    str | None,
+    typer.Option(help="Recipe to start from; see `trainer recipes`. Default: the one in the file."),
+]
+
+
+Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="Set one value, such as train.epochs=3. Repeatable. Default: none."),
 ]
 
 
-Release = Annotated[str, typer.Argument(help="The name given to `helm install`.")]
+Release = Annotated[str, typer.Argument(help="Name of the Helm release.")]
 
 
 Namespace = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="Default: the namespace of the current context.")
+    str | None,
+    typer.Option("--namespace", "-n", help="Namespace of the release. Default: that of the current context."),
 ]
 
 
@@ -39,17 +43,17 @@ Resize = Literal["squash", "crop", "pad"]
 Encoding = Literal["raw", "jpeg"]
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
-MAX_SIDE = 8192
+MAX_SIDE_PIXELS = 8192
 
 
-MIN_SHARD, MAX_SHARD = 1 << 20, 16 << 30
+MIN_SHARD_BYTES, MAX_SHARD_BYTES = 1 << 20, 16 << 30
 
 
 def finite(value: float | None) -> float | None:
-    """NaN is within no bounds, and passes typer's."""
+    """Refuses NaN, which passes typer's bounds."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"expected a finite number, received {value}")
     return value
@@ -58,7 +62,7 @@ def finite(value: float | None) -> float | None:
 def parse_sides(text: str) -> tuple[int, int]:
     """(height, width) of "224" or "224x320"; a ValueError otherwise."""
     sides = [int(side) if side.isdecimal() and len(side) < 6 else 0 for side in text.split("x")]
-    if not 1 <= len(sides) <= 2 or not all(1 <= side <= MAX_SIDE for side in sides):
+    if not 1 <= len(sides) <= 2 or not all(1 <= side <= MAX_SIDE_PIXELS for side in sides):
         raise ValueError
     return sides[0], sides[-1]
 
@@ -69,7 +73,7 @@ def check_image_size(text: str | None) -> str | None:
             parse_sides(text)
     except ValueError:
         raise typer.BadParameter(
-            f"expected a side from 1 to {MAX_SIDE} pixels, or HEIGHTxWIDTH, received {text!r}"
+            f"expected a side from 1 to {MAX_SIDE_PIXELS} pixels, or HEIGHTxWIDTH, received {text!r}"
         ) from None
     return text
 
@@ -96,13 +100,13 @@ def check_image_shape(text: str | None) -> str | None:
 def parse_splits(text: str) -> dict[str, str]:
     """Folder -> split of "Training=train,Testing=test"; a ValueError otherwise."""
     pairs = [pair.partition("=")[::2] for pair in text.split(",")]
-    found = {folder.strip("/"): split for folder, split in pairs if folder.strip("/")}
-    splits = sorted(found.values())
-    if len(found) < len(pairs) or "train" not in splits or len(set(splits)) < len(splits):
+    folders = {folder.strip("/"): split for folder, split in pairs if folder.strip("/")}
+    splits = sorted(folders.values())
+    if len(folders) < len(pairs) or "train" not in splits or len(set(splits)) < len(splits):
         raise ValueError
     if not set(splits) <= {"train", "validation", "test"}:
         raise ValueError
-    return found
+    return folders
 
 
 def check_split_folders(text: str | None) -> str | None:
@@ -119,9 +123,9 @@ def check_split_folders(text: str | None) -> str | None:
 
 def check_shard_size(text: str) -> str:
     try:
-        wanted = parse_size(text)
+        size = parse_size(text)
     except ValueError:
-        wanted = 0
-    if not MIN_SHARD <= wanted <= MAX_SHARD:
+        size = 0
+    if not MIN_SHARD_BYTES <= size <= MAX_SHARD_BYTES:
         raise typer.BadParameter(f"expected a size from 1MiB to 16GiB, received {text!r}")
     return text

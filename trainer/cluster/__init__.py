@@ -1,1 +1,1 @@
-"""What `trainer status`, `logs` and `wait` ask the Kubernetes API."""
+"""`trainer status`, `logs` and `wait`: requests to the Kubernetes API and their output."""

@@ -1,4 +1,4 @@
-"""The Kubernetes API as far as it is used here: plain JSON comes back, and errors that say what to do."""
+"""The part of the Kubernetes API that is used here: returns plain JSON, and raises errors with a remedy."""
 
 import json
 import os
@@ -8,134 +8,137 @@ from pathlib import Path
 from typing import Any
 
 from trainer.cluster.client import api_client
-from trainer.errors import ConfigError, TransientError
+from trainer.errors import ConfigError, TransientError, one_line
 
 PART_OF = "app.kubernetes.io/part-of=cars-trainer"
 _INSTANCE = "app.kubernetes.io/instance"
 _JOB_NAME = "batch.kubernetes.io/job-name"
 RUN_FILE = "run.yaml"
 """The key of a run's configuration in its ConfigMap."""
+CHARTS = "cars-train or cars-predict"
+NAMESPACE_REMEDY = "specify another namespace with -n, or see `helm list -A`"
 _TIMEOUT = (5, 30)
-"""Seconds to connect, and between two bytes of an answer."""
+"""Seconds to connect, and between two bytes of a response."""
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class Cluster:
-    """One namespace of the cluster that the kubeconfig, or the pod that this runs in, points to.
+    """One namespace of the cluster that the kubeconfig points to, or that this pod runs in.
 
-    Every method raises ConfigError for missing rights or things, and Interrupted where the cluster
-    does not answer.
+    Every method raises ConfigError for missing permissions or objects, and TransientError if the cluster does
+    not respond.
     """
 
     def __init__(self, namespace: str | None = None) -> None:
         from kubernetes import client
 
         configuration = client.Configuration()
-        self.context, own = _load(configuration)
-        self.namespace = namespace or own
+        self.context, default_namespace = _load(configuration)
+        self.namespace = namespace or default_namespace
         self.host = str(configuration.host)
         configuration.safe_chars_for_path_param = "/:"
         api = api_client(configuration)
         self._core, self._batch = client.CoreV1Api(api), client.BatchV1Api(api)
 
     def jobs(self, release: str | None = None) -> list[dict[str, Any]]:
-        """The Jobs of one release of our charts, or of all."""
+        """The Jobs of one release of these charts, or of all."""
         selector = PART_OF + (f",{_INSTANCE}={release}" if release else "")
-        with self._asking("list jobs"):
-            found = self._batch.list_namespaced_job(self.namespace, label_selector=selector, **_PLAIN)
-            return _items(found)
+        with self._request("list jobs"):
+            response = self._batch.list_namespaced_job(self.namespace, label_selector=selector, **_PLAIN)
+            return _items(response)
 
     def job(self, release: str) -> dict[str, Any]:
-        """The one Job of a release. Raises JobGone when only its ConfigMap is left, as after the Job's TTL,
-        and ConfigError that names the releases that are there."""
+        """The Job of a release. Raises JobGone if only its ConfigMap is left, as after the Job's TTL, else
+        ConfigError with the existing releases."""
         jobs = self.jobs(release)
         if jobs:
             return jobs[0]
         self._check_namespace()
-        if left := [found for found in self.config_maps(release) if RUN_FILE in found]:
-            raise JobGone(release, left[-1])
+        if config_maps := [data for data in self.config_maps(release) if RUN_FILE in data]:
+            raise JobGone(release, config_maps[-1])
         others = sorted({str(job["metadata"]["labels"][_INSTANCE]) for job in self.jobs()})
         raise ConfigError(
-            f"there is no release {release!r} in namespace {self.namespace!r} of {self.context}",
-            f"There are: {', '.join(others)}"
+            f"release {release!r} not found in namespace {self.namespace!r} of {self.context}",
+            f"Existing releases: {', '.join(others)}"
             if others
-            else "None of our charts is there; name another namespace with -n, or see `helm list -A`",
+            else f"No release of {CHARTS} found; {NAMESPACE_REMEDY}",
         )
 
     def pods(self, job: str) -> list[dict[str, Any]]:
-        with self._asking("list pods"):
-            found = self._core.list_namespaced_pod(
+        with self._request("list pods"):
+            response = self._core.list_namespaced_pod(
                 self.namespace, label_selector=f"{_JOB_NAME}={job}", **_PLAIN
             )
-            return _items(found)
+            return _items(response)
 
     def warnings(self, job: str) -> list[dict[str, Any]]:
-        """The Job's own Warning events; none where they may not be read."""
+        """The Job's own Warning events; empty without permission to read them."""
         try:
-            with self._asking("list events"):
-                found = self._core.list_namespaced_event(
+            with self._request("list events"):
+                response = self._core.list_namespaced_event(
                     self.namespace,
                     field_selector=f"involvedObject.kind=Job,involvedObject.name={job},type=Warning",
                     **_PLAIN,
                 )
-                return _items(found)
+                return _items(response)
         except ConfigError:
             return []
 
     def config_map(self, name: str) -> Mapping[str, str]:
-        with self._asking("get configmaps"):
-            found = json.loads(self._core.read_namespaced_config_map(name, self.namespace, **_PLAIN).data)
-            data: dict[str, str] = found.get("data") or {}
+        with self._request("get configmaps"):
+            response = self._core.read_namespaced_config_map(name, self.namespace, **_PLAIN)
+            data: dict[str, str] = json.loads(response.data).get("data") or {}
             return data
 
     def config_maps(self, release: str) -> list[Mapping[str, str]]:
-        """The data of the release's ConfigMaps, the oldest first; none where they may not be listed."""
+        """The data of the release's ConfigMaps, the oldest first; empty without permission to list them."""
         selector = f"{PART_OF},{_INSTANCE}={release}"
         try:
-            with self._asking("list configmaps"):
-                found = _items(
+            with self._request("list configmaps"):
+                items = _items(
                     self._core.list_namespaced_config_map(self.namespace, label_selector=selector, **_PLAIN)
                 )
         except ConfigError:
             return []
-        found.sort(key=lambda item: str(item["metadata"].get("creationTimestamp", "")))
-        return [item.get("data") or {} for item in found]
+        items.sort(key=lambda item: str(item["metadata"].get("creationTimestamp", "")))
+        return [item.get("data") or {} for item in items]
 
     def fetch(self, pod: str, port: int, path: str) -> tuple[int, str]:
-        """What a pod answers at http://pod:port{path}, through the API server -> status and body."""
+        """GET http://pod:port{path} through the API server -> status and body."""
         from kubernetes.client.exceptions import ApiException
 
-        with self._asking("get pods/proxy"):
+        with self._request("get pods/proxy"):
             try:
-                found = self._core.connect_get_namespaced_pod_proxy_with_path(
+                response = self._core.connect_get_namespaced_pod_proxy_with_path(
                     f"{pod}:{port}", self.namespace, path.lstrip("/"), **_PLAIN
                 )
-                return found.status, found.data.decode(errors="replace")
+                return response.status, response.data.decode(errors="replace")
             except ApiException as error:
-                if _is_the_apis_own(error.body):
+                if _is_api_status(error.body):
                     raise
                 return error.status, str(error.body)
 
     def log(self, pod: str, *, follow: bool, since_seconds: int | None = None) -> Iterator[tuple[str, str]]:
-        """A pod's log as (RFC 3339 time, line), until its end or, with `follow`, the connection's."""
-        with self._asking("get pods/log"):
+        """A pod's log as (RFC 3339 time, line), until its end or, with `follow`, the end of the
+        connection."""
+        with self._request("get pods/log"):
             options: dict[str, Any] = {"follow": follow, "timestamps": True, "container": "trainer"}
             if since_seconds is not None:
                 options["since_seconds"] = since_seconds
-            # Between two lines of a long epoch nothing comes.
+            # Between two lines of a long epoch no data arrive.
             options |= {**_PLAIN, "_request_timeout": (5, 3600) if follow else _TIMEOUT}
             response = self._core.read_namespaced_pod_log(pod, self.namespace, **options)
             try:
                 for line in _lines(response):
                     time, _, text = line.partition(" ")
-                    # What has no time is the kubelet's own complaint about the log, not a line of it.
+                    # A line without a time is a message of the kubelet about the log, and not part of it.
                     if time[:1].isdigit() and time.endswith("Z"):
                         yield time, text
             finally:
                 response.release_conn()
 
     def _check_namespace(self) -> None:
-        """Listing in a namespace that is not there finds nothing, and says no more."""
+        """Raises ConfigError if the namespace does not exist: listing in it just returns nothing."""
         from kubernetes.client.exceptions import ApiException
 
         try:
@@ -143,61 +146,62 @@ class Cluster:
         except ApiException as error:
             if error.status == 404:
                 raise ConfigError(
-                    f"there is no namespace {self.namespace!r} in {self.context}", "Name another with -n"
+                    f"namespace {self.namespace!r} not found in {self.context}", "Specify another with -n"
                 ) from None
 
     @contextmanager
-    def _asking(self, what: str) -> Iterator[None]:
+    def _request(self, operation: str) -> Iterator[None]:
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 
         try:
             yield
         except ApiException as error:
-            raise self._refusal(what, error) from None
+            raise self._refusal(operation, error) from None
         except HTTPError as error:
             cause = getattr(error, "reason", None) or error
             raise TransientError(
-                f"the cluster at {self.host} ({self.context}) does not answer: {cause}",
-                "Is it up, and is KUBECONFIG the right one?",
+                f"the cluster at {self.host} ({self.context}) does not respond: {cause}",
+                "Check that it is running, and KUBECONFIG",
             ) from None
 
-    def _refusal(self, what: str, error: Any) -> ConfigError | TransientError:
+    def _refusal(self, operation: str, error: Any) -> ConfigError | TransientError:
         try:
-            said = str(json.loads(error.body)["message"])
+            message = str(json.loads(error.body)["message"])
         except (ValueError, KeyError, TypeError):
-            said = str(error.reason)
+            message = str(error.reason)
         if error.status == 401:
-            return ConfigError(f"{self.context} does not accept these credentials ({said})", "Log in again")
+            return ConfigError(f"{self.context} rejects these credentials ({message})", "Log in again")
         if error.status == 403:
             return ConfigError(
-                said,
-                f"Ask for the right; to check it: kubectl auth can-i {what} -n {self.namespace}",
+                message,
+                f"Missing permission; check with: kubectl auth can-i {operation} -n {self.namespace}",
             )
         if error.status == 404:
-            return NotThere(said)
-        return TransientError(f"{self.context}: {what}: {said} (status {error.status})")
+            return NotFound(message)
+        return TransientError(f"{self.context}: {operation}: {message} (status {error.status})")
 
 
 class JobGone(ConfigError):
-    """A release whose Job was removed, as after its TTL; `config_map` is the data of what is left of it."""
+    """A release whose Job was deleted, as after its TTL; `config_map` is the data of its ConfigMap."""
 
     def __init__(self, release: str, config_map: Mapping[str, str]) -> None:
         super().__init__(
-            f"the Job of release {release!r} is gone with its logs, as after ttlSecondsAfterFinished",
+            f"the Job of release {release!r} was deleted with its logs (ttlSecondsAfterFinished)",
             f"Its run is still in the store: `trainer weights {release} .` downloads the weights",
         )
         self.config_map = config_map
 
 
-class NotThere(ConfigError):
-    """The API knows no such thing (404)."""
+class NotFound(ConfigError):
+    """The API has no such object (404)."""
 
 
 _PLAIN: dict[str, Any] = {"_preload_content": False, "_request_timeout": _TIMEOUT}
 
 
-def _is_the_apis_own(body: Any) -> bool:
+def _is_api_status(body: Any) -> bool:
+    """Whether a response is a message of the API server, and not of the pod."""
     try:
         return bool(json.loads(body).get("kind") == "Status")
     except (ValueError, TypeError, AttributeError):
@@ -221,11 +225,11 @@ def _lines(response: Any) -> Iterator[str]:
 
 
 def _load(configuration: Any) -> tuple[str, str]:
-    """Fill `configuration` -> a description of the cluster, and the namespace that goes with it."""
+    """Fills `configuration` -> a description of the cluster, and its default namespace."""
     from kubernetes import config
     from kubernetes.config.config_exception import ConfigException
 
-    # Read here: the client reads it once, when it is imported.
+    # The client itself reads the variable only once, when it is imported.
     path = os.environ.get("KUBECONFIG")
     try:
         config.load_kube_config(path, client_configuration=configuration)
@@ -236,7 +240,7 @@ def _load(configuration: Any) -> tuple[str, str]:
             config.load_incluster_config(client_configuration=configuration)
         except ConfigException:
             raise ConfigError(
-                f"no cluster to ask: {' '.join(str(error).split())}",
-                "Set KUBECONFIG, or fill ~/.kube/config; `kubectl cluster-info` shows whether it works",
+                f"no cluster configured: {one_line(error)}",
+                "Set KUBECONFIG, or create ~/.kube/config; check with `kubectl cluster-info`",
             ) from None
         return "this pod's cluster", _OWN_NAMESPACE.read_text().strip()

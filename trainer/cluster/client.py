@@ -1,14 +1,14 @@
-"""The official client, set up once for everything that asks the Kubernetes API."""
+"""The official Kubernetes client, set up for all callers."""
 
 import ssl
 from typing import Any
 
 
 def api_client(configuration: Any) -> Any:
-    """An `ApiClient` that tries again once, and that accepts every certificate that kubectl accepts.
+    """An `ApiClient` that retries once, and that accepts every certificate that kubectl accepts.
 
-    From 3.13 Python refuses CAs without the extensions that RFC 5280 leaves optional in a self-signed one, as
-    those of EKS are (https://github.com/kubernetes-client/python/issues/2394).
+    Python 3.13 and later reject CAs without extensions that RFC 5280 makes optional in self-signed ones, such
+    as those of EKS (https://github.com/kubernetes-client/python/issues/2394).
     """
     from kubernetes import client
     from urllib3.util.ssl_ import create_urllib3_context

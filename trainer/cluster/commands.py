@@ -1,4 +1,4 @@
-"""What `trainer status`, `logs` and `wait` do, and which run a release trains."""
+"""The commands `trainer status`, `logs` and `wait`, and the run that a release trains."""
 
 import json
 import sys
@@ -12,14 +12,14 @@ import yaml
 
 from trainer import interrupts
 from trainer.cluster import follow as following
-from trainer.cluster.api import RUN_FILE, Cluster, JobGone
+from trainer.cluster.api import CHARTS, NAMESPACE_REMEDY, RUN_FILE, Cluster, JobGone
 from trainer.cluster.pod_metrics import PodMetrics, read_metrics
 from trainer.cluster.release import Release, ReleaseState
 from trainer.cluster.release_status import EndedRelease, ReleaseStatus, release_status
 from trainer.cluster.status_text import describe
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, ConfigError, TrainerError
 from trainer.gang.endpoint import METRICS, READYZ, rank_log
-from trainer.output.units import span
+from trainer.output.units import plural, span
 from trainer.runs.run_document import read_finished
 from trainer.storage import open_store
 
@@ -33,12 +33,13 @@ def status(
     watch: bool = False,
     as_json: bool = False,
 ) -> None:
-    """Print what a release is doing, or every release of the namespace; with `watch` until it has ended."""
+    """Print the status of a release, or of every release of the namespace; with `watch` until it has
+    ended."""
     cluster = Cluster(namespace)
     views = {name: _View(cluster, name) for name in ([release] if release else _releases(cluster))}
     if as_json:
-        found = [view.values() for view in views.values()]
-        print(json.dumps(found[0] if release else found, indent=1, default=str))
+        documents = [view.values() for view in views.values()]
+        print(json.dumps(documents[0] if release else documents, indent=1, default=str))
         return
     if not watch:
         print("\n\n".join("\n".join(view.lines()) for view in views.values()))
@@ -57,23 +58,23 @@ def logs(release: str, namespace: str | None = None, *, follow: bool = False, ra
     if rank:
         print(_rank_log(cluster, release, rank), end="")
         return
-    for line in following.lines(cluster, release, follow=follow, say=_say):
+    for line in following.lines(cluster, release, follow=follow, notify=_notify):
         print(line, flush=True)
 
 
 def wait(
     release: str, namespace: str | None = None, *, timeout: float | None = None, as_json: bool = False
 ) -> int:
-    """Until the release has ended -> the code to exit with.
+    """Wait until the release has ended -> the exit code.
 
     0: finished; 64 or 1: failed; 75: it has not ended within `timeout` seconds.
     """
     cluster = Cluster(namespace)
     deadline = time.monotonic() + timeout if timeout is not None else None
-    said: tuple[str, ...] = ()
+    printed: tuple[str, ...] = ()
     while True:
         try:
-            state = following.look(cluster, release)
+            state = following.read(cluster, release)
         except JobGone as gone:
             return _wait_for_run(release, _url_in(gone.config_map), gone, as_json)
         if state.state in (ReleaseState.FINISHED, ReleaseState.FAILED):
@@ -81,21 +82,22 @@ def wait(
             text = f"{release} {state.state} after {span(seconds)}"
             _print_end(release, state.state, state.exit_code, state.reason, text, as_json)
             return state.exit_code
-        if state.waits and state.waits != said:
-            said = state.waits
-            _say(f"waiting for {'; '.join(said)}")
+        if state.waits and state.waits != printed:
+            printed = state.waits
+            _notify(f"waiting for {'; '.join(printed)}")
         if deadline is not None and time.monotonic() > deadline:
-            _say(f"{release} is still {state.state}; see `trainer status {release}`")
+            _notify(f"{release} is still {state.state}; see `trainer status {release}`")
             return EXIT_INTERRUPTED
         time.sleep(WATCH_SECONDS)
 
 
 def _wait_for_run(release: str, url: str, gone: JobGone, as_json: bool) -> int:
-    """The exit code of a release whose Job is gone: 0 when its run is finished. Raises `gone` otherwise."""
+    """The exit code of a release whose Job was deleted: 0 if its run is finished. Raises `gone` otherwise."""
     finished = read_finished(open_store(url)) if url else None
     if finished is None:
         raise gone
-    text = f"{release} finished: {finished.epochs} epochs, {finished.steps} steps, at {url}"
+    work = f"{plural(finished.epochs, 'epoch')}, {plural(finished.steps, 'step')}"
+    text = f"{release} finished: {work}, at {url}"
     _print_end(release, ReleaseState.FINISHED, EXIT_FINISHED, "", text, as_json)
     return EXIT_FINISHED
 
@@ -114,7 +116,7 @@ def _print_end(release: str, state: str, code: int, reason: str, text: str, as_j
 
 
 def run_url(release: str, namespace: str | None = None) -> str:
-    """URL of the run's folder that a release of cars-train fills, also when its Job is gone."""
+    """URL of the run that a release of cars-train trains, also if its Job was deleted."""
     cluster = Cluster(namespace)
     try:
         url = _run_url(cluster, cluster.job(release))
@@ -122,41 +124,41 @@ def run_url(release: str, namespace: str | None = None) -> str:
         url = _url_in(gone.config_map)
     if not url:
         raise ConfigError(
-            f"{release} is not a release of cars-train", "Name the run's folder, s3://bucket/runs/NAME"
+            f"{release} is not a release of cars-train", "Specify the run's URL, s3://bucket/runs/NAME"
         )
     return url
 
 
 class _View:
-    """One release, looked at again and again."""
+    """The status of one release, read again on each call."""
 
     def __init__(self, cluster: Cluster, name: str) -> None:
         self._cluster, self._name = cluster, name
         self._run_url: str | None = None
-        self._before: PodMetrics | None = None
+        self._earlier: PodMetrics | None = None
         self.over = False
 
     def lines(self) -> list[str]:
-        release, progress, silence = self._look()
-        found = describe(
+        release, progress, problem = self._read()
+        lines = describe(
             release,
             now=datetime.now(UTC),
             run_url=self._run_url or "",
             progress=progress,
-            before=self._before,
-            silence=silence,
+            earlier=self._earlier,
+            problem=problem,
         )
-        # A pace over two looks only would jump.
-        if progress and (self._before is None or progress.at - self._before.at > 15 * WATCH_SECONDS):
-            self._before = progress
-        return found
+        # A rate between two readings in a row would fluctuate.
+        if progress and (self._earlier is None or progress.at - self._earlier.at > 15 * WATCH_SECONDS):
+            self._earlier = progress
+        return lines
 
     def values(self) -> ReleaseStatus:
-        release, progress, _ = self._look()
+        release, progress, _ = self._read()
         return release_status(release, self._run_url or "", progress)
 
-    def _look(self) -> tuple[Release, PodMetrics | None, str]:
-        release = following.look(self._cluster, self._name)
+    def _read(self) -> tuple[Release, PodMetrics | None, str]:
+        release = following.read(self._cluster, self._name)
         self.over = release.state in (ReleaseState.FINISHED, ReleaseState.FAILED)
         if self._run_url is None:
             self._run_url = _run_url(self._cluster, self._cluster.job(self._name))
@@ -168,25 +170,26 @@ class _View:
         try:
             _, text = self._cluster.fetch(chief.name, chief.port, METRICS)
             progress = read_metrics(text, time.time())
-            ready, why = self._cluster.fetch(chief.name, chief.port, READYZ)
+            ready, reason = self._cluster.fetch(chief.name, chief.port, READYZ)
         except (TrainerError, ValueError) as error:
-            said = error.problem if isinstance(error, TrainerError) else error
-            return release, None, f"no metrics from {chief.name}: {said}"
-        return release, progress, "" if ready == 200 else why.strip()
+            problem = error.problem if isinstance(error, TrainerError) else error
+            return release, None, f"no metrics from {chief.name}: {problem}"
+        return release, progress, "" if ready == 200 else reason.strip()
 
 
 def _releases(cluster: Cluster) -> list[str]:
-    found = [str(job["metadata"]["labels"]["app.kubernetes.io/instance"]) for job in cluster.jobs()]
-    if not found:
+    names = {str(job["metadata"]["labels"]["app.kubernetes.io/instance"]) for job in cluster.jobs()}
+    if not names:
         raise ConfigError(
-            f"no release of our charts in namespace {cluster.namespace!r} of {cluster.context}",
-            "Name another namespace with -n, or see `helm list -A`",
+            f"no release of {CHARTS} found in namespace {cluster.namespace!r} of {cluster.context}",
+            f"S{NAMESPACE_REMEDY[1:]}",
         )
-    return sorted(set(found))
+    return sorted(names)
 
 
 def _run_url(cluster: Cluster, job: Mapping[str, Any]) -> str:
-    """From the ConfigMap that the Job mounts; "" where there is none, or it may not be read."""
+    """The run's URL from the ConfigMap that the Job mounts; "" without one, or without permission to read
+    it."""
     volumes = job["spec"]["template"]["spec"].get("volumes", [])
     name = next((v["configMap"]["name"] for v in volumes if v["name"] == "config"), "")
     try:
@@ -201,8 +204,8 @@ def _url_in(config_map: Mapping[str, str]) -> str:
 
 
 def _rank_log(cluster: Cluster, release: str, rank: int) -> str:
-    """The last output of a rank other than the chief, which its supervisor keeps."""
-    running = [pod for pod in following.look(cluster, release).pods if pod.phase == "Running" and pod.port]
+    """The last output of a rank other than the chief, from its supervisor."""
+    running = [pod for pod in following.read(cluster, release).pods if pod.phase == "Running" and pod.port]
     for pod in running:
         assert pod.port
         code, text = cluster.fetch(pod.name, pod.port, rank_log(rank))
@@ -210,31 +213,31 @@ def _rank_log(cluster: Cluster, release: str, rank: int) -> str:
             return text
     raise ConfigError(
         f"no running pod of {release} has a rank {rank}",
-        "The last output of a rank that failed is in its pod's log: see kubectl logs",
+        "The last output of a failed rank is in the log of its pod: see `kubectl logs`",
     )
 
 
-def _say(text: str) -> None:
+def _notify(text: str) -> None:
     print(f"trainer: {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def _screen() -> Iterator[Callable[[str], None]]:
-    """Shows a text in place of the one before; where nobody looks, each one that differs."""
+    """Shows a text in place of the previous one; without a terminal, prints each text that differs."""
     if not sys.stdout.isatty():
-        shown = ""
+        printed = ""
 
         def show(text: str) -> None:
-            nonlocal shown
-            if text != shown:
+            nonlocal printed
+            if text != printed:
                 print(f"{text}\n", flush=True)
-            shown = text
+            printed = text
 
         yield show
         return
     from rich.live import Live
     from rich.text import Text
 
-    # It hides the cursor meanwhile.
+    # Live hides the cursor, so a signal has to unwind it.
     with interrupts.unwinding(), Live(auto_refresh=False, vertical_overflow="visible") as live:
         yield lambda text: live.update(Text(text), refresh=True)

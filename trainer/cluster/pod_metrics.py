@@ -1,4 +1,4 @@
-"""How far a run is, read from a pod's Prometheus metrics: pure."""
+"""The progress of a run, from a pod's Prometheus metrics: pure."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from trainer.observability import metric_names as names
 
 @dataclass(frozen=True)
 class PodMetrics:
-    """One pod's metrics at `at` (seconds since the epoch); None where a value is not known yet.
+    """One pod's metrics at `at` (seconds since the epoch); None for a value that is not known yet.
 
     Attributes:
-        step: the last finished one.
+        step: the last finished step.
         ranks: ranks of this pod.
-        images: that they have worked together since they started.
-        busy: seconds in which a rank of this pod worked or waited for data, on average.
-        steps: that such a rank has worked since it started.
+        images: images that these have trained in total since they started.
+        busy: seconds that a rank of this pod has worked or waited for data, on average.
+        steps: steps that a rank has trained since it started.
     """
 
     at: float
@@ -35,31 +35,31 @@ class PodMetrics:
     busy: float
     steps: float
 
-    def rate(self, before: "PodMetrics | None" = None) -> float | None:
-        """Images a second over all ranks of the gang: since `before`, or since the ranks started."""
-        if before and before.images <= self.images and before.at < self.at:
-            images, seconds = self.images - before.images, self.at - before.at
+    def rate(self, earlier: "PodMetrics | None" = None) -> float | None:
+        """Images per second over all ranks of the gang: since `earlier`, or since the ranks started."""
+        if earlier and earlier.images <= self.images and earlier.at < self.at:
+            images, seconds = self.images - earlier.images, self.at - earlier.at
         else:
             images, seconds = self.images, self.busy
         if not images or not seconds:
             return None
         return images / seconds * max(1, (self.world_size or 0) / max(1, self.ranks))
 
-    def seconds_left(self, before: "PodMetrics | None" = None) -> float | None:
-        """At the pace since `before`, or since the ranks started."""
+    def seconds_left(self, earlier: "PodMetrics | None" = None) -> float | None:
+        """The time to the end, at the rate since `earlier`, or since the ranks started."""
         if self.step is None or not self.total_steps:
             return None
-        if before and before.step is not None and before.step < self.step and before.at < self.at:
-            pace = (self.at - before.at) / (self.step - before.step)
+        if earlier and earlier.step is not None and earlier.step < self.step and earlier.at < self.at:
+            seconds_per_step = (self.at - earlier.at) / (self.step - earlier.step)
         elif self.steps:
-            pace = self.busy / self.steps
+            seconds_per_step = self.busy / self.steps
         else:
             return None
-        return (self.total_steps - self.step) * pace
+        return (self.total_steps - self.step) * seconds_per_step
 
 
 def read_metrics(text: str, at: float) -> PodMetrics:
-    """Prometheus's text format -> PodMetrics. Raises ValueError for anything else."""
+    """Prometheus's text format -> PodMetrics. Raises ValueError for any other text."""
     from prometheus_client.parser import text_string_to_metric_families
 
     values: dict[str, dict[str, float]] = defaultdict(dict)
@@ -72,8 +72,8 @@ def read_metrics(text: str, at: float) -> PodMetrics:
         return max(values[name].values()) if values[name] else None
 
     def whole(name: str) -> int | None:
-        found = newest(name)
-        return None if found is None else int(found)
+        value = newest(name)
+        return None if value is None else int(value)
 
     ranks = len(values[names.IMAGES]) or len(values[names.STEP])
     worked, waited = values[f"{names.STEP_SECONDS}_sum"], values[names.DATA_WAIT_SECONDS]

@@ -1,4 +1,4 @@
-"""What a release is doing, read from its Job and pods: pure functions of what the API answered."""
+"""The state of a release, from its Job and pods: pure functions of the API's responses."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,14 +27,14 @@ class Pod:
         name: of the pod.
         uid: of the pod.
         index: its number in the gang.
-        phase: Pending, Running, Succeeded, Failed, or Terminating while it is being ended.
+        phase: Pending, Running, Succeeded, Failed, or Terminating.
         node: where it runs; empty until it is scheduled.
-        ready: whether it trains, as its own readiness endpoint says.
-        logs: whether its container has begun.
-        created: when it was made.
-        exit_code: of its container, once it has ended.
-        trouble: why it is not where it should be, "" if it is.
-        port: of its metrics, None if it has none.
+        ready: whether it trains, according to its readiness probe.
+        logs: whether its container has started.
+        created: when it was created.
+        exit_code: the exit code of its container, once it has ended.
+        trouble: why it does not run, "" if it does.
+        port: the port of its metrics, None if it has none.
     """
 
     name: str
@@ -60,10 +60,10 @@ class Release:
 
     Attributes:
         chart: cars-train or cars-predict.
-        wanted: how many pods it is to have.
-        reason: why it failed, as the Job and the pod say.
-        pods: the newest of each index, in the order of their indexes.
-        waits: what is waited for, one line each.
+        wanted: how many pods it should have.
+        reason: why it failed, from the Job and the pod.
+        pods: the newest pod of each index, in the order of the indexes.
+        waits: the pods that do not run, one line each.
     """
 
     name: str
@@ -84,14 +84,14 @@ class Release:
 
     @property
     def exit_code(self) -> int:
-        """0 finished; 64 where a pod found the configuration or the data invalid; else 1."""
+        """0: finished; 64: a pod ended with 64, invalid configuration or data; else 1."""
         if self.state is ReleaseState.FINISHED:
             return 0
         return EXIT_INVALID if any(pod.exit_code == EXIT_INVALID for pod in self.pods) else 1
 
 
 def read_pod(pod: Mapping[str, Any]) -> Pod:
-    """A pod as the API gives it -> what matters of it here."""
+    """A pod as the API returns it -> the values that are used here."""
     metadata, status = pod["metadata"], pod.get("status", {})
     container: Mapping[str, Any] = next(
         (c for c in status.get("containerStatuses", ()) if c["name"] == "trainer"), {}
@@ -120,7 +120,7 @@ def read_pod(pod: Mapping[str, Any]) -> Pod:
 def read_release(
     job: Mapping[str, Any], pods: Iterable[Mapping[str, Any]], warnings: Sequence[Mapping[str, Any]] = ()
 ) -> Release:
-    """A Job, its pods and its Warning events as the API gives them -> the release."""
+    """A Job, its pods and its Warning events as the API returns them -> the release."""
     metadata, spec, status = job["metadata"], job["spec"], job.get("status", {})
     newest: dict[int, Pod] = {}
     for pod in sorted((read_pod(pod) for pod in pods), key=lambda pod: pod.created):
@@ -155,11 +155,11 @@ def _state(conditions: Mapping[str, Any]) -> ReleaseState:
 
 def _reason(conditions: Mapping[str, Any], pods: Iterable[Pod]) -> str:
     condition = conditions.get("Failed") or conditions["FailureTarget"]
-    said = [
+    failures = [
         f"pod {pod.index} {pod.trouble}" for pod in pods if pod.exit_code not in (None, 0, EXIT_INTERRUPTED)
     ]
     job = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
-    return f"{said[0]} ({job})" if said else job
+    return f"{failures[0]} ({job})" if failures else job
 
 
 def _waits(pods: Mapping[int, Pod], wanted: int, warnings: Sequence[Mapping[str, Any]]) -> Iterable[str]:
@@ -167,42 +167,42 @@ def _waits(pods: Mapping[int, Pod], wanted: int, warnings: Sequence[Mapping[str,
         pod = pods.get(index)
         if pod is None:
             latest = max(warnings, key=lambda event: event.get("lastTimestamp") or "", default=None)
-            why = f": {latest.get('message', '')}" if latest else ""
-            yield f"pod {index}, which the Job has not created yet{why}"
+            message = f" ({latest.get('message', '')})" if latest else ""
+            yield f"pod {index}: not created yet{message}"
         elif pod.phase == "Failed":
-            yield f"pod {index}, which {pod.trouble}; the Job starts another one after its back-off"
+            yield f"pod {index}: {pod.trouble}; the Job replaces it after its back-off"
         elif pod.trouble:
-            yield f"pod {index}, which {pod.trouble}"
+            yield f"pod {index}: {pod.trouble}"
 
 
 def _trouble(status: Mapping[str, Any], state: Mapping[str, Any], phase: str) -> str:
     conditions = {c["type"]: c for c in status.get("conditions", ())}
     disrupted = conditions.get("DisruptionTarget", {})
     if phase == "Terminating":
-        why = f" ({disrupted['reason']})" if disrupted.get("reason") else ""
-        return f"is terminating{why}"
+        reason = f" ({disrupted['reason']})" if disrupted.get("reason") else ""
+        return f"terminating{reason}"
     if phase == "Failed":
         terminated = state.get("terminated") or {}
         if not terminated:
             return f"failed: {status.get('reason', '')} {status.get('message', '')}".strip()
         if terminated["exitCode"] == EXIT_INTERRUPTED:
-            return f"was stopped and will resume (exit code {EXIT_INTERRUPTED})"
+            return f"stopped, and will resume (exit code {EXIT_INTERRUPTED})"
         lines = str(terminated.get("message", "")).strip().splitlines()
         last = f": {lines[-1]}" if lines else ""
         signal = terminated.get("reason") if terminated.get("reason") not in (None, "Error") else ""
         return f"ended with exit code {terminated['exitCode']}{f' ({signal})' if signal else ''}{last}"
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        return f"is not scheduled: {scheduled.get('message', scheduled.get('reason', ''))}"
+        return f"not scheduled: {scheduled.get('message', scheduled.get('reason', ''))}"
     waiting = state.get("waiting")
     if waiting:
         if waiting["reason"] in _QUIET:
-            return "is starting"
+            return "starting"
         return f"cannot start: {waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
     ready = conditions.get("Ready", {})
     if phase == "Running" and ready.get("status") == "False" and ready.get("reason") == "NodeNotReady":
-        return "is on a node that is not ready"
-    return "is starting" if phase == "Pending" else ""
+        return "its node is not ready"
+    return "starting" if phase == "Pending" else ""
 
 
 def _time(text: str) -> datetime:

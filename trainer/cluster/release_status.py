@@ -106,10 +106,10 @@ class EndedRelease(TypedDict):
 
 def release_status(release: Release, run_url: str, progress: PodMetrics | None) -> ReleaseStatus:
     """The values that are printed."""
-    found: dict[str, Any] = dataclasses.asdict(release) | {"ready": release.ready, "run": run_url}
+    document: dict[str, Any] = dataclasses.asdict(release) | {"ready": release.ready, "run": run_url}
     if progress:
-        found["progress"] = dataclasses.asdict(progress) | {
+        document["progress"] = dataclasses.asdict(progress) | {
             "images_per_second": progress.rate(),
             "seconds_left": progress.seconds_left(),
         }
-    return cast(ReleaseStatus, found)
+    return cast(ReleaseStatus, document)

@@ -5,7 +5,7 @@ from datetime import datetime
 from trainer.cluster.pod_metrics import PodMetrics
 from trainer.cluster.release import Release, ReleaseState
 from trainer.output.table import columns
-from trainer.output.units import span
+from trainer.output.units import plural, span
 from trainer.runs import layout
 
 
@@ -15,15 +15,15 @@ def describe(
     now: datetime,
     run_url: str = "",
     progress: PodMetrics | None = None,
-    before: PodMetrics | None = None,
-    silence: str = "",
+    earlier: PodMetrics | None = None,
+    problem: str = "",
 ) -> list[str]:
     """The lines of `trainer status`.
 
     Args:
-        progress: the chief's, None where it does not answer.
-        silence: why it does not answer or train, "" where it does both.
-        before: an earlier one, for the pace between the two.
+        progress: the chief's metrics, None if it does not respond.
+        earlier: earlier metrics, for the rate between the two.
+        problem: why the chief does not respond or train, "" if it does.
     """
     lines = [_title(release, now)]
     if run_url:
@@ -31,13 +31,13 @@ def describe(
     if release.reason:
         lines.append(f"  failed      {release.reason}")
     if progress and progress.step is not None:
-        lines += _progress(progress, before, now)
-    if silence and release.state is ReleaseState.RUNNING:
-        lines.append(f"  now         {silence}")
+        lines += _progress(progress, earlier, now)
+    if problem and release.state is ReleaseState.RUNNING:
+        lines.append(f"  now         {problem}")
     if release.state is ReleaseState.FINISHED and run_url and release.chart == "cars-train":
         lines.append(f"  weights     {run_url.rstrip('/')}/{layout.weights('best')}")
     if release.state is ReleaseState.SUSPENDED:
-        lines.append(f"  waiting for the Job {release.job} to be resumed, by hand or by a queue")
+        lines.append(f"  waiting for a user or a queue to resume Job {release.job}")
     for number, line in enumerate(release.waits):
         lines.append(f"  {'waiting for' if number == 0 else '':11} {line}")
     if release.pods:
@@ -46,28 +46,29 @@ def describe(
 
 
 def _title(release: Release, now: datetime) -> str:
-    lasted = span(((release.ended or now) - release.created).total_seconds())
+    duration = span(((release.ended or now) - release.created).total_seconds())
+    wanted = plural(release.wanted, "pod")
     state = {
-        ReleaseState.RUNNING: f"running for {lasted}, {release.ready} of {release.wanted} pods ready",
-        ReleaseState.FINISHED: f"finished after {lasted}",
-        ReleaseState.FAILED: f"failed after {lasted}",
-        ReleaseState.SUSPENDED: f"suspended, {release.wanted} pods wanted",
+        ReleaseState.RUNNING: f"running for {duration}, {release.ready} of {wanted} ready",
+        ReleaseState.FINISHED: f"finished after {duration}",
+        ReleaseState.FAILED: f"failed after {duration}",
+        ReleaseState.SUSPENDED: f"suspended, {wanted} wanted",
     }[release.state]
     return f"{release.name} ({release.chart} in {release.namespace}): {state}"
 
 
-def _progress(progress: PodMetrics, before: PodMetrics | None, now: datetime) -> list[str]:
+def _progress(progress: PodMetrics, earlier: PodMetrics | None, now: datetime) -> list[str]:
     parts = []
     if progress.epoch is not None:
         parts.append(f"epoch {progress.epoch + 1}")
     if progress.total_steps:
-        share = 100 * (progress.step or 0) / progress.total_steps
-        parts.append(f"step {progress.step} of {progress.total_steps} ({share:.0f} %)")
+        percent = 100 * (progress.step or 0) / progress.total_steps
+        parts.append(f"step {progress.step:,} of {progress.total_steps:,} ({percent:.0f} %)")
     else:
-        parts.append(f"step {progress.step}")
-    rate, left = progress.rate(before), progress.seconds_left(before)
+        parts.append(f"step {progress.step:,}")
+    rate, left = progress.rate(earlier), progress.seconds_left(earlier)
     if rate is not None:
-        parts.append(f"{rate:.0f} images/s")
+        parts.append(f"{rate:,.0f} images/s")
     if left:
         parts.append(f"about {span(left)} left")
     lines = [f"  progress    {', '.join(parts)}"]
@@ -85,11 +86,10 @@ def _progress(progress: PodMetrics, before: PodMetrics | None, now: datetime) ->
         lines.append(f"  metrics     {', '.join(metrics)}")
     if progress.checkpoint_step is not None:
         age = f", {span(now.timestamp() - progress.checkpoint_time)} ago" if progress.checkpoint_time else ""
-        lines.append(f"  checkpoint  step {progress.checkpoint_step}{age}")
+        lines.append(f"  checkpoint  step {progress.checkpoint_step:,}{age}")
     if progress.world_size is not None:
         number = f", generation {progress.generation}" if progress.generation is not None else ""
-        ranks = "1 rank" if progress.world_size == 1 else f"{progress.world_size} ranks"
-        lines.append(f"  gang        {ranks}{number}")
+        lines.append(f"  gang        {plural(progress.world_size, 'rank')}{number}")
     return lines
 
 

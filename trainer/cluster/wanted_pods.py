@@ -1,4 +1,4 @@
-"""How many pods this pod's Job is to have: that can change while they run, their environment cannot."""
+"""How many pods this pod's Job should have: unlike the pods' environment, it can change while they run."""
 
 import json
 import os
@@ -8,10 +8,11 @@ from trainer.cluster.client import api_client
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Callable[[], int] | None:
-    """A call reads `spec.completions` of the Job TRAINER_JOB in TRAINER_NAMESPACE; None outside of a cluster.
+    """A function that reads `spec.completions` of the Job TRAINER_JOB in TRAINER_NAMESPACE; None outside a
+    cluster.
 
-    The pod's ServiceAccount needs `get` on that Job. A call takes a round trip, and raises what the
-    kubernetes client raises.
+    The pod's ServiceAccount needs `get` on that Job. A call takes a round trip, and raises the errors of the
+    kubernetes client.
     """
     job, namespace = environment.get("TRAINER_JOB"), environment.get("TRAINER_NAMESPACE")
     if not job or not namespace or "KUBERNETES_SERVICE_HOST" not in environment:
@@ -24,9 +25,9 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Callable[[]
         configuration = client.Configuration()
         config.load_incluster_config(client_configuration=configuration)
         with api_client(configuration) as api:
-            found = client.BatchV1Api(api).read_namespaced_job(
+            response = client.BatchV1Api(api).read_namespaced_job(
                 job, namespace, _preload_content=False, _request_timeout=(5, 10)
             )
-            return int(json.loads(found.data)["spec"]["completions"])
+            return int(json.loads(response.data)["spec"]["completions"])
 
     return wanted

@@ -126,7 +126,7 @@ def _put_array(store: Store, key: str, array: NDArray[Any]) -> dict[str, Any]:
 
 
 def identity_of(manifest: dict[str, Any]) -> str:
-    """Of classes, shape, encoding, and every shard's and array's content; not of where or when."""
+    """The SHA-256 over classes, shape, encoding, and the content of every shard and array."""
     content = {
         "classes": manifest["classes"],
         "image_shape": manifest["image_shape"],

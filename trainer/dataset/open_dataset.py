@@ -66,10 +66,10 @@ def _manifest(store: Store) -> dict[str, Any]:
             raise DataError(
                 f"{store.url} is an HDF5 file; expected a dataset, the prefix that `trainer prepare` or "
                 "`trainer index` filled",
-                f"Index it where it lies: trainer index {store.url}",
+                f"Index it in place: trainer index {store.url}",
             ) from error
         raise DataError(
-            f"There is no dataset at {store.url} ({error})", f"Make one: trainer prepare IMAGES {store.url}"
+            f"there is no dataset at {store.url} ({error})", f"Make one: trainer prepare IMAGES {store.url}"
         ) from error
     try:
         manifest = json.loads(data)

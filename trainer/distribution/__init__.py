@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # a supervisor does without NumPy
 class Distribution(Protocol):
     """The ranks of one generation. Every rank calls the same methods in the same order.
 
-    A rank's work is that of its replicas: one of them, or the GPUs of a pod (see `Mirrored`).
+    A rank has one replica, or one for each GPU of its pod (see `Mirrored`), which do its work.
     """
 
     size: int
@@ -27,7 +27,7 @@ class Distribution(Protocol):
 
     @property
     def is_chief(self) -> bool:
-        """The rank that alone has side effects."""
+        """Whether this is the only rank with side effects."""
         ...
 
     def exchange(self, flat: Any, name: str = "exchange") -> Any:
@@ -46,7 +46,7 @@ class Distribution(Protocol):
     def barrier(self) -> None: ...
 
     def scope(self) -> AbstractContextManager[Any]:
-        """In which the network and its optimizer are made, and nothing else is done with them."""
+        """A context in which the network and its optimizer are created, and not used in any other way."""
         ...
 
     def spread(self, rows: Any) -> Any:
@@ -54,24 +54,24 @@ class Distribution(Protocol):
         ...
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Calls it on each replica, with that replica's part of each argument."""
+        """Calls the function on each replica, with that replica's part of each argument."""
         ...
 
     def parts(self, value: Any) -> tuple[Any, ...]:
-        """What each replica returned."""
+        """The value of each replica."""
         ...
 
     def total(self, value: Any) -> Any:
-        """The sum of what the replicas returned, on the first one's device."""
+        """The sum of the replicas' values, on the device of the first one."""
         ...
 
 
 def connect(stopping: Callable[[], bool] = lambda: False, *, replicas: int = 1) -> Distribution:
     """The distribution that this process's environment describes, or several replicas in this process.
 
-    Raises Interrupted when other ranks do not come, or `stopping` becomes true while they are waited for;
-    ConfigError where Horovod was installed without being compiled for TensorFlow, as plain pip does it, and
-    for more replicas than GPUs.
+    Raises TransientError if other ranks do not appear, or `stopping` becomes true while waiting for them;
+    ConfigError if Horovod is not compiled for TensorFlow, as when installed with plain pip, and for more
+    replicas than GPUs.
     """
     if replicas > 1:
         from trainer.distribution.mirrored import Mirrored
@@ -84,8 +84,8 @@ def connect(stopping: Callable[[], bool] = lambda: False, *, replicas: int = 1) 
             if "has not been built" not in str(error):
                 raise
             raise ConfigError(
-                "several ranks need a Horovod compiled for TensorFlow, which the installed one is not",
-                "scripts/env compiles it, as Dockerfile.gpu does; one rank does without: --ranks 1",
+                "several ranks need Horovod, and the installed one is not compiled for TensorFlow",
+                "Compile it with scripts/env, or use one rank: --ranks 1",
             ) from None
         return Horovod(stopping)
     from trainer.distribution.single import Single

@@ -1,4 +1,4 @@
-"""What ranks that train one run have to have alike: the chief's document is the one that counts."""
+"""The values that must be equal in all ranks of a run: the chief's document counts."""
 
 import hashlib
 import json
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Agreement:
-    """`document`: all that has to be alike, as JSON's kinds. `where`: whose it is."""
+    """`document`: the values that must be equal, as plain JSON values. `where`: the rank or pod that has
+    them."""
 
     document: Mapping[str, Any]
     where: str
@@ -27,7 +28,7 @@ class Agreement:
         return hashlib.sha256(json.dumps(self.document, sort_keys=True).encode()).hexdigest()
 
     def refusal(self, other: "Agreement") -> ConfigError | None:
-        """Why this one cannot train with `other`, which counts; None where they are alike."""
+        """Why this one cannot train with `other`, the one that counts; None if they are equal."""
         if self.digest == other.digest:
             return None
         key, theirs, mine = difference(other.document, self.document) or (
@@ -35,16 +36,16 @@ class Agreement:
             *(sorted(other.document), sorted(self.document)),
         )
         return ConfigError(
-            f"{self.where} was started with another configuration than {other.where}: {key} is {mine!r} in "
-            f"{self.where} and {theirs!r} in {other.where}",
-            "Start all of a run with the same configuration, dataset and image",
+            f"{self.where} was started with a different configuration than {other.where}: {key} is {mine!r} "
+            f"in {self.where} and {theirs!r} in {other.where}",
+            "Use the same configuration, dataset and image for all pods and ranks of a run",
         )
 
 
 def agree(distribution: "Distribution", mine: Agreement) -> None:
-    """Every rank calls it before they train. When it returns all of them are there, and agree.
+    """Waits until all ranks have called this, and checks that their documents are equal; before training.
 
-    Raises ConfigError in a rank whose document is another one than the chief's, RankLost in the others.
+    Raises ConfigError in a rank whose document differs from the chief's, RankLost in the others.
     """
     if distribution.size == 1:
         return
@@ -59,4 +60,4 @@ def agree(distribution: "Distribution", mine: Agreement) -> None:
         raise refusal
     if refused.any():
         ranks = " and ".join(map(str, np.flatnonzero(refused)))
-        raise RankLost(f"rank {ranks} was started with another configuration", "Its log says which")
+        raise RankLost(f"rank {ranks} was started with a different configuration", "See its log")

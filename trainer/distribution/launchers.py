@@ -1,6 +1,6 @@
-"""Ranks that another launcher starts, as horovodrun does: what they need, and what is refused.
+"""Ranks that another launcher, such as horovodrun, starts: what they need, and what is refused.
 
-There is no supervisor then: a rank that is lost ends all of them, and the next start resumes.
+There is no supervisor then: the loss of a rank ends all of them, and the next start resumes.
 """
 
 import os
@@ -20,20 +20,20 @@ from trainer.errors import ConfigError
 
 ELASTIC = "HOROVOD_ELASTIC"
 PLACE = (RANK, SIZE, LOCAL_RANK, LOCAL_SIZE, CROSS_RANK, CROSS_SIZE, RENDEZVOUS_ADDRESS, RENDEZVOUS_PORT)
-"""What every rank has to have."""
+"""The variables that every rank must have."""
 MPI = (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMI_RANK", "PMI_SIZE"))
 """Rank and size as Open MPI, MPICH and Slurm's PMI name them."""
 
 _PAIRS = ((RANK, SIZE), (LOCAL_RANK, LOCAL_SIZE), (CROSS_RANK, CROSS_SIZE))
 _REMEDY = (
-    "Start all ranks of this machine by `trainer train --ranks N`, or by `horovodrun -np N trainer train`"
+    "Start all ranks of this machine with `trainer train --ranks N`, or with `horovodrun -np N trainer train`"
 )
 
 
 def check_place(environment: Mapping[str, str] = os.environ) -> None:
-    """Raises ConfigError where the environment names a place among several ranks, but not all of it.
+    """Raises ConfigError if the environment has some of the variables of a rank, but not all of them.
 
-    Processes that would not know of each other, as mpirun starts them, would each train the whole run.
+    Also for processes of mpirun, which do not know of each other: each would train the whole run.
     """
     if any(name in environment for name in PLACE):
         _check_complete(environment)
@@ -43,18 +43,19 @@ def check_place(environment: Mapping[str, str] = os.environ) -> None:
         if rank in environment and count.isdecimal() and int(count) > 1:
             raise ConfigError(
                 f"{rank}={environment[rank]}, {size}={count}: expected one process, or ranks of Horovod, "
-                f"received one of {count} processes of MPI, without which this Horovod is built",
+                f"received one of {count} MPI processes, which this build of Horovod does not support",
                 _REMEDY,
             )
 
 
 def refuse_place(what: str, environment: Mapping[str, str] = os.environ) -> None:
-    """Raises ConfigError in one of several ranks: for `what` starts ranks itself."""
+    """Raises ConfigError in one of several ranks, for the option or command `what`, which starts ranks
+    itself."""
     check_place(environment)
     if RANK in environment:
         raise ConfigError(
-            f"{what}: expected no other launcher that starts ranks, received {RANK}={environment[RANK]}",
-            "Leave it out in `horovodrun -np N trainer train`, or start it without horovodrun",
+            f"{what}: expected no other launcher of ranks, received {RANK}={environment[RANK]}",
+            "Remove it from `horovodrun -np N trainer train`, or start it without horovodrun",
         )
 
 
@@ -63,7 +64,7 @@ def _check_complete(environment: Mapping[str, str]) -> None:
     if missing:
         there = ", ".join(f"{name}={environment[name]}" for name in PLACE if environment.get(name))
         raise ConfigError(
-            f"expected all that a rank of Horovod needs, received {there or 'empty values'} without "
+            f"expected all variables of a Horovod rank, received {there or 'empty values'} without "
             f"{', '.join(missing)}",
             f"{_REMEDY}; for one process unset them",
         )
@@ -75,6 +76,6 @@ def _check_complete(environment: Mapping[str, str]) -> None:
         raise ConfigError(f"{RENDEZVOUS_PORT}: expected a number, received {environment[RENDEZVOUS_PORT]!r}")
     if environment.get(ELASTIC, "0") != "0":
         raise ConfigError(
-            f"{ELASTIC}: expected a fixed number of ranks, received those of an elastic job",
-            "Leave out --min-np and --max-np; `trainer train --ranks N` replaces ranks that fail",
+            f"{ELASTIC}: expected a fixed number of ranks, received an elastic job",
+            "Remove --min-np and --max-np; `trainer train --ranks N` restarts failed ranks",
         )

@@ -12,30 +12,30 @@ log = logging.getLogger(__name__)
 
 SCOPE = "/meeting/"
 LOG_AFTER = 10.0
-"""Seconds after which the log says who is waited for, and again after twice as long."""
+"""Seconds after which the log names the missing ranks, and again after twice as long."""
 
 
 def meet(timeout: float = 600.0, *, stopping: Callable[[], bool] = lambda: False) -> None:
-    """Wait until every rank of this process's generation has come this far. Call it just before `hvd.init()`.
+    """Waits until every rank of this process's generation has called this. Call it just before `hvd.init()`.
 
-    `hvd.init()` waits for the others only as long as the Gloo timeout, which is small so that a lost rank is
-    noticed soon, while ranks start seconds apart (one pod's disk is cold); and it aborts the process where no
-    server answers.
+    `hvd.init()` waits for the others only for the Gloo timeout, which is short so that a lost rank is noticed
+    soon, while ranks start seconds apart (one pod's disk may be cold); and it aborts the process if no server
+    responds.
 
     Raises:
-        Interrupted: the others did not come within `timeout` seconds, or `stopping` became true meanwhile.
+        TransientError: the others did not appear within `timeout` seconds, or `stopping` became true.
     """
     host, port = rank_variables.rendezvous()
     rank, size = rank_variables.rank(), rank_variables.size()
     began = time.monotonic()
-    deadline, speak = began + timeout, began + LOG_AFTER
+    deadline, log_at = began + timeout, began + LOG_AFTER
     missing = set(range(size))
     announced = False
     problem = ""
     pause = 0.02
     while time.monotonic() < deadline:
         if stopping():
-            raise TransientError(f"rank {rank} of {size} was stopped while it waited for the others")
+            raise TransientError(f"rank {rank} of {size} was stopped while waiting for the other ranks")
         try:
             if not announced:
                 _request(host, port, "PUT", f"{SCOPE}{rank}")
@@ -46,9 +46,9 @@ def meet(timeout: float = 600.0, *, stopping: Callable[[], bool] = lambda: False
             problem = f" ({error})"
         if not missing:
             return
-        if time.monotonic() > speak:
-            speak += 2 * (speak - began)
-            log.info("rank %d of %d waits for ranks %s%s", rank, size, sorted(missing), problem)
+        if time.monotonic() > log_at:
+            log_at += 2 * (log_at - began)
+            log.info("rank %d of %d is waiting for ranks %s%s", rank, size, sorted(missing), problem)
         time.sleep(pause)
         pause = min(0.5, pause * 1.3)
     raise TransientError(
@@ -58,7 +58,7 @@ def meet(timeout: float = 600.0, *, stopping: Callable[[], bool] = lambda: False
 
 
 def _missing(host: str, port: int, size: int, first: int) -> set[int]:
-    """Which ranks have not come; of those below `first` it is known that they have.
+    """The ranks that have not called `meet`; those below `first` have.
 
     horovodrun's store lists nothing: there one is asked for after the other, up to the first that is missing.
     """
@@ -72,7 +72,7 @@ def _missing(host: str, port: int, size: int, first: int) -> set[int]:
 
 
 def _request(host: str, port: int, method: str, path: str) -> bytes | None:
-    """The answer's body; None where there is nothing at `path`."""
+    """The response's body; None if there is no value at `path`."""
     connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
         connection.request(method, path, headers={"Content-Length": "0"})

@@ -11,12 +11,12 @@ from trainer.errors import ConfigError
 
 
 class Mirrored(OneProcess):
-    """`replicas` copies of the network, on as many GPUs; where there are none, on logical devices of the CPU.
+    """`replicas` copies of the network, each on its GPU; without GPUs, on logical devices of the CPU.
 
-    Every variable made within `scope` has a copy on each device. Sums over the replicas are made on the first
-    device, in the order of the replicas.
+    Every variable that is created within `scope` has a copy on each device. Sums over the replicas are
+    computed on the first device, in the order of the replicas.
 
-    Make it before TensorFlow has touched a device. Raises ConfigError for more replicas than GPUs.
+    Create it before TensorFlow has used a device. Raises ConfigError for more replicas than GPUs.
     """
 
     def __init__(self, replicas: int) -> None:
@@ -28,9 +28,9 @@ class Mirrored(OneProcess):
         return scope
 
     def spread(self, rows: tf.Tensor) -> Any:
-        shares = tf.split(rows, self.replicas)
+        parts = tf.split(rows, self.replicas)
         return self._strategy.experimental_distribute_values_from_function(
-            lambda context: shares[context.replica_id_in_sync_group]
+            lambda context: parts[context.replica_id_in_sync_group]
         )
 
     def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -50,12 +50,12 @@ def _devices(replicas: int) -> list[str]:
     if kind == "CPU":
         [cpu] = tf.config.list_physical_devices(kind)
         if len(tf.config.get_logical_device_configuration(cpu) or []) < replicas:
-            shares = [tf.config.LogicalDeviceConfiguration() for _ in range(replicas)]
-            tf.config.set_logical_device_configuration(cpu, shares)
-    found = tf.config.list_logical_devices(kind)
-    if len(found) < replicas:
+            logical = [tf.config.LogicalDeviceConfiguration() for _ in range(replicas)]
+            tf.config.set_logical_device_configuration(cpu, logical)
+    devices = tf.config.list_logical_devices(kind)
+    if len(devices) < replicas:
         raise ConfigError(
-            f"--ranks: expected at most {len(found)}, a replica for each GPU, received {replicas}",
+            f"--ranks: expected at most {len(devices)}, one replica per GPU, received {replicas}",
             "Use --ranks auto",
         )
-    return [device.name for device in found[:replicas]]
+    return [device.name for device in devices[:replicas]]

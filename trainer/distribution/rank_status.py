@@ -1,4 +1,4 @@
-"""How far a rank is and what it does: the rank reports it, its supervisor reads it.
+"""The progress and the phase of a rank: the rank reports them, its supervisor reads them.
 
 The channel is a small anonymous file that the rank inherits. The newest record overwrites the last one, so a
 report never blocks, and the supervisor needs nothing from the rank.
@@ -16,7 +16,7 @@ _SIZE = 128
 
 
 class Phase(StrEnum):
-    """What a rank does, in the words of the log."""
+    """What a rank is doing, as the log shows it."""
 
     STARTING = "starting"
     LOADING = "loading"
@@ -42,7 +42,7 @@ _mine = RankStatus()
 
 
 def report_step(step: int) -> None:
-    """Tell the supervisor of this rank the last finished step; without a supervisor, nothing happens.
+    """Report the last finished step to the supervisor of this rank; does nothing without a supervisor.
 
     Takes microseconds: call it after each step.
     """
@@ -50,7 +50,7 @@ def report_step(step: int) -> None:
 
 
 def report_phase(phase: Phase) -> None:
-    """Tell the supervisor of this rank what it does now; the same phase again is progress in it."""
+    """Report the current phase to the supervisor of this rank; the same phase again counts as progress."""
     _report(replace(_mine, phase=phase))
 
 
@@ -70,7 +70,7 @@ class StatusChannel:
         self._last = RankStatus()
 
     def read(self) -> RankStatus:
-        """The newest whole record (one torn by a write under way is skipped)."""
+        """The newest whole record; a record that is being written is skipped."""
         record = os.pread(self.fd, _SIZE, 0)
         if record:
             try:

@@ -1,4 +1,4 @@
-"""The environment variables that tell a process which rank it is. A supervisor sets them (`trainer.gang`), or
+"""The environment variables that define which rank a process is. A supervisor sets them (`trainer.gang`), or
 horovodrun (`launchers`)."""
 
 import os
@@ -27,22 +27,22 @@ def is_rank() -> bool:
 
 
 def is_supervised() -> bool:
-    """Whether a supervisor started this process as one of its ranks, and starts it again where it fails."""
+    """Whether a supervisor started this process as one of its ranks, and restarts it if it fails."""
     return is_rank() and GENERATION in os.environ
 
 
 def rank() -> int:
-    """This process's rank; 0 where it is the only one."""
+    """This process's rank; 0 if it is the only one."""
     return int(os.environ.get(RANK, "0"))
 
 
 def size() -> int:
-    """The world size; 1 where this process is the only rank."""
+    """The world size; 1 if this process is the only rank."""
     return int(os.environ.get(SIZE, "1"))
 
 
 def local_size() -> int:
-    """The ranks of this pod; 1 where this process is the only rank."""
+    """The ranks of this pod; 1 if this process is the only rank."""
     return int(os.environ.get(LOCAL_SIZE, "1"))
 
 
@@ -52,12 +52,12 @@ def generation() -> int:
 
 
 def gang() -> str:
-    """Who runs this run, over restarts and pods; a process that no supervisor started is alone."""
+    """An identifier of the gang, the same over restarts and pods; random without a supervisor."""
     return os.environ.get(GANG) or _ALONE
 
 
 def holder() -> dict[str, Any]:
-    """This process, for the token of the run that it writes; see `trainer.runs.fence`."""
+    """A description of this process, for the token of the run that it writes; see `trainer.runs.fence`."""
     return {"host": socket.gethostname(), "pid": os.getpid(), "gang": gang()}
 
 

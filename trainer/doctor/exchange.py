@@ -36,16 +36,16 @@ def examine() -> Iterator[CheckResult]:
             for rank in range(size)
         ]
         try:
-            found = probe.run(PROBE, environments)
+            times = probe.run(PROBE, environments)
         except ProcessFailed as error:
-            remedy = "One rank does without: --ranks 1. scripts/env compiles Horovod"
+            remedy = "Use one rank (--ranks 1), or compile Horovod with scripts/env"
             yield CheckResult("error", "exchange", str(error), remedy)
             return
-    shown = (
-        f"{size} ranks over {found['over']}: a number in {found['small'] * 1e3:.2f} ms, "
-        f"{4 * EXCHANGED_VALUES / 1e6:.0f} MB in {found['large'] * 1e3:.0f} ms"
+    text = (
+        f"{size} ranks over {times['over']}: a number in {times['small'] * 1e3:.2f} ms, "
+        f"{4 * EXCHANGED_VALUES / 1e6:.0f} MB in {times['large'] * 1e3:.0f} ms"
     )
-    if len(gpus_here) > 1 and found["over"] != "NCCL":
-        yield CheckResult("warning", "exchange", shown, "scripts/env gpu compiles Horovod with NCCL")
+    if len(gpus_here) > 1 and times["over"] != "NCCL":
+        yield CheckResult("warning", "exchange", text, "scripts/env gpu compiles Horovod with NCCL")
     else:
-        yield CheckResult("ok", "exchange", shown)
+        yield CheckResult("ok", "exchange", text)

@@ -1,4 +1,4 @@
-"""What a check found, and what to do about it."""
+"""The result of a check, and what to do about it."""
 
 from dataclasses import dataclass
 
@@ -20,6 +20,6 @@ class CheckResult:
     remedy: str = ""
 
 
-def to_fix(findings: list[CheckResult]) -> list[CheckResult]:
-    """What has a remedy, the errors first."""
-    return [f for mark in ("error", "warning") for f in findings if f.mark == mark and f.remedy]
+def to_fix(results: list[CheckResult]) -> list[CheckResult]:
+    """The results with a remedy, errors first."""
+    return [r for mark in ("error", "warning") for r in results if r.mark == mark and r.remedy]

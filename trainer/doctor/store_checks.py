@@ -1,4 +1,4 @@
-"""Whether a store does what a run asks of it, and how fast."""
+"""Checks of a store: the operations that a run needs, and their speed."""
 
 import statistics
 import time
@@ -13,7 +13,7 @@ from trainer.output.units import size
 from trainer.storage import LARGE_BYTES, ObjectChanged, Store, no_folders_left, open_store, refuses_conditions
 
 READ_BYTES = 4 << 20
-"""Of one range, about what a reader asks for."""
+"""Size of one range, about that of a reader's requests."""
 TIMED_BYTES = 64 << 20
 THREADS = 8
 SLOW_BYTES_PER_SECOND = 50 << 20
@@ -38,14 +38,14 @@ def examine(url: str) -> Iterator[CheckResult]:
     written = False
     with no_folders_left(store):
         try:
-            for what, action in steps:
-                written = written or what == "write"
+            for check, action in steps:
+                written = written or check == "write"
                 try:
-                    yield CheckResult("ok", what, action())
+                    yield CheckResult("ok", check, action())
                 except Ignored as ignored:
-                    yield CheckResult("warning", what, str(ignored))
+                    yield CheckResult("warning", check, str(ignored))
                 except Exception as error:
-                    yield CheckResult("error", what, one_line(error))
+                    yield CheckResult("error", check, one_line(error))
                     return
             yield _delete_and_look(store, small, large)
         finally:
@@ -55,7 +55,7 @@ def examine(url: str) -> Iterator[CheckResult]:
 
 
 class Ignored(Exception):
-    """The store answered, and did not do all that it was asked for."""
+    """The store ignored a condition of a request."""
 
 
 def _list(store: Store) -> str:
@@ -70,10 +70,10 @@ def _write(store: Store, key: str) -> str:
 
 
 def _read_range(store: Store, key: str) -> str:
-    found = bytes(store.get_range(key, 2, 5))
-    if found != b"234":
-        raise OSError(f"{store.url}/{key}: expected the bytes 234, received {found!r}")
-    return f"{len(found)} bytes of 10"
+    data = bytes(store.get_range(key, 2, 5))
+    if data != b"234":
+        raise OSError(f"{store.url}/{key}: expected the bytes 234, received {data!r}")
+    return f"{len(data)} bytes of 10"
 
 
 def _write_if_absent(store: Store, key: str) -> str:
@@ -81,9 +81,9 @@ def _write_if_absent(store: Store, key: str) -> str:
         store.put(key, b"once more", if_absent=True)
     except FileExistsError:
         if not refuses_conditions(store):
-            return "respected: stale writers are fenced off"
-    how = "refused" if refuses_conditions(store) else "ignored"
-    raise Ignored(f"{how} by this store: a stale writer may not be fenced off")
+            return "supported: stale writers are fenced off"
+    outcome = "refused" if refuses_conditions(store) else "ignored"
+    raise Ignored(f"{outcome} by this store: a stale writer may not be fenced off")
 
 
 def _write_if_unchanged(store: Store, key: str) -> str:
@@ -91,30 +91,30 @@ def _write_if_unchanged(store: Store, key: str) -> str:
     store.put(key, b"the second version", if_match=etag)
     with suppress(ObjectChanged):
         store.put(key, b"a late version", if_match=etag)
-        raise Ignored("ignored by this store: start no two runs at the same time with one run.url")
+        raise Ignored("ignored by this store: do not start two runs with the same run.url")
     if refuses_conditions(store):
-        raise Ignored("refused by this store: start no two runs at the same time with one run.url")
-    return "respected: of two runs that are started with one run.url, one wins"
+        raise Ignored("refused by this store: do not start two runs with the same run.url")
+    return "supported: only one of two concurrent runs wins"
 
 
 def _write_in_parts(store: Store, key: str) -> str:
     store.put(key, bytes(LARGE_BYTES))
-    found = store.stat(key).size
-    if found != LARGE_BYTES:
-        raise OSError(f"{store.url}/{key}: expected {LARGE_BYTES} bytes, found {found}")
-    return size(found)
+    count = store.stat(key).size
+    if count != LARGE_BYTES:
+        raise OSError(f"{store.url}/{key}: expected {LARGE_BYTES} bytes, received {count}")
+    return size(count)
 
 
 def _delete_and_look(store: Store, *keys: str) -> CheckResult:
     try:
         for key in keys:
             store.delete(key)
-        left = [key for key in keys if any(info.key == key for info in store.list(key))]
+        remaining = [key for key in keys if any(info.key == key for info in store.list(key))]
     except Exception as error:
         return CheckResult("error", "delete", one_line(error))
-    if left:
-        return CheckResult("error", "delete", f"{store.url}/{left[0]} is still there")
-    return CheckResult("ok", "delete", "nothing is left of this check")
+    if remaining:
+        return CheckResult("error", "delete", f"{store.url}/{remaining[0]} still exists")
+    return CheckResult("ok", "delete", "no objects left behind")
 
 
 def speed(url: str) -> Iterator[CheckResult]:
@@ -141,17 +141,15 @@ def _speed(store: Store, key: str) -> CheckResult:
         done = sum(pool.map(lambda start: len(store.get_range(key, start, start + READ_BYTES)), starts))
         rate = done / (time.perf_counter() - began)
     small = statistics.median(_small(store, key) for _ in range(9))
-    found = (
+    text = (
         f"writes {size(TIMED_BYTES / written)}/s, reads {size(rate)}/s with {THREADS} threads "
         f"(about {rate / _IMAGE_BYTES:,.0f} images of 224 x 224 pixels), "
         f"a small range in {small * 1e3:.1f} ms"
     )
     if rate < SLOW_BYTES_PER_SECOND:
-        remedy = (
-            "Keep images on the pods (data.cache), store JPEG rows (prepare --encoding jpeg), or move nearer"
-        )
-        return CheckResult("warning", "speed", found, remedy)
-    return CheckResult("ok", "speed", found)
+        remedy = "Cache images on the pods (data.cache), store JPEG (prepare --encoding jpeg), or move closer"
+        return CheckResult("warning", "speed", text, remedy)
+    return CheckResult("ok", "speed", text)
 
 
 def _small(store: Store, key: str) -> float:

@@ -1,7 +1,7 @@
 """The coordinator of a gang: takes the supervisors' reports, decides, and runs each generation's rendezvous.
 
-It stores nothing: a new one learns from the first round of reports who is there. `Coordinator` is what a
-supervisor calls in its own process; `serve` answers those of the other pods over HTTP.
+It stores nothing: a new coordinator learns the members from the first round of reports. The supervisor of pod
+    0 calls `Coordinator` in its own process; `serve` answers the supervisors of the other pods over HTTP.
 """
 
 import logging
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from trainer.distribution.agreement import Agreement
+from trainer.errors import ConfigError
 from trainer.gang import decisions
 from trainer.gang.members import Answer, ExitPod, Gang, Member
 from trainer.gang.messages import REPORT, decode_member, encode_answer
@@ -21,22 +22,22 @@ from trainer.gang.ranks.stall import NO_LIMITS, Limits
 
 log = logging.getLogger("trainer.coordinator")
 
-
-_LOG_AFTER = 2.0
-_LOG_AGAIN = 30.0
-_KEEP_ALIVE = 30.0
+_LOG_AFTER_SECONDS = 2.0
+_LOG_AGAIN_SECONDS = 30.0
+_KEEP_ALIVE_SECONDS = 30.0
 MAX_PODS_REVIEWED_AT_ONCE = 64
-"""Of so many pods each report is reviewed at once."""
+"""Up to this many pods, every report triggers a review."""
 REVIEW_PAUSE_FACTOR = 10
-"""Of more, a review is followed by so many times as long without one: it looks at all of them."""
+"""A larger gang is reviewed less often: after each review, not for this many times as long as it took."""
 
 
 class Coordinator:
-    """`wanted`: how many pods the gang is to have, read at every report (it must not wait for anything).
-
-    `host`: where the rendezvous of each generation listens, for this pod's ranks and for pods with `key`.
-    `limits`: how long the ranks may make no progress.
-    `agreement`: what every pod has to have; None where that is not compared.
+    """
+    Args:
+        wanted: reads how many pods the gang should have; called at every report, so it must not block.
+        host: the address of each generation's rendezvous, for this pod's ranks and for pods with `key`.
+        limits: how long the ranks may make no progress.
+        agreement: what must be equal in all pods; None if it is not compared.
     """
 
     def __init__(
@@ -53,32 +54,32 @@ class Coordinator:
         self._lock = threading.Lock()
         self._gang = Gang(agreement=agreement)
         self._rendezvous: Rendezvous | None = None
-        self._told: set[str] = set()
-        self._named: set[int] = set()
-        self._complete = time.monotonic()
-        self._logged = 0.0
+        self._notified: set[str] = set()
+        self._logged_missing: set[int] = set()
+        self._last_complete = time.monotonic()
+        self._last_logged = 0.0
         self._next_review = 0.0
 
     def report(self, member: Member) -> tuple[Answer, int]:
-        """A member's report -> what it is to do, and the port of the rendezvous (0 without one)."""
+        """A member's report -> what the member should do, and the port of the rendezvous (0 without one)."""
         now = time.monotonic()
         with self._lock:
-            before = self._gang
-            self._gang = decisions.record(before, member, now=now)
+            previous = self._gang
+            self._gang = decisions.record(previous, member, now=now)
             if len(self._gang.members) <= MAX_PODS_REVIEWED_AT_ONCE or now >= self._next_review:
-                self._review(before, now)
+                self._review(previous, now)
                 self._next_review = now + REVIEW_PAUSE_FACTOR * (time.monotonic() - now)
             answer = decisions.answer(self._gang, member)
             if isinstance(answer, ExitPod):
-                self._told.add(member.uid)
+                self._notified.add(member.uid)
             return answer, self._rendezvous.port if self._rendezvous else 0
 
-    def wait_until_told(self, timeout: float) -> bool:
-        """Wait until every member that is there knows that it is to exit; False if that took too long."""
+    def wait_until_notified(self, timeout: float) -> bool:
+        """Waits until all members have received their exit code; False if that took too long."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             with self._lock:
-                if decisions.present(self._gang, now=time.monotonic()) <= self._told:
+                if decisions.present(self._gang, now=time.monotonic()) <= self._notified:
                     return True
             time.sleep(0.05)
         return False
@@ -89,17 +90,19 @@ class Coordinator:
                 self._rendezvous.close()
                 self._rendezvous = None
 
-    def _review(self, before: Gang, now: float) -> None:
+    def _review(self, previous: Gang, now: float) -> None:
         token = secrets.token_hex(4)
         self._gang = decisions.review(
             self._gang, now=now, wanted=self._wanted(), token=token, limits=self._limits
         )
-        self._follow(before, self._gang, now)
+        self._follow_up(previous, now)
 
-    def _follow(self, before: Gang, after: Gang, now: float) -> None:
-        generation = after.generation
-        if generation and generation is not before.generation:
-            # A fresh server: on a used one a rank of an older generation was once joined with new ones.
+    def _follow_up(self, previous: Gang, now: float) -> None:
+        """Starts the rendezvous of a new generation, and logs what has changed."""
+        current = self._gang
+        generation = current.generation
+        if generation and generation is not previous.generation:
+            # A new server: on a used one, a rank of an older generation once joined the new ones.
             if self._rendezvous:
                 self._rendezvous.close()
             self._rendezvous = Rendezvous(self._host, self._key)
@@ -109,29 +112,29 @@ class Coordinator:
         wanted = self._wanted()
         if wanted == 1 and not (generation and len(generation.seats) > 1):
             return
-        reason = before.ending.reason if before.ending else ""
-        if after.ending and generation and after.ending.reason != reason:
-            log.info("generation %d ends: %s", generation.number, after.ending.reason)
-        forming = after.end is None and (generation is None or after.ending)
-        self._log_missing(decisions.missing(after, now=now, wanted=wanted) if forming else {}, now)
+        logged_reason = previous.ending.reason if previous.ending else ""
+        if current.ending and generation and current.ending.reason != logged_reason:
+            log.info("generation %d ends: %s", generation.number, current.ending.reason)
+        forming = current.end is None and (generation is None or current.ending)
+        self._log_missing(decisions.missing(current, now=now, wanted=wanted) if forming else {}, now)
 
     def _log_missing(self, missing: dict[int, str], now: float) -> None:
-        """Name the pods that are waited for: after a while, when they change, and again now and then."""
+        """Logs the missing pods: after a while, whenever they change, and at long intervals."""
         if not missing:
-            self._complete, self._named = now, set()
-        elif now - self._complete > _LOG_AFTER and (
-            missing.keys() != self._named or now - self._logged > _LOG_AGAIN
+            self._last_complete, self._logged_missing = now, set()
+        elif now - self._last_complete > _LOG_AFTER_SECONDS and (
+            missing.keys() != self._logged_missing or now - self._last_logged > _LOG_AGAIN_SECONDS
         ):
-            self._named, self._logged = set(missing), now
+            self._logged_missing, self._last_logged = set(missing), now
             log.info(
                 "waiting for %s", "; ".join(f"pod {index}, which {why}" for index, why in missing.items())
             )
 
 
 def serve(coordinator: Coordinator, host: str, port: int, key: GangKey) -> HttpServer:
-    """Answer members that have `key` at `host`:`port` (0: a free one) until the server is closed.
+    """Answers members that have `key` at `host`:`port` (0: any free port) until the server is closed.
 
-    Raises OSError when the port is taken.
+    Raises ConfigError if the port is taken.
     """
 
     def handle(request: Request) -> Response:
@@ -147,9 +150,14 @@ def serve(coordinator: Coordinator, host: str, port: int, key: GangKey) -> HttpS
         return Response(200, answer, headers={HEADER: key.sign(signature.encode(), answer)})
 
     # Members keep their connection: it saves a name look-up and a handshake four times a second.
-    return HttpServer(handle, host, port, name="coordinator", keep_alive=True, timeout=_KEEP_ALIVE)
+    try:
+        return HttpServer(
+            handle, host, port, name="coordinator", keep_alive=True, timeout=_KEEP_ALIVE_SECONDS
+        )
+    except OSError as error:
+        raise ConfigError(f"port {port} of the coordinator: {error.strerror}") from None
 
 
 def answer_to(coordinator: Coordinator, report: bytes) -> bytes:
-    """A member's report -> the answer. Raises ValueError, TypeError or KeyError for what is no report."""
+    """A member's report -> the answer. Raises ValueError, TypeError or KeyError for an invalid report."""
     return encode_answer(*coordinator.report(decode_member(report)))

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Metric, generat
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from trainer.errors import ConfigError
 from trainer.gang.network.http import HttpServer, Request, Response
 from trainer.gang.ranks.stall import RankProgress
 from trainer.observability import metric_names as names
@@ -21,29 +22,29 @@ METRICS = "/metrics"
 HEALTHZ = "/healthz"
 READYZ = "/readyz"
 STUCK_AFTER = 60.0
-"""Seconds after which a main loop that does not turn is a fault: then /healthz says so."""
+"""Seconds without a turn of the main loop after which /healthz reports a fault."""
 _RANK_LOG = re.compile(r"/ranks/(\d+)/log", re.ASCII)
 
 
 def rank_log(rank: int) -> str:
-    """The path of the last output of one of the pod's ranks."""
+    """The path of the last output of a rank of this pod."""
     return f"/ranks/{rank}/log"
 
 
 class _Ranks:
-    """The metrics that the ranks have written to a folder."""
+    """The metrics that the ranks write to a folder."""
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
 
     def collect(self) -> Iterable[Metric]:
-        """All but the files that a rank has just made and not yet filled, which cannot be read."""
+        """The metrics of all files, except those that a rank has just created and not yet filled."""
         files = [str(file) for file in self.folder.glob("*.db") if file.stat().st_size > 0]
         return cast(Iterable[Metric], MultiProcessCollector.merge(files))  # type: ignore[no-untyped-call]
 
 
 class Endpoint:
-    """Serves from the start to `close`, in threads.
+    """Serves requests in threads, from the start to `close`.
 
     Attributes:
         folder: where the ranks write their metrics (their PROMETHEUS_MULTIPROC_DIR). It outlives their
@@ -52,59 +53,64 @@ class Endpoint:
     """
 
     def __init__(
-        self, port: int, *, waiting_for: Callable[[], str], output: Callable[[int], bytes | None]
+        self, port: int, *, not_ready: Callable[[], str], output: Callable[[int], bytes | None]
     ) -> None:
         """
         Args:
-            port: 0 for a free one.
-            waiting_for: why this pod does not train now, "" while it does.
+            port: 0 for any free port.
+            not_ready: why this pod does not train now, "" while it does.
             output: the last output of a rank, None for a rank that this pod does not have.
+
+        Raises:
+            ConfigError: the port is taken.
         """
         self.folder = tempfile.mkdtemp(prefix="trainer-metrics-")
-        self.waiting_for = waiting_for
+        self.not_ready = not_ready
         self.output = output
         self.scraped = threading.Event()
-        self._own = CollectorRegistry()
-        self.restarts = Counter(
-            names.RESTARTS, "Times that this pod's ranks were started again.", registry=self._own
+        self._registry = CollectorRegistry()
+        self.restarts = Counter(names.RESTARTS, "Restarts of this pod's ranks.", registry=self._registry)
+        self.ranks = Gauge(
+            names.RANKS_RUNNING, "Running rank processes of this pod.", registry=self._registry
         )
-        self.ranks = Gauge(names.RANKS_RUNNING, "Rank processes that run in this pod.", registry=self._own)
         self.stalled = Gauge(
             names.RANK_STALLED_SECONDS,
             "Seconds since a rank's last step or other progress.",
             ["rank"],
-            registry=self._own,
+            registry=self._registry,
         )
-        self._shown: set[str] = set()
-        self._turned = time.monotonic()
+        self._stalled_ranks: set[str] = set()
+        self._last_turn = time.monotonic()
         try:
             self._server = HttpServer(self._handle, "", port, name="endpoint")
-        except BaseException:
+        except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
-            raise
+            raise ConfigError(
+                f"metrics.port {port}: {error.strerror}", "Choose a free port, or 0 for any"
+            ) from None
         self.port = self._server.port
 
     def metrics(self) -> bytes:
-        """The ranks' metrics and the supervisor's own, in Prometheus' text format."""
-        return generate_latest(self._own) + generate_latest(_Ranks(self.folder))
+        """The metrics of the ranks and of the supervisor, in Prometheus' text format."""
+        return generate_latest(self._registry) + generate_latest(_Ranks(self.folder))
 
-    def show(self, ranks: Sequence[RankProgress]) -> None:
-        """What the ranks of this pod do now. The supervisor's main loop calls it each time it turns."""
-        self._turned = time.monotonic()
+    def update(self, ranks: Sequence[RankProgress]) -> None:
+        """Updates the metrics of this pod's ranks. The supervisor's main loop calls it in each turn."""
+        self._last_turn = time.monotonic()
         self.ranks.set(len(ranks))
-        shown = {str(rank.rank): rank.idle for rank in ranks}
-        for gone in self._shown - shown.keys():
-            self.stalled.remove(gone)
-        for rank, idle in shown.items():
-            self.stalled.labels(rank).set(idle)
-        self._shown = set(shown)
+        idle_seconds = {str(rank.rank): rank.idle for rank in ranks}
+        for rank in self._stalled_ranks - idle_seconds.keys():
+            self.stalled.remove(rank)
+        for rank, seconds in idle_seconds.items():
+            self.stalled.labels(rank).set(seconds)
+        self._stalled_ranks = set(idle_seconds)
 
     def linger(self, seconds: float, stop: Callable[[], bool]) -> None:
-        """Stay until the metrics were read once more, for so many seconds at most, or until `stop`."""
+        """Waits until the metrics are scraped once more, for at most `seconds`, or until `stop`."""
         self.scraped.clear()
         until = time.monotonic() + seconds
         while time.monotonic() < until and not stop() and not self.scraped.wait(0.05):
-            self._turned = time.monotonic()
+            self._last_turn = time.monotonic()
 
     def close(self) -> None:
         self._server.close()
@@ -116,12 +122,12 @@ class Endpoint:
         if request.path == METRICS:
             return Response(200, self.metrics(), CONTENT_TYPE_PLAIN_0_0_4, on_sent=self.scraped.set)
         if request.path == HEALTHZ:
-            silent = time.monotonic() - self._turned
-            stuck = f"the supervisor's main loop has not turned for {silent:.0f} s\n"
-            return Response(503, stuck.encode()) if silent > STUCK_AFTER else Response(200, b"ok\n")
+            idle = time.monotonic() - self._last_turn
+            problem = f"the supervisor's main loop has not turned for {idle:.0f} s\n"
+            return Response(503, problem.encode()) if idle > STUCK_AFTER else Response(200, b"ok\n")
         if request.path == READYZ:
-            why = self.waiting_for()
-            return Response(503 if why else 200, f"{why or 'ok'}\n".encode())
+            reason = self.not_ready()
+            return Response(503 if reason else 200, f"{reason or 'ok'}\n".encode())
         if match := _RANK_LOG.fullmatch(request.path):
             output = self.output(int(match[1]))
             missing = f"this pod has no rank {match[1]}\n".encode()

@@ -1,4 +1,4 @@
-"""A supervisor's line to its coordinator: in its own process, or over the network to pod 0."""
+"""A supervisor's connection to its coordinator: in its own process, or over the network to pod 0."""
 
 import http.client
 import logging
@@ -6,47 +6,87 @@ import threading
 import time
 from typing import Protocol
 
-from trainer.gang.coordinator import Coordinator
+from trainer.distribution.agreement import Agreement
+from trainer.gang.coordinator import Coordinator, serve
 from trainer.gang.members import Answer, Member, RunRanks
 from trainer.gang.messages import REPORT, decode_answer, encode_member
 from trainer.gang.network.auth import HEADER, GangKey
+from trainer.gang.network.http import HttpServer
 from trainer.gang.network.rendezvous import Relay
+from trainer.gang.pods import Pods
+from trainer.gang.polled import Polled
+from trainer.gang.ranks.stall import Limits
 
 log = logging.getLogger("trainer.line")
 
 POLL_SECONDS = 0.25
 """Seconds between two reports to the coordinator."""
 REQUEST_SECONDS = 2.0
-_LOG_AGAIN = 30.0
+_LOG_AGAIN_SECONDS = 30.0
+_WANTED_PODS_SECONDS = 5.0
 
 
 class Line(Protocol):
-    """`port`: where this pod's ranks reach the rendezvous of the generation last given out, at 127.0.0.1."""
+    """`port`: the port at 127.0.0.1 where this pod's ranks reach the rendezvous of the newest generation."""
 
     port: int
 
     def report(self, member: Member) -> Answer | None:
-        """Report the present state -> the answer to just that, None while there is none. Does not wait."""
+        """Reports the current state -> the coordinator's answer, None while there is none. Does not wait."""
         ...
 
     def report_leaving(self, member: Member, timeout: float) -> None:
-        """The last report; tried for `timeout` seconds."""
+        """Sends the last report; tries for `timeout` seconds."""
+        ...
+
+    def wait_until_notified(self, timeout: float) -> None:
+        """In pod 0, waits until the other pods have received their exit code, for at most `timeout`
+        seconds."""
         ...
 
     def silent_for(self) -> float:
-        """Seconds since the coordinator was last heard."""
+        """Seconds since the coordinator's last answer."""
         ...
 
     def close(self) -> None: ...
 
 
+def connect(pods: Pods | None, *, limits: Limits, agreement: Agreement | None) -> Line:
+    """Connects to pod 0's coordinator, which runs in this process if this is pod 0 or the only one.
+
+    Args:
+        pods: None on one machine.
+        limits: how long the ranks may make no progress.
+        agreement: what must be equal in all pods; None if it is not compared.
+
+    Raises ConfigError if the coordinator's port is taken.
+    """
+    if not pods:
+        return Direct(Coordinator(lambda: 1, limits=limits))
+    if pods.index:
+        return Remote(pods.coordinator, pods.port, pods.key)
+    count = pods.count
+    wanted = Polled(
+        pods.wanted_pods or (lambda: count),
+        count,
+        every=_WANTED_PODS_SECONDS,
+        description="the number of wanted pods",
+    )
+    coordinator = Coordinator(wanted, host="", key=pods.key, limits=limits, agreement=agreement)
+    try:
+        return Direct(coordinator, serve(coordinator, "", pods.port, pods.key))
+    except BaseException:
+        coordinator.close()
+        raise
+
+
 class Direct:
-    """To the coordinator in this process."""
+    """A connection to the coordinator in this process. `server`: what answers the other pods."""
 
     port = 0
 
-    def __init__(self, coordinator: Coordinator) -> None:
-        self._coordinator = coordinator
+    def __init__(self, coordinator: Coordinator, server: HttpServer | None = None) -> None:
+        self._coordinator, self._server = coordinator, server
 
     def report(self, member: Member) -> Answer | None:
         answer, self.port = self._coordinator.report(member)
@@ -55,15 +95,20 @@ class Direct:
     def report_leaving(self, member: Member, timeout: float) -> None:
         self._coordinator.report(member)
 
+    def wait_until_notified(self, timeout: float) -> None:
+        self._coordinator.wait_until_notified(timeout)
+
     def silent_for(self) -> float:
         return 0.0
 
     def close(self) -> None:
-        pass
+        if self._server:
+            self._server.close()
+        self._coordinator.close()
 
 
 class Remote:
-    """To pod 0, in a thread. A replaced pod has another address: each new connection looks its name up."""
+    """A connection to pod 0, in a thread. Each new one resolves its name, as a new pod has a new address."""
 
     def __init__(self, host: str, port: int, key: GangKey) -> None:
         self._host, self._port, self._key = host, port, key
@@ -77,9 +122,9 @@ class Remote:
         self._member: Member | None = None
         self._answered: tuple[Member, Answer] | None = None
         self._connection: http.client.HTTPConnection | None = None
-        self._heard = time.monotonic()
+        self._last_answer = time.monotonic()
         self._trouble = ""
-        self._logged = 0.0
+        self._last_logged = 0.0
         threading.Thread(target=self._poll, name="line", daemon=True).start()
 
     def report(self, member: Member) -> Answer | None:
@@ -97,8 +142,11 @@ class Remote:
         while self.report(member) is None and time.monotonic() < deadline:
             time.sleep(0.01)
 
+    def wait_until_notified(self, timeout: float) -> None:
+        pass
+
     def silent_for(self) -> float:
-        return time.monotonic() - self._heard
+        return time.monotonic() - self._last_answer
 
     def close(self) -> None:
         self._closed = True
@@ -113,14 +161,14 @@ class Remote:
                 try:
                     answer, port = self._ask(member)
                     if isinstance(answer, RunRanks):
-                        self._follow(port)
+                        self._relay_to(port)
                 except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError) as error:
                     self._disconnect()
                     self._log_trouble(error)
                 else:
                     with self._lock:
                         self._answered = member, answer
-                        self._heard = time.monotonic()
+                        self._last_answer = time.monotonic()
                     if self._trouble:
                         log.info("pod 0 answers again, at %s", self._address)
                         self._trouble = ""
@@ -129,8 +177,8 @@ class Remote:
         if self._relay:
             self._relay.close()
 
-    def _follow(self, port: int) -> None:
-        """A relay of its own for each generation's rendezvous: ranks of an older one do not reach it."""
+    def _relay_to(self, port: int) -> None:
+        """Starts a new relay for each generation's rendezvous, which ranks of an older one cannot reach."""
         if (self._address, port) != self._relayed:
             if self._relay:
                 self._relay.close()
@@ -152,7 +200,7 @@ class Remote:
             response.status == 200
             and not self._key.verify(response.headers.get(HEADER, ""), signature.encode(), body)
         ):
-            raise ConnectionError("what answers there belongs to another Job, or has another key")
+            raise ConnectionError("the server there belongs to another Job, or has another key")
         if response.status != 200:
             raise ConnectionError(f"status {response.status}")
         return decode_answer(body)
@@ -165,6 +213,7 @@ class Remote:
     def _log_trouble(self, error: Exception) -> None:
         trouble = f"{self._host}:{self._port}: {error}"
         now = time.monotonic()
-        if self.silent_for() > 1.0 and (trouble != self._trouble or now - self._logged > _LOG_AGAIN):
+        again = now - self._last_logged > _LOG_AGAIN_SECONDS
+        if self.silent_for() > 1.0 and (trouble != self._trouble or again):
             log.info("waiting for pod 0 at %s", trouble)
-            self._trouble, self._logged = trouble, now
+            self._trouble, self._last_logged = trouble, now

@@ -1,29 +1,32 @@
-"""The words of the gang: its members, its generations, and the answers to them."""
+"""What a gang consists of: its members, its generations, and the coordinator's answers."""
 
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Literal
 
 from trainer.distribution.agreement import Agreement
 from trainer.gang.ranks.stall import RankProgress
 
-How = Literal["soft", "hard"]
-"""soft: stop at an agreed step and save; hard: the exchange is broken, stop at once."""
+
+class StopMode(StrEnum):
+    GRACEFUL = "soft"
+    """Stop at an agreed step and save."""
+    IMMEDIATE = "hard"
+    """Stop at once: the exchange is broken."""
 
 
 class MemberState(StrEnum):
     IDLE = "idle"
     """Ready to start its ranks."""
     RUNNING = "running"
-    RESTING = "resting"
-    """Its ranks failed; it waits a little before it starts them again."""
+    BACKING_OFF = "resting"
+    """Its ranks failed; it waits before it starts them again."""
     DONE = "done"
-    """Its ranks all exited 0; it waits to hear that the others' did."""
+    """Its ranks all exited 0; it waits for those of the other pods."""
     LEAVING = "leaving"
-    """Its ranks are gone and it goes too."""
+    """Its ranks have ended, and it ends too."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,10 @@ class Member:
         ranks: how many ranks it starts.
         generation: the id of the last generation it ran, "" before the first; only compared for equality.
         number: that generation's number, for the log.
-        agreement: the digest of what the gang's pods have to have alike; "" where that is not compared.
+        agreement: the digest of what must be equal in all pods of the gang; "" if it is not compared.
         exit_code: how its ranks ended in that generation, None while they run.
-        progress: of its ranks, while they run.
-        heard: when it was last heard, in seconds of the coordinator's clock.
+        progress: the progress of its ranks, while they run.
+        heard: when its last report arrived, in seconds of the coordinator's clock.
     """
 
     index: int
@@ -56,7 +59,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Seat:
-    """A member's place in a generation."""
+    """A member of a generation, and its ranks."""
 
     index: int
     uid: str
@@ -65,7 +68,7 @@ class Seat:
 
 @dataclass(frozen=True)
 class Generation:
-    """`seats` of the pods from 0 on, in the order of their numbers."""
+    """The ranks that train together. `seats`: one for each pod, in the order of the pods' numbers."""
 
     id: str
     number: int
@@ -77,30 +80,30 @@ class Generation:
 
     @cached_property
     def runs(self) -> list[list[int]]:
-        """The seats as [pods, ranks of each]: short, since all pods are sent them four times a second."""
+        """The seats as [pods, ranks of each]: short, since they are sent to all pods four times a second."""
         groups = itertools.groupby(seat.ranks for seat in self.seats)
         return [[len(list(group)), ranks] for ranks, group in groups]
 
     def seat(self, index: int) -> Seat | None:
-        """Of a pod, None for one that has no part in it."""
+        """The seat of a pod; None for a pod that is not part of the generation."""
         return self.seats[index] if index < len(self.seats) else None
 
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a generation stops.
+    """Why and how a generation stops.
 
     Attributes:
-        gone: the pods whose part in it is over, of whom nothing more is news.
+        gone: the pods whose ranks have ended; what they do afterwards does not change the ending.
         late: the ranks that held up the others.
-        known: whether `reason` is the cause; False while only its effect on others was seen.
+        cause_known: whether `reason` is the cause; False while only its effect on others was seen.
     """
 
-    how: How
+    mode: StopMode
     reason: str
     gone: frozenset[int] = frozenset()
     late: tuple[int, ...] = ()
-    known: bool = True
+    cause_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,9 @@ class Gang:
         generation: the newest one, None before the first.
         ending: set once that generation has to end.
         retired: the uids of supervisors that a newer one has replaced.
-        end: the code that everybody exits with, once it is certain.
-        agreement: what every member has to have; None where that is not compared.
-        refused: when a pod with another one was last heard, by its number.
+        end: the code that every pod exits with, once it is known.
+        agreement: what must be equal in all members; None if it is not compared.
+        refused: for each pod that was refused, by its number, when its last report arrived.
     """
 
     members: Mapping[int, Member] = field(default_factory=dict)
@@ -134,23 +137,23 @@ class RunRanks:
 
 @dataclass(frozen=True)
 class StopRanks:
-    """Stop the ranks, in this way, and report idle. `late`: the ranks that held up the others."""
+    """Stop the ranks, and report idle. `late`: the ranks that held up the others."""
 
-    how: How
+    mode: StopMode
     reason: str
     late: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class ExitPod:
-    """Exit with this code, as every pod does."""
+    """Exit with this code, like all other pods."""
 
     exit_code: int
 
 
 @dataclass(frozen=True)
 class RefusePod:
-    """This pod was started with something else than `agreement`, and has no part in the gang."""
+    """This pod's configuration, dataset or packages differ from `agreement`: it cannot join the gang."""
 
     agreement: Agreement
 

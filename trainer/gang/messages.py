@@ -14,17 +14,14 @@ from trainer.gang.members import (
     RefusePod,
     RunRanks,
     Seat,
+    StopMode,
     StopRanks,
 )
 from trainer.gang.ranks.stall import RankProgress
 
 REPORT = "/report"
-"""Where a supervisor POSTs its report."""
-
-
+"""The path to which a supervisor POSTs its report."""
 MAX_NUMBER = 1 << 31
-
-
 MAX_NAME_LENGTH = 64
 
 
@@ -33,18 +30,22 @@ def encode_member(member: Member) -> bytes:
 
 
 def decode_member(data: bytes) -> Member:
-    """Raises ValueError, TypeError or KeyError for anything else than `encode_member` makes."""
+    """The member of `encode_member`. Raises ValueError, TypeError or KeyError for any other data."""
     values = dict(json.loads(data))
-    rows = tuple(RankProgress(**{**row, "phase": Phase(row["phase"])}) for row in values.pop("progress", ()))
-    member = Member(**{**values, "state": MemberState(values["state"]), "progress": rows})
+    progress = tuple(
+        RankProgress(**{**rank, "phase": Phase(rank["phase"])}) for rank in values.pop("progress", ())
+    )
+    member = Member(**{**values, "state": MemberState(values["state"]), "progress": progress})
     numbers = [member.index, member.ranks, member.number, member.exit_code or 0]
-    numbers += [number for row in rows for number in (row.rank, row.step)]
+    numbers += [number for rank in progress for number in (rank.rank, rank.step)]
     if not all(isinstance(number, int) and abs(number) < MAX_NUMBER for number in numbers):
         raise ValueError(f"expected whole numbers, received {numbers}")
     if (
         member.index < 0
         or member.ranks < 1
-        or not all(isinstance(seconds, int | float) for row in rows for seconds in (row.idle, row.longest))
+        or not all(
+            isinstance(seconds, int | float) for rank in progress for seconds in (rank.idle, rank.longest)
+        )
         or not all(
             isinstance(name, str) and len(name) <= MAX_NAME_LENGTH
             for name in (member.uid, member.generation, member.agreement)
@@ -59,13 +60,16 @@ def encode_answer(answer: Answer, port: int) -> bytes:
         generation = answer.generation
         values = {"id": generation.id, "number": generation.number, "seats": generation.runs}
         return json.dumps({"kind": type(answer).__name__, "port": port, "generation": values}).encode()
-    return json.dumps({"kind": type(answer).__name__, "port": port, **asdict(answer)}).encode()
+    values = asdict(answer)
+    if isinstance(answer, StopRanks):
+        values["how"] = values.pop("mode")
+    return json.dumps({"kind": type(answer).__name__, "port": port, **values}).encode()
 
 
 def decode_answer(data: bytes) -> tuple[Answer, int]:
-    """A generation's seats come without the uids, which the coordinator alone compares.
+    """The answer and the port of `encode_answer`; seats have no uids, which only the coordinator compares.
 
-    Raises ValueError, TypeError or KeyError for anything else than `encode_answer` makes.
+    Raises ValueError, TypeError or KeyError for any other data.
     """
     values = json.loads(data)
     kind, port = values.pop("kind"), int(values.pop("port"))
@@ -78,4 +82,4 @@ def decode_answer(data: bytes) -> tuple[Answer, int]:
         return ExitPod(**values), port
     if kind == RefusePod.__name__:
         return RefusePod(Agreement(**values["agreement"])), port
-    return StopRanks(**{**values, "late": tuple(values["late"])}), port
+    return StopRanks(StopMode(values["how"]), values["reason"], tuple(values["late"])), port

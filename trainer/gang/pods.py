@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from trainer.errors import ConfigError
 from trainer.gang.network.auth import GangKey
 
+POD_INDEX = "TRAINER_POD_INDEX"
+PODS = "TRAINER_PODS"
+COORDINATOR = "TRAINER_COORDINATOR"
 PORT = 29400
-"""Where pod 0's coordinator listens, unless the environment says otherwise."""
+"""The port of pod 0's coordinator, unless the environment names another one."""
 
 
 @dataclass(frozen=True)
@@ -20,42 +23,43 @@ class Pods:
         index: this pod's number; pod 0 coordinates.
         count: how many pods the gang is to have, as known at the start.
         coordinator: pod 0's name or address, the same in every pod.
-        port: where pod 0's coordinator listens.
-        key: what the gang's pods share, with which they sign what they say to each other.
-        wanted: reads how many pods the gang is to have now; pod 0 calls it every few seconds, in a thread.
+        port: the port of pod 0's coordinator.
+        key: the key that the pods of the gang share, with which they sign their messages.
+        wanted_pods: reads how many pods the gang should have now; pod 0 calls it every few seconds, in a
+            thread.
     """
 
     index: int
     count: int
     coordinator: str
     port: int = PORT
-    wanted: Callable[[], int] | None = None
+    wanted_pods: Callable[[], int] | None = None
     key: GangKey = field(default_factory=GangKey)
 
 
 def from_environment(
-    environment: Mapping[str, str] = os.environ, *, wanted: Callable[[], int] | None = None
+    environment: Mapping[str, str] = os.environ, *, wanted_pods: Callable[[], int] | None = None
 ) -> Pods | None:
-    """TRAINER_POD_INDEX, TRAINER_PODS and TRAINER_COORDINATOR (also `host:port`, `[IPv6]:port`), or None.
+    """Reads TRAINER_POD_INDEX, TRAINER_PODS and TRAINER_COORDINATOR (also `host:port`, `[IPv6]:port`).
 
-    Raises ConfigError for a number that is none.
+    None without a coordinator. Raises ConfigError for an invalid number.
     """
-    coordinator = environment.get("TRAINER_COORDINATOR")
+    coordinator = environment.get(COORDINATOR)
     if not coordinator:
         return None
     host, port = _host_and_port(coordinator)
     return Pods(
-        index=whole_number(environment, "TRAINER_POD_INDEX", 0),
-        count=whole_number(environment, "TRAINER_PODS", 1),
+        index=whole_number(environment, POD_INDEX, 0),
+        count=whole_number(environment, PODS, 1),
         coordinator=host,
-        port=whole_number({"TRAINER_COORDINATOR": port}, "TRAINER_COORDINATOR", 1) if port else PORT,
-        wanted=wanted,
+        port=whole_number({COORDINATOR: port}, COORDINATOR, 1) if port else PORT,
+        wanted_pods=wanted_pods,
         key=GangKey.from_environment(environment),
     )
 
 
 def _host_and_port(text: str) -> tuple[str, str]:
-    """`host:port` -> both; the port is "" where there is none. An IPv6 address with one has brackets."""
+    """`host:port` -> both; the port is "" if it is missing. An IPv6 address with a port has brackets."""
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")
         return host, rest.removeprefix(":")
@@ -66,35 +70,36 @@ def _host_and_port(text: str) -> tuple[str, str]:
 
 
 def check_own_name(coordinator: str | None) -> None:
-    """Check what Horovod asks of a host: its own name resolves, to an address that the other pods reach.
+    """Checks what Horovod requires of a host: its name resolves to an address that the other pods can reach.
 
-    Horovod 0.28.1 binds there, whatever HOROVOD_GLOO_IFACE says (`gloo_context.cc`, InitializeForProcessSet),
-    and aborts the process where it cannot.
+    Horovod 0.28.1 binds to it, whatever HOROVOD_GLOO_IFACE is (`gloo_context.cc`, InitializeForProcessSet),
+    and aborts the process if it cannot.
 
     Args:
         coordinator: pod 0's name or address, None on one machine.
 
     Raises:
-        ConfigError: it does not resolve, or to a loopback address while the coordinator is elsewhere.
+        ConfigError: the name does not resolve, or resolves to a loopback address while the coordinator is
+            elsewhere.
     """
     name = socket.gethostname()
     address = _resolve(name)
     if address is None:
         raise ConfigError(
-            f"this host's own name {name!r} does not resolve, which Horovod needs", "Add it to /etc/hosts"
+            f"the host name {name!r} does not resolve, as Horovod requires", "Add it to /etc/hosts"
         )
     if coordinator and _is_loopback(address) and not _is_loopback(_resolve(coordinator) or ""):
         raise ConfigError(
-            f"this host's own name {name!r} resolves to {address}, where other pods do not reach it",
-            "Let it resolve to the pod's address, in /etc/hosts",
+            f"the host name {name!r} resolves to {address}, which other pods cannot reach",
+            "Map it to the pod's address in /etc/hosts",
         )
 
 
 def whole_number(environment: Mapping[str, str], name: str, least: int) -> int:
-    """The value of an environment variable. Raises ConfigError for anything but a number from `least`."""
+    """The value of an environment variable. Raises ConfigError if it is not a whole number >= `least`."""
     text = environment.get(name, "")
     if not text.isdecimal() or int(text) < least:
-        raise ConfigError(f"{name}: expected a whole number from {least}, received {text!r}")
+        raise ConfigError(f"{name}: expected a whole number >= {least}, received {text!r}")
     return int(text)
 
 

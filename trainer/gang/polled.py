@@ -14,23 +14,23 @@ T = TypeVar("T")
 
 
 class Polled(Generic[T]):
-    """A call returns the last value at once; when that is `every` seconds old a thread `read`s it again.
+    """A call returns the last value at once; when it is `every` seconds old, a thread `read`s it again.
 
-    While `read` fails the last value stays; `what` names it in the log, once for each reason.
+    While `read` fails, the last value stays. The log names it by its `description`, once for each reason.
     """
 
-    def __init__(self, read: Callable[[], T], first: T, *, every: float, what: str) -> None:
-        self._read, self._every, self._what = read, every, what
+    def __init__(self, read: Callable[[], T], first: T, *, every: float, description: str) -> None:
+        self._read, self._every, self._description = read, every, description
         self._value = first
-        self._asked = float("-inf")
+        self._last_read = float("-inf")
         self._thread: threading.Thread | None = None
         self._trouble = ""
 
     def __call__(self) -> T:
         now = time.monotonic()
-        if now - self._asked >= self._every and not (self._thread and self._thread.is_alive()):
-            self._asked = now
-            self._thread = threading.Thread(target=self._refresh, name=self._what, daemon=True)
+        if now - self._last_read >= self._every and not (self._thread and self._thread.is_alive()):
+            self._last_read = now
+            self._thread = threading.Thread(target=self._refresh, name=self._description, daemon=True)
             self._thread.start()
         return self._value
 
@@ -42,5 +42,5 @@ class Polled(Generic[T]):
             refused = isinstance(error, ConfigError)
             trouble = str(error) if refused else f"cannot be read ({type(error).__name__}: {error})"
             if trouble != self._trouble:
-                log.warning("%s stays %s: %s", self._what, self._value, trouble)
+                log.warning("%s stays %s: %s", self._description, self._value, trouble)
             self._trouble = trouble

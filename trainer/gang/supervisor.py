@@ -3,28 +3,26 @@
 import logging
 import os
 import secrets
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from trainer.distribution.agreement import Agreement
 from trainer.distribution.rank_variables import GANG
-from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST, ConfigError
-from trainer.gang.coordinator import Coordinator, serve
-from trainer.gang.line import Direct, Line, Remote
+from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, ConfigError
+from trainer.gang.generation_end import GangStop, GenerationResult
+from trainer.gang.line import connect
 from trainer.gang.members import (
     Answer,
     ExitPod,
     Generation,
-    How,
     Member,
     MemberState,
     RefusePod,
     RunRanks,
+    StopMode,
     StopRanks,
 )
 from trainer.gang.network.auth import GangKey
@@ -33,9 +31,11 @@ from trainer.gang.pods import Pods, check_own_name
 from trainer.gang.polled import Polled
 from trainer.gang.ranks.rank_environment import gloo_timeout, rank_environment
 from trainer.gang.ranks.rank_processes import Ranks, reap_orphans
-from trainer.gang.ranks.restarts import ExitVerdict, Failures, judge_exits
+from trainer.gang.ranks.restarts import Failures, judge_exits
 from trainer.gang.ranks.stall import Limits
-from trainer.gang.ranks.stopping import Deadlines, Why
+from trainer.gang.ranks.stopping import Deadlines, StopReason
+from trainer.gang.signals import StopSignals
+from trainer.output.units import plural
 
 if TYPE_CHECKING:
     from trainer.gang.endpoint import Endpoint
@@ -43,10 +43,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("trainer.supervisor")
 
 POLL_SECONDS = 0.05
-_END_GRACE = 10.0
-"""Seconds that pod 0 stays at the end until the others know that the run has ended."""
-_ABANDONED = 30.0
-"""Seconds without pod 0 after which a pod whose ranks have finished takes the run for finished."""
+_NOTIFY_SECONDS = 10.0
+"""Seconds that pod 0 stays at the end until the others have received their exit code."""
+_ABANDONED_SECONDS = 30.0
+"""Seconds without pod 0 after which a pod whose ranks have finished treats the run as finished."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +55,21 @@ class SupervisorOptions:
 
     Attributes:
         ranks: rank processes in this pod.
-        gpus_of_rank: GPUs that each of them sees, where there are any.
+        gpus_per_rank: GPUs that each of them sees, if there are any.
         grace: seconds that ranks have from SIGTERM to their exit.
         gloo_timeout: seconds after which a rank notices the loss of one that it is not connected to.
-        max_failures: failures in a row without a new step after which the pod gives up.
+        max_failures: consecutive failures without a new step after which the pod gives up.
         stall_timeout: seconds without progress after which ranks are killed; None for never.
         pods: None on one machine.
-        metrics_port: of /metrics, /healthz and /readyz; 0 for a free one, None for none.
-        linger: seconds that a finished pod stays for its last metrics to be read.
+        metrics_port: the port of /metrics, /healthz and /readyz; 0 for any free port, None for none.
+        linger: seconds that a finished pod waits for its metrics to be scraped once more.
         finished: reads whether the run is finished; called in a thread while this pod waits for others,
-            who may all have gone.
-        agreement: what the gang's pods have to have alike; None where that is not compared.
+            which may all have ended.
+        agreement: what must be equal in all pods of the gang; None if it is not compared.
     """
 
     ranks: int = 1
-    gpus_of_rank: int = 1
+    gpus_per_rank: int = 1
     grace: float = 60.0
     gloo_timeout: int = 5
     max_failures: int = 6
@@ -84,10 +84,10 @@ class SupervisorOptions:
 def supervise(command: Sequence[str], options: SupervisorOptions) -> int:
     """Run `command` as the ranks of this pod until the run is finished, invalid or stopped -> the exit code.
 
-    0: every rank of the gang exited 0. 64: for a rank the configuration or the data was invalid. 75: stopped
-    by SIGTERM, SIGINT or SIGHUP, or for a transient cause. Anything else: the code of the rank that kept
-    failing, 1 if it was killed. Call it in the main thread. Raises ConfigError when the network is not as
-    Horovod needs it, a port is taken, or pod 0 was started with something else.
+    0: every rank of the gang exited 0. 64: the configuration or the data is invalid. 75: stopped by SIGTERM,
+    SIGINT or SIGHUP, or for a transient cause. Anything else: the exit code of the rank that kept failing, 1
+    if it was killed. Call it in the main thread. Raises ConfigError if the network does not meet Horovod's
+    requirements, a port is taken, or pod 0 was started with a different configuration.
     """
     with ExitStack() as stack:
         return _Supervisor(command, options, stack).run()
@@ -97,80 +97,74 @@ class _Supervisor:
     def __init__(self, command: Sequence[str], options: SupervisorOptions, stack: ExitStack) -> None:
         self._command = list(command)
         self._options = options
-        self._stop: signal.Signals | None = None
-        self._hurry = False
         self._failures = Failures()
-        self._waiting_for = "the other pods"
+        self._not_ready = "waiting for the other pods"
         self._ranks: Ranks | None = None
-        self._coordinator: Coordinator | None = None
-        self._furthest = -1
-        self._stalled, self._late = "", tuple[int, ...]()
-        self._end: int | None = None
-        self._finished: Callable[[], bool] = lambda: False
-        if options.finished:
-            self._finished = Polled(options.finished, False, every=15.0, what="whether the run is finished")
+        read_finished = options.finished or (lambda: False)
+        self._finished = Polled(read_finished, False, every=15.0, description="whether the run is finished")
         pods = options.pods
         key = GangKey.from_environment()
         self._gang = os.environ.get(GANG) or key.gang(pods.coordinator if pods else "")
         self._deadlines = Deadlines(options.grace, gloo_timeout(options.gloo_timeout))
-        self._limits = Limits(options.stall_timeout or 0.0, stopping=options.grace / 3)
         self._member = Member(
             pods.index if pods else 0, secrets.token_hex(8), MemberState.IDLE, options.ranks
         )
         self._refusal: ConfigError | None = None
         if options.agreement:
             self._member = replace(self._member, agreement=options.agreement.digest)
-        stack.enter_context(self._signals())
+        self._signals = stack.enter_context(StopSignals())
         check_own_name(pods.coordinator if pods else None)
         self._endpoint = self._serve_metrics(stack)
-        self._line = self._connect(stack)
+        limits = Limits(options.stall_timeout or 0.0, stopping=options.grace / 3)
+        self._line = connect(pods, limits=limits, agreement=options.agreement)
+        stack.callback(self._line.close)
 
     def run(self) -> int:
-        """From the first generation to the last report."""
+        """Runs the pod from the first generation to the last report."""
         code = self._run_generations()
-        if self._stop and code == EXIT_INTERRUPTED:
-            log.info("stopped by %s; started again, the run goes on", self._stop.name)
+        if self._signals.received and code == EXIT_INTERRUPTED:
+            log.info("stopped by %s; restart it to resume", self._signals.received.name)
         reported = code if code in (EXIT_FINISHED, EXIT_INVALID) else self._member.exit_code
         self._line.report_leaving(replace(self._member, state=MemberState.LEAVING, exit_code=reported), 0.5)
-        if self._coordinator and self._options.pods and code in (EXIT_FINISHED, EXIT_INVALID):
-            self._coordinator.wait_until_told(_END_GRACE)
+        if code in (EXIT_FINISHED, EXIT_INVALID):
+            self._line.wait_until_notified(_NOTIFY_SECONDS)
         if self._endpoint and code == EXIT_FINISHED:
-            self._waiting_for = "nothing: the run is finished"
-            self._endpoint.linger(self._options.linger, lambda: self._stop is not None)
+            self._not_ready = "the run is finished"
+            self._endpoint.linger(self._options.linger, lambda: self._signals.received is not None)
         return code
 
     def _run_generations(self) -> int:
-        """Generation after generation, until there is a code to exit with."""
+        """Runs one generation after another, until there is a code to exit with."""
         while True:
             answer = self._wait_for_generation()
             if not isinstance(answer, RunRanks):
                 return answer.exit_code if answer else EXIT_INTERRUPTED
-            verdict, how = self._train(answer.generation)
-            if verdict.code == EXIT_INVALID:
+            result = self._train(answer.generation)
+            if result.verdict.code == EXIT_INVALID:
                 return EXIT_INVALID
-            if self._end is not None:
-                return self._end
-            if verdict.code == EXIT_FINISHED:
-                end = self._wait_for_others()
-                if end is not None:
-                    return end
-            elif self._stop:
-                if verdict.code != EXIT_INTERRUPTED:
-                    log.warning("while the ranks were stopping: %s", self._what(verdict, answer.generation))
+            if result.stop.exit_code is not None:
+                return result.stop.exit_code
+            if result.verdict.code == EXIT_FINISHED:
+                code = self._wait_for_others()
+                if code is not None:
+                    return code
+            elif self._signals.received:
+                if result.verdict.code != EXIT_INTERRUPTED:
+                    log.warning("while the ranks were stopping: %s", result.describe())
                 return EXIT_INTERRUPTED
-            elif verdict.culprit or how is None or self._stalled:
-                if self._give_up(verdict, answer.generation):
-                    return verdict.exit_code
-                self._rest()
+            elif result.failed:
+                if self._give_up(result):
+                    return result.verdict.exit_code
+                self._back_off()
 
     def _wait_for_generation(self) -> RunRanks | ExitPod | None:
-        """Report idle until there is a generation to run or the end; None when asked to stop.
+        """Reports idle until there is a generation to run or the end; None after a signal.
 
-        Raises ConfigError where this pod is refused.
+        Raises ConfigError if this pod is refused.
         """
         self._member = replace(self._member, state=MemberState.IDLE)
-        self._waiting_for = "the other pods"
-        while not self._stop:
+        self._not_ready = "waiting for the other pods"
+        while not self._signals.received:
             answer = self._report()
             if self._refusal:
                 raise self._refusal
@@ -182,126 +176,80 @@ class _Supervisor:
             self._tick()
         return None
 
-    def _train(self, generation: Generation) -> tuple[ExitVerdict, How | None]:
-        """Start this pod's ranks, wait for their end -> how they ended, how the gang asked them to stop."""
+    def _train(self, generation: Generation) -> GenerationResult:
+        """Starts this pod's ranks and waits until they have ended."""
         if self._endpoint and self._member.generation:
             self._endpoint.restarts.inc()
         self._ranks = ranks = Ranks(self._command, self._environments(generation))
         running = replace(self._member, state=MemberState.RUNNING, exit_code=None)
         self._member = replace(running, generation=generation.id, number=generation.number)
-        self._waiting_for = self._stalled = ""
-        self._late = ()
-        how: How | None = None
-        why: dict[Why, float] = {}
+        stop = GangStop()
+        reasons: dict[StopReason, float] = {}
         try:
             while ranks.alive:
                 self._tick()
                 ranks.watch()
                 self._member = replace(self._member, progress=ranks.progress())
-                how = self._obey(self._report(), how, ranks)
+                stop.apply(self._report(), ranks)
+                self._not_ready = stop.stall
                 now = time.monotonic()
-                why = dict.fromkeys(self._reasons(ranks, how), now) | why
-                if why.keys() - {Why.FINISHED}:
+                reasons = dict.fromkeys(stop.reasons(ranks, self._signals), now) | reasons
+                if reasons.keys() - {StopReason.FINISHED}:
                     ranks.terminate()
-                ranks.kill(self._deadlines.overdue(ranks.paces(), why, now, self._late))
+                ranks.kill(self._deadlines.overdue(ranks.histories(), reasons, now, stop.late))
             verdict = judge_exits(ranks.exits)
             self._member = replace(self._member, exit_code=verdict.code, progress=())
-            self._furthest = max(status.step for status in ranks.statuses().values())
             for number in [verdict.culprit.rank] if verdict.culprit else verdict.forced:
                 for line in ranks.tail(number):
                     log.error("rank %d | %s", number, line)
-            return verdict, how
+            step = max(status.step for status in ranks.statuses().values())
+            return GenerationResult(generation, verdict, stop, step)
         finally:
             self._ranks = None
             ranks.close()
 
-    def _obey(self, answer: Answer | None, how: How | None, ranks: Ranks) -> How | None:
-        """How the gang wants the ranks stopped; None while it does not."""
-        if isinstance(answer, ExitPod) and answer.exit_code == EXIT_INVALID and self._end is None:
-            log.info("stopping the ranks: another pod has failed for good (64), see its log")
-            self._end = answer.exit_code
-            return "hard"
-        if isinstance(answer, StopRanks) and how not in (answer.how, "hard"):
-            if answer.late:
-                self._waiting_for = answer.reason
-            if ranks.print_stacks(answer.late):
-                self._stalled, self._late = answer.reason, answer.late
-                log.error("killing the ranks: %s", answer.reason)
-            else:
-                log.info("stopping the ranks: %s", answer.reason)
-            return answer.how
-        return how
-
-    def _reasons(self, ranks: Ranks, how: How | None) -> Iterator[Why]:
-        """Why the ranks are to stop, now."""
-        codes = {one.code for one in ranks.exits}
-        if self._hurry:
-            yield Why.AT_ONCE
-        if self._end is not None or EXIT_INVALID in codes:
-            yield Why.INVALID
-        if how == "hard" or codes - {EXIT_FINISHED, EXIT_INTERRUPTED}:
-            yield Why.BROKEN
-        if self._stop or how == "soft" or EXIT_INTERRUPTED in codes:
-            yield Why.AGREED
-        if codes:
-            yield Why.FINISHED
-
     def _wait_for_others(self) -> int | None:
         """This pod's ranks all exited 0 -> the gang's exit code, or None if it has to form again."""
         self._member = replace(self._member, state=MemberState.DONE)
-        self._waiting_for = "the other pods' ranks to finish"
-        patience = float("inf")
+        self._not_ready = "waiting for the other pods' ranks to finish"
+        deadline = float("inf")
         while True:
             answer = self._report()
             if isinstance(answer, ExitPod):
                 return answer.exit_code
             if isinstance(answer, StopRanks):
                 return None
-            if self._line.silent_for() > _ABANDONED:
-                log.info("this pod's ranks have finished, and pod 0 is gone: the run is finished")
+            if self._line.silent_for() > _ABANDONED_SECONDS:
+                log.info("this pod's ranks have finished, and pod 0 does not answer: the run is finished")
                 return EXIT_FINISHED
-            if self._stop:
-                patience = min(patience, time.monotonic() + 2.0)
-            if time.monotonic() > patience:
+            if self._signals.received:
+                deadline = min(deadline, time.monotonic() + 2.0)
+            if time.monotonic() > deadline:
                 return EXIT_INTERRUPTED
             self._tick()
 
-    def _what(self, verdict: ExitVerdict, generation: Generation) -> str:
-        """What happened to the ranks, for the log."""
-        if self._stalled:
-            return self._stalled
-        if verdict.culprit:
-            return str(verdict.culprit)
-        if verdict.forced:
-            ranks = " and ".join(map(str, verdict.forced))
-            return f"lost rank {ranks}, which did not answer or did not stop with the others, and was killed"
-        if verdict.code == EXIT_LOST:
-            return "this pod's ranks have lost a rank of another pod"
-        if len(generation.seats) > 1:
-            return "this pod's ranks stopped, as they do when another rank is leaving (code 75)"
-        return "the ranks stopped for a transient cause (code 75)"
-
-    def _give_up(self, verdict: ExitVerdict, generation: Generation) -> bool:
-        """Count a failure, and log what happened and what follows."""
-        self._failures = failures = self._failures.after(self._furthest)
-        what = self._what(verdict, generation)
+    def _give_up(self, result: GenerationResult) -> bool:
+        """Counts a failure, and logs what happened and what follows."""
+        self._failures = failures = self._failures.after(result.step)
+        description, size = result.describe(), result.generation.size
         if failures.count >= self._options.max_failures:
-            log.error("%s; %d failures in a row without a new step: giving up", what, failures.count)
+            number = plural(failures.count, "consecutive failure")
+            log.error("%s; %s without progress; giving up", description, number)
             return True
-        ranks = f"all {generation.size} ranks" if generation.size > 1 else "the rank"
-        after = f" in {failures.rest:.0f} s" if failures.rest else ""
-        number = generation.number + 1
+        ranks = f"all {size} ranks" if size > 1 else "the rank"
+        delay = f" in {failures.backoff:.0f} s" if failures.backoff else ""
         log.warning(
-            "%s; restarting %s%s from the last checkpoint (generation %d)", what, ranks, after, number
+            "%s; restarting %s%s from the last checkpoint (generation %d)",
+            *(description, ranks, delay, result.generation.number + 1),
         )
         return False
 
-    def _rest(self) -> None:
-        """Wait a little before the ranks start again."""
-        self._member = replace(self._member, state=MemberState.RESTING)
-        until = time.monotonic() + self._failures.rest
-        while time.monotonic() < until and not self._stop:
-            self._waiting_for = f"{until - time.monotonic():.0f} s to pass since its ranks failed"
+    def _back_off(self) -> None:
+        """Waits before the ranks start again."""
+        self._member = replace(self._member, state=MemberState.BACKING_OFF)
+        until = time.monotonic() + self._failures.backoff
+        while time.monotonic() < until and not self._signals.received:
+            self._not_ready = f"backing off {until - time.monotonic():.0f} s after its ranks failed"
             self._report()
             self._tick()
 
@@ -314,7 +262,7 @@ class _Supervisor:
                 gloo_timeout=self._options.gloo_timeout,
                 gang=self._gang,
                 metrics_folder=self._endpoint.folder if self._endpoint else None,
-                gpus=self._options.gpus_of_rank,
+                gpus=self._options.gpus_per_rank,
             )
             for slot in slots(generation, self._member.index)
         }
@@ -323,39 +271,15 @@ class _Supervisor:
         answer = self._line.report(self._member)
         if isinstance(answer, RefusePod) and self._options.agreement:
             self._refusal = self._options.agreement.refusal(answer.agreement)
-            return StopRanks("hard", f"pod 0 refuses this pod: {self._refusal}")
+            return StopRanks(StopMode.IMMEDIATE, f"pod 0 refuses this pod: {self._refusal}")
         return answer
 
     def _tick(self) -> None:
         time.sleep(POLL_SECONDS)
         if self._endpoint:
-            self._endpoint.show(self._member.progress)
+            self._endpoint.update(self._member.progress)
         if os.getpid() == 1:
             reap_orphans(set(self._ranks.pids.values()) if self._ranks else set())
-
-    def _connect(self, stack: ExitStack) -> Line:
-        """To the coordinator: pod 0's, or this process's own."""
-        pods = self._options.pods
-        if pods and pods.index:
-            remote = Remote(pods.coordinator, pods.port, pods.key)
-            stack.callback(remote.close)
-            return remote
-        if not pods:
-            coordinator = self._coordinator = Coordinator(lambda: 1, limits=self._limits)
-            stack.callback(coordinator.close)
-            return Direct(coordinator)
-        read = pods.wanted or (lambda: pods.count)
-        wanted = Polled(read, pods.count, every=5.0, what="the number of pods wanted")
-        coordinator = self._coordinator = Coordinator(
-            wanted, host="", key=pods.key, limits=self._limits, agreement=self._options.agreement
-        )
-        stack.callback(coordinator.close)
-        try:
-            server = serve(coordinator, "", pods.port, pods.key)
-        except OSError as error:
-            raise ConfigError(f"the coordinator's port {pods.port}: {error.strerror}") from None
-        stack.callback(server.close)
-        return Direct(coordinator)
 
     def _serve_metrics(self, stack: ExitStack) -> "Endpoint | None":
         port = self._options.metrics_port
@@ -363,29 +287,11 @@ class _Supervisor:
             return None
         from trainer.gang.endpoint import Endpoint
 
-        try:
-            endpoint = Endpoint(
-                port,
-                waiting_for=lambda: self._waiting_for,
-                output=lambda rank: self._ranks.last_output(rank) if self._ranks else None,
-            )
-        except OSError as error:
-            raise ConfigError(f"metrics.port {port}: {error.strerror}", "Choose a free one, or 0") from None
-        log.info("metrics at port %d", endpoint.port)
+        endpoint = Endpoint(
+            port,
+            not_ready=lambda: self._not_ready,
+            output=lambda rank: self._ranks.last_output(rank) if self._ranks else None,
+        )
+        log.info("metrics on port %d", endpoint.port)
         stack.callback(endpoint.close)
         return endpoint
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        def handle(number: int, _: FrameType | None) -> None:
-            # A second Ctrl-C asks not to wait.
-            self._hurry = self._hurry or (self._stop is not None and number == signal.SIGINT)
-            self._stop = self._stop or signal.Signals(number)
-
-        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        before = {number: signal.signal(number, handle) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

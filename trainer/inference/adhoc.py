@@ -22,19 +22,20 @@ from trainer.runs.run_document import RunDocument
 from trainer.storage import open_store
 
 MAX_IMAGES = 1000
-"""Of images. For more there are jobs."""
+"""Images of one call; more are a job."""
 _BATCH = 64
 
 
 def main(
-    names: Sequence[str], path: Path | None, given: Mapping[str, Any], sets: Sequence[str]
+    names: Sequence[str], path: Path | None, arguments: Mapping[str, Any], overrides: Sequence[str]
 ) -> list[PredictionRow | ReadError]:
-    """For each image its row as in JSON Lines, or `image` and `error`. A folder stands for its images.
+    """Returns for each image its row as in JSON Lines, or `image` and `error`. A folder
+    stands for its images.
 
     Raises ConfigError, DataError for an invalid run, or more than `MAX_IMAGES` images.
     """
-    values = apply_overrides((dict(read_yaml(path)) if path else {}) | dict(given), sets)
-    config = parse_few(values, str(path) if path else "the command", sets, given)
+    values = apply_overrides((dict(read_yaml(path)) if path else {}) | dict(arguments), overrides)
+    config = parse_few(values, str(path) if path else "the command", overrides, arguments)
     require_tensorflow()
     network = network_of(config)
     run = network.run
@@ -42,14 +43,14 @@ def main(
     if len(files) > MAX_IMAGES:
         raise ConfigError(f"expected at most {MAX_IMAGES:,} images", "Use --input and --output for more")
     source = Paths("the command", [], open_store(os.getcwd()), run, allow_private=config.allow_private)
-    found = list(source.read(Task(0, Image(name)) for name in files))
-    images = [decoded.image for decoded in found if decoded.image is not None]
+    results = list(source.read(Task(0, Image(name)) for name in files))
+    images = [decoded.image for decoded in results if decoded.image is not None]
     classified = _classified(network, images) if images else iter(())
     return [
-        {"image": of.item.key, "error": of.problem.removeprefix(f"{of.item.key}: ")}
-        if of.image is None
-        else {**next(classified), "image": of.item.key}
-        for of in found
+        {"image": decoded.item.key, "error": decoded.problem.removeprefix(f"{decoded.item.key}: ")}
+        if decoded.image is None
+        else {**next(classified), "image": decoded.item.key}
+        for decoded in results
     ]
 
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from trainer.errors import ConfigError
 
 TOP = 5
-Form = Literal["jsonl", "csv", "parquet", "json"]
-"""`json` is JSON Lines, and all of them once more as one list."""
+PredictionFormat = Literal["jsonl", "csv", "parquet", "json"]
+"""`json` is JSON Lines, and in addition one list of all."""
 
 _COLUMNS = ("image", "class_id", "class_name", "probability")
 
@@ -73,7 +73,7 @@ class Prediction:
 
     @classmethod
     def of(cls, image: str, probabilities: NDArray[np.float32], classes: Sequence[str]) -> "Prediction":
-        """Of the network's float32 (classes,). Probabilities have 6 digits."""
+        """Makes it from the network's float32 (classes,). Probabilities have 6 digits."""
         order = np.argsort(-probabilities, kind="stable")[:TOP].tolist()
         top: list[ClassProbability] = [
             {"class_id": i, "class_name": classes[i], "probability": round(float(probabilities[i]), 6)}
@@ -82,7 +82,7 @@ class Prediction:
         return cls(image=image, **top[0], top=top)
 
     def row(self) -> PredictionRow:
-        """Its line in JSON Lines."""
+        """The values of its JSON line."""
         return {
             "image": self.image,
             "class_id": self.class_id,
@@ -92,22 +92,22 @@ class Prediction:
         }
 
 
-def check(form: Form) -> None:
-    """Raises ConfigError where what writes it is not installed."""
-    if form == "parquet" and find_spec("pyarrow") is None:
+def check(format: PredictionFormat) -> None:
+    """Raises ConfigError where the package that writes the format is not installed."""
+    if format == "parquet" and find_spec("pyarrow") is None:
         raise ConfigError("format: parquet needs pyarrow, which is not installed", "pip install pyarrow")
 
 
-def suffix(form: Form) -> str:
-    """Of a part's file."""
-    return "jsonl" if form == "json" else form
+def suffix(format: PredictionFormat) -> str:
+    """The suffix of a part's file."""
+    return "jsonl" if format == "json" else format
 
 
-def dumps(predictions: Iterable[Prediction], form: Form) -> bytes:
+def dumps(predictions: Iterable[Prediction], format: PredictionFormat) -> bytes:
     """A part's predictions."""
-    if form == "parquet":
+    if format == "parquet":
         return _parquet(predictions)
-    if form != "csv":
+    if format != "csv":
         return lines(prediction.row() for prediction in predictions)
     file = io.StringIO()
     writer = csv.writer(file)
@@ -116,12 +116,12 @@ def dumps(predictions: Iterable[Prediction], form: Form) -> bytes:
     return file.getvalue().encode()
 
 
-def loads(data: bytes, form: Form) -> Iterator[Prediction]:
+def loads(data: bytes, format: PredictionFormat) -> Iterator[Prediction]:
     """The predictions of a part. CSV has no `top`."""
-    if form == "csv":
+    if format == "csv":
         for row in csv.DictReader(io.StringIO(data.decode(), newline="")):
             yield Prediction(row["image"], int(row["class_id"]), row["class_name"], float(row["probability"]))
-    elif form == "parquet":
+    elif format == "parquet":
         from pyarrow import parquet
 
         yield from (Prediction(**row) for row in parquet.read_table(io.BytesIO(data)).to_pylist())
@@ -144,13 +144,13 @@ def _parquet(predictions: Iterable[Prediction]) -> bytes:
     import pyarrow
     from pyarrow import parquet
 
-    found = [
+    columns = [
         ("class_id", pyarrow.int32()),
         ("class_name", pyarrow.string()),
         ("probability", pyarrow.float64()),
     ]
     schema = pyarrow.schema(
-        [("image", pyarrow.string()), *found, ("top", pyarrow.list_(pyarrow.struct(found)))]
+        [("image", pyarrow.string()), *columns, ("top", pyarrow.list_(pyarrow.struct(columns)))]
     )
     file = io.BytesIO()
     rows = [prediction.row() for prediction in predictions]

@@ -1,1 +1,1 @@
-"""This machine, or this container: its cores, memory, GPUs and processes."""
+"""This machine or container: its cores, memory, GPUs and processes."""

@@ -16,12 +16,12 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def usable_cores(cgroup: Path = _CGROUP) -> float:
-    """Cores by affinity and by the cgroup's quota (version 2's `cpu.max`, version 1's `cfs_quota`)."""
+    """Cores by affinity and by the cgroup's quota (`cpu.max` in version 2, `cfs_quota` in version 1)."""
     return min(float(available_cores()), _quota(cgroup))
 
 
 def thread_environment(ranks: int, cores: float) -> dict[str, str]:
-    """Thread counts that share `cores` among `ranks`: more threads than cores only wait for each other."""
+    """Thread counts that divide `cores` among `ranks`: more threads than cores only wait for each other."""
     threads = str(max(1, math.floor(cores / ranks + 0.01)))
     return dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), threads)
 

@@ -1,4 +1,5 @@
-"""Processes: the age of this one, the cores and the memory it may use, whether one is stopped."""
+"""Processes: the age of this one, whether one is stopped by a signal, and children that end with their
+parent."""
 
 import os
 import sys
@@ -10,7 +11,7 @@ _STATE, _STARTED = 0, 19  # proc(5), stat: state and starttime, counted behind t
 
 
 def process_age() -> float:
-    """Seconds since this process was started, its interpreter's own start included. Linux only."""
+    """Seconds since this process was started, including the start of its interpreter. Linux only."""
     started = int(_stat("self")[_STARTED]) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started
 
@@ -27,8 +28,8 @@ def _stat(pid: str) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
-# Runs in a process before its command. The kernel then kills it when the thread that started it ends; a
-# parent that died in between is noticed by the changed number.
+# Runs in a process before its command. The kernel then kills it when the thread that started it ends; if the
+# parent has died in between, the parent's number has changed.
 _LEASH = """
 import ctypes, os, sys
 ctypes.CDLL(None, use_errno=True).prctl(1, 9, 0, 0, 0)
@@ -42,5 +43,5 @@ except OSError as error:
 
 
 def leashed(command: Sequence[str]) -> list[str]:
-    """A command that does not outlive the thread of this process that starts it."""
+    """The command, changed so that it ends together with the thread of this process that starts it."""
     return [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *command]

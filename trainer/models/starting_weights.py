@@ -43,9 +43,9 @@ class Report:
         parts = [f"starting weights from {self.source}: {len(self.matched)} of {total} layers"]
         fresh = [f"{name} ({reason})" for name, reason in {**self.mismatched, **self.missing}.items()]
         if fresh:
-            parts.append(f"fresh: {abbreviate(fresh, MAX_LAYERS_SHOWN)}")
+            parts.append(f"randomly initialised: {abbreviate(fresh, MAX_LAYERS_SHOWN)}")
         if self.unused:
-            parts.append(f"not used: {abbreviate(list(self.unused), MAX_LAYERS_SHOWN)}")
+            parts.append(f"unused: {abbreviate(list(self.unused), MAX_LAYERS_SHOWN)}")
         return "; ".join(parts)
 
 

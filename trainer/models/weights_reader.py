@@ -23,7 +23,7 @@ from trainer.runs.layout import weights_file_name
 ZIP_WEIGHTS = weights_file_name("model")
 ZIP_CONFIG = "config.json"
 MAX_EXPANSION = 100
-"""What is stored in less than a hundredth of its size is no weights: those hardly shrink."""
+"""Maximum ratio of the size to the stored size: weights hardly compress."""
 OLD_LAYERS = "_layer_checkpoint_dependencies"
 """What TensorFlow 2.12 and 2.13 called the group `layers`."""
 
@@ -47,7 +47,7 @@ class SavedLayer:
 def read_layers(data: bytes, source: str) -> list[SavedLayer]:
     """The layers with weights in a file's bytes.
 
-    Raises ConfigError that names `source` for what is no such file, or is not whole.
+    Raises ConfigError that names `source` for another kind of file, or an incomplete one.
     """
     names: dict[str, str] = {}
     if data[:2] == b"PK":

@@ -15,14 +15,14 @@ from trainer.machine.sandbox import ProcessFailed, SandboxLimits, ask
 from trainer.models.weights_reader import SavedLayer, read_layers
 
 MEMORY_BYTES = 4 * 2**30
-"""Of addresses, besides eight times the file."""
+"""Limit of the address space, besides eight times the file."""
 CPU_SECONDS = 120
 WALL_SECONDS = 600.0
 _MODULE = __name__
 
 
 def read_layers_in_subprocess(data: bytes, source: str) -> list[SavedLayer]:
-    """As `read_layers`, also where the library crashes or hangs. The arrays are read-only."""
+    """Does the same as `read_layers`, also where the library crashes or hangs. The arrays are read-only."""
     memory = MEMORY_BYTES + 8 * len(data)
     try:
         answer = ask(_MODULE, [source], data=data, limits=SandboxLimits(WALL_SECONDS, CPU_SECONDS, memory))

@@ -1,4 +1,4 @@
-"""Log lines as `kubectl logs` shows them: a time, a level where it matters, and the message."""
+"""Log lines: the time, the level if it is not info, and the message."""
 
 import logging
 import os
@@ -13,12 +13,12 @@ class _Lines(logging.Formatter):
 
 
 def say(text: str) -> None:
-    """One line."""
+    """Logs one line at level info."""
     logging.getLogger(__name__).info("%s", text)
 
 
 class _AboveTheBar(logging.Handler):
-    """To stderr; see `output.progress`."""
+    """Writes to stderr, above a progress bar; see `output.progress`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -28,12 +28,12 @@ class _AboveTheBar(logging.Handler):
 
 
 def setup() -> None:
-    """Log to stderr, and turn off TensorFlow's native messages before it is imported."""
+    """Logs to stderr, and turns off TensorFlow's native messages; call it before TensorFlow is imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     handler = _AboveTheBar()
     handler.setFormatter(_Lines("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for noisy in ("botocore", "absl", "h5py", "tensorflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    # It warns of each retry; who asked says how it ended.
+    # It warns about each retry, which the callers handle.
     logging.getLogger("urllib3").setLevel(logging.ERROR)

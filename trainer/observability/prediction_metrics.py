@@ -5,18 +5,18 @@ from prometheus_client import Counter, Gauge
 from trainer.observability import metric_names as names
 
 IMAGES = Counter(
-    names.PREDICT_IMAGES, "Images of committed parts of this worker: `predicted` or `failed`.", ["result"]
+    names.PREDICT_IMAGES,
+    "Images in parts committed by this worker, by result: `predicted` or `failed`.",
+    ["result"],
 )
-PARTS = Counter(names.PREDICT_PARTS, "Parts that this worker committed.")
+PARTS = Counter(names.PREDICT_PARTS, "Parts committed by this worker.")
 SECONDS = Counter(
     names.PREDICT_SECONDS,
-    "Seconds of this worker: `read` waits for decoded images, `compute` classifies.",
+    "Seconds of this worker, by stage: `read` (waiting for decoded images) or `compute` (predicting).",
     ["stage"],
 )
-JOB_IMAGES = Gauge(names.PREDICT_JOB_IMAGES, "Images of the whole job.")
-JOB_IMAGES_DONE = Gauge(
-    names.PREDICT_JOB_IMAGES_DONE, "Images in the parts that are done, by this worker or by others."
-)
+JOB_IMAGES = Gauge(names.PREDICT_JOB_IMAGES, "Total images of the job.")
+JOB_IMAGES_DONE = Gauge(names.PREDICT_JOB_IMAGES_DONE, "Images in finished parts of the job, of all workers.")
 for _result in ("predicted", "failed"):
     IMAGES.labels(_result)
 for _stage in ("read", "compute"):

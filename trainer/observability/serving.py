@@ -5,14 +5,18 @@ import os
 from prometheus_client import start_http_server
 
 from trainer.errors import ConfigError
+from trainer.observability.metric_names import MULTIPROC_FOLDER
 
 
 def serve(port: int | None) -> int | None:
-    """Serves this process's metrics unless a supervisor does; returns the port. Raises ConfigError."""
-    if port is None or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    """Serves this process's metrics, unless a supervisor does -> the port. Raises ConfigError if it is
+    taken."""
+    if port is None or MULTIPROC_FOLDER in os.environ:
         return None
     try:
         server, _ = start_http_server(port)
     except OSError as error:
-        raise ConfigError(f"metrics.port {port}: {error.strerror}", "Choose a free one, or 0") from None
+        raise ConfigError(
+            f"metrics.port {port}: {error.strerror}", "Choose a free port, or 0 for any"
+        ) from None
     return int(server.server_port)

@@ -1,4 +1,4 @@
-"""The import of TensorFlow and Keras, set up in every process alike, whatever the user's own settings are."""
+"""The import of TensorFlow and Keras, with the same settings in every process, whatever the user's are."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, one_line
 
 _OPTIONAL = ("tensorflow", "keras", "horovod")
 _NOISE = re.compile(rb"All log messages before absl::InitializeLog|oneDNN custom operations are on")
@@ -18,7 +18,7 @@ _EPSILON = 1e-7
 
 
 def require_tensorflow() -> None:
-    """Raises ConfigError where TensorFlow is not installed, which takes no time to find out."""
+    """Raises ConfigError if TensorFlow is not installed, without importing it."""
     if find_spec("tensorflow") is None:
         raise _missing("tensorflow")
 
@@ -32,14 +32,15 @@ def _missing(name: str) -> ConfigError:
 
 @contextmanager
 def quiet_tensorflow_import() -> Iterator[None]:
-    """For the import of TensorFlow and Keras, without the messages that TensorFlow writes before it reads its
-    log level. Keras runs on TensorFlow then, and with its own defaults: a `keras.json` or variables of the
-    environment with others would train other networks.
+    """A context for the import of TensorFlow and Keras, without the messages that TensorFlow writes before it
+    reads its log level. Keras is set to TensorFlow and to its own defaults: other values in `keras.json` or
+    the environment would change the network.
 
-    Raises ConfigError where TensorFlow, Keras or Horovod is not installed, and where this process has
-    imported Keras on another backend.
-    What native code writes to stderr meanwhile is held back, and then passed on without the noise.
-    Keras imports scikit-learn for wrappers that nobody here uses: leaving it out saves half a second.
+    What native code writes to stderr is held back, and written afterwards without the noise. Keras imports
+    scikit-learn for wrappers that are not used here: hiding it saves half a second.
+
+    Raises ConfigError if TensorFlow, Keras or Horovod is not installed, or if this process has imported Keras
+    on another backend.
     """
     absent = "sklearn" not in sys.modules
     if absent:
@@ -70,14 +71,14 @@ def _set_up_keras() -> None:
     os.environ["TF_USE_LEGACY_KERAS"] = "0"
     try:
         import keras
-    except (ValueError, TypeError, AttributeError) as error:  # so Keras refuses its file
+    except (ValueError, TypeError, AttributeError) as error:  # from an invalid keras.json
         raise ConfigError(
-            f"Keras cannot be imported: {' '.join(str(error).split())}",
-            "Correct or delete keras.json, in ~/.keras or the folder that KERAS_HOME names",
+            f"Keras cannot be imported: {one_line(error)}",
+            "Correct or delete keras.json in ~/.keras or KERAS_HOME",
         ) from error
     if (used := keras.config.backend()) != _BACKEND:
         raise ConfigError(
-            f"Keras runs on {used} in this process, and the trainer needs it on {_BACKEND}",
+            f"expected Keras on {_BACKEND}, received a process that uses it on {used}",
             f"Set KERAS_BACKEND={_BACKEND} before keras is imported, or start the trainer in another process",
         )
     keras.config.set_image_data_format("channels_last")

@@ -220,7 +220,7 @@ def _check_classes(source: LabelledImages, train: Split) -> None:
     if not counts.all():
         name = source.classes[int(np.argmin(counts))]
         raise DataError(
-            f"No readable image is left to train the class {name!r} on",
+            f"no readable image is left to train the class {name!r} on",
             "Replace its damaged images, or remove it",
         )
 
@@ -311,7 +311,7 @@ def _write(
     for name, split in written.items():
         if split is None:
             raise DataError(
-                f"No image is left for the {name} split: those that are no copies of images in another split "
+                f"no image is left for the {name} split: those that are no copies of images in another split "
                 "are damaged",
                 "Replace the images, or choose other shares",
             )

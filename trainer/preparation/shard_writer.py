@@ -241,7 +241,7 @@ class Writer:
                 )
         if shard > disk.free:
             raise TransientError(
-                f"A shard needs {size(shard)} in {self._folder.parent}, where {size(disk.free)} are free",
+                f"a shard needs {size(shard)} in {self._folder.parent}, where {size(disk.free)} are free",
                 "Free some space, name another folder with TMPDIR, or give a smaller --shard-size",
             )
 

@@ -78,8 +78,8 @@ def divide(
             )
     if not (min(given.values()) >= 0 and sum(given.values()) < 1):  # so that NaN is none either
         raise ConfigError(
-            f"--validation, --test: expected shares from 0 to below 1 in all, received {given['validation']} "
-            f"and {given['test']}"
+            f"--validation, --test: expected fractions >= 0 with a sum below 1, received "
+            f"{given['validation']} and {given['test']}"
         )
     splits: dict[str, list[LabelledImage]] = {}
     for name, share in given.items():

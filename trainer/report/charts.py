@@ -93,7 +93,7 @@ def line_chart(series: Mapping[str, Sequence[Point]], x: str, y: str, marks: Seq
     )
 
 
-def ticks(low: float, high: float, most: int = 6) -> list[float]:
+def ticks(low: float, high: float, limit: int = 6) -> list[float]:
     """Round numbers from at most `low` to at least `high`, evenly spaced; at least two.
 
     >>> ticks(0.12, 0.83)
@@ -102,7 +102,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     if not high > low:
         around = abs(low) / 2 or 0.5
         low, high = low - around, high + around
-    raw = (high - low) / (most - 1)
+    raw = (high - low) / (limit - 1)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * nice for nice in (1, 2, 2.5, 5, 10) if power * nice >= raw * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

@@ -1,4 +1,4 @@
-"""`trainer compare`: runs side by side, as the food document's table of results."""
+"""`trainer compare`: runs side by side, as in the food document's table of results."""
 
 import csv
 import io
@@ -50,18 +50,18 @@ COLUMNS = ("run", "network", "parameters", "epoch", "top 1", "top 5", "loss", "s
 NUMBERS = tuple(COLUMNS.index(name) for name in ("parameters", "epoch", "top 1", "top 5", "loss"))
 
 
-def compare(urls: Sequence[str], split: str, which: layout.Which) -> list[ComparedRun]:
-    """A row for each run, with what `trainer evaluate` measured. Raises DataError where there is no run."""
+def compare(urls: Sequence[str], split: str, which: layout.WeightsName) -> list[ComparedRun]:
+    """A row for each run, with the results of `trainer evaluate`. Raises DataError where there is no run."""
     return [_row(open_store(url), split, which) for url in urls]
 
 
-def _row(store: Store, split: str, which: layout.Which) -> ComparedRun:
+def _row(store: Store, split: str, which: layout.WeightsName) -> ComparedRun:
     run = read_run(store)
     finished = read_finished(store)
-    found: EvaluationDocument | None = None
+    evaluation: EvaluationDocument | None = None
     remarks = []
     try:
-        found = json.loads(store.get(layout.evaluation(split, which)))
+        evaluation = json.loads(store.get(layout.evaluation(split, which)))
     except FileNotFoundError:
         remarks.append(f"not evaluated: trainer evaluate {store.url} --split {split} --weights {which}")
     if finished is None:
@@ -70,11 +70,11 @@ def _row(store: Store, split: str, which: layout.Which) -> ComparedRun:
     return {
         "run": store.url.rstrip("/").rpartition("/")[2],
         "network": run.config.model.name,
-        "parameters": found["parameters"] if found else None,
+        "parameters": evaluation["parameters"] if evaluation else None,
         "epoch": reached.epoch if reached else None,
-        "top 1": found["top1"] if found else None,
-        "top 5": found["top5"] if found else None,
-        "loss": found["loss"] if found else None,
+        "top 1": evaluation["top1"] if evaluation else None,
+        "top 5": evaluation["top5"] if evaluation else None,
+        "loss": evaluation["loss"] if evaluation else None,
         "split": split,
         "time": _seconds(store) if finished else None,
         "remark": "; ".join(remarks) or None,
@@ -88,26 +88,26 @@ def _seconds(store: Store) -> float | None:
 
 
 def cells(row: ComparedRun) -> list[str]:
-    """The texts of a table; "-" for what is not known."""
-    shown, values = [], cast(dict[str, Any], row)
+    """The cells of a row for people; "-" for what is unknown."""
+    texts, values = [], cast(dict[str, Any], row)
     for name in COLUMNS:
         value = values[name]
         if value is None:
-            shown.append("" if name == "remark" else "-")
+            texts.append("" if name == "remark" else "-")
         elif name in ("top 1", "top 5", "loss"):
-            shown.append(f"{value:.4f}")
+            texts.append(f"{value:.4f}")
         elif name == "time":
-            shown.append(span(value))
+            texts.append(span(value))
         else:
-            shown.append(f"{value:,}" if isinstance(value, int) else str(value))
-    return shown
+            texts.append(f"{value:,}" if isinstance(value, int) else str(value))
+    return texts
 
 
-def dumps(rows: Sequence[ComparedRun], form: Format) -> str:
+def dumps(rows: Sequence[ComparedRun], format: Format) -> str:
     """CSV, an HTML table or JSON."""
-    if form == "json":
+    if format == "json":
         return json.dumps(rows, ensure_ascii=False, indent=2)
-    if form == "csv":
+    if format == "csv":
         file = io.StringIO()
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()

@@ -1,4 +1,4 @@
-"""What the store knows of a run -> its report."""
+"""Builds the report of a run from the files in its folder."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def write_report(url: str) -> str:
-    """Build the report of a run, also of one that is not finished, into its folder -> its URL.
+    """Builds the report of a run, also of one that is not finished, into its folder -> its URL.
 
     Raises DataError where there is no run. Where the dataset cannot be read the images are left out, and the
     log says so.
@@ -67,8 +67,8 @@ def build(
 
 
 def _evaluation(store: Store, key: str) -> EvaluationDocument:
-    found: EvaluationDocument = json.loads(store.get(key))
-    return found
+    document: EvaluationDocument = json.loads(store.get(key))
+    return document
 
 
 def _history(store: Store) -> list[dict[str, float]]:
@@ -94,15 +94,15 @@ def _dataset(url: str) -> Dataset | None:
 
 
 def _facts(dataset: Dataset) -> dict[str, str]:
-    made: dict[str, str] = {
+    options: dict[str, str] = {
         name: str(dataset.made[name]) for name in ("source", "resize") if name in dataset.made
     }
     rows = ", ".join(f"{name} {split.rows:,}" for name, split in dataset.splits.items())
-    return {"SHA-256": dataset.identity, "images": rows, "shape": shape(dataset.image_shape), **made}
+    return {"SHA-256": dataset.identity, "images": rows, "shape": shape(dataset.image_shape), **options}
 
 
 def _samples(dataset: Dataset) -> list[Picture]:
-    """Of the training images, from as many classes as possible."""
+    """Samples of the training images, from as many classes as possible."""
     split = dataset.split("train")
     _, first = np.unique(split.labels, return_index=True)
     rest = np.setdiff1d(np.linspace(0, split.rows - 1, SAMPLES).astype(int), first)
@@ -111,26 +111,26 @@ def _samples(dataset: Dataset) -> list[Picture]:
 
 
 def _mistakes(dataset: Dataset, evaluations: Sequence[EvaluationDocument]) -> list[Picture]:
-    """The surest of the best evaluation: of the test split where there is one."""
-    own = [one for one in evaluations if one["dataset"]["identity"] == dataset.identity]
-    own.sort(key=lambda one: (one["dataset"]["split"] != "test", one["weights"] != "best"))
-    if not own:
+    """The most confident mistakes of the best evaluation, of the test split if there is one."""
+    usable = [row for row in evaluations if row["dataset"]["identity"] == dataset.identity]
+    usable.sort(key=lambda row: (row["dataset"]["split"] != "test", row["weights"] != "best"))
+    if not usable:
         return []
-    found = own[0]["misclassified"][:MAX_MISTAKES_SHOWN]
-    split = dataset.split(own[0]["dataset"]["split"])
-    rows = [(one["row"], one["class"], one["predicted"], one["probability"]) for one in found]
+    mistakes = usable[0]["misclassified"][:MAX_MISTAKES_SHOWN]
+    split = dataset.split(usable[0]["dataset"]["split"])
+    rows = [(row["row"], row["class"], row["predicted"], row["probability"]) for row in mistakes]
     return _pictures(dataset, split, rows)
 
 
 def _pictures(dataset: Dataset, split: Split, rows: Iterable[tuple[Any, ...]]) -> list[Picture]:
     """For each row its number, and what a `Picture` has besides the pixels."""
-    reader, found = Reader(dataset, split, threads=1), []
+    reader, pictures = Reader(dataset, split, threads=1), []
     try:
         for row, *words in rows:
             (batch,) = reader.batches_of(range(row, row + 1), 1)
             image = batch.images[0]
             pixels = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image.copy()
-            found.append(Picture(pixels, *words))
+            pictures.append(Picture(pixels, *words))
     except (TrainerError, OSError):
         pass
-    return found
+    return pictures

@@ -1,4 +1,4 @@
-"""What a run writes while it trains, one thing after the other, in a thread: training waits for no store."""
+"""Writes objects one after another in a thread, so that training does not wait for the store."""
 
 import logging
 import threading
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from trainer.errors import TransientError, explain_os_error
+from trainer.output.units import plural
 from trainer.runs.fence import Superseded
 from trainer.storage.retry import retry_seconds
 
@@ -18,29 +19,31 @@ GIVE_UP_BUDGETS = 2
 
 @dataclass(eq=False)
 class Write:
-    """One thing to be written: `what` it is for the log, `key` what it replaces (a key, or CHECKPOINT).
+    """One object to be written: its `description` for the log, and the `key` that it replaces, or CHECKPOINT.
 
-    Nothing that is written later relies on a write that `may_wait`: it comes when nothing else is left.
+    Later writes do not rely on a write that `may_wait`: it comes when no other is left.
     """
 
-    what: str
+    description: str
     key: str
     action: Callable[[], object]
     may_wait: bool = False
 
 
 class Background:
-    """Writes in the order in which they were submitted, each until it is done; what may wait comes last.
+    """Does writes in the order of their submission, each until it succeeds; those that may wait come last.
 
-    So what a checkpoint says is published, is published before it is committed. Content that waits is dropped
-    for newer content of its key, unless a checkpoint waits between them.
+    So objects that a checkpoint names as published are published before it is committed. A write in the queue
+    is dropped for a newer one of its key, unless a checkpoint is between them.
 
-    A failure is logged, and the write tried again after a pause. When a key failed `max_failures` times in a
-    row and for twice `budget` seconds, and when a higher token is found, nothing more is written, and `check`
-    raises the reason.
+    A failure is logged, and the write retried after a pause. When a key has failed `max_failures` times in a
+    row and for twice `budget` seconds, or when a higher token exists, writing ends, and `check` raises the
+    reason.
 
     Args:
-        budget: of one operation of the store; pauses are between a 60th and a sixth of it.
+        url: the store's URL, for errors.
+        max_failures: consecutive failures of a key.
+        budget: seconds of one operation of the store; pauses are between a 60th and a sixth of it.
     """
 
     def __init__(self, url: str, *, max_failures: int = 5, budget: float | None = None) -> None:
@@ -50,7 +53,7 @@ class Background:
         self._queue: list[Write] = []
         self._under_way: Write | None = None
         self._failing: dict[str, tuple[float, int]] = {}
-        """For each key that fails: since when, and how often."""
+        """The start of the first attempt and the number of failures, for each key that fails."""
         self._error: Exception | None = None
         self._ended = self._closing = False
         self._waiting = 0
@@ -59,11 +62,11 @@ class Background:
 
     @property
     def failures(self) -> int:
-        """In a row, of the key that has most."""
+        """Consecutive failures of the key that has most."""
         return max((count for _, count in list(self._failing.values())), default=0)
 
     def submit(self, write: Write) -> None:
-        """Puts a write behind the others."""
+        """Adds a write to the end of the queue."""
         with self._changed:
             if self._ended:
                 return
@@ -75,20 +78,20 @@ class Background:
             self._changed.notify_all()
 
     def withdraw(self, key: str) -> None:
-        """Returns when nothing of `key` is to be written: it is done, or it failed or waits for what failed,
-        and is given up for newer content."""
+        """Waits for the writes of `key`. Drops those that failed or are behind a failed write, for newer
+        ones."""
 
-        def at_rest() -> bool:
+        def is_free() -> bool:
             started = self._under_way is not None and self._under_way.key == key
-            waits = any(write.key == key for write in self._queue)
-            return not waits or (bool(self._failing) and not started)
+            queued = any(write.key == key for write in self._queue)
+            return not queued or (bool(self._failing) and not started)
 
         with self._changed:
-            self._changed.wait_for(at_rest)
+            self._changed.wait_for(is_free)
             self._queue = [write for write in self._queue if write.key != key]
 
     def wait(self, write: Write | None = None) -> None:
-        """Returns when `write` is done (without one: everything), or nothing more is written; see `check`."""
+        """Waits until `write` is done (by default all writes), or writing has ended; see `check`."""
         with self._changed:
             self._waiting += 1
             self._changed.notify_all()
@@ -96,27 +99,27 @@ class Background:
             self._waiting -= 1
 
     def check(self) -> None:
-        """Raises Superseded, or Interrupted after too many failures."""
+        """Raises Superseded, or TransientError after too many failures."""
         if not self._ended:
             return
         if isinstance(self._error, Superseded):
             raise self._error
         remedy = explain_os_error(self._error).remedy if isinstance(self._error, OSError) else ""
         raise TransientError(
-            f"{self.url}: {self.failures} writes in a row failed, the last: {self._error}",
-            f"{remedy or 'Repair the store or the rights to it'}, and start the run again: it resumes from "
-            "the last checkpoint",
+            f"{self.url}: {self.failures} consecutive writes failed; last error: {self._error}",
+            f"{remedy or 'Check the store and its permissions'}, and restart the run: it resumes from the "
+            "last checkpoint",
         ) from self._error
 
     def end(self, error: Exception) -> None:
-        """Writes nothing more, for `error`."""
+        """Ends writing because of `error`."""
         with self._changed:
             self._ended, self._error = True, error
             self._queue.clear()
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Writes what is left, until something fails, and ends the thread. Raises nothing."""
+        """Does the remaining writes until one fails, and ends the thread. Raises nothing."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -138,7 +141,7 @@ class Background:
                 elif failed:
                     self._drop_replaced()
                 else:
-                    self._queue = [left for left in self._queue if left is not write]
+                    self._queue = [other for other in self._queue if other is not write]
                 self._changed.notify_all()
                 if failed and self._queue:
                     self._pause(write.key)
@@ -148,16 +151,16 @@ class Background:
         try:
             write.action()
         except Superseded as error:
-            log.warning("%s was not saved: %s", write.what, error)
+            log.warning("%s was not saved: %s", write.description, error)
             self.end(error)
         except Exception as error:
             self._note_failure(write, error, began)
         else:
             if write.key in self._failing:
                 since, count = self._failing.pop(write.key)
-                tries = f"{count} {'try' if count == 1 else 'tries'}"
+                attempts = plural(count, "failed attempt")
                 seconds = time.monotonic() - since
-                log.info("%s was saved, after %s that failed in %.0f s", write.what, tries, seconds)
+                log.info("%s was saved after %s in %.0f s", write.description, attempts, seconds)
             return True
         return False
 
@@ -166,8 +169,8 @@ class Background:
         self._failing[write.key] = since, count + 1
         if count == 0:
             log.warning(
-                "%s failed, and is tried again: %s: %s",
-                *(write.what, type(error).__name__, error),
+                "%s failed; retrying: %s: %s",
+                *(write.description, type(error).__name__, error),
                 exc_info=None if isinstance(error, OSError) else error,
             )
         lasted = time.monotonic() - since
@@ -175,7 +178,7 @@ class Background:
             self.end(error)
 
     def _pause(self, key: str) -> None:
-        """After a failure; a short one while someone waits."""
+        """Pauses after a failure, only shortly while a caller waits."""
         first, longest = self._budget / 60, self._budget / 6
         if not self._waiting:
             _, count = self._failing.get(key, (0.0, 1))

@@ -1,11 +1,11 @@
-"""Whose folder it is. run.json says so, and until a checkpoint is committed each start writes it anew.
+"""Which run a folder belongs to. run.json says so; until a checkpoint is committed, each start replaces it.
 
 A process first takes a token, then looks for checkpoints, and then replaces the version of run.json that it
-saw. So of two that start at once, with two configurations, the one with the higher token has the folder: the
-other learns at its next look at the tokens that it was superseded. A checkpoint that such a stale process
-still commits is of a generation below `generation` in run.json, and is not taken for one of this run.
+saw. So if two processes start at once with different configurations, the one with the higher token gets the
+folder: the other is superseded at its next check of the tokens. A checkpoint that such a stale process still
+commits has a generation below `generation` in run.json, and is ignored.
 
-Where run.json is gone, the commits of the checkpoints say whose they are.
+If run.json is missing, the commits of the checkpoints say which run they belong to.
 """
 
 import json
@@ -25,36 +25,37 @@ log = logging.getLogger(__name__)
 
 
 def check_identity(store: Store, identity: Mapping[str, Any]) -> None:
-    """Raises RunError when the folder holds another run that has a checkpoint, or one of which nobody knows
-    what it is."""
-    known = _known(store)
-    if known is None:
+    """Raises RunError if the folder contains a different run with a checkpoint, or checkpoints of an unknown
+    run."""
+    document = _read_document(store)
+    if document is None:
         _check_commits(store, identity)
-    elif (changed := difference(known["identity"], identity)) and has_checkpoint(store, _first(known)):
-        raise _another(store, changed)
+    elif (changed := difference(document["identity"], identity)) and has_checkpoint(store, _first(document)):
+        raise _different_run(store, changed)
 
 
 def check_resumable(store: Store) -> None:
-    """Raises RunError when the run has finished and has no checkpoint any more to continue from."""
-    known = _known(store)
-    if _is_finished(store) and not any(_commits(store, _first(known))):
+    """Raises RunError if the run has finished and has no checkpoint left to resume from."""
+    document = _read_document(store)
+    if _is_finished(store) and not any(_commits(store, _first(document))):
         raise RunError(
-            f"{store.url} has finished, and none of its checkpoints is left to continue from",
-            "Use a new run.url that starts from its weights: model.weights takes a run's folder",
+            f"{store.url} has finished, and no checkpoint is left to resume from",
+            "Use a new run.url, and start from its weights: set model.weights to this run's folder",
         )
 
 
 def claim_folder(store: Store, run: RunDocument, holder: Mapping[str, Any]) -> tuple[Fence, int]:
-    """Makes the folder this run's -> the token taken for `holder`, the first generation of its checkpoints.
+    """Claims the folder for this run -> the token of `holder`, and the first generation of its
+    checkpoints.
 
-    A folder that holds another run without a checkpoint becomes this run's; what that one left for people
-    to download is deleted. Otherwise run.json is brought up to date where the configuration changed.
+    If the folder contains a different run without a checkpoint, this run replaces it, and what that one
+    published is deleted. Otherwise run.json is updated if the configuration changed.
 
-    Raises RunError when it holds another run that has one, Superseded when a higher token was taken
-    meanwhile.
+    Raises RunError if it contains a different run with a checkpoint, Superseded if a higher token was taken
+    in the meantime.
     """
     check_identity(store, run.identity)
-    fence = Fence.take(store, holder, above=_first(_known(store)))
+    fence = Fence.take(store, holder, above=_first(_read_document(store)))
     fence.identity = plain(run.identity)
     for _ in range(MAX_TOKEN_ATTEMPTS):
         with suppress(ObjectChanged, FileExistsError):
@@ -63,15 +64,15 @@ def claim_folder(store: Store, run: RunDocument, holder: Mapping[str, Any]) -> t
             fence.check()
             return fence, first
     raise TransientError(
-        f"{store.url}: {layout.RUN} was changed {MAX_TOKEN_ATTEMPTS} times in a row by others",
-        "Look for who else starts this run, stop them, and start it again",
+        f"{store.url}: other processes changed {layout.RUN} {MAX_TOKEN_ATTEMPTS} times in a row",
+        "Stop the other processes that start this run, and restart it",
     )
 
 
 def give_back(store: Store, holder: Mapping[str, Any]) -> None:
-    """Removes what `claim_folder` wrote for `holder`, where the folder was new and holds nothing else.
+    """Removes what `claim_folder` wrote for `holder`, if the folder was new and contains nothing else.
 
-    Nothing happens where another one has the folder by now. Raises only the store's errors.
+    Does nothing if another process has claimed the folder since. Raises only the store's errors.
     """
     newest = newest_holder(store)
     if newest is None or any(newest[1].get(name) != value for name, value in plain(holder).items()):
@@ -83,37 +84,39 @@ def give_back(store: Store, holder: Mapping[str, Any]) -> None:
 
 
 def has_checkpoint(store: Store, generation: int = 0) -> bool:
-    """Whether the run has finished, or has a checkpoint of one of the generations from `generation` on."""
+    """Whether the run has finished, or has a checkpoint of `generation` or a later one."""
     return any(_commits(store, generation)) or _is_finished(store)
 
 
 def is_begun(store: Store) -> bool:
-    """Whether the folder holds a run that has finished or has a checkpoint."""
-    return has_checkpoint(store, _first(_known(store)))
+    """Whether the folder contains a run that has finished or has a checkpoint."""
+    return has_checkpoint(store, _first(_read_document(store)))
 
 
 def _write(store: Store, run: RunDocument, fence: Fence) -> int:
-    """One try. Raises ObjectChanged or FileExistsError when another process was quicker."""
+    """Tries once. Raises ObjectChanged or FileExistsError if another process was faster."""
     try:
-        # First the etag: where run.json changes after this, it is not replaced below.
+        # First the etag: if run.json changes after this, it is not replaced below.
         etag = store.stat(layout.RUN).etag
-        known = read_document(store)
+        document = read_document(store)
     except (FileNotFoundError, DataError):
         first = fence.number
         if has_checkpoint(store):
             _check_commits(store, run.identity)
-            log.warning("%s had no %s; its checkpoints say that they are this run's", store.url, layout.RUN)
+            log.warning(
+                "%s had no %s; restored it, as its checkpoints are of this run", store.url, layout.RUN
+            )
             first = 0
         fence.check()
         store.put(layout.RUN, dump_run(run, first), if_absent=True)
         return first
-    first = _first(known)
-    changed = difference(known["identity"], run.identity)
+    first = _first(document)
+    changed = difference(document["identity"], run.identity)
     if has_checkpoint(store, first):
         if changed:
-            raise _another(store, changed)
+            raise _different_run(store, changed)
         new = json.loads(dump_run(run, first))
-        if any(known.get(key, {}) != new[key] for key in ("config", "prepared")):
+        if any(document.get(key, {}) != new[key] for key in ("config", "prepared")):
             fence.check()
             store.put(layout.RUN, dump_run(run, first), if_match=etag)
         return first
@@ -121,7 +124,9 @@ def _write(store: Store, run: RunDocument, fence: Fence) -> int:
     store.put(layout.RUN, dump_run(run, fence.number), if_match=etag)
     if changed:
         key, old, new = changed
-        log.info("%s starts anew: it had no checkpoint, and its %s was %r, now %r", store.url, key, old, new)
+        log.info(
+            "%s: starting over: no checkpoint yet, and %s changed from %r to %r", store.url, key, old, new
+        )
     for info in [
         info
         for key in (layout.WEIGHTS, layout.METRICS, layout.TIMING, layout.TENSORBOARD)
@@ -131,24 +136,24 @@ def _write(store: Store, run: RunDocument, fence: Fence) -> int:
     return fence.number
 
 
-def _known(store: Store) -> Mapping[str, Any] | None:
-    """run.json; None where there is none."""
+def _read_document(store: Store) -> Mapping[str, Any] | None:
+    """run.json; None if it is missing."""
     try:
         return read_document(store)
     except DataError:
         return None
 
 
-def _first(known: Mapping[str, Any] | None) -> int:
-    """The first generation whose checkpoints are the run's."""
-    return int(known.get("generation", 0)) if known else 0
+def _first(document: Mapping[str, Any] | None) -> int:
+    """The first generation whose checkpoints belong to the run of this run.json."""
+    return int(document.get("generation", 0)) if document else 0
 
 
 def _commits(store: Store, generation: int = 0) -> Iterator[str]:
-    """The keys of the commits of the generations from `generation` on."""
+    """The keys of the commits of `generation` and later ones."""
     for info in store.list(layout.CHECKPOINTS):
-        found = layout.parse_checkpoint_key(info.key)
-        if found and found[2] == layout.COMMIT and found[1].generation >= generation:
+        parsed = layout.parse_checkpoint_key(info.key)
+        if parsed and parsed[2] == layout.COMMIT and parsed[1].generation >= generation:
             yield info.key
 
 
@@ -157,34 +162,34 @@ def _is_finished(store: Store) -> bool:
 
 
 def _check_commits(store: Store, identity: Mapping[str, Any]) -> None:
-    """Of a folder without run.json. Raises RunError unless it has no checkpoint, or only those that say that
-    they are of the run with this identity."""
+    """Checks a folder without run.json. Raises RunError if it has a checkpoint that does not belong to the
+    run with this identity, or does not say which run it belongs to."""
     commits = list(_commits(store))
     if not commits and not _is_finished(store):
         return
-    known = [_identity(store, key) for key in commits]
-    if not known or None in known:
+    identities = [_identity(store, key) for key in commits]
+    if not identities or None in identities:
         raise RunError(
-            f"{store.url} holds checkpoints or a finished run, and no {layout.RUN} that says of which run",
+            f"{store.url} contains checkpoints or a finished run, but no {layout.RUN} to identify the run",
             f"Restore {layout.RUN} from a backup or an older version, or use a new run.url",
         )
-    for one in known:
-        if one is not None and (changed := difference(one, identity)):
-            raise _another(store, changed)
+    for committed in identities:
+        if committed is not None and (changed := difference(committed, identity)):
+            raise _different_run(store, changed)
 
 
 def _identity(store: Store, key: str) -> dict[str, Any] | None:
-    """Of which run the checkpoint of this commit is; None where it does not say so."""
+    """The identity of the run that the checkpoint of this commit belongs to; None if it has none."""
     try:
-        found = json.loads(store.get(key)).get("identity")
+        identity = json.loads(store.get(key)).get("identity")
     except (FileNotFoundError, ValueError, AttributeError):
         return None
-    return found if isinstance(found, dict) else None
+    return identity if isinstance(identity, dict) else None
 
 
-def _another(store: Store, changed: Difference) -> RunError:
+def _different_run(store: Store, changed: Difference) -> RunError:
     key, old, new = changed
     return RunError(
-        f"{store.url} is another run's folder: its {key} is {old!r}, this run's is {new!r}",
-        "Give this run a run.url of its own, change the value back, or delete the other by trainer runs",
+        f"{store.url} already contains a different run: {key} is {old!r} there and {new!r} here",
+        "Use a different run.url, change the value back, or delete the other run by `trainer runs --remove`",
     )

@@ -1,4 +1,4 @@
-"""Who may write to a run: tokens in the store, each one above the last."""
+"""Who may write to a run: numbered tokens in the store, of which the highest counts."""
 
 import json
 import secrets
@@ -16,25 +16,27 @@ MAX_TOKEN_ATTEMPTS = 100
 
 
 class Superseded(TransientError):
-    """A higher token exists: another process writes this run now, and this one must change nothing more."""
+    """A higher token exists: another process writes this run now, and this one must not write any more."""
 
 
 class SupersededByAnother(Superseded):
-    """The higher token is not of this gang: started again, this one would only take the run back."""
+    """The higher token belongs to another gang: a restart of this one would only take the run back."""
 
     exit_code = EXIT_INVALID
 
 
 @dataclass
 class Fence:
-    """A token at `layout.token(number)`: who holds the highest may write what people download.
+    """A token at `layout.token(number)`: the holder of the highest one may write the run.
 
-    `gang`: who runs the run, over all its restarts: the same for all processes of one Job. "" where it is not
-    known.
-    `identity`: of the run that it writes, see `trainer.runs.claim`; its checkpoints carry it.
+    It also works on stores that ignore `if_absent`: the token is read back, and its etag is compared from
+    then on, so that a holder whose token was overwritten is stopped at its next `check`.
 
-    Also right on stores that ignore `if_absent`, one after the other: the token is read back, and from
-    then on its etag is compared, so that whoever was overwritten learns of it at the next `check`.
+    Attributes:
+        number: the token's number.
+        etag: the token's etag.
+        gang: who runs the run, over all its restarts: the same in all processes of a Job. "" if unknown.
+        identity: the identity of the run, see `trainer.runs.claim`; its checkpoints carry it.
     """
 
     store: Store
@@ -46,13 +48,13 @@ class Fence:
 
     @classmethod
     def take(cls, store: Store, holder: Mapping[str, Any], *, above: int = 0) -> "Fence":
-        """Writes the token after the highest, and after `above`, with `holder` (JSON's kinds), the time and a
-        name of its own. `holder["gang"]` is the gang.
+        """Writes a token above the highest one and above `above`, with `holder` (plain JSON values), the time
+        and a unique name. `holder["gang"]` is the gang.
 
-        Who is superseded while taking it learns so at the first `check`: two that start at once do not
-        chase each other upwards.
+        If it is superseded in the meantime, the first `check` raises: two processes that start at once do not
+        take higher and higher tokens.
 
-        Raises Interrupted when others win a hundred times in a row, else only the store's errors.
+        Raises TransientError if others were faster a hundred times in a row, else only the store's errors.
         """
         token = dict(holder) | {"taken_at": datetime.now(UTC).isoformat(), "token": secrets.token_hex(8)}
         number = above
@@ -65,14 +67,14 @@ class Fence:
             if store.get(layout.token(number)) == data:
                 return cls(store, number, etag, token.get("gang", ""))
         raise TransientError(
-            f"{store.url}: {MAX_TOKEN_ATTEMPTS} tokens in a row were taken by others",
-            f"Look in {layout.TOKENS} for who else runs this run, stop them, and start it again",
+            f"{store.url}: other processes took {MAX_TOKEN_ATTEMPTS} tokens in a row",
+            f"Stop the processes that the tokens in {layout.TOKENS} name, and restart the run",
         )
 
     def check(self) -> None:
-        """One listing. Raises Superseded when a higher token exists, or when this one was overwritten.
+        """Lists the tokens. Raises Superseded if a higher one exists, or if this one was overwritten.
 
-        SupersededByAnother where the higher one is of another gang, or says of none, as older versions' do.
+        SupersededByAnother if the higher one belongs to another gang, or has no gang, as in older versions.
         """
         if self._newer is None:
             tokens = _tokens(self.store)
@@ -82,8 +84,8 @@ class Fence:
             self._newer = newest
         if self._newer < self.number:
             raise Superseded(
-                f"{self.store.url}: token {self.number} is gone: the run was deleted",
-                "This process stops and changes nothing more",
+                f"{self.store.url}: token {self.number} is missing: the run was deleted",
+                "This process stops without further writes",
             )
         superseded = f"{self.store.url}: token {self.number} was superseded by token {self._newer}"
         holder = _holder(self.store, self._newer) if self.gang else None
@@ -91,30 +93,30 @@ class Fence:
             raise SupersededByAnother(
                 f"{superseded}, taken at {holder.get('taken_at', 'an unknown time')} on host "
                 f"{holder.get('host', 'unknown')}",
-                "That run goes on with this folder; this one stops for good. Give it a run.url of its own",
+                "That run continues in this folder; this one has stopped permanently. Set another run.url",
             )
         raise Superseded(
-            superseded, "Another process continues this run; this one stops and changes nothing more"
+            superseded, "Another process continues this run; this one stops without further writes"
         )
 
 
 def newest_holder(store: Store) -> tuple[int, Mapping[str, Any]] | None:
-    """The number of the highest token and what it says; None where there is none."""
+    """The number and the content of the highest token; None if there is no token."""
     number = max(_tokens(store), default=None)
     holder = None if number is None else _holder(store, number)
     return None if number is None or holder is None else (number, holder)
 
 
 def publish(store: Store, fence: Fence, key: str, data: Buffer) -> str:
-    """Replaces what people download (`weights/*`, `metrics.csv`) by one PUT; returns the etag.
+    """Replaces a published object (`weights/*`, `metrics.csv`) with one PUT; returns the etag.
 
-    Raises Superseded, before anything is changed, when a higher token exists.
+    Raises Superseded, before anything is changed, if a higher token exists.
 
-    What remains: object stores have no write that depends on another object, so a token can be taken
-    between the check and the end of the PUT. At most that one PUT of the old holder still lands (its
-    second check stops it for good), it bears a valid state of the same run, and the new holder's next
-    PUT of that key replaces it. The time is bounded by the store's retry budget for one PUT; a process
-    that is frozen in between is bounded on S3 by its signature, which is refused after 15 minutes.
+    Object stores have no write that depends on another object, so a token can be taken between the check and
+    the end of the PUT. At most that one PUT of the old holder still lands (its second check stops it
+    permanently); it holds a valid state of the same run, and the new holder's next PUT of that key replaces
+    it. The time is bounded by the store's retry budget for one PUT; on S3 a process that is frozen in between
+    is bounded by its signature, which expires after 15 minutes.
     """
     fence.check()
     etag = store.put(key, data)
@@ -123,7 +125,7 @@ def publish(store: Store, fence: Fence, key: str, data: Buffer) -> str:
 
 
 def _holder(store: Store, number: int) -> dict[str, Any] | None:
-    """What a token says, nothing where it makes no sense; None where it is gone."""
+    """The content of a token, empty if it is not valid; None if the token does not exist."""
     try:
         return dict(json.loads(store.get(layout.token(number))))
     except FileNotFoundError:
@@ -133,9 +135,6 @@ def _holder(store: Store, number: int) -> dict[str, Any] | None:
 
 
 def _tokens(store: Store) -> dict[int, str]:
-    found = {}
-    for info in store.list(layout.TOKENS):
-        number = layout.token_number(info.key)
-        if number is not None:
-            found[number] = info.etag
-    return found
+    """The etag of each token, by its number."""
+    numbers = ((layout.token_number(info.key), info.etag) for info in store.list(layout.TOKENS))
+    return {number: etag for number, etag in numbers if number is not None}

@@ -1,4 +1,4 @@
-"""The runs below a prefix, and how far each of them is."""
+"""The runs below a prefix, and the progress of each."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -18,14 +18,14 @@ class ListedRun:
     """A run below a prefix.
 
     Attributes:
-        name: its folder's, below the prefix.
+        name: its folder, relative to the prefix.
         url: of its folder.
-        network: by its name in the configuration.
+        network: its name in the configuration.
         dataset: URL.
         state: `begun` (no checkpoint yet), `unfinished`, `finished` or `stopped early`.
-        step: that of the newest checkpoint, or of the end.
-        epochs: the finished ones.
-        of: the epochs wanted.
+        step: the step of the newest checkpoint, or of the end.
+        epochs: finished epochs.
+        of: configured epochs.
         best: the best weights by `run.monitor`, None before the first epoch has ended; see `Reached`.
         last: the weights after the last finished epoch; their checkpoint may be older.
         changed: when one of its objects was last written, in seconds since the epoch.
@@ -52,7 +52,7 @@ class _Folder:
 
 
 def find_runs(store: Store) -> list[ListedRun]:
-    """Every run at or below the store's URL, by name. Raises DataError where there is none."""
+    """Every run at or below the store's URL, by name. Raises DataError if there is none."""
     folders: dict[str, _Folder] = defaultdict(_Folder)
     for info in store.list():
         split = layout.split_run(info.key)
@@ -61,32 +61,32 @@ def find_runs(store: Store) -> list[ListedRun]:
         folder, name = folders[split[0]], split[1]
         folder.names.add(name)
         folder.changed = max(folder.changed, info.modified)
-        found = layout.parse_checkpoint_key(name)
-        if found and found[2] == layout.COMMIT:
-            folder.committed.append(found[1])
+        checkpoint = layout.parse_checkpoint_key(name)
+        if checkpoint and checkpoint[2] == layout.COMMIT:
+            folder.committed.append(checkpoint[1])
     runs = [_listed(store, run, folders[run]) for run in sorted(folders) if layout.RUN in folders[run].names]
     if not runs:
         raise DataError(
-            f"{store.url}: there is no run here", f"Name a prefix below which there is a {layout.RUN}"
+            f"{store.url}: there is no run here", f"Specify a prefix below which there is a {layout.RUN}"
         )
     return runs
 
 
-def _listed(store: Store, folder: str, found: _Folder) -> ListedRun:
+def _listed(store: Store, folder: str, content: _Folder) -> ListedRun:
     document = read_document(store, folder)
     config, since = document["config"], document.get("generation", 0)
-    step = max((a.step for a in found.committed if a.generation >= since), default=0)
+    step = max((a.step for a in content.committed if a.generation >= since), default=0)
     history = (
         read_history(store.get(f"{folder}/{layout.METRICS}".lstrip("/")))
-        if layout.METRICS in found.names
+        if layout.METRICS in content.names
         else []
     )
     epochs, wanted = len(history), config["train"]["epochs"]
     state = "unfinished" if step else "begun"
     best, last = _reached(history, config.get("run", {}).get("monitor", "val_accuracy"))
     if epochs < config["train"].get("validation_freq", 1):
-        best = None  # which the history cannot tell from a run without a validation split
-    finished = read_finished(store, folder) if layout.FINISHED in found.names else None
+        best = None  # the history looks like that of a run without a validation split
+    finished = read_finished(store, folder) if layout.FINISHED in content.names else None
     if finished and (finished.stopped_early or wanted <= finished.epochs) and step <= finished.steps:
         state = "stopped early" if finished.stopped_early else "finished"
         step, epochs, best, last = finished.steps, finished.epochs, finished.best, finished.last
@@ -101,7 +101,7 @@ def _listed(store: Store, folder: str, found: _Folder) -> ListedRun:
         of=max(wanted, epochs),
         best=best,
         last=last,
-        changed=found.changed,
+        changed=content.changed,
     )
 
 

@@ -1,7 +1,7 @@
-"""What audits found in a run: the steps since the last passed audit are not trusted any more.
+"""The failed audits of a run: the steps since the last passed audit are no longer trusted.
 
-One object, written as a whole. A checkpoint of these steps is passed over by whoever restores, and retention
-removes it; later generations compute its steps again.
+They are one object, written as a whole. Checkpoints of these steps are not restored, and retention removes
+them; later generations compute the steps again.
 """
 
 import json
@@ -23,12 +23,12 @@ class AuditFinding:
     """One failed audit.
 
     Attributes:
-        step: whose gradients were found to be wrong, counted from 0.
-        trusted: the steps that are done and trusted.
-        generation: the number of the token under which it was found.
-        culprits: the ranks that computed otherwise than the others, each with its pod, node and device.
-        certain: False where no majority said who was right.
-        at: in ISO 8601.
+        step: the step with wrong gradients, counted from 0.
+        trusted: the number of finished steps that are trusted.
+        generation: the number of the token under which the audit ran.
+        culprits: the ranks whose gradients differ from the others', each with its pod, node and device.
+        certain: False if there was no majority to show which ranks were right.
+        at: the time, in ISO 8601.
     """
 
     step: int
@@ -39,7 +39,7 @@ class AuditFinding:
     at: str
 
     def doubts(self, attempt: Attempt) -> bool:
-        """Whether this checkpoint may hold what the faulty rank computed."""
+        """Whether this checkpoint may contain results of the faulty rank."""
         return attempt.generation <= self.generation and attempt.step > self.trusted
 
 
@@ -58,7 +58,7 @@ class AuditDocument(TypedDict):
 
 
 def read_findings(store: Store) -> list[AuditFinding]:
-    """All of a run, none where there is no such object. Raises RunError for one that makes no sense."""
+    """All findings of a run, empty without such an object. Raises RunError if the object is not valid."""
     try:
         data = store.get(layout.AUDIT)
     except FileNotFoundError:
@@ -69,19 +69,19 @@ def read_findings(store: Store) -> list[AuditFinding]:
             return [_finding(values) for values in document["findings"]]
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(
-            f"{store.url}/{layout.AUDIT} makes no sense: {type(error).__name__}: {error}",
+            f"{store.url}/{layout.AUDIT} is not valid: {type(error).__name__}: {error}",
             "Restore it from an older version; without it untrusted checkpoints would be used",
         ) from None
     raise RunError(
-        f"{store.url}/{layout.AUDIT} is of format {document['format']}, this trainer reads up to {FORMAT}",
+        f"{store.url}/{layout.AUDIT} has format {document['format']}; this trainer reads up to {FORMAT}",
         "Use the newer trainer that wrote it",
     )
 
 
 def add_finding(fence: Fence, finding: AuditFinding) -> None:
-    """Raises Superseded where a higher token exists."""
-    found = [*read_findings(fence.store), finding]
-    document: AuditDocument = {"format": FORMAT, "findings": found}
+    """Appends a finding to the run's. Raises Superseded if a higher token exists."""
+    findings = [*read_findings(fence.store), finding]
+    document: AuditDocument = {"format": FORMAT, "findings": findings}
     publish(fence.store, fence, layout.AUDIT, json.dumps(document, indent=1, default=asdict).encode())
 
 

@@ -1,4 +1,5 @@
-"""metrics.csv: the metrics of each epoch, in the form of Keras's CSVLogger; and which epoch was the best."""
+"""metrics.csv: the metrics of each epoch, in the format of Keras's CSVLogger; and which epoch was the
+best."""
 
 import csv
 import io
@@ -6,13 +7,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 LEADING_COLUMNS = ("epoch", "accuracy", "loss", "val_accuracy", "val_loss")
-"""CSVLogger's columns, so that the source documents' gnuplot lines (columns 1, 2 and 4) work."""
+"""CSVLogger's columns, so that the gnuplot lines of the source documents (columns 1, 2 and 4) work."""
 
 _ABSENT = "NA"
 
 
 def write_history(history: Sequence[Mapping[str, float]]) -> bytes:
-    """A mapping of metrics for each epoch -> CSV text. Epochs are counted from 0, as CSVLogger does."""
+    """A mapping of metrics for each epoch -> CSV text. Epochs are counted from 0, as in CSVLogger."""
     text = io.StringIO()
     others = sorted({name for row in history for name in row} - set(LEADING_COLUMNS))
     present = [c for c in LEADING_COLUMNS if c == "epoch" or any(c in row for row in history)]
@@ -24,7 +25,7 @@ def write_history(history: Sequence[Mapping[str, float]]) -> bytes:
 
 
 def read_history(data: bytes) -> list[dict[str, float]]:
-    """The history that `write_history` was given."""
+    """The history that `write_history` wrote."""
     rows = csv.DictReader(io.StringIO(data.decode()))
     return [
         {name: float(value) for name, value in row.items() if name != "epoch" and value != _ABSENT}
@@ -33,17 +34,17 @@ def read_history(data: bytes) -> list[dict[str, float]]:
 
 
 def lower_is_better(monitor: str) -> bool:
-    """Keras's "auto" mode: losses and errors fall, everything else rises."""
+    """Whether lower values are better: Keras's "auto" mode, true for losses and errors."""
     return "loss" in monitor or "error" in monitor
 
 
 def metric_of(monitor: str, *, validated: bool) -> str:
-    """`monitor`, or where there is no validation split the training metric of that name."""
+    """`monitor`, or without a validation split the training metric of that name."""
     return monitor if validated else monitor.removeprefix("val_")
 
 
 def monitored(metrics: Mapping[str, float], metric: str) -> float | None:
-    """The value of a metric; None for NaN, and in an epoch without it."""
+    """The value of a metric; None for NaN, and if the epoch does not have it."""
     value = metrics.get(metric)
     return None if value is None or math.isnan(value) else value
 
@@ -54,7 +55,7 @@ def is_better(value: float, best: float | None, monitor: str) -> bool:
 
 
 def best_epoch(history: Sequence[Mapping[str, float]], monitor: str) -> int | None:
-    """The epoch with the best value of `monitor`, the first of equals, counted from 0."""
+    """The first epoch with the best value of `monitor`, counted from 0; None without a value."""
     metric = metric_of(monitor, validated=any(monitor in metrics for metrics in history))
     best, epoch = None, None
     for number, metrics in enumerate(history):

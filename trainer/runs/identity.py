@@ -1,4 +1,4 @@
-"""What makes two runs the same run, as plain values; and where two of them differ."""
+"""The identity of a run: the plain values that must not change; and how two identities differ."""
 
 import json
 from collections.abc import Mapping
@@ -8,26 +8,28 @@ from trainer.config.types import NO_URLS
 from trainer.urls import may_be_typed
 
 Difference = tuple[str, Any, Any]
-"""The dotted name of what differs, the first one's value and the second one's."""
+"""The dotted name of the key that differs, the first value and the second."""
 
 
 def plain(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON gives it back."""
+    """The identity with the types that JSON returns."""
     values: dict[str, Any] = json.loads(json.dumps(identity))
     return values
 
 
-def difference(known: Mapping[str, Any], identity: Mapping[str, Any]) -> Difference | None:
-    """The first part of `identity` that `known`, which JSON gave back, has otherwise.
+def difference(old: Mapping[str, Any], identity: Mapping[str, Any]) -> Difference | None:
+    """The first value of `identity` that differs in `old`, which was read from JSON; None if they are equal.
 
-    What `identity` does not have is not compared: older versions wrote less, and None stands for that.
+    Keys that `identity` does not have are not compared. A key that `old` does not have counts as None, since
+    older versions wrote fewer keys.
     """
     new = plain(identity)
-    return _first(_with_absolute_weights(known, new), new)
+    return _first(_with_absolute_weights(old, new), new)
 
 
 def _with_absolute_weights(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An identity of before URLs were made absolute has model.weights as it was typed."""
+    """`old` with the absolute URL in model.weights, if it has it as the user typed it, as in older
+    versions."""
     typed, url = (identity.get("model", {}).get("weights", "none") for identity in (old, new))
     if {typed, url} & NO_URLS or not may_be_typed(url, typed):
         return old
@@ -36,11 +38,11 @@ def _with_absolute_weights(old: Mapping[str, Any], new: Mapping[str, Any]) -> Ma
 
 def _first(old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference | None:
     for key, value in new.items():
-        before = old.get(key)
-        if before == value:
+        old_value = old.get(key)
+        if old_value == value:
             continue
-        if isinstance(before, dict) and isinstance(value, dict):
-            inner = _first(before, value)
-            return (f"{key}.{inner[0]}", *inner[1:]) if inner else (key, before, value)
-        return key, before, value
+        if isinstance(old_value, dict) and isinstance(value, dict):
+            inner = _first(old_value, value)
+            return (f"{key}.{inner[0]}", *inner[1:]) if inner else (key, old_value, value)
+        return key, old_value, value
     return None

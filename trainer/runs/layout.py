@@ -6,14 +6,14 @@ checkpoints/<step>/<generation>-<uid>/     one attempt at a checkpoint
     arrays-00000.bin …                     the arrays, laid out in one buffer and cut into pieces
     state.json                             where each array lies, and the plain values
     commit.json                            size and SHA-256 of all of these; written last
-weights/                                   what people download
+weights/                                   the published weights
 metrics.csv                                the metrics of each epoch
 timing.csv                                 where the time of each epoch went
 finished.json                              how the run ended
-report/index.html                          the run for a person
-tensorboard/train/…, validation/…          the metrics of each epoch, where run.tensorboard asks for them
-evaluation/test-best.json                  what weights reached on a split
-audit.json                                 what audits found: steps that are not trusted
+report/index.html                          the run's report
+tensorboard/train/…, validation/…          the metrics of each epoch, with run.tensorboard
+evaluation/test-best.json                  the evaluation of weights on a split
+audit.json                                 failed audits: steps that are not trusted
 """
 
 import re
@@ -38,7 +38,7 @@ COMMIT = "commit.json"
 STATE = "state.json"
 FOLDERS = (WEIGHTS, EVALUATION, TENSORBOARD, "report/", TOKENS, CHECKPOINTS)
 
-Which = Literal["best", "last"]
+WeightsName = Literal["best", "last"]
 
 _TOKEN = re.compile(rf"{TOKENS}(\d+)", re.ASCII)
 _ATTEMPT = re.compile(rf"(?:(?P<run>.+)/)?{CHECKPOINTS}(\d+)/(\d+)-(\w+)/(?P<name>.+)", re.ASCII)
@@ -51,20 +51,20 @@ _OWN = re.compile(
 
 
 def split_run(key: str) -> tuple[str, str] | None:
-    """An object's key -> the run's folder ("" for the store's own) and the key in it; None where no run has
-    such an object."""
+    """An object's key -> the run's folder ("" for the store's root) and the key in it; None if runs have no
+    such object."""
     match = _OWN.fullmatch(key)
     return (match["run"] or "", match["own"]) if match else None
 
 
-def weights(which: Which) -> str:
+def weights(name: WeightsName) -> str:
     """The key of the best or the last weights."""
-    return f"weights/{weights_file_name(which)}"
+    return f"weights/{weights_file_name(name)}"
 
 
-def evaluation(split: str, which: Which) -> str:
-    """The key of what the best or the last weights reached on a split."""
-    return f"{EVALUATION}{split}-{which}.json"
+def evaluation(split: str, weights: WeightsName) -> str:
+    """The key of the evaluation of the best or the last weights on a split."""
+    return f"{EVALUATION}{split}-{weights}.json"
 
 
 def events(name: str) -> str:
@@ -73,7 +73,7 @@ def events(name: str) -> str:
 
 
 def weights_file_name(stem: str) -> str:
-    """The name that Keras wants a file of weights to have."""
+    """The name of a file of weights, as Keras requires it."""
     return f"{stem}.weights.h5"
 
 
@@ -99,13 +99,12 @@ def piece(number: int) -> str:
 
 
 PUBLISHED = frozenset({weights("best"), weights("last"), KERAS_MODEL, CLASSES, METRICS})
-"""What a run alone writes, and finished.json has the checksums of."""
+"""Objects that only the run writes, and whose checksums are in finished.json."""
 
 
 @dataclass(frozen=True, order=True)
 class Attempt:
-    """The place of one attempt at a checkpoint. Attempts sort as they supersede each other: by step,
-    generation and time."""
+    """One attempt at a checkpoint. Attempts sort by step, generation and time: a higher one supersedes."""
 
     step: int
     generation: int
@@ -123,13 +122,13 @@ class Attempt:
 
 
 def parse_checkpoint_key(key: str) -> tuple[str, Attempt, str] | None:
-    """An object's key -> the run's folder ("" for the store's own), the attempt, and the name within it.
+    """An object's key -> the run's folder ("" for the store's root), the attempt, and the name within it.
 
-    None for any key that `Attempt.key` does not make.
+    None for a key that `Attempt.key` does not produce.
     """
     match = _ATTEMPT.fullmatch(key)
     if not match:
         return None
     run, attempt = match["run"] or "", Attempt(int(match[2]), int(match[3]), match[4])
-    own = f"{run}/{attempt.key(match['name'])}" if run else attempt.key(match["name"])
-    return (run, attempt, match["name"]) if own == key else None
+    expected = f"{run}/{attempt.key(match['name'])}" if run else attempt.key(match["name"])
+    return (run, attempt, match["name"]) if key == expected else None

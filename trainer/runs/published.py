@@ -1,4 +1,4 @@
-"""Whether what a finished run published is still there."""
+"""Whether the objects that a finished run published are unchanged."""
 
 from hashlib import sha256
 
@@ -8,9 +8,9 @@ from trainer.storage import Store
 
 
 def not_as_published(store: Store) -> str | None:
-    """The key of the first object of a finished run that is gone or was changed; None where all is well.
+    """The key of the first object of a finished run that is missing or was changed; None if all are intact.
 
-    Reads the weights. Raises RunError where finished.json cannot be read.
+    Reads the weights. Raises RunError if finished.json cannot be read.
     """
     finished = read_finished(store)
     if finished is None:

@@ -1,7 +1,8 @@
 """Removes a run from the store.
 
-An interruption leaves a run that can still be resumed, or what `trainer runs` shows as `begun`: run.json goes
-last, so that it can be removed again. Only what a run writes is deleted; other objects in its folder stay.
+An interruption leaves a run that can still be resumed, or that `trainer runs` lists as `begun`: run.json is
+deleted last, so that the removal can be repeated. Only objects of a run are deleted; others in its folder
+stay.
 """
 
 import socket
@@ -20,7 +21,7 @@ from trainer.runs.run_document import read_document
 from trainer.storage import ObjectInfo, Store, join, open_store
 
 LIVE_SECONDS = 300.0
-"""A run that wrote something in this time, or in two intervals of its checkpoints, may be running."""
+"""A run that wrote an object within this time, or within two checkpoint intervals, may be running."""
 
 MAX_ROUNDS = 5
 WORKERS = 8
@@ -38,8 +39,14 @@ class RemovedRuns(TypedDict):
 
 @dataclass(frozen=True)
 class Removable:
-    """A run that may be removed: its URL, its objects, their bytes, when the last was written (seconds since
-    the epoch), and the objects in its folder that are not the run's, which stay."""
+    """A run that can be removed.
+
+    Attributes:
+        objects: the number of its objects.
+        size: their bytes.
+        changed: when the last one was written, in seconds since the epoch.
+        others: the number of objects in its folder that are not the run's, and stay.
+    """
 
     url: str
     objects: int
@@ -49,56 +56,56 @@ class Removable:
 
 
 def find_removable(prefix: Store, name: str, *, force: bool = False, now: float | None = None) -> Removable:
-    """The run `name` below `prefix`, as `trainer runs` names it.
+    """The run `name` below `prefix`, as `trainer runs` lists it.
 
-    Raises DataError where there is no such run, RunError where it may be running, unless `force`.
+    Raises DataError if there is no such run, RunError if it may be running, unless `force`.
     """
     store = open_store(_url(prefix, name))
-    everything = list(store.list())
-    own = list(_own(everything))
-    keys = {info.key for info in own}
+    in_folder = list(store.list())
+    in_run = list(_of_run(in_folder))
+    keys = {info.key for info in in_run}
     if layout.RUN not in keys and not any(layout.token_number(key) for key in keys):
         raise DataError(
-            f"{store.url}: there is no run here", f"Name one that `trainer runs {prefix.url}` lists"
+            f"{store.url}: there is no run here", f"Specify one that `trainer runs {prefix.url}` lists"
         )
-    found = Removable(
+    run = Removable(
         url=store.url,
-        objects=len(own),
-        size=sum(info.size for info in own),
-        changed=max(info.modified for info in own),
-        others=len(everything) - len(own),
+        objects=len(in_run),
+        size=sum(info.size for info in in_run),
+        changed=max(info.modified for info in in_run),
+        others=len(in_folder) - len(in_run),
     )
-    age = (time.time() if now is None else now) - found.changed
+    age = (time.time() if now is None else now) - run.changed
     if not force and layout.FINISHED not in keys and age < _live_seconds(store, keys):
         raise RunError(
             f"{store.url} was written to {span(age)} ago and may be running", "Stop it first, or add --force"
         )
-    return found
+    return run
 
 
 def remove(url: str) -> None:
-    """Deletes every object of the run at `url`. Writers that are still there are stopped by a new token.
+    """Deletes every object of the run at `url`. A new token stops processes that still write it.
 
-    Raises Superseded when a process starts the run meanwhile.
+    Raises Superseded if a process starts the run in the meantime.
     """
     store = open_store(url)
     fence = Fence.take(store, {"removes": url, "host": socket.gethostname()})
     for _ in range(MAX_ROUNDS):
-        own = [info.key for info in _own(store.list())]
-        if not own:
+        run_keys = [info.key for info in _of_run(store.list())]
+        if not run_keys:
             return
-        if any(layout.token_number(key) for key in own):
+        if any(layout.token_number(key) for key in run_keys):
             fence.check()
-        for keys in _in_order(own):
+        for keys in _in_order(run_keys):
             with ThreadPoolExecutor(WORKERS) as pool:
                 list(pool.map(store.delete, keys))
     raise TransientError(
-        f"{store.url}: another process still writes here", "Stop it, and remove the run again"
+        f"{store.url}: another process is still writing here", "Stop it, and remove the run again"
     )
 
 
 def _in_order(keys: Iterable[str]) -> list[list[str]]:
-    """First what says that the run is finished, then what makes its checkpoints whole; run.json last."""
+    """The keys in the order of deletion: finished.json, commits, other objects, tokens, run.json."""
     groups: list[list[str]] = [[], [], [], [], []]
     for key in keys:
         if key == layout.FINISHED:
@@ -114,7 +121,7 @@ def _in_order(keys: Iterable[str]) -> list[list[str]]:
     return groups
 
 
-def _own(objects: Iterable[ObjectInfo]) -> Iterable[ObjectInfo]:
+def _of_run(objects: Iterable[ObjectInfo]) -> Iterable[ObjectInfo]:
     return (info for info in objects if (split := layout.split_run(info.key)) and not split[0])
 
 
@@ -125,7 +132,7 @@ def _url(prefix: Store, name: str) -> str:
     if not all(parts) or ".." in parts or HERE in parts:
         raise ConfigError(
             f"--remove: expected the name of a run below {prefix.url}, received {name!r}",
-            f"Name one that `trainer runs {prefix.url}` lists",
+            f"Specify one that `trainer runs {prefix.url}` lists",
         )
     return join(prefix.url, *parts)
 

@@ -1,4 +1,4 @@
-"""run.json, which says what a run is, and finished.json, which says how it ended."""
+"""run.json, which describes a run, and finished.json, which describes its results."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,15 +23,14 @@ class RunDocument:
     """run.json.
 
     Attributes:
-        identity: what makes two runs the same run, as plain values.
+        identity: the values that must not change while the run has checkpoints.
         config: the resolved configuration.
         classes: the names of the classes, in the order of the network's probabilities.
-        image_shape: (H, W, C) of what the network is given.
+        image_shape: (H, W, C) of the network's input.
         pixels: `mean` and `std` of the training images for each channel, in 0..255.
-        generation: the first whose checkpoints are this run's; see `claim`.
-        prepared: `shape` (H, W, C) of the dataset's images, and how they were given it: `resize`, one of
-            squash, crop and pad; and `encoding` where rows are not raw. Empty in runs of before it was
-            written.
+        generation: the first generation whose checkpoints belong to this run; see `claim`.
+        prepared: `shape` (H, W, C) of the dataset's images, how they were resized (`resize`: squash, crop or
+            pad), and `encoding` if rows are not raw. Empty in runs of older versions.
     """
 
     identity: Mapping[str, Any]
@@ -50,18 +49,18 @@ class RunDocument:
 
     @property
     def resize(self) -> str:
-        """How the dataset's images were given their shape."""
+        """How the dataset's images were resized: squash, crop or pad."""
         return str(self.prepared.get("resize", "squash"))
 
     @property
     def encoding(self) -> str:
-        """What the dataset's rows are: raw pixels, or jpeg files of them."""
+        """The encoding of the dataset's rows: raw or jpeg."""
         return str(self.prepared.get("encoding", "raw"))
 
 
 @dataclass(frozen=True)
 class Reached:
-    """What one set of weights reached.
+    """The metrics of one set of weights.
 
     Attributes:
         epoch: counted from 1.
@@ -75,14 +74,14 @@ class Reached:
 
 @dataclass(frozen=True)
 class RunResult:
-    """finished.json: the epochs and steps that were trained, and what the weights reached.
+    """finished.json: the epochs and steps that were trained, and the metrics of the weights.
 
     Attributes:
-        stopped_early: a callback ended the run before its last epoch.
+        stopped_early: whether a callback ended the run before its last epoch.
         last: the weights after the last epoch.
-        best: the best by `run.monitor`, which model.keras and predictions use; None where there are none.
-        sha256: of what was published, by key; empty in runs of before it was written.
-        early_stopping: `train.early_stopping` of the run as it ended.
+        best: the best weights by `run.monitor`, which model.keras and predictions use; None without any.
+        sha256: the checksums of the published objects, by key; empty in runs of older versions.
+        early_stopping: `train.early_stopping` of the run when it ended.
     """
 
     epochs: int
@@ -95,7 +94,7 @@ class RunResult:
 
     @property
     def published(self) -> Reached:
-        """That of the weights in model.keras."""
+        """The metrics of the weights in model.keras."""
         return self.best or self.last
 
     def dumps(self) -> bytes:
@@ -114,17 +113,18 @@ class RunResult:
 
 
 def read_document(store: Store, folder: str = "") -> dict[str, Any]:
-    """run.json as plain values. Raises DataError where there is none, RunError where it cannot be read."""
-    where = join(store.url, folder)
+    """run.json as plain values. Raises DataError if it is missing, RunError if it cannot be read."""
+    url = join(store.url, folder)
     try:
         data = store.get(_key(folder, layout.RUN))
     except FileNotFoundError:
-        raise DataError(f"{where}: there is no run here (no {layout.RUN})", "Name a run's folder") from None
-    return _read(data, f"{where}: {layout.RUN}", RUN_FORMAT)
+        problem = f"{url}: there is no run here (no {layout.RUN})"
+        raise DataError(problem, "Specify the folder of a run") from None
+    return _read(data, f"{url}: {layout.RUN}", RUN_FORMAT)
 
 
 def read_run(store: Store) -> RunDocument:
-    """The run in a folder. Raises as `read_document` does."""
+    """The run in a folder. Raises the errors of `read_document`."""
     document = read_document(store)
     height, width, channels = document["image_shape"]
     return RunDocument(
@@ -139,26 +139,32 @@ def read_run(store: Store) -> RunDocument:
 
 
 def read_finished(store: Store, folder: str = "") -> RunResult | None:
-    """How the run ended; None while it has not. Raises RunError where finished.json cannot be read."""
+    """The results of a run; None if it has not finished. Raises RunError if finished.json cannot be read."""
     try:
         data = store.get(_key(folder, layout.FINISHED))
     except FileNotFoundError:
         return None
-    what = f"{join(store.url, folder)}: {layout.FINISHED}"
-    found = _read(data, what, FINISHED_FORMAT, "Delete it and start the run: what it published is made again")
-    how = found["epochs"], found["steps"], found["stopped_early"]
-    if "last" in found:
-        best = Reached(**found["best"]) if found["best"] else None
-        more = found.get("sha256", {}), found.get("early_stopping")
-        return RunResult(*how, Reached(**found["last"]), best, *more)
+    name = f"{join(store.url, folder)}: {layout.FINISHED}"
+    remedy = "Delete it and restart the run, which then publishes its results again"
+    document = _read(data, name, FINISHED_FORMAT, remedy)
+    epochs, steps, stopped_early = document["epochs"], document["steps"], document["stopped_early"]
+    if "last" in document:
+        return RunResult(
+            epochs,
+            steps,
+            stopped_early,
+            last=Reached(**document["last"]),
+            best=Reached(**document["best"]) if document["best"] else None,
+            sha256=document.get("sha256", {}),
+            early_stopping=document.get("early_stopping"),
+        )
     # Before version 2 only the last weights were evaluated, before version 1 the metrics were called figures.
-    metrics = found["metrics"] if "metrics" in found else found["figures"]
-    return RunResult(*how, Reached(found["epochs"], metrics))
+    metrics = document["metrics"] if "metrics" in document else document["figures"]
+    return RunResult(epochs, steps, stopped_early, Reached(epochs, metrics))
 
 
 def already_finished(store: Store, train: TrainSection) -> bool:
-    """Whether nothing is left to do: all epochs are done, or a callback ended the run and `early_stopping` is
-    what it was then."""
+    """Whether all epochs are done, or a callback ended the run and `early_stopping` has not changed since."""
     finished = read_finished(store)
     if finished is None:
         return False
@@ -169,7 +175,7 @@ def already_finished(store: Store, train: TrainSection) -> bool:
 
 
 def dump_run(run: RunDocument, generation: int) -> bytes:
-    """run.json of a run whose checkpoints are those from `generation` on."""
+    """run.json of a run whose checkpoints have `generation` or a later one."""
     document = {
         "version": RUN_FORMAT,
         "generation": generation,
@@ -190,27 +196,27 @@ def classes_json(classes: Sequence[str]) -> bytes:
 
 
 def versions() -> dict[str, str]:
-    """The versions of the packages that decide what a run computes, by name."""
-    found = {"cars-trainer": __version__}
+    """The versions of the packages on which a run's results depend, by name."""
+    versions = {"cars-trainer": __version__}
     for name in ("tensorflow-cpu", "tensorflow", "keras", "horovod", "numpy", "pillow", "h5py"):
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _read(
-    data: bytes, what: str, newest: int, remedy: str = "Restore it from a backup, or use a new run.url"
+    data: bytes, name: str, newest: int, remedy: str = "Restore it from a backup, or use a new run.url"
 ) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(data)
         version = int(document.get("version", 0))
     except (ValueError, TypeError, AttributeError):
-        raise RunError(f"{what} is damaged", remedy) from None
+        raise RunError(f"{name} is corrupt", remedy) from None
     if version > newest:
         raise RunError(
-            f"{what} is of version {version}; this trainer reads versions up to {newest}",
+            f"{name} has version {version}; this trainer reads versions up to {newest}",
             "Use the trainer that made the run, or a newer one",
         )
     return document

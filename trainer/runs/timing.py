@@ -1,4 +1,4 @@
-"""Where the time of each epoch went, on the rank that publishes: as CSV."""
+"""timing.csv: how the chief spent the time of each epoch."""
 
 import csv
 import io
@@ -9,18 +9,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EpochTiming:
-    """What the process that ended an epoch did of it: all of it, unless the run was started again meanwhile.
+    """The part of an epoch that the process did that ended it: all of it, unless the run was restarted.
 
     Attributes:
         epoch: counted from 0.
-        generation: the number of the token; another one than before says that the run was started again.
+        generation: the number of the token; it changes when the run is restarted.
         ranks: the world size.
-        images: of the steps, over all ranks.
-        seconds: from the end of the epoch before, or the start of the loop, to the end of this one.
+        images: images of the steps, over all ranks.
+        seconds: from the end of the previous epoch, or the start of the loop, to the end of this one.
         waiting: seconds that this rank waited for data.
-        training: seconds of its steps, the exchange included.
-        validation: seconds.
-        saving: seconds that it waited for checkpoints.
+        training: seconds of its steps, including the exchange.
+        validation: seconds of the validation.
+        saving: seconds that this rank waited for checkpoints.
     """
 
     epoch: int
@@ -35,9 +35,9 @@ class EpochTiming:
 
     @property
     def images_per_second(self) -> float:
-        """In the steps and what they waited for."""
-        spent = self.waiting + self.training
-        return self.images / spent if spent else 0.0
+        """Images per second of the steps and of waiting for their data."""
+        seconds = self.waiting + self.training
+        return self.images / seconds if seconds else 0.0
 
 
 def write_timing(rows: Sequence[EpochTiming]) -> bytes:
@@ -50,7 +50,7 @@ def write_timing(rows: Sequence[EpochTiming]) -> bytes:
 
 
 def read_timing(data: bytes) -> list[EpochTiming]:
-    """What `write_timing` was given. Raises ValueError for anything else."""
+    """The rows that `write_timing` wrote. Raises ValueError for any other data."""
     try:
         rows = list(csv.DictReader(io.StringIO(data.decode())))
         return [EpochTiming(**{name: _number(value) for name, value in row.items()}) for row in rows]

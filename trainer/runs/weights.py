@@ -6,18 +6,18 @@ from trainer.runs.run_document import read_document
 from trainer.storage import Store
 
 
-def read_weights(store: Store, which: layout.Which) -> bytes:
+def read_weights(store: Store, name: layout.WeightsName) -> bytes:
     """The run's best or last weights, a Keras weights file.
 
-    Raises DataError where there is no run, or it has published none.
+    Raises DataError if there is no run, or it has not published them yet.
     """
     try:
-        return store.get(layout.weights(which))
+        return store.get(layout.weights(name))
     except FileNotFoundError:
-        raise _none_yet(store, which) from None
+        raise _not_published(store, name) from None
 
 
-def _none_yet(store: Store, which: layout.Which) -> DataError:
-    read_document(store)  # raises where there is no run
-    when = "the end of its first epoch" if which == "best" else "its end"
-    return DataError(f"{store.url} has no {which} weights yet", f"A run publishes them at {when}")
+def _not_published(store: Store, name: layout.WeightsName) -> DataError:
+    read_document(store)  # raises if there is no run
+    when = "the end of its first epoch" if name == "best" else "its end"
+    return DataError(f"{store.url} has no {name} weights yet", f"A run publishes them at {when}")

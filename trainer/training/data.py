@@ -1,4 +1,4 @@
-"""A rank's share of the dataset, as tensors: what the loop iterates over."""
+"""A rank's part of the dataset as tensors, over which the loop iterates."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ from trainer.training.run_plan import RunPlan
 
 
 def read_ahead_bytes(memory: int, ranks: int) -> int:
-    """What a rank may hold of images: its share of a quarter of the pod's memory, at most what is of use."""
+    """Bytes of images that a rank may hold: a quarter of the pod's memory, divided by its ranks."""
     return min(BUDGET_BYTES, memory // (4 * ranks))
 
 
@@ -41,9 +41,9 @@ class RankData:
         """This rank's padded batches from `start_step` on, epoch after epoch."""
         return self._stream(self._reader, start_step=start_step)
 
-    def others(self, rank: int, steps: Iterable[int]) -> BatchStream:
+    def batches_of_rank(self, rank: int, steps: Iterable[int]) -> BatchStream:
         """The padded batches of another rank, of these steps, which ascend; read here as that rank reads."""
-        reader = self._reader.beside(self.plan.lanes_of(rank, self.size))
+        reader = self._reader.for_lanes(self.plan.lanes_of(rank, self.size))
         return self._stream(reader, start_step=0, steps=steps)
 
     def _stream(self, reader: Reader, *, start_step: int, steps: Iterable[int] | None = None) -> BatchStream:

@@ -15,6 +15,7 @@ from trainer.distribution.agreement import Agreement, agree
 from trainer.errors import RankLost, TransientError
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
+from trainer.output.units import plural
 from trainer.runs.background_writer import Background
 from trainer.runs.fence import Fence
 from trainer.runs.history import metric_of
@@ -30,7 +31,7 @@ from trainer.training.finish import publish_results
 from trainer.training.learning_rate import LearningRateSchedule
 from trainer.training.loop import Loop, Outcome
 from trainer.training.results.publish import Publisher
-from trainer.training.results.timer import Timer, earlier
+from trainer.training.results.timer import Timer, read_previous_epochs
 from trainer.training.run_plan import RunPlan
 from trainer.training.run_state import Progress, assign, check_position
 from trainer.training.saver import saver
@@ -55,7 +56,7 @@ def train(
 
     Raises:
         ConfigError, DataError, RunError: what is invalid (exit 64).
-        Interrupted: `stop` was set, a newer generation took over, or a rank was lost (exit 75, or 64 where
+        TransientError: `stop` was set, a newer generation took over, or a rank was lost (exit 75, or 64 where
             another run took the folder); committed work is kept.
     """
     callback_state.check(callbacks)
@@ -126,8 +127,8 @@ def train(
                 pass
         distribution.barrier()
         raise TransientError(
-            f"stopped on request after step {progress.step}, which is saved",
-            "Start it again and it resumes from there",
+            f"stopped on request; step {progress.step} is saved",
+            "Restart to resume",
         )
 
 
@@ -166,7 +167,7 @@ def _auditor(
     fence: Fence | None,
     metrics: RunMetrics,
 ) -> Iterator[Auditor | None]:
-    """None where the run has no audits. What they took is logged at the end."""
+    """None where the run has no audits. Their time is logged at the end."""
     if plan.config.train.audit is None:
         yield None
         return
@@ -174,15 +175,15 @@ def _auditor(
     with closing(auditor):
         yield auditor
     if fence:
-        share = auditor.seconds / (time.monotonic() - began)
-        log.info("%d audits passed, which took %.2f %% of the time", auditor.passed, 100 * share)
+        fraction = auditor.seconds / (time.monotonic() - began)
+        log.info("%d audits passed (%.2f %% of training time)", auditor.passed, 100 * fraction)
 
 
 def _timer(
     store: Store, fence: Fence | None, distribution: Distribution, progress: Progress, publisher: Publisher
 ) -> Timer:
-    before = earlier(store, progress.epochs_closed) if fence else []
-    return Timer(fence.number if fence else 0, distribution.size, before, publisher.timing)
+    previous = read_previous_epochs(store, progress.epochs_closed) if fence else []
+    return Timer(fence.number if fence else 0, distribution.size, previous, publisher.timing)
 
 
 def _devices(distribution: Distribution) -> str:
@@ -208,22 +209,22 @@ def _log_monitors(config: RunConfig, *, validated: bool) -> None:
         "train.early_stopping.monitor": config.train.early_stopping,
         "train.reduce_lr_on_plateau.monitor": config.train.reduce_lr_on_plateau,
     }
-    others = [
+    replaced = [
         f"{key} is {metric}"
         for key, section in sections.items()
         if section and (metric := metric_of(section.monitor, validated=validated)) != section.monitor
     ]
-    if others:
-        log.info("there is no validation split: %s, of the training", ", ".join(others))
+    if replaced:
+        log.info("no validation split: %s, of the training", ", ".join(replaced))
 
 
 def _log_start(plan: RunPlan, distribution: Distribution, progress: Progress) -> None:
     config = plan.config
     log.info(
-        "training %s on %s: %s images of %d classes, %d epochs of %d steps, global batch %d on %s",
+        "training %s on %s: %s images of %s, %s of %d steps, global batch %d on %s",
         *(config.model.name, plan.dataset.url),
-        *(f"{plan.dataset.split('train').rows:,}", len(plan.dataset.classes)),
-        *(config.train.epochs, plan.steps_per_epoch, config.train.batch_size),
+        *(f"{plan.dataset.split('train').rows:,}", plural(len(plan.dataset.classes), "class")),
+        *(plural(config.train.epochs, "epoch"), plan.steps_per_epoch, config.train.batch_size),
         _devices(distribution),
     )
     if progress.step:

@@ -141,7 +141,7 @@ GREY = np.zeros((6, 16), "f4")
 def test_what_was_assumed_is_said(tmp_path: Path) -> None:
     made = index_hdf5(write(tmp_path / "a.h5", x=GREY, y=Y))
     assert made.image_shape == (4, 4, 3)
-    assert made.assumed == ("the 16 values of a row of x are taken for 4 x 4 x 1",)
+    assert made.assumed == ("the 16 values of a row of x are assumed to be 4 x 4 x 1",)
 
 
 def nan(row: int) -> Any:

@@ -234,6 +234,6 @@ def test_a_kind_that_is_not_there_and_boxes_where_there_are_none(tmp_path: Path)
     with pytest.raises(ConfigError, match=r"--labels: expected folders, list, .*, received 'folder'"):
         find(str(tmp_path), "folder")
     with pytest.raises(
-        ConfigError, match=r"--crop: .* folders, without boxes \(these have: stanford-cars, uec"
+        ConfigError, match=r"--crop: .* folders, without bounding boxes \(kinds with: stanford-cars, uec"
     ):
         find(str(tmp_path), crop=True)

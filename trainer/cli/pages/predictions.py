@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def after_predict(output: str) -> str:
-    """Where to look next."""
+    """The next step: where the predictions are."""
     return f"read the predictions in {output}/predictions-*, and open {output}/summary.html"
 
 
 def print_classified(rows: "Sequence[PredictionRow | ReadError]", top: int) -> None:
-    """A few images and their classes, of each the `top` most probable ones."""
+    """Prints a few images, each with its `top` most probable classes."""
     lines: list[tuple[str, ...]] = []
     for row in rows:
         if "top" not in row:
@@ -25,20 +25,20 @@ def print_classified(rows: "Sequence[PredictionRow | ReadError]", top: int) -> N
             continue
         names = [row["image"]] + [""] * top
         lines += [
-            (name, found["class_name"], f"{found['probability']:.4f}")
-            for name, found in zip(names, row["top"][:top], strict=False)
+            (name, prediction["class_name"], f"{prediction['probability']:.4f}")
+            for name, prediction in zip(names, row["top"][:top], strict=False)
         ]
     print_table(("image", "class", "probability"), lines, right=(2,))
 
 
 def print_predicted(summary: "PredictionSummary") -> None:
-    """What a prediction job did."""
+    """Prints the summary of a prediction job."""
     facts = [
         ("predicted", plural(summary["predicted"], "image")),
         *([] if summary["accuracy"] is None else [("accuracy", f"{summary['accuracy']:.4f}")]),
         ("failed", f"{summary['failed']:,}"),
         *((f"  {reason}", f"{count:,}") for reason, count in summary["failed_by"].items()),
-        ("passed over", f"{summary['ignored']:,}"),
+        ("skipped", f"{summary['ignored']:,}"),
         *((f"  {rule}", f"{count:,}") for rule, count in summary["ignored_by"].items()),
         ("parts", f"{summary['parts']:,}"),
         ("output", summary["output"]),

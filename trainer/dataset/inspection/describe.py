@@ -1,4 +1,4 @@
-"""What a dataset holds, as plain values for people and scripts."""
+"""The contents of a dataset, as plain values for people and scripts."""
 
 from typing import Any, TypedDict
 
@@ -85,7 +85,7 @@ class DatasetDescription(TypedDict):
 
 
 def inspect(url: str, *, read: bool = False, progress: ProgressCallback | None = None) -> DatasetDescription:
-    """Describe the dataset at `url`, and what is suspicious about it: from its index, and with `read` from
+    """Describes the dataset at `url`, and anything suspicious in it: from its index, and with `read` from
     each of its images. Raises DataError as `open_dataset` does, and for images that cannot be read."""
     dataset = open_dataset(url)
     counts = {

@@ -30,7 +30,7 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if self.standardize == "feature_wise" and not (self.mean and self.std):
-            raise ValueError("Expected mean and std for feature_wise, received none")
+            raise ValueError("expected mean and std for feature_wise, received none")
 
     @classmethod
     def of(
@@ -40,7 +40,7 @@ class Preprocessing:
         augmentation: Augmentation = NO_AUGMENTATION,
         image_size: int | tuple[int, int] | None = None,
     ) -> "Preprocessing":
-        """For the images of a dataset: `feature_wise` takes mean and deviation of its training images."""
+        """Makes it for a dataset: `feature_wise` uses mean and deviation of its training images."""
         train = dataset.split("train")
         size = (image_size, image_size) if isinstance(image_size, int) else image_size
         if size == dataset.image_shape[:2]:
@@ -56,7 +56,7 @@ class Preprocessing:
         `factors` float32 (n,), of `Augmentation.factors`."""
         images = tf.cast(images, tf.float32)
         if self.size is not None:
-            # As Pillow resizes: with antialiasing when images get smaller.
+            # Like Pillow: with antialiasing when images get smaller.
             images = tf.image.resize(images, self.size, antialias=True)
         if transforms is not None:
             images = tf.raw_ops.ImageProjectiveTransformV3(

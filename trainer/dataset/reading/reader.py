@@ -26,7 +26,7 @@ Rows = NDArray[np.int64]
 
 _BLOCK_BYTES = 4 * RANGE_BYTES
 _AHEAD_BYTES = 4 * _BLOCK_BYTES
-"""Of rows in sequence: twice what the threads fetch at once."""
+"""Memory for rows in sequence: twice what the threads fetch at once."""
 
 _JPEG_RANGE_BYTES = 1 << 20
 """Small, for all cores to decode."""
@@ -92,9 +92,10 @@ class Reader:
         size = split.rows * split.row_bytes
         if order is not None and order.small and size > budget_bytes:
             raise ConfigError(
-                f"the images of {split.name} stay in each rank's memory and take {size:,} bytes; a rank may "
-                f"hold {budget_bytes:,} of them, its share of a quarter of this pod's memory",
-                "Give the pod more memory, or start fewer ranks in it",
+                f"the images of {split.name} do not fit: each rank keeps the split in memory "
+                f"({size:,} bytes), and may use {budget_bytes:,} bytes (a quarter of the "
+                "pod's memory, divided by its ranks)",
+                "Raise the memory limit of the pod, or start fewer ranks in it",
             )
 
     @property
@@ -105,17 +106,17 @@ class Reader:
     def batches(self, start_step: int, stop_step: int | None = None) -> Iterator[Batch]:
         """The batches of this rank from `start_step` on, for ever or until `stop_step`, exclusive."""
         if self._order is None or self._lanes is None:
-            raise ValueError("Expected a reader with an order and lanes, for training")
+            raise ValueError("expected a reader with an order and lanes, for training")
         source = self._from_memory if self._order.small else self._from_windows
         return self._stoppable(partial(source, self._order, self._lanes, start_step, stop_step))
 
     def batches_at(self, steps: Iterable[int]) -> Iterator[Batch]:
         """The batches of this rank in these steps alone, which ascend."""
         if self._order is None or self._lanes is None:
-            raise ValueError("Expected a reader with an order and lanes, for training")
+            raise ValueError("expected a reader with an order and lanes, for training")
         return self._stoppable(partial(self._single, self._order, self._lanes, steps))
 
-    def beside(self, lanes: range) -> "Reader":
+    def for_lanes(self, lanes: range) -> "Reader":
         """A reader of other lanes, which shares the images that stay in memory.
 
         It has an order of its own, since an order remembers what it drew last.

@@ -62,7 +62,7 @@ class RowLayout:
         return math.prod(self._stored(shape)) * np.dtype(self.dtype).itemsize
 
     def least_bytes(self, shape: tuple[int, int, int]) -> int:
-        """That each row of a chunk takes in the object."""
+        """The minimum bytes of each row of a chunk in the object."""
         return 0 if self.filters or self.jpeg else self.row_bytes(shape)
 
     def values(
@@ -125,7 +125,7 @@ class RowLayout:
         return values
 
     def _scaled(self, values: NDArray[Any], first: int, where: str) -> NDArray[np.uint8]:
-        found = np.empty(values.shape, np.uint8)
+        images = np.empty(values.shape, np.uint8)
         for row, stored in enumerate(values):  # one at a time, for the memory
             scaled = np.rint(stored.astype(np.float64) * self.scale)
             wrong = ~((scaled >= 0) & (scaled <= 255))  # NaN compares as neither
@@ -135,8 +135,8 @@ class RowLayout:
                     f"0 to {255 / self.scale:g}",
                     "Correct it, or make a dataset of the images: trainer prepare",
                 )
-            found[row] = scaled
-        return found
+            images[row] = scaled
+        return images
 
 
 PLAIN = RowLayout()

@@ -1,7 +1,7 @@
 """Proof that a message comes from a pod of the same Job: HMAC-SHA256 (RFC 2104) with the gang's key.
 
-The Job's UID is part of each signature. So the pods of an uninstalled release that still terminate and those
-of the next one under the same name do not take each other's messages, even where both have the same key.
+The Job's UID is part of each signature. So the terminating pods of an uninstalled release and the pods of the
+next release of that name do not accept each other's messages, even if both have the same key.
 """
 
 import hashlib
@@ -14,24 +14,25 @@ from dataclasses import dataclass
 HEADER = "X-Trainer-Signature"
 KEY = "TRAINER_GANG_KEY"
 JOB = "TRAINER_JOB_UID"
+"""The UID of the Job, the same in all its pods; part of the plan of a prediction job."""
 
 
 @dataclass(frozen=True)
 class GangKey:
-    """`secret`: what the gang's pods share, "" where they share nothing; `job`: the UID of their Job."""
+    """`secret`: what the gang's pods share, "" if they share nothing; `job`: the UID of their Job."""
 
     secret: str = ""
     job: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "GangKey":
-        """TRAINER_GANG_KEY and TRAINER_JOB_UID; "" for what is not set."""
+        """Reads TRAINER_GANG_KEY and TRAINER_JOB_UID; "" for a variable that is not set."""
         return cls(environment.get(KEY, ""), environment.get(JOB, ""))
 
     def gang(self, coordinator: str) -> str:
-        """What the pods of one gang have in common and no others have: the Job, else key and coordinator.
+        """An identifier of the gang, the same in all its pods: from the Job, else from key and coordinator.
 
-        `coordinator`: "" where there are no other pods. Random where nothing is in common.
+        `coordinator`: "" if there are no other pods. Without any of these the identifier is random.
         """
         if self.job or not (self.secret and coordinator):
             return self.job or secrets.token_hex(8)
@@ -46,5 +47,5 @@ class GangKey:
         return digest.hexdigest()
 
     def verify(self, signature: str, *parts: bytes) -> bool:
-        """Whether `signature` is that of the parts."""
+        """Whether `signature` is the signature of the parts."""
         return hmac.compare_digest(signature.encode(), self.sign(*parts).encode())

@@ -18,7 +18,7 @@ MAX_CONNECTIONS_OF_ONE_CLIENT = 256
 
 @dataclass(frozen=True)
 class Request:
-    """`path` is without its query, `client` the sender's address; an IPv4 one is written as such."""
+    """`path` has no query; `client` is the sender's address, in dotted form for IPv4."""
 
     method: str
     path: str
@@ -60,8 +60,8 @@ class HttpServer:
         Args:
             handle: called for each request, in the request's own thread.
             host: the address to listen on, "" for all, of IPv4 and IPv6.
-            port: 0 for a free one.
-            name: of the thread.
+            port: 0 for any free port.
+            name: the name of the thread.
             keep_alive: whether a client may send several requests over one connection.
             timeout: seconds that a connection may be silent.
             max_body: bytes; a longer body is refused with 413.
@@ -95,7 +95,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        # A flood takes its own share of the threads, and no more.
+        # A client that floods the server uses up only its own connections.
         client = _plain(client_address[0])
         with self._lock:
             full = (
@@ -125,13 +125,13 @@ class _Server(ThreadingHTTPServer):
             self._connections += Counter()  # drops the zeros
 
     def server_bind(self) -> None:
-        # HTTPServer's own looks up the host's name, which takes seconds where there is no DNS.
+        # HTTPServer's method looks up the host's name, which takes seconds without DNS.
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         socketserver.TCPServer.server_bind(self)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up needs no report."""
+        """Ignores errors such as a client that hangs up."""
 
 
 class _DualStackServer(_Server):
@@ -151,7 +151,7 @@ def _server(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> _Ser
 
 
 def _plain(address: str) -> str:
-    """Such as 10.0.0.7 for ::ffff:10.0.0.7, as a socket of both families writes it."""
+    """The address without an IPv4-mapped prefix: 10.0.0.7 for ::ffff:10.0.0.7."""
     mapped = ipaddress.IPv6Address(address.partition("%")[0]).ipv4_mapped if ":" in address else None
     return str(mapped) if mapped else address
 
@@ -166,7 +166,7 @@ def _handler(
         def do_GET(self) -> None:
             length = self.headers.get("Content-Length") or "0"
             if not length.isdecimal() or int(length) > max_body:
-                # What follows of the body is not read, so the connection is of no use any more.
+                # The rest of the body is not read, so the connection cannot be used again.
                 self.close_connection = True
                 self._send(Response(413, f"expected a body of at most {max_body} bytes\n".encode()))
                 return
@@ -188,6 +188,6 @@ def _handler(
                 response.on_sent()
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Nothing: what matters is in our own log."""
+            """Logs nothing: the callers log what matters."""
 
     return Handler

@@ -1,11 +1,11 @@
 """Where the ranks of one generation find each other: the key-value store that Horovod's Gloo talks to.
 
-Horovod 0.28.1 (`common/gloo/http_store.cc`) sends one HTTP request a connection to `/scope/key`: PUT stores,
-GET gives the value or 404, DELETE says that a rank needs its key no more; any other answer aborts the rank.
-Horovod's scopes carry no generation, so a server is never used twice. Besides, GET of `/scope/` lists its
-keys, a line each.
+Horovod 0.28.1 (`common/gloo/http_store.cc`) sends one HTTP request per connection to `/scope/key`: PUT
+stores, GET returns the value or 404, DELETE means that a rank no longer needs its key; any other status
+aborts the rank. Horovod's scopes carry no generation, so a server is never used twice. In addition, GET of
+`/scope/` lists its keys, one per line.
 
-Horovod signs nothing, and speaks IPv4 alone (`HTTPRequest.hpp`). So ranks talk to 127.0.0.1: in pod 0 to the
+Horovod signs nothing, and speaks only IPv4 (`HTTPRequest.hpp`). So ranks talk to 127.0.0.1: in pod 0 to the
 store itself, elsewhere to a `Relay` in their pod, which signs.
 """
 
@@ -17,14 +17,14 @@ from trainer.gang.network.auth import HEADER, GangKey
 from trainer.gang.network.http import HttpServer, Request, Response
 
 MAX_VALUE = 1 << 20
-"""Bytes of one value. Horovod's are addresses, well below a kilobyte a rank."""
+"""Bytes of one value. Horovod's values are addresses, well below a kilobyte per rank."""
 _TIMEOUT = 10.0
 
 
 class Rendezvous:
     """A key-value store on `host` and a free port, in threads, until `close`.
 
-    It takes what comes from this pod, and from elsewhere what is signed with `key`.
+    It accepts requests from this pod, and from elsewhere requests that are signed with `key`.
     """
 
     def __init__(self, host: str = "127.0.0.1", key: GangKey | None = None) -> None:
@@ -66,7 +66,7 @@ class Rendezvous:
 
 
 class Relay:
-    """Hands the requests of this pod's ranks on to the store at `address`:`port`, signed, until `close`."""
+    """Forwards the requests of this pod's ranks to the store at `address`:`port`, signed, until `close`."""
 
     def __init__(self, address: str, port: int, key: GangKey) -> None:
         self._address, self._upstream, self._key = address, port, key

@@ -1,4 +1,4 @@
-"""What a rank has started, also in sessions of its own: found by a mark in the environment it inherits."""
+"""The processes that a rank has started, in any session: they inherit a mark in their environment."""
 
 import os
 import secrets
@@ -9,25 +9,25 @@ from pathlib import Path
 
 MARK = "TRAINER_RANK_MARK"
 _PROC = Path("/proc")
-_PASSES = 100
-"""More than any chain of processes needs that start each other while they are looked for."""
+_MAX_PASSES = 100
+"""More than enough for processes that start each other during the search."""
 
 
 def new_mark() -> str:
-    """For the environment of one process and all that it starts."""
+    """A value for the environment of one process and of all that it starts."""
     return secrets.token_hex(8)
 
 
 def kill_marked(mark: str) -> None:
-    """SIGKILL for every process of this mark, until there is none. Nothing where there is no /proc."""
-    for _ in range(_PASSES):
+    """Sends SIGKILL to the processes with this mark until none is left. Does nothing without /proc."""
+    for _ in range(_MAX_PASSES):
         if not sum(_kill(path, f"{MARK}={mark}".encode()) for path in _PROC.glob("[1-9]*")):
             return
         time.sleep(0.01)
 
 
 def _kill(process: Path, entry: bytes) -> bool:
-    """A handle keeps the number from being another process's by the time of the signal."""
+    """Kills the process if its environment has `entry`. The handle guards against reuse of its number."""
     with suppress(OSError):
         handle = os.pidfd_open(int(process.name))
         try:

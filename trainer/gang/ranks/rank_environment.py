@@ -1,4 +1,4 @@
-"""The environment of a rank process: its place, Horovod's settings, and its share of the pod's cores."""
+"""The environment of a rank process: its place, Horovod's settings, and its part of the pod's cores."""
 
 import os
 import socket
@@ -8,12 +8,13 @@ from trainer.distribution import rank_variables
 from trainer.gang.ranks.slot import Slot
 from trainer.machine import gpus
 from trainer.machine.cores import thread_environment, usable_cores
+from trainer.observability.metric_names import MULTIPROC_FOLDER
 
 GLOO_TIMEOUT = "HOROVOD_GLOO_TIMEOUT_SECONDS"
 CYCLE_TIME = "HOROVOD_CYCLE_TIME"
 CPU_CYCLE_MS = "3"
-"""How often ranks on cores ask each other what is ready to be exchanged: Horovod's default, each millisecond,
-shows in the CPU time of small networks."""
+"""Milliseconds between two rounds in which ranks without GPUs negotiate what to exchange. Horovod's default
+of 1 ms costs small networks noticeable CPU time."""
 
 
 def rank_environment(
@@ -26,31 +27,31 @@ def rank_environment(
     metrics_folder: str | None = None,
     gpus: int = 1,
 ) -> dict[str, str]:
-    """This process's environment, what Horovod's core reads, and thread counts.
+    """This process's environment, with the variables of Horovod's core and thread counts.
 
-    Threads, timeout and cycle are left as they are where this process's environment names them. Where this
-    container has GPUs, each rank sees the one of its local rank, or as many as are its own.
+    Variables for threads, timeout and cycle time keep the values that this process's environment has. If this
+    container has GPUs, each rank sees its own `gpus`.
 
     Args:
         slot: the rank's place.
         generation: the number of its generation.
-        rendezvous_port: where that generation's key-value store is reached, at 127.0.0.1.
+        rendezvous_port: the port of that generation's key-value store, at 127.0.0.1.
         gloo_timeout: seconds.
         gang: who runs the run, over restarts; see `trainer.runs.fence`.
-        metrics_folder: where the ranks of a pod write their metrics; None where nobody reads them.
-        gpus: of each rank.
+        metrics_folder: where the ranks of a pod write their metrics; None if they are not served.
+        gpus: GPUs of each rank.
     """
     return {
         **_defaults(slot.local_size, gloo_timeout),
         **os.environ,
-        **({"PROMETHEUS_MULTIPROC_DIR": metrics_folder} if metrics_folder else {}),
+        **({MULTIPROC_FOLDER: metrics_folder} if metrics_folder else {}),
         rank_variables.RANK: str(slot.rank),
         rank_variables.SIZE: str(slot.size),
         rank_variables.LOCAL_RANK: str(slot.local_rank),
         rank_variables.LOCAL_SIZE: str(slot.local_size),
         rank_variables.CROSS_RANK: str(slot.cross_rank),
         rank_variables.CROSS_SIZE: str(slot.cross_size),
-        # Only a label: Horovod counts ranks of one name as neighbours.
+        # Only a label: Horovod treats ranks of one name as local to each other.
         "HOROVOD_HOSTNAME": f"pod-{slot.pod}",
         rank_variables.RENDEZVOUS_ADDRESS: "127.0.0.1",
         rank_variables.RENDEZVOUS_PORT: str(rendezvous_port),
@@ -62,9 +63,9 @@ def rank_environment(
 
 
 def complete_environment(gloo_timeout: int = 5) -> dict[str, str]:
-    """What a rank that another launcher started gets besides, so that it computes as a supervisor's ranks do.
+    """Variables to add for a rank of another launcher, so that it computes like a supervisor's ranks.
 
-    Raises ConfigError for more ranks here than GPUs.
+    Raises ConfigError if this machine has GPUs, but fewer than ranks.
     """
     local_rank = int(os.environ[rank_variables.LOCAL_RANK])
     gpus.check_ranks(rank_variables.local_size(), gpus.visible_gpus(os.environ))
@@ -82,13 +83,13 @@ def complete_environment(gloo_timeout: int = 5) -> dict[str, str]:
 _FIXED = {
     "HOROVOD_CONTROLLER": "gloo",
     "HOROVOD_CPU_OPERATIONS": "gloo",
-    # Fusion puts together what happens to be ready: the order of a sum would change from run to run.
+    # Fusion joins tensors that happen to be ready: the order of a sum would change from run to run.
     "HOROVOD_FUSION_THRESHOLD": "0",
 }
 
 
 def _defaults(local_size: int, gloo_timeout: int) -> dict[str, str]:
-    """Of what this process's environment may name otherwise."""
+    """Defaults of the variables that this process's environment may override."""
     return {
         **thread_environment(local_size, usable_cores()),
         **({} if gpus.visible_gpus(os.environ) else {CYCLE_TIME: CPU_CYCLE_MS}),
@@ -97,12 +98,12 @@ def _defaults(local_size: int, gloo_timeout: int) -> dict[str, str]:
 
 
 def _own_gpus(local_rank: int, count: int) -> dict[str, str]:
-    """Which of the GPUs a rank sees; nothing where there are none."""
+    """The variable that selects a rank's GPUs; empty if there are no GPUs."""
     visible, first = gpus.visible_gpus(os.environ), local_rank * count
     return {gpus.VISIBLE: ",".join(visible[first : first + count])} if visible else {}
 
 
 def gloo_timeout(configured: float, environment: Mapping[str, str] = os.environ) -> float:
-    """Seconds until a rank notices a broken exchange: the environment's where it names them."""
+    """Seconds until a rank notices a broken exchange: the environment's value, else `configured`."""
     text = environment.get(GLOO_TIMEOUT, "")
     return float(text) if text.isdecimal() else configured

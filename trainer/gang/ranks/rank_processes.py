@@ -18,13 +18,13 @@ from trainer.machine.processes import is_frozen, leashed
 from trainer.observability.stacks import STACKS
 
 KEPT_OUTPUT_BYTES = 64 * 1024
-_QUIET = 1.0
-"""Seconds without a report after which it is worth a look whether a process is stopped."""
+_QUIET_SECONDS = 1.0
+"""Seconds without a report after which the state of a process is read."""
 
 
 @dataclass(frozen=True)
 class Exit:
-    """How a rank ended. `code`: negative for a signal; `asked`: it had been told to stop."""
+    """How a rank ended. `code`: negative for a signal; `asked`: whether it had been asked to stop."""
 
     rank: int
     code: int
@@ -37,12 +37,13 @@ class Exit:
 
 
 class Rank:
-    """One process. The chief (rank 0) writes to our stdout and stderr; the others' last output is kept."""
+    """One process. The chief (rank 0) writes to our stdout and stderr; of the others the last output is
+    kept."""
 
     def __init__(self, number: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.number = number
         self.status = StatusChannel()
-        self.pace = RankHistory(self.status.read(), time.monotonic())
+        self.history = RankHistory(self.status.read(), time.monotonic())
         self._output = bytearray()
         self._mark = new_mark()
         chief = number == 0
@@ -64,17 +65,17 @@ class Rank:
         return self._process.pid
 
     def poll(self) -> int | None:
-        """Its exit code once it has ended; then nothing that it started is left either."""
+        """Its exit code once it has ended; the processes that it started are then killed."""
         if self._process.returncode is None:
             if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 return None
-            # Before it is reaped its number still belongs to its group, and to nobody else's.
+            # Until it is reaped, its number cannot be reused for another group.
             self._kill_group()
             kill_marked(self._mark)
         return self._process.poll()
 
     def read(self) -> bool:
-        """Take in what it wrote; False at the end."""
+        """Reads its new output; False at the end."""
         assert self.pipe
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self.pipe.fileno(), KEPT_OUTPUT_BYTES):
@@ -94,7 +95,7 @@ class Rank:
             self._process.send_signal(number)
 
     def kill(self) -> None:
-        """The rank, and what it may have started."""
+        """Kills the rank and the processes that it has started."""
         if self._process.returncode is None:
             self._kill_group()
             kill_marked(self._mark)
@@ -114,11 +115,15 @@ class Rank:
 class Ranks:
     """All ranks of one pod in one generation.
 
-    To be used in a thread that lives as long as the supervisor: ranks die with the thread that started them.
+    Use it in a thread that lives as long as the supervisor: ranks die with the thread that started them.
     """
 
     def __init__(self, command: Sequence[str], environments: Mapping[int, Mapping[str, str]]) -> None:
-        """`environments`: rank -> its whole environment."""
+        """
+        Args:
+            command: what each rank runs.
+            environments: rank -> its whole environment.
+        """
         self.exits: list[Exit] = []
         self._asked = False
         self._asked_at = 0.0
@@ -140,53 +145,53 @@ class Ranks:
 
     @property
     def pids(self) -> dict[int, int]:
-        """Rank -> process id, of those that live."""
+        """Rank -> process id of the living ranks."""
         return {number: rank.pid for number, rank in self._alive.items()}
 
     def statuses(self) -> dict[int, RankStatus]:
         return {number: rank.status.read() for number, rank in self._all.items()}
 
-    def paces(self) -> dict[int, RankHistory]:
-        """Of those that live."""
-        return {number: rank.pace for number, rank in self._alive.items()}
+    def histories(self) -> dict[int, RankHistory]:
+        """Rank -> history of the living ranks."""
+        return {number: rank.history for number, rank in self._alive.items()}
 
     def progress(self) -> tuple[RankProgress, ...]:
-        """Of those that live, as of the last `watch`."""
+        """The progress of the living ranks, as of the last `watch`."""
         now = time.monotonic()
         return tuple(
             RankProgress(
                 number,
-                pace.status.step,
-                pace.status.phase,
-                idle=now - max(pace.since, self._asked_at),
-                longest=pace.longest.get(pace.status.phase, 0.0),
-                frozen=now - pace.since > _QUIET and is_frozen(self._alive[number].pid),
+                history.status.step,
+                history.status.phase,
+                idle=now - max(history.since, self._asked_at),
+                longest=history.longest.get(history.status.phase, 0.0),
+                frozen=now - history.since > _QUIET_SECONDS and is_frozen(self._alive[number].pid),
                 asked=self._asked,
             )
-            for number, pace in self.paces().items()
+            for number, history in self.histories().items()
         )
 
     def watch(self) -> None:
-        """Take in what the ranks wrote and reported, and which of them ended. Does not wait."""
+        """Reads the ranks' output and reports, and notes which of them have ended. Does not wait."""
         for key, _ in self._selector.select(0):
             if not key.data.read():
                 self._selector.unregister(key.fileobj)
         for number, rank in list(self._alive.items()):
-            rank.pace = rank.pace.after(rank.status.read())
+            rank.history = rank.history.after(rank.status.read())
             code = rank.poll()
             if code is not None:
                 del self._alive[number]
                 self.exits.append(Exit(number, code, self._asked))
 
     def terminate(self) -> None:
-        """SIGTERM, once: they stop at a step that all agree on, save and exit."""
+        """Sends SIGTERM, once: the ranks stop at a step that all agree on, save and exit."""
         if not self._asked_at:
             self._asked, self._asked_at = True, time.monotonic()
             for rank in self._alive.values():
                 rank.signal(signal.SIGTERM)
 
     def print_stacks(self, numbers: Iterable[int]) -> bool:
-        """Let these ranks write their threads' stacks to stderr before they end; False where none is here."""
+        """Makes these ranks write their threads' stacks to stderr; False if none of them is in this pod."""
         here = [self._alive[number] for number in numbers if number in self._alive]
         for rank in here:
             rank.signal(STACKS)
@@ -194,32 +199,33 @@ class Ranks:
         return bool(here)
 
     def kill(self, numbers: Iterable[int]) -> None:
-        """These ranks. What they exit with is then no fault of their own."""
+        """Kills these ranks. How they exit does not count as their own fault."""
         for number in numbers:
             self._asked = True
             self._alive[number].kill()
 
     def tail(self, number: int, lines: int = 40) -> list[str]:
-        """The end of a rank's output; nothing of the chief's, which is in the log already."""
+        """The end of a rank's output; empty for the chief, whose output is in the log already."""
         rank = self._all[number]
         if rank.pipe and not rank.pipe.closed:
             rank.read()
         return rank.tail(lines)
 
     def last_output(self, number: int) -> bytes | None:
-        """The last output of a rank, "" of the chief; None for a rank that is not here. From any thread."""
+        """The last output of a rank, b"" for the chief; None if the rank is not in this pod. From any
+        thread."""
         rank = self._all.get(number)
         return rank.last_output() if rank else None
 
     def close(self) -> None:
-        """Nothing of this generation is left afterwards."""
+        """Kills all ranks of this generation and the processes that they have started."""
         for rank in self._all.values():
             rank.close()
         self._selector.close()
 
 
 def reap_orphans(known: set[int]) -> None:
-    """As process 1 of a pod: collect ended processes that nobody waits for, all but the `known`."""
+    """Reaps ended processes that nobody waits for, except the `known`; a duty of process 1."""
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

@@ -14,9 +14,9 @@ class ExitVerdict:
     """How one pod's ranks ended.
 
     Attributes:
-        code: that of a process that is all of them; EXIT_LOST where the exchange broke by no fault of theirs.
-        culprit: the rank that failed of itself.
-        forced: the ranks that had to be killed, or failed, when they were told to stop.
+        code: one exit code for all ranks; EXIT_LOST if the exchange broke because of another pod's ranks.
+        culprit: the rank that failed by itself.
+        forced: the ranks that had to be killed, or failed, after they were asked to stop.
     """
 
     code: int
@@ -25,46 +25,59 @@ class ExitVerdict:
 
     @property
     def exit_code(self) -> int:
-        """What the command exits with when it gives up."""
+        """The command's exit code when it gives up."""
         if self.code == EXIT_LOST:
             return 1 if self.forced else EXIT_INTERRUPTED
         return self.code
 
+    def describe(self, *, several_pods: bool) -> str:
+        """What happened to the ranks, for the log."""
+        if self.culprit:
+            return str(self.culprit)
+        if self.forced:
+            ranks = " and ".join(map(str, self.forced))
+            return f"lost rank {ranks}, which did not respond or did not stop with the others, and was killed"
+        if self.code == EXIT_LOST:
+            return "this pod's ranks have lost a rank of another pod"
+        if several_pods:
+            return "this pod's ranks stopped because another rank is leaving (exit code 75)"
+        return "the ranks stopped for a transient cause (exit code 75)"
+
 
 def judge_exits(exits: Sequence[Exit]) -> ExitVerdict:
-    """64 from any counts first; then a rank's own fault; then a broken exchange, a stop; 0 when all finished.
+    """64 of any rank counts first, then a rank's own fault, a broken exchange, a stop; 0 if all finished.
 
-    The others of a rank that failed fail with it, and may be seen first: a killed one is taken for the cause,
-    then one with a code of its own.
+    When a rank fails, the others fail with it, and may be seen first: a rank killed by a signal is treated as
+    the cause, then one with an exit code of its own.
     """
-    invalid = [one for one in exits if one.code == EXIT_INVALID]
+    invalid = [ended for ended in exits if ended.code == EXIT_INVALID]
     if invalid:
-        return ExitVerdict(EXIT_INVALID, min(invalid, key=lambda one: one.rank))
-    faults = [one for one in exits if one.code not in (EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_LOST)]
-    own = [one for one in faults if not one.asked]
-    if own:
-        culprit = min(own, key=lambda one: one.code >= 0)
+        return ExitVerdict(EXIT_INVALID, min(invalid, key=lambda ended: ended.rank))
+    faults = [ended for ended in exits if ended.code not in (EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_LOST)]
+    unasked = [ended for ended in faults if not ended.asked]
+    if unasked:
+        culprit = min(unasked, key=lambda ended: ended.code >= 0)
         return ExitVerdict(culprit.code if culprit.code > 0 else 1, culprit)
-    codes = {one.code for one in exits}
+    codes = {ended.code for ended in exits}
     if faults or EXIT_LOST in codes:
-        return ExitVerdict(EXIT_LOST, forced=tuple(sorted(one.rank for one in faults)))
+        return ExitVerdict(EXIT_LOST, forced=tuple(sorted(ended.rank for ended in faults)))
     return ExitVerdict(EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else EXIT_FINISHED)
 
 
 @dataclass(frozen=True)
 class Failures:
-    """Failures in a row without a new step. `step`: the highest that any rank has finished."""
+    """Consecutive failures without a new step. `step`: the highest step that any rank has finished."""
 
     count: int = 0
     step: int = -1
 
     def after(self, step: int) -> "Failures":
-        """One more, of ranks that came to `step`."""
+        """One more failure, of ranks whose highest step was `step`."""
         if step > self.step:
             return Failures(1, step)
         return replace(self, count=self.count + 1)
 
     @property
-    def rest(self) -> float:
+    def backoff(self) -> float:
         """Seconds to wait before the next start: 0, 1, 2, 4, ... 30."""
         return 0.0 if self.count <= 1 else min(MAX_BACKOFF_SECONDS, 2.0 ** (self.count - 2))

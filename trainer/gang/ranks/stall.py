@@ -1,8 +1,8 @@
-"""Which rank holds up the others, and since when it is too long: pure.
+"""Which rank holds up the others, and how long it may: pure.
 
-The ranks exchange with each other in every step, so where one makes no progress, soon none does. They are
-stalled once every one of them has been silent for longer than its phase may take; before that, somebody may
-still be loading, compiling or saving.
+The ranks exchange with each other in every step, so if one makes no progress, soon none does. They are
+stalled once each of them has been silent for longer than its phase may take; before that, one may still be
+loading, compiling or saving.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,24 +12,25 @@ from trainer.distribution.rank_status import Phase, RankStatus
 from trainer.output.units import abbreviate
 
 SLOWEST_FACTOR = 2.0
-"""A rank may take so many times the longest that it has taken in the same phase."""
+"""A rank may take this many times the longest time that it has taken in the same phase."""
 FIRST_TIME_FACTOR = 6.0
-"""So many times the limit where that is no measure: a first step is compiled, a checkpoint may be large."""
+"""A rank may take this many times the limit if there is no such time, or it says little: a first step is
+compiled, a checkpoint may be large."""
 
 _STEP = frozenset({Phase.READING, Phase.TRAINING, Phase.CALLBACKS})
 _EXCHANGING = frozenset({Phase.MEETING, Phase.TRAINING})
-"""Where a rank waits for the others."""
+"""The phases in which a rank waits for the others."""
 
 
 @dataclass(frozen=True)
 class RankHistory:
-    """What a supervisor saw of one rank.
+    """What a supervisor has seen of one rank.
 
     Attributes:
-        status: the newest one.
+        status: the newest status.
         since: when it was reported, in seconds of the monotonic clock; at first, when the rank was started.
-        last: how long the rank took last in each phase, in seconds.
-        longest: how long it took at most.
+        last: for each phase, how long the rank was in it the last time, in seconds.
+        longest: for each phase, the longest time.
     """
 
     status: RankStatus
@@ -38,7 +39,7 @@ class RankHistory:
     longest: Mapping[Phase, float] = field(default_factory=dict)
 
     def after(self, status: RankStatus) -> "RankHistory":
-        """With a status read now, which may be the same."""
+        """The history with a status that was read now, which may be the same as before."""
         if status == self.status:
             return self
         phase, took = self.status.phase, max(0.0, status.time - self.since)
@@ -50,19 +51,19 @@ class RankHistory:
         )
 
     def usual(self) -> float:
-        """Seconds until it may be expected to report again, where it computes."""
+        """Seconds until the rank is expected to report again."""
         phase = self.status.phase
         return self.last[phase] if phase in self.last else max(self.longest.values(), default=0.0)
 
 
 @dataclass(frozen=True)
 class RankProgress:
-    """What a supervisor reports of one rank.
+    """What a supervisor reports about one rank.
 
     Attributes:
         step: the last finished step, -1 before the first of this process.
         idle: seconds since its last report or, if that is later, since it was asked to stop.
-        longest: seconds that it was seen to take at most in this phase.
+        longest: the longest time that it has taken in this phase, in seconds.
         frozen: whether a signal has stopped the process (state T).
         asked: whether it was asked to stop.
     """
@@ -88,20 +89,20 @@ class Limits:
     timeout: float = 0.0
     stopping: float = float("inf")
 
-    def of(self, rank: RankProgress, *, stopping: bool) -> float:
+    def seconds(self, rank: RankProgress, *, stopping: bool) -> float:
         """How long a rank may be silent."""
         if stopping:
-            # A save is what the others stop for; it has the whole grace.
+            # The others stop for this save: it has the whole grace period.
             saving = rank.phase is Phase.SAVING
             return float("inf") if saving else max(self.stopping, SLOWEST_FACTOR * rank.longest)
         if not self.timeout:
             return float("inf")
-        known = (
+        usual = (
             rank.phase is Phase.MEETING
             or (rank.phase in _STEP and rank.step >= 0)
             or (rank.phase is Phase.EVALUATING and rank.longest)
         )
-        return max(self.timeout * (1 if known else FIRST_TIME_FACTOR), SLOWEST_FACTOR * rank.longest)
+        return max(self.timeout * (1 if usual else FIRST_TIME_FACTOR), SLOWEST_FACTOR * rank.longest)
 
 
 NO_LIMITS = Limits()
@@ -109,43 +110,45 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Stall:
-    """`late`: the ranks that hold up the others; `reason`: names them."""
+    """`late`: the ranks that hold up the others; `reason`: a text that names them."""
 
     late: tuple[int, ...]
     reason: str
 
 
 def find(ranks: Sequence[RankProgress], limits: Limits) -> Stall | None:
-    """Whether all ranks of a generation are stalled. None while one of them may still be at work.
+    """The ranks that hold up the others if all are stalled; None while one of them may still be at work.
 
-    Ranks that were asked to stop are killed so that the chief can commit; so the chief is not among them.
+    After a stop request, late ranks are killed so that the chief can commit, so the chief is not among them.
     """
     stopping = any(rank.asked for rank in ranks)
-    if not ranks or any(rank.idle <= limits.of(rank, stopping=stopping) for rank in ranks):
+    if not ranks or any(rank.idle <= limits.seconds(rank, stopping=stopping) for rank in ranks):
         return None
-    found = [rank for rank in late(ranks) if not (stopping and rank.rank == 0)]
-    if not found:
+    late = [rank for rank in late_ranks(ranks) if not (stopping and rank.rank == 0)]
+    if not late:
         return None
-    since = " since they were asked to stop" if stopping else ""
-    named = abbreviate(found, 3, separator="; ")
-    return Stall(tuple(rank.rank for rank in found), f"no progress{since}: {named}")
+    since = " since the stop request" if stopping else ""
+    return Stall(
+        tuple(rank.rank for rank in late), f"no progress{since}: {abbreviate(late, 3, separator='; ')}"
+    )
 
 
-def late(ranks: Iterable[RankProgress]) -> list[RankProgress]:
-    """Those that the others wait for; where they cannot be told apart, all but the chief.
+def late_ranks(ranks: Iterable[RankProgress]) -> list[RankProgress]:
+    """The ranks that the others wait for; if they cannot be distinguished, all but the chief.
 
-    Stopped by a signal, or behind in steps, or busy with something of their own while the others exchange.
+    These are the ranks that a signal has stopped, else those that are behind in steps, else those that are
+    busy with something of their own while the others exchange.
     """
     ranks = list(ranks)
     behind = min(rank.step for rank in ranks)
     frozen = [rank for rank in ranks if rank.frozen]
     if frozen:
         return frozen
-    for some in (
+    for candidates in (
         [rank for rank in ranks if rank.step == behind],
         [rank for rank in ranks if rank.phase not in _EXCHANGING],
         [rank for rank in ranks if rank.rank != 0],
     ):
-        if 0 < len(some) < len(ranks):
-            return some
+        if 0 < len(candidates) < len(ranks):
+            return candidates
     return ranks

@@ -1,37 +1,63 @@
-"""How long ranks that are to stop may still run: pure."""
+"""Why ranks have to stop, and how long they may still run: pure."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from trainer.distribution.rank_status import Phase
+from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID
 from trainer.gang.ranks.stall import RankHistory
 
 BROKEN_GRACE = 3.0
-"""Seconds from SIGTERM to SIGKILL where the exchange is broken: nothing is left to agree on."""
+"""Seconds from SIGTERM to SIGKILL if the exchange is broken: nothing is left to agree on."""
 FINISH_GRACE = 120.0
 """Seconds for the last rank to exit 0 after the first: the run is saved by then."""
 LATE_GRACE = 0.5
 """Seconds for a rank that holds up the others to write its stacks."""
 
 
-class Why(Enum):
-    """Why ranks are to stop."""
+class StopReason(Enum):
+    """Why ranks have to stop."""
 
     FINISHED = auto()
-    """Another one exited 0."""
-    AGREED = auto()
-    """They were asked to, and agree on a step, which the chief saves."""
+    """Another rank exited 0."""
+    REQUESTED = auto()
+    """They agree on a step, which the chief saves."""
     BROKEN = auto()
     """The exchange is broken: the chief saves what is finished, the others have nothing to do."""
     INVALID = auto()
-    """The run has failed for good."""
-    AT_ONCE = auto()
+    """The run has failed permanently."""
+    IMMEDIATELY = auto()
+
+
+def stop_reasons(
+    exit_codes: Collection[int], *, requested: bool, broken: bool, invalid: bool, immediately: bool
+) -> Iterator[StopReason]:
+    """The reasons why this pod's ranks have to stop now.
+
+    Args:
+        exit_codes: the codes of the ranks that have ended.
+        requested: a signal or the gang asks for a graceful stop.
+        broken: the gang reports that the exchange is broken.
+        invalid: the gang exits with 64.
+        immediately: the user does not want to wait.
+    """
+    codes = set(exit_codes)
+    if immediately:
+        yield StopReason.IMMEDIATELY
+    if invalid or EXIT_INVALID in codes:
+        yield StopReason.INVALID
+    if broken or codes - {EXIT_FINISHED, EXIT_INTERRUPTED}:
+        yield StopReason.BROKEN
+    if requested or EXIT_INTERRUPTED in codes:
+        yield StopReason.REQUESTED
+    if codes:
+        yield StopReason.FINISHED
 
 
 @dataclass(frozen=True)
 class Deadlines:
-    """Until when ranks that are to stop may run.
+    """How long ranks that have to stop may run.
 
     Attributes:
         grace: seconds to agree and to save.
@@ -44,30 +70,30 @@ class Deadlines:
     def overdue(
         self,
         ranks: Mapping[int, RankHistory],
-        why: Mapping[Why, float],
+        reasons: Mapping[StopReason, float],
         now: float,
         late: Container[int] = (),
     ) -> set[int]:
         """The ranks whose time is over.
 
         Args:
-            why: each reason to stop, and since when it has been one.
-            late: the ranks that hold up the others, where this is the reason.
+            reasons: each reason to stop, and since when it applies.
+            late: the ranks that hold up the others, if this is the reason.
         """
         return {
             rank
-            for rank, pace in ranks.items()
-            if any(now >= self._end(reason, since, rank, pace) for reason, since in why.items())
-            or (rank in late and now >= why.get(Why.BROKEN, now) + LATE_GRACE)
+            for rank, history in ranks.items()
+            if any(now >= self._end(reason, since, rank, history) for reason, since in reasons.items())
+            or (rank in late and now >= reasons.get(StopReason.BROKEN, now) + LATE_GRACE)
         }
 
-    def _end(self, why: Why, since: float, rank: int, pace: RankHistory) -> float:
-        if why is Why.FINISHED:
+    def _end(self, reason: StopReason, since: float, rank: int, history: RankHistory) -> float:
+        if reason is StopReason.FINISHED:
             return since + FINISH_GRACE
-        if why is Why.AGREED:
+        if reason is StopReason.REQUESTED:
             return since + self.grace
-        if why is Why.BROKEN and rank == 0:
-            saving = pace.status.phase is Phase.SAVING
-            notice = self.gloo_timeout + BROKEN_GRACE + pace.usual()
-            return max(since, pace.since) + (self.grace if saving else notice)
-        return since + (0.0 if why is Why.AT_ONCE else BROKEN_GRACE)
+        if reason is StopReason.BROKEN and rank == 0:
+            saving = history.status.phase is Phase.SAVING
+            notice = self.gloo_timeout + BROKEN_GRACE + history.usual()
+            return max(since, history.since) + (self.grace if saving else notice)
+        return since + (0.0 if reason is StopReason.IMMEDIATELY else BROKEN_GRACE)

@@ -2,7 +2,7 @@
 
 from typing import Any, NotRequired, TypedDict
 
-from trainer.inference.forms import Form
+from trainer.inference.forms import PredictionFormat
 
 
 class PredictedClass(TypedDict):
@@ -43,7 +43,7 @@ class PredictionBinding(TypedDict):
     split: NotRequired[str]
     dataset: NotRequired[str]
     part_size: int
-    format: Form
+    format: PredictionFormat
     image_shape: list[int]
     prepared: dict[str, Any]
     standardize: str
@@ -63,7 +63,7 @@ class PredictionSummary(PredictionBinding):
         images: those that the plan holds: `predicted` and `failed`.
         predicted: images with a prediction.
         failed: images that could not be read.
-        ignored: objects that are not taken as images.
+        ignored: objects that are not images by their names.
         ignored_by: rule -> objects.
         failed_by: reason -> images, the 20 most frequent reasons.
         parts: of the plan.

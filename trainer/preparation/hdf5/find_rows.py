@@ -116,7 +116,7 @@ def _axes(shape: tuple[int, ...], name: str, count: int, given: list[int] | None
             side = round((row[0] / channels) ** 0.5)
             if side and side * side * channels == row[0]:
                 assumed = (
-                    f"the {row[0]:,} values of a row of {name} are taken for {side} x {side} x {channels}"
+                    f"the {row[0]:,} values of a row of {name} are assumed to be {side} x {side} x {channels}"
                 )
                 return _Axes("HWC" if channels == 3 else "HW", (side, side, 3), last, assumed)
     raise Refused(

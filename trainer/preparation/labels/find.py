@@ -86,7 +86,8 @@ def _read(
     if crop and (convention is None or convention.cropped is None):
         boxed = ", ".join(name for name, convention in _ALL.items() if convention.cropped)
         raise ConfigError(
-            f"--crop: {listing.store.url} has labels of the kind {name}, without boxes (these have: {boxed})",
+            f"--crop: {listing.store.url} has labels of kind {name}, without bounding boxes "
+            f"(kinds with: {boxed})",
             "Leave out --crop",
         )
     if convention is None:

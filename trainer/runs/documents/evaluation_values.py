@@ -2,7 +2,7 @@
 
 from typing import NotRequired, TypedDict
 
-from trainer.runs.layout import Which
+from trainer.runs.layout import WeightsName
 
 
 class EvaluatedSplit(TypedDict):
@@ -109,7 +109,7 @@ class EvaluationDocument(TypedDict):
 
     version: int
     run: str
-    weights: Which
+    weights: WeightsName
     weights_sha256: str
     dataset: EvaluatedSplit
     parameters: int

@@ -44,6 +44,6 @@ class FinishedRun(FinishedDocument):
 
 
 def finished_values(url: str) -> FinishedRun:
-    """A finished run as `trainer train --json` prints it: its URL, and what finished.json says."""
+    """A finished run as `trainer train --json` prints it: its URL, and the values of finished.json."""
     finished = read_finished(open_store(url))
     return cast(FinishedRun, {"url": url, **(json.loads(finished.dumps()) if finished else {})})

@@ -11,7 +11,7 @@ from trainer.runs.weights import read_weights
 from trainer.storage import Store
 
 
-def download_weights(store: Store, which: layout.Which, destination: str) -> Path:
+def download_weights(store: Store, which: layout.WeightsName, destination: str) -> Path:
     """Writes the run's best or last weights, whole or not at all; into `destination` if that is a
     folder or ends with "/".
 

@@ -52,7 +52,7 @@ class EvaluationStep:
         return own.total(sums), probabilities
 
     def _on_replica(self, *batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """With this replica's copies of the variables: XLA takes none of another device."""
+        """Uses this replica's copies of the variables: XLA accepts none of another device."""
         trained, others = (
             [tf.convert_to_tensor(v.value) for v in variables]
             for variables in (self.model.trainable_variables, self.model.non_trainable_variables)
