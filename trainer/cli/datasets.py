@@ -167,7 +167,7 @@ def prepare(
     from trainer.machine.cores import available_cores
     from trainer.observability.log import say
     from trainer.output.progress import progress
-    from trainer.preparation.bad_images import BadImagesError
+    from trainer.preparation.bad_images import BadImagesError, BadImagesReport
     from trainer.preparation.hdf5.parts import DatasetNames, Pair
     from trainer.preparation.labels import Columns
     from trainer.preparation.options import PrepareOptions
@@ -203,7 +203,7 @@ def prepare(
             prepared = run(source, url, options, progress=report)
     except BadImagesError as error:
         if json:
-            print_json({"bad": error.problems})
+            print_json(BadImagesReport(bad=list(error.problems)))
         raise
     if json:
         print_json(prepared)

@@ -39,8 +39,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Copies of images: how many more there are of a class in a split than different ones; those of images
-    of another class; and those of images in an earlier split, which were left out. A line names both."""
+    """Copies of images. A line names both.
+
+    Attributes:
+        within_classes: how many more images of a class there are in a split than different ones.
+        over_classes: copies of images of another class.
+        left_out: copies of images in an earlier split, which were left out.
+    """
 
     within_classes: int
     over_classes: tuple[str, ...]

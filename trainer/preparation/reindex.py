@@ -16,7 +16,14 @@ ProgressCallback = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Reindexed:
-    """The shards whose bytes are those that were prepared, and how many of them have another etag now."""
+    """A dataset all of whose bytes are those that were prepared.
+
+    Attributes:
+        url: of the dataset.
+        identity: the SHA-256 of the index.
+        objects: shards.
+        changed: those that had another etag.
+    """
 
     url: str
     identity: str
