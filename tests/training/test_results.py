@@ -10,7 +10,7 @@ import pytest
 
 from tests.run_processes import Runs
 from trainer import models
-from trainer.config.sections import RunSection
+from trainer.config.run_sections import RunSection
 from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.models.weights_file import load_weights_file
