@@ -127,7 +127,7 @@ def _ending(code: int, last: str, limits: SandboxLimits) -> str:
 
 
 def _kill(child: Popen[bytes]) -> None:
-    """With all that it has started."""
+    """Kills a child process and all that it has started."""
     if child.poll() is None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)

@@ -39,7 +39,7 @@ class ChartLine(NamedTuple):
 
     @property
     def dots(self) -> Sequence[Point]:
-        """The points, while they can be told apart."""
+        """The points, while they can be distinguished."""
         return self.points if len(self.points) <= MAX_POINTS_WITH_DOTS else ()
 
 

@@ -123,7 +123,7 @@ def _mistakes(dataset: Dataset, evaluations: Sequence[EvaluationDocument]) -> li
 
 
 def _pictures(dataset: Dataset, split: Split, rows: Iterable[tuple[Any, ...]]) -> list[Picture]:
-    """For each row its number, and what a `Picture` has besides the pixels."""
+    """Reads images; `rows` are each a number, and what a `Picture` has besides the pixels."""
     reader, pictures = Reader(dataset, split, threads=1), []
     try:
         for row, *words in rows:
