@@ -96,7 +96,9 @@ def test_a_run_that_does_not_exist_is_an_error(refused, arguments: list[str], tm
 
 def test_a_run_without_checkpoints_says_so(digits: str, tmp_path: Path, capsys: Any):
     sets = [f"data.url={digits}", f"run.url={tmp_path}/run"]
-    claim_folder(open_store(f"{tmp_path}/run"), make_plan(load(recipe="digits", sets=sets), 1).document, {})
+    claim_folder(
+        open_store(f"{tmp_path}/run"), make_plan(load(recipe="digits", overrides=sets), 1).document, {}
+    )
     assert main.run(["verify", f"{tmp_path}/run"]) == 0
     assert capsys.readouterr().out == f"file://{tmp_path}/run: no checkpoint yet\n"
 
@@ -145,5 +147,5 @@ def test_what_keras_refuses_names_the_values(refused, digits: str, tmp_path: Pat
     assert "Did you mean 'n_filters'?" in check("model.options.n_filter=3")
     words = ["--set", f"data.url={digits}", "--set", f"run.url={tmp_path}/run", "--set", "data.image_size=20"]
     line = refused("train", "--check", "--recipe", "resnet50", *words, "--set", "train.batch_size=8")
-    assert "resnet50 for images of 20x20x3: Keras refuses it: Input size must be at least 32x32" in line
+    assert "resnet50 for images of 20x20x3: rejected by Keras: Input size must be at least 32x32" in line
     assert not (tmp_path / "run").exists()

@@ -136,11 +136,25 @@ def test_a_file_name_is_spelled_in_one_module():
     assert not twice
 
 
+VARIABLE = re.compile(r"(?:TRAINER|PROMETHEUS|HOROVOD)_[A-Z_]+")
+
+
+def test_an_environment_variable_is_spelled_in_one_module():
+    owners: dict[str, set[str]] = defaultdict(set)
+    for path in MODULES:
+        for text in literals(path):
+            if VARIABLE.fullmatch(text):
+                owners[text].add(str(path.relative_to(PACKAGE)))
+    assert {name: sorted(paths) for name, paths in owners.items() if len(paths) > 1} == {}
+
+
 def test_keys_metric_names_and_paths_are_imported():
     spelled = {
         "runs/layout.py": [layout.TOKENS, layout.CHECKPOINTS, "weights/"],
         "observability/metric_names.py": [
-            value for name, value in vars(metric_names).items() if name.isupper()
+            value
+            for value in vars(metric_names).values()
+            if isinstance(value, str) and value.startswith("trainer_")
         ],
         "gang/endpoint.py": [endpoint.METRICS, endpoint.HEALTHZ, endpoint.READYZ, "/ranks/"],
     }
@@ -152,15 +166,38 @@ def test_keys_metric_names_and_paths_are_imported():
                 assert not again, f"{path.relative_to(PACKAGE)} spells {again}; they are in {owner}"
 
 
+def test_html_is_written_by_templates_alone():
+    """A forgotten escape in a text of Python would be an injection."""
+    names = "html|head|title|style|script|body|h[1-6]|p|br|table|t[rhd]|div|span|b|i|img|figure|svg|text|rect"
+    tag = re.compile(rf"</?({names})[\s>/]|<!doctype", re.IGNORECASE)
+    spelled = [str(path.relative_to(PACKAGE)) for path in MODULES if any(map(tag.search, literals(path)))]
+    assert not spelled
+
+
 @pytest.mark.parametrize("path", generated.FILES, ids=lambda path: path.name)
 def test_generated_files_are_up_to_date(path: Path):
     assert path.read_text() == generated.FILES[path](), "run scripts/generate"
 
 
+GUARANTEES = sorted((PACKAGE.parent / "docs" / "guarantees").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", [p for p in GUARANTEES if p.name != "README.md"], ids=lambda p: p.name)
+def test_each_guarantee_says_what_holds_and_its_limits_and_is_in_the_index(page: Path):
+    index = (page.parent / "README.md").read_text()
+    for section in page.read_text().split("\n## ")[1:]:
+        title = section.partition("\n")[0]
+        assert "\n- Holds: " in section, title
+        assert "\n- Tests: `tests/" in section or "\n- Tests:\n  `tests/" in section, title
+        anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        assert f"({page.name}#{anchor})" in index, title
+
+
 def test_the_guarantees_name_tests_that_exist():
     root = PACKAGE.parent
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (root / "docs" / "guarantees.md").read_text())
-    assert len(named) > 40
+    text = "\n".join(page.read_text() for page in GUARANTEES)
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(named) > 150
     missing = [
         f"{path}::{test}"
         for path, test in named

@@ -122,7 +122,7 @@ def test_a_signal_that_is_ignored_stays_ignored():
 def published_run(dataset: str, url: str) -> None:
     """What `trainer runs` and `verify` need of a run, made without training."""
     sets = [word for word in training(dataset, url) if "=" in word]
-    claim_folder(open_store(url), make_plan(load(recipe="digits", sets=sets), 1).document, {})
+    claim_folder(open_store(url), make_plan(load(recipe="digits", overrides=sets), 1).document, {})
     open_store(url).put("weights/best.weights.h5", b"x" * 1000)
 
 

@@ -55,7 +55,7 @@ def test_the_food_document_from_folders_to_its_table(tmp_path: Path) -> None:
         assert at_its_end["confusion"] == found["confusion"]
         assert at_its_end["weights_sha256"] == found["weights_sha256"]
         assert at_its_end["loss"] == pytest.approx(found["loss"], abs=1e-5)
-        assert (tmp_path / recipe / "report/index.html").read_text().count("taken for") >= 1
+        assert (tmp_path / recipe / "report/index.html").read_text().count("predicted as") >= 1
         assert_events_are_the_metrics(tmp_path / recipe)
         confusion = np.array(found["confusion"])
         assert confusion.shape == (FOODS, FOODS)
@@ -115,11 +115,11 @@ def test_cars_resnet152_from_a_legacy_file_of_its_names(sample_data: Path, tmp_p
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr
     classes = len(manifest["classes"])
-    assert f"fresh: fc8 ((2048, 1000) in the file, (2048, {classes}) in the network)" in said
+    assert f"randomly initialised: fc8 ((2048, 1000) in the file, (2048, {classes}) in the network)" in said
     with h5py.File(tmp_path / "run/weights/last.weights.h5") as file:
         np.testing.assert_array_equal(file["layers/conv2d/vars/0"][()], kernel)
 
-    image = sorted((cars / "cars_train").glob("*.jpg"))[0]
+    image = min((cars / "cars_train").glob("*.jpg"))
     done = trainer("predict", str(image), "--run", f"{tmp_path}/run")
     assert done.returncode == 0, done.stderr
     assert any(name in done.stdout for name in manifest["classes"])

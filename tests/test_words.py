@@ -15,6 +15,7 @@ PAGES = sorted(
     path
     for pattern in (
         "*.md",
+        "trainer/**/*.html",
         "docs/**/*.md",
         "helm/*/README.md",
         "helm/*/values.yaml",
@@ -51,9 +52,11 @@ PROPER = re.compile(
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a page, or the texts and docstrings of a module, each with the number of its line."""
+    """The lines of a page but the table of what not to write, or the texts and docstrings of a module, each
+    with the number of its line."""
     if path.suffix != ".py":
-        yield from enumerate(path.read_text().splitlines(), 1)
+        lines = enumerate(path.read_text().splitlines(), 1)
+        yield from ((number, line) for number, line in lines if not line.startswith('| "'))
         return
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -22,7 +22,7 @@ def fit(options: dict[str, Any]) -> dict[str, Any]:
     from trainer.config.load import load
 
     workload = Workload(**options)
-    config = load(recipe=workload.recipe, sets=["data.url=none", "run.url=none"])
+    config = load(recipe=workload.recipe, overrides=["data.url=none", "run.url=none"])
     shape = (workload.side, workload.side, 3)
     model = models.network_for(config, shape, 10)
     optimizer = config.train.optimizer.model_dump()
@@ -80,7 +80,7 @@ def observe(_: dict[str, Any]) -> dict[str, Any]:
     began = time.thread_time()
     for step in range(STEPS):
         loop.progress.step = step + 1
-        Loop._observe(cast(Any, loop), 0.001, 0.01)
+        Loop._observe(cast(Any, loop), 0.001, 0.01)  # noqa: SLF001  what is measured
     return {"cpu": (time.thread_time() - began) / STEPS}
 
 

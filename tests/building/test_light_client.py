@@ -10,6 +10,7 @@ import pytest
 
 from tests.cluster.fake import FakeCluster, job, pod, serving
 from tests.run_processes import Runs
+from trainer.output.html.render import TEMPLATES
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +22,7 @@ CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command `trainer` of an environment with the wheel and the locked versions of what it needs."""
     environment = tmp_path_factory.mktemp("client") / "environment"
-    version = re.search(r"^uv_version=(.*)$", (ROOT / "scripts/env").read_text(), re.M)
+    version = re.search(r"^uv_version=(.*)$", (ROOT / "scripts/env").read_text(), re.MULTILINE)
     assert version
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cars-trainer"
     done = subprocess.run(
@@ -80,6 +81,13 @@ def test_its_types_can_be_used_by_others(client: Path):
     assert list(client.parent.parent.glob("lib/*/site-packages/trainer/py.typed"))
 
 
+def test_it_brings_every_template_and_style_sheet(client: Path):
+    (installed,) = client.parent.parent.glob("lib/*/site-packages/trainer")
+    files = [path.relative_to(ROOT / "trainer") for path in TEMPLATES.iterdir()]
+    assert Path("output/html/templates/style.css") in files
+    assert [path for path in files if not (installed / path).exists()] == []
+
+
 def test_datasets(client: Path, folders: Path, tmp_path: Path):
     assert "image       8 x 8 x 3" in said(client, "prepare", folders, tmp_path / "data")
     assert "cow        3           1" in said(client, "inspect", tmp_path / "data")
@@ -90,7 +98,7 @@ def test_datasets(client: Path, folders: Path, tmp_path: Path):
 def test_runs(client: Path, runs: Runs):
     run = runs.finish(runs.config("one")) / "run"
     assert "finished" in said(client, "runs", run.parent)
-    assert "whole" in said(client, "verify", run)
+    assert "intact" in said(client, "verify", run)
     said(client, "weights", run, run.parent / "mine.weights.h5")
     assert (run.parent / "mine.weights.h5").read_bytes() == (run / "weights/best.weights.h5").read_bytes()
 
@@ -109,7 +117,7 @@ def test_releases_on_kubernetes(client: Path, tmp_path: Path):
 def test_this_machine(client: Path, tmp_path: Path):
     found = said(client, "doctor", tmp_path / "store")
     assert "tensorflow          warning  not installed" in found
-    assert "write if absent     ok       respected" in found
+    assert "write if absent     ok       supported" in found
     assert said(client, "--version").startswith("trainer ")
 
 

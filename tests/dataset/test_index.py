@@ -46,7 +46,7 @@ def test_a_copy_is_the_same_dataset(dataset: Dataset, copy: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(version=99), "a dataset of version 99; this trainer reads versions up to 2"),
+        (lambda m: m.update(version=99), "a dataset of version 99; this trainer reads versions up to 3"),
         (lambda m: m.pop("version"), "has no version"),
         (lambda m: m.update(format="?"), "is not the index of a dataset"),
         (lambda m: m.update(encoding="png"), "expected images encoded as raw or jpeg, received 'png'"),
@@ -74,8 +74,8 @@ def test_a_manifest_that_is_wrong(copy: Path, change: Change, message: str) -> N
 
 
 def test_no_dataset_and_no_manifest(tmp_path: Path, copy: Path, s3: str) -> None:
-    refused(tmp_path / "nowhere", r"There is no dataset at .*Make one: trainer prepare IMAGES file://")
-    with pytest.raises(DataError, match=r"There is no dataset at s3://no-such-bucket/x"):
+    refused(tmp_path / "nowhere", r"there is no dataset at .*Make one: trainer prepare IMAGES file://")
+    with pytest.raises(DataError, match=r"there is no dataset at s3://no-such-bucket/x"):
         open_dataset("s3://no-such-bucket/x")
     (copy / "dataset.json").write_text("{half")
     refused(copy, "is not the index of a dataset")

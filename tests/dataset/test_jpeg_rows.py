@@ -131,7 +131,7 @@ def test_a_damaged_row_is_named(datasets: tuple[Dataset, Dataset], tmp_path: Pat
     with path.open("r+b") as file:
         file.seek(int(split.chunks[0]["offset"] + piece["offset"]))
         file.write(bytes(int(piece["length"])))
-    entry = f"{split.objects[0].key}: row 5 of train: its JPEG is damaged"
+    entry = f"{split.objects[0].key}: row 5 of train: corrupt JPEG"
     reader = Reader(dataset, split)
     reader.split._shards._etags[0] = dataset.store.stat(split.objects[0].key).etag
     with pytest.raises(DataError, match=entry):

@@ -94,7 +94,7 @@ def test_ranks_of_horovodrun_train_the_same_weights_also_after_one_is_lost(runs:
         said, _ = ranks[0].communicate(timeout=60)
         assert ranks[0].returncode == EXIT_INTERRUPTED, said
     assert "error: another rank was lost" in said
-    assert "Start it again and it resumes from the last checkpoint" in said
+    assert "Restart to resume from the last checkpoint" in said
     for attempt in (config.parent / "run/checkpoints").iterdir():
         if int(attempt.name) > LAST:
             shutil.rmtree(attempt)

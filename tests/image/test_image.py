@@ -104,7 +104,7 @@ def test_two_ranks_train_on_one_core_and_write_to_volumes_alone(say: Callable[[s
         said = []
         for line in process.stdout:
             said.append(line)
-            if first is None and re.search(r"first step done", line):
+            if first is None and re.search(r"first step finished", line):
                 first = time.monotonic() - began
     assert process.returncode == 0, "".join(said)
     assert first is not None

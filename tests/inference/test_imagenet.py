@@ -63,7 +63,7 @@ def test_it_classifies_as_keras_itself_does(models: Path, tmp_path: Path) -> Non
         ({"model": "keras:Foo"}, "expected one of keras.applications"),
         ({}, "either run or model"),
         ({"model": "keras:MobileNetV2", "run": "/run"}, "either run or model"),
-        ({"model": "keras:MobileNetV2", "weights": "last"}, "leave weights out"),
+        ({"model": "keras:MobileNetV2", "weights": "last"}, "remove weights"),
     ],
 )
 def test_what_is_no_such_network_or_two_at_once(given: dict[str, str], said: str) -> None:

@@ -43,7 +43,7 @@ def test_what_is_wrong_with_the_urls_is_said_before_tensorflow_is_imported(
         return refused("predict", *(word for pair in given.items() for word in pair))
 
     assert "there is no run here" in said(run=f"{s3}/other")
-    assert "no image found" in said(input=f"{s3}/nothing")
+    assert "no images" in said(input=f"{s3}/nothing")
     assert "no such folder" in said(input=f"{folders}/nothing")
     assert "is inside the input" in said(output=f"{folders}/out")
     assert "there is no bucket 'nowhere'" in said(output="s3://nowhere/out")
@@ -92,7 +92,7 @@ def test_what_a_folder_can_hold_besides_files_is_reported_and_stops_nothing(
     errors = dict(
         json.loads(line).values() for line in (tmp_path / "out" / keys.ERRORS).read_text().splitlines()
     )
-    assert errors["pipe.png"] == "no regular file"
+    assert errors["pipe.png"] == "not a regular file"
     assert errors["caf\\xe9.png"] == "its name is not UTF-8; rename it"
 
 
@@ -100,7 +100,7 @@ def test_a_folder_of_predictions_takes_no_other_job(trained: str, tmp_path: Path
     folder, out = images(tmp_path / "photos", 5, *CLASSES), tmp_path / "out"
     first = predicted(trained, folder, out, part_size=4)
     before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
-    assert "part_size 4, received 5" in invalid(trained, folder, out, part_size=5)
+    assert "part_size 4, not 5" in invalid(trained, folder, out, part_size=5)
     assert "weights 'best'" in invalid(trained, folder, out, part_size=4, weights="last")
     assert predicted(trained, folder, out, part_size=4) == first
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == before
@@ -125,7 +125,7 @@ def test_predictions_have_a_folder_of_their_own(trained: str, tmp_path: Path) ->
     before = sorted(tmp_path.rglob("*"))
     assert "is inside the input" in invalid(str(run), folder, tmp_path / "link/a")
     assert "is inside the input" in invalid(str(run), tmp_path / "link", folder)
-    assert "is one of the folders that predictions" in invalid(str(run), folder / "images", folder)
+    assert "is one of the folders of the predictions" in invalid(str(run), folder / "images", folder)
     for inside in ("", "/evaluation", "/checkpoints/5"):
         assert "is the folder of the run" in invalid(str(run), folder, f"{run}{inside}")
     assert sorted(tmp_path.rglob("*")) == before
@@ -178,7 +178,7 @@ def test_of_two_first_starts_one_plan_wins_and_the_other_is_refused_or_follows(
     plan = prediction_plan.commit(target, {"part_size": 5}, source, 5)
     assert plan.parts == 2
     assert len(list(target.list(keys.IMAGES))) == 1, "what the loser wrote is deleted"
-    with pytest.raises(RunError, match="part_size 4, received 5"):
+    with pytest.raises(RunError, match="part_size 4, not 5"):
         prediction_plan.check_bound(target, plan, {**plan.bound, "part_size": 5})
 
 

@@ -130,7 +130,7 @@ def run_of(
     sides = (size, size) if isinstance(size, int) else size or prepared
     pixels = {"mean": [101.5, 99.25, 88.125][:channels], "std": [61.5, 59.0, 70.25][:channels]}
     made = {"shape": (*prepared, channels), "resize": resize, "encoding": encoding}
-    return RunDocument({}, parse(values), NAMES, (*sides, channels), pixels, prepared=made)  # type: ignore[arg-type]
+    return RunDocument({}, parse(values), NAMES, (*sides, channels), pixels, prepared=made)
 
 
 def predictor(run: RunDocument, batch_size: int = 128) -> Predictor:
@@ -292,7 +292,7 @@ def of_rows(run: RunDocument, dataset: Dataset, names: list[str]) -> np.ndarray:
 def evaluated(run: RunDocument, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> float:
     """The loss that `trainer evaluate` measures."""
     built = Network("file:///run", run, "best", "", lambda: network(*run.image_shape))
-    monkeypatch.setattr(evaluate, "of_run", lambda url, which: built)
+    monkeypatch.setattr(evaluate, "network_from_run", lambda url, which: built)
     found = evaluate.evaluate("run", "validation", "best", dataset_url=dataset.url, batch_size=4)
     return float(found["loss"])
 

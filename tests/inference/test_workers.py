@@ -86,7 +86,7 @@ def killed(
     said = log.read_text()
     assert process.returncode == 0, said
     assert workers * kills - sum(left.values()) >= least, "the job was done before"
-    assert said.count("it is started again") >= 1
+    assert said.count("restarting it") >= 1
     found = [row["image"] for row in rows(out)]
     assert sorted(found) == sorted(str(path.relative_to(folder)) for path in folder.rglob("*.png"))
     assert not (out / "claims").exists()

@@ -38,7 +38,7 @@ WHITENED = 1e-4
 AS_KERAS = 1e-5
 LOW_PRECISION = 0.02
 """Of metrics under mixed precision, which batches of another size round otherwise."""
-STARTED = "first step done"
+STARTED = "first step finished"
 ONE_FILE = 'files = [Path("image.jpg")]'
 STOP = 3
 """Steps, of those of one epoch and more, after which a run of one rank is stopped."""
@@ -67,7 +67,7 @@ class Story:
             self._command(*words)
         code, _, error = self._trainer("train", *self._options("whole"))
         assert code == 0, error
-        assert "nothing is left to do" in error, error
+        assert "nothing to do" in error, error
 
     def _data(self) -> None:
         if kind := self.case.how.get("hdf5"):
@@ -236,7 +236,7 @@ class Story:
     def _load(self, name: str, *sets: str) -> RunConfig:
         words = self._options(name, *sets)
         given = [word for flag, word in pairwise(words) if flag == "--set"]
-        return load(self.folder / "run.yaml", recipe=self.case.how.get("recipe"), sets=given)
+        return load(self.folder / "run.yaml", recipe=self.case.how.get("recipe"), overrides=given)
 
     def _command(self, *words: str) -> str:
         code, said, error = self._trainer(*words)

@@ -1,4 +1,4 @@
-"""Frozen layers keep every bit of their weights and statistics; whatever answers to no layer is refused."""
+"""Frozen layers keep every bit of their weights and statistics; a pattern without a layer is refused."""
 
 import keras
 import numpy as np
@@ -49,7 +49,7 @@ def test_layers_of_a_nested_model_are_frozen_too() -> None:
 
 @pytest.mark.parametrize("how", ["conv2d*", "CONV1", "depth:0", "conv1_relu", "all"])
 def test_what_answers_to_no_layer_with_weights_is_refused(how: str) -> None:
-    with pytest.raises(ConfigError, match="no layer with weights of scaled_resnet answers to") as error:
+    with pytest.raises(ConfigError, match="no layer with weights in scaled_resnet matches") as error:
         freeze(small_resnet(), how)
     assert error.value.exit_code == 64
 

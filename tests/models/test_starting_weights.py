@@ -3,9 +3,9 @@
 import hashlib
 import io
 import json
+import os
 import random
 import socket
-import sys
 import zipfile
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -20,7 +20,7 @@ from keras import layers
 
 from tests.models.networks import legacy_file, legacy_layers, small_resnet, used
 from trainer.errors import ConfigError
-from trainer.models import imagenet
+from trainer.models import imagenet, weights_subprocess
 from trainer.models.export import keras_file
 from trainer.models.networks.lab import build_cnn
 from trainer.models.starting_weights import Report, load_starting_weights
@@ -92,7 +92,7 @@ def test_another_number_of_classes_leaves_the_head_fresh() -> None:
     assert_equal(model, source, but=("fc8",))
     np.testing.assert_array_equal(model.get_layer("fc8").get_weights()[0], fresh[0])
     assert report.mismatched == {"fc8": "(128, 7) in the file, (128, 5) in the network"}
-    assert report.text().endswith("fresh: fc8 ((128, 7) in the file, (128, 5) in the network)")
+    assert report.text().endswith("randomly initialised: fc8 ((128, 7) in the file, (128, 5) in the network)")
 
 
 def test_a_head_of_another_name_is_reported_as_not_used() -> None:
@@ -104,8 +104,9 @@ def test_a_head_of_another_name_is_reported_as_not_used() -> None:
     assert report.unused == {"fc1000": "not in the network"}
     total = len(report.matched) + 1
     assert report.text() == (
-        f"starting weights from weights.h5: {total - 1} of {total} layers; fresh: fc8 (not in the file); "
-        "not used: fc1000"
+        f"starting weights from weights.h5: {total - 1} of {total} layers; "
+        "randomly initialised: fc8 (not in the file); "
+        "unused: fc1000"
     )
 
 
@@ -270,9 +271,22 @@ def test_damage_anywhere_is_one_clear_line_or_does_no_harm() -> None:
     assert all(line.startswith("weights.h5: ") and "\n" not in line for line in said)
 
 
-def test_a_reader_that_crashes_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(ConfigError, match=r"^weights\.h5: not a whole HDF5 file \(reading it ended with 1\)"):
+@pytest.mark.parametrize(
+    ("code", "ending"),
+    [
+        ("raise SystemExit(1)", "ended with code 1"),
+        ("import os; os.kill(os.getpid(), 11)", "ended with SIGSEGV"),
+        ("import time; time.sleep(1000)", "did not end in 2 s"),
+    ],
+)
+def test_a_reader_that_crashes_or_hangs_is_one_clear_line(
+    code: str, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_reader.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setattr(weights_subprocess, "_MODULE", "broken_reader")
+    monkeypatch.setattr(weights_subprocess, "WALL_SECONDS", 2.0)
+    with pytest.raises(ConfigError, match=rf"^weights\.h5: not a whole HDF5 file \(reading it {ending}\)"):
         read_layers_in_subprocess(b"", "weights.h5")
 
 
@@ -341,7 +355,7 @@ def test_imagenet_weights_that_nobody_offers_are_put_there_by_hand(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     know(monkeypatch, tmp_path, None)
-    with pytest.raises(ConfigError, match=f"{tmp_path}/models/resnet.h5 is not there"):
+    with pytest.raises(ConfigError, match=f"{tmp_path}/models/resnet.h5 does not exist"):
         load_starting_weights(small_resnet(), "imagenet")
     source, model = used(small_resnet()), small_resnet()
     (tmp_path / "models").mkdir()
@@ -379,5 +393,5 @@ def test_a_download_that_is_not_the_known_file_is_refused(
 
 
 def test_a_network_without_imagenet_weights_says_which_have() -> None:
-    with pytest.raises(ConfigError, match="There are for resnet50, resnet152-scale"):
+    with pytest.raises(ConfigError, match="Known: resnet50, resnet152-scale"):
         load_starting_weights(lab(), "imagenet")

@@ -70,5 +70,5 @@ def test_a_pod_with_too_little_memory_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_network_with_scale_layers_is_refused() -> None:
-    with pytest.raises(ConfigError, match="zca is not for resnet152-scale"):
+    with pytest.raises(ConfigError, match="zca does not work with resnet152-scale"):
         whitened(models.build("resnet152-scale", (32, 32, 3), 4))

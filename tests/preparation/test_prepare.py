@@ -19,7 +19,7 @@ from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.pixel_histogram import PixelHistogram
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
-from trainer.preparation import prepare as module
+from trainer.preparation import target
 from trainer.preparation.prepare import prepare
 from trainer.preparation.shards import chunk_rows
 from trainer.storage import open_store
@@ -131,7 +131,7 @@ def test_a_damaged_image_ends_it_with_nothing_left(folders: Path, store_url: str
         prepare(str(folders), store_url, shard_bytes=600, rows_of_chunk=2)
     assert error.value.exit_code == EXIT_INVALID
     assert not list(open_store(store_url).list())
-    with pytest.raises(DataError, match=r"There is no dataset at .*Make one: trainer prepare"):
+    with pytest.raises(DataError, match=r"there is no dataset at .*Make one: trainer prepare"):
         open_dataset(store_url)
 
 
@@ -149,7 +149,7 @@ def test_damaged_images_are_skipped_and_named_where_asked(folders: Path, tmp_pat
     assert made["skipped_images"] == 2
     for path in (folders / "owl").glob("*.png"):
         path.write_bytes(b"no")
-    with pytest.raises(DataError, match=r"No readable image is left to train the class 'owl' on"):
+    with pytest.raises(DataError, match=r"no readable image is left to train the class 'owl' on"):
         prepare(str(folders), str(tmp_path / "other"), on_bad="skip", max_bad=1, validation=0)
 
 
@@ -182,7 +182,7 @@ def test_what_is_wrong_from_the_start_does_not_cost_the_dataset_that_is_there(
     with pytest.raises(DataError, match=r"the class has no images"):
         prepare(str(folders), str(tmp_path / "made"), overwrite=True)
     (folders / "empty").rmdir()
-    with pytest.raises(ConfigError, match=r"expected shares"):
+    with pytest.raises(ConfigError, match=r"expected fractions"):
         prepare(str(folders), str(tmp_path / "made"), overwrite=True, validation=2)
     assert open_dataset(str(tmp_path / "made")).identity == first.identity
 
@@ -232,15 +232,19 @@ def test_of_two_at_once_one_is_told(folders: Path, tmp_path: Path, monkeypatch: 
         open_store(url).put("dataset.json", b"{}")
         return original(*arguments, **options)
 
-    monkeypatch.setattr(module, "write_manifest", late)
-    with pytest.raises(ConfigError, match=r"another dataset was prepared here meanwhile"):
+    monkeypatch.setattr(target, "write_manifest", late)
+    with pytest.raises(ConfigError, match=r"another dataset was prepared here in the meantime"):
         prepare(str(folders), url)
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"validation": 1.0}, ConfigError, "expected shares from 0 to below 1 in all, received 1.0 and 0.0"),
+        (
+            {"validation": 1.0},
+            ConfigError,
+            "expected fractions >= 0 with a sum below 1, received 1.0 and 0.0",
+        ),
         ({"validation": 0.5, "test": 0.5}, ConfigError, "received 0.5 and 0.5"),
         ({"test": -0.1}, ConfigError, "received 0.25 and -0.1"),
         ({"validation": 0.001}, DataError, "--validation: 0.001 of 80 images leaves none"),

@@ -15,9 +15,11 @@ from PIL import Image
 
 from tests.commands import trainer
 from tests.datasets import make_folders
+from tests.documents import assert_document
 from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import ConfigError, DataError
 from trainer.images.decoding import Decoder
+from trainer.preparation.bad_images import BadImagesReport
 from trainer.preparation.duplicates import Seen, find_duplicates
 from trainer.preparation.labels import LabelledImage, LabelledImages
 from trainer.preparation.prepare import prepare
@@ -43,8 +45,8 @@ def broken(folders: Path) -> Path:
 
 BROKEN = {
     "cat/0001.png": "not an image in one of the formats",
-    "dog/0002.png": "a damaged image",
-    "owl/0003.png": "the file is gone, or a broken link",
+    "dog/0002.png": "corrupt image",
+    "owl/0003.png": "the file was deleted, or is a broken symlink",
     "owl/0004.png": "cannot be read (Too many levels of symbolic links)",
 }
 
@@ -76,6 +78,7 @@ def test_a_long_list_is_named_in_part_and_whole_in_json(folders: Path, tmp_path:
         path.write_bytes(b"no")
     done = trainer("prepare", str(folders), str(tmp_path / "made"), "--json")
     assert done.returncode == 64
+    assert_document(json.loads(done.stdout), BadImagesReport)
     assert len(json.loads(done.stdout)["bad"]) == 40
     assert done.stderr.count("not an image") == 20
     assert "and 20 more. Replace or remove them" in done.stderr
@@ -141,7 +144,7 @@ def test_copies_are_told_and_never_lie_in_two_splits(tmp_path: Path) -> None:
 def test_a_split_of_copies_alone_is_an_error(tmp_path: Path) -> None:
     folders = make_folders(tmp_path / "images", {"train/a": 3, "train/b": 3})
     shutil.copytree(folders / "train", folders / "test")
-    with pytest.raises(DataError, match=r"No image is left for the test split: .* copies of images"):
+    with pytest.raises(DataError, match=r"no image is left for the test split: .* copies of images"):
         prepare(str(folders), str(tmp_path / "made"), validation=0)
     assert not (tmp_path / "made").exists()
 

@@ -114,9 +114,7 @@ def test_a_disk_that_stays_full_is_a_passing_cause_with_a_remedy(make: Callable[
     disk.submit(CHECKPOINT, "step 1")
     disk.background.wait()
     assert time.monotonic() - began >= 2 * 0.05, "for less time than a store may be away"
-    with pytest.raises(
-        TransientError, match=r"No space left.*Free some space.*start the run again"
-    ) as stopped:
+    with pytest.raises(TransientError, match=r"No space left.*Free some space.*restart the run") as stopped:
         disk.background.check()
     assert stopped.value.exit_code == 75
     assert disk.written == []

@@ -132,7 +132,7 @@ def test_an_interruption_leaves_a_run_that_can_be_removed_again(
 def test_it_asks_and_without_a_terminal_it_wants_yes(
     prefix: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    with pytest.raises(ConfigError, match="stdin is no terminal"):
+    with pytest.raises(ConfigError, match="stdin is not a terminal"):
         app(["runs", prefix.url, "--remove", "done"], standalone_mode=False)
     assert "done" in names(prefix)
     app(

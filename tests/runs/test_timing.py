@@ -7,7 +7,7 @@ import pytest
 from trainer.runs import layout
 from trainer.runs.timing import EpochTiming, read_timing, write_timing
 from trainer.storage import open_store
-from trainer.training.results.timer import Timer, earlier
+from trainer.training.results.timer import Timer, read_previous_epochs
 
 ROW = EpochTiming(3, 2, 4, 1000, 9.5, 1.0, 7.0, 1.25, 0.125)
 
@@ -20,13 +20,13 @@ def test_it_is_read_as_it_was_written() -> None:
 
 def test_a_run_that_is_started_again_keeps_the_epochs_before(store_url: str) -> None:
     store = open_store(store_url)
-    assert earlier(store, 1) == []
+    assert read_previous_epochs(store, 1) == []
 
     def publish(rows: Sequence[EpochTiming]) -> None:
         store.put(layout.TIMING, write_timing(rows))
 
     def timer(generation: int, epochs: int) -> Timer:
-        return Timer(generation, 2, earlier(store, epochs), publish)
+        return Timer(generation, 2, read_previous_epochs(store, epochs), publish)
 
     first = timer(1, 0)
     for epoch in range(3):
@@ -35,7 +35,7 @@ def test_a_run_that_is_started_again_keeps_the_epochs_before(store_url: str) -> 
     again = timer(2, 2)  # the checkpoint was of before the third epoch's end
     again.step(50, waited=0.5, worked=0.5)
     again.end_epoch(2)
-    found = earlier(store, 3)
+    found = read_previous_epochs(store, 3)
     assert [(row.epoch, row.generation, row.images) for row in found] == [
         (0, 1, 100),
         (1, 1, 100),
@@ -43,7 +43,7 @@ def test_a_run_that_is_started_again_keeps_the_epochs_before(store_url: str) -> 
     ]
     assert (found[0].waiting, found[0].training, found[2].waiting) == (1.0, 3.0, 0.5)
     store.put(layout.TIMING, b"\xff")
-    assert earlier(store, 3) == []
+    assert read_previous_epochs(store, 3) == []
 
 
 @pytest.mark.parametrize("data", [b"\xff", b"a,b\n1,2\n", b"epoch\nx\n", write_timing([ROW])[:-9]])

@@ -15,7 +15,7 @@ from tests.trained import images
 from tests.training import in_process
 from trainer.config.applications import APPLICATIONS
 from trainer.dataset.pipeline.preprocessing import Preprocessing
-from trainer.inference.network import of_run
+from trainer.inference.network import network_from_run
 from trainer.inference.predictor import Predictor
 from trainer.preparation.prepare import prepare
 from trainer.runs import layout
@@ -42,7 +42,7 @@ def whole_way(name: str, folder: Path) -> None:
     assert np.isfinite([finished.best.metrics[key] for key in ("loss", "val_loss")]).all()
 
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
-    predictor = Predictor(of_run(f"file://{folder}/run", "best"), batch_size=2)
+    predictor = Predictor(network_from_run(f"file://{folder}/run", "best"), batch_size=2)
     found = predictor.probabilities(pixels)
     np.testing.assert_allclose(found.sum(-1), 1, atol=1e-4)
     preprocessing = Preprocessing(APPLICATIONS[name], size=(size, size))

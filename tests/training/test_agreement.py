@@ -40,7 +40,7 @@ FOR_ITSELF = ["metrics.port=9091", "metrics.linger=3s", "data.cache.path=/cache"
 
 
 def agreement(digits: str, where: str, *sets: str, **callbacks: Any) -> Agreement:
-    config = load(recipe="digits", sets=[f"data.url={digits}", "run.url=/run", *sets])
+    config = load(recipe="digits", overrides=[f"data.url={digits}", "run.url=/run", *sets])
     return Agreement(agreement_document(make_plan(config, 1), config.run.url, **callbacks), where)
 
 

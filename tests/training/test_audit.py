@@ -40,15 +40,15 @@ def test_a_flipped_bit_is_found_and_the_run_ends_as_one_without_faults_or_audits
     folder = audited("faulty", fault)
     log = (folder / "log").read_text()
     assert re.search(
-        r"audit: rank 1 \(pod \S+, node node-b, CPU\) computed other gradients than the others in "
-        r"step 14; the run goes back to the last checkpoint of at most 10 steps",
+        r"audit: the gradients of rank 1 \(pod \S+, node node-b, CPU\) in step 14 differ from the majority; "
+        r"rolling back to the last checkpoint at or before step 10",
         log,
     )
     store = open_store(f"{folder}/run")
     [finding] = read_findings(store)
     assert (finding.step, finding.trusted, finding.certain) == (14, 10, True)
     assert "resuming at step 10 " in log, "retention kept it"
-    assert re.search(r"\b2 audits passed, which took [\d.]+ % of the time", log)
+    assert re.search(r"\b2 audits passed \([\d.]+ % of training time\)", log)
     assert committed_steps(store)[0] == len(clean)
     assert runs.digests(folder)[-1] == clean[-1]
 
@@ -72,3 +72,18 @@ def test_audits_in_micro_batches_and_uneven_ranks_raise_no_alarm(runs):
     train = TRAIN | {"audit": 1, "lanes": 4, "micro_batch": 1, "xla": "on"}
     log = (runs.finish(runs.config("parts", model=STATEFUL, train=train), 3) / "log").read_text()
     assert re.search(r"\d\d audits passed", log)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_audits_of_an_exact_run_compare_groups(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = STATEFUL | {"batch_norm": "grouped"}
+    train = TRAIN | {"exact": True, "micro_batch": 2, "audit": 5}
+    clean = runs.finish(runs.config("clean", model=model, train=train), 2)
+    assert re.search(r"\b4 audits passed", (clean / "log").read_text())
+    monkeypatch.setenv(FAULT, "1 14 once")
+    folder = runs.finish(runs.config("faulty", model=model, train=train, run=EVERY_STEP), 3)
+    log = (folder / "log").read_text()
+    assert "audit: rank 1 " in log
+    assert "computed other gradients than the others in step 14" in log
+    assert runs.digests(folder)[-1] == runs.digests(clean)[-1], "also on another number of ranks"

@@ -62,7 +62,7 @@ class FromTheSecondEpoch(keras.callbacks.Callback):
 
 def diverging(config: Path, *callbacks: keras.callbacks.Callback) -> Store:
     """Trains in this process until that ends as it must -> the run's folder."""
-    with pytest.raises(Diverged, match=r"the run diverged: .*model\.weights"):
+    with pytest.raises(Diverged, match=r"training diverged: .*model\.weights"):
         train(config, *callbacks)
     return store_of(config)
 

@@ -11,7 +11,7 @@ from trainer.gang.pods import Pods
 from trainer.gang.polled import Polled
 from trainer.runs.layout import COMMIT, Attempt
 from trainer.storage import ObjectInfo
-from trainer.training.launch import pods_within_lanes, within_lanes
+from trainer.training.launch import gang_policy, pods_within_lanes, within_lanes
 from trainer.training.run_plan import make_plan
 
 
@@ -27,6 +27,23 @@ def values(digits: str) -> dict[str, object]:
 def test_a_start_on_more_ranks_than_lanes_is_refused(digits: str):
     with pytest.raises(ConfigError, match=r"at least as many lanes as ranks \(8\), received 6"):
         make_plan(parse(values(digits)), 8)
+
+
+@pytest.mark.parametrize(
+    ("train", "elastic", "wait"),
+    [
+        ({}, True, 20.0),
+        ({"deterministic": True}, False, 20.0),
+        ({"exact": True, "micro_batch": 2}, True, 0.0),
+    ],
+)
+def test_only_runs_whose_bits_depend_on_the_number_of_ranks_wait_for_all(
+    digits: str, train: dict[str, object], elastic: bool, wait: float
+):
+    given = values(digits)
+    policy = gang_policy(parse({**given, "train": {**given["train"], **train}}))  # type: ignore[dict-item]
+    assert (policy.elastic, policy.wait, policy.min_ranks) == (elastic, wait, None)
+    assert policy.give_up_after == 1800
 
 
 class Begun:

@@ -90,7 +90,7 @@ def test_fewer_epochs_than_begun_are_refused_and_a_run_that_trains_on_is_not_fin
     assert not [key for key in (layout.FINISHED, layout.CARD, layout.REPORT) if key in keys(store)]
     before = store.get(layout.RUN)
     fewer = load(runs.config("run", train=FOUR | {"epochs": 2}))
-    with pytest.raises(ConfigError, match=r"the run has begun epoch 3: expected at least 3, received 2"):
+    with pytest.raises(ConfigError, match=r"the run has started epoch 3: expected at least 3, received 2"):
         _check(fewer, 1)
     with pytest.raises(ConfigError, match=r"Set train.epochs: 3 or more"):
         train(config)
@@ -120,7 +120,7 @@ def test_an_epoch_that_has_had_no_validation_is_not_done(
     """Of two epochs of two steps."""
     plan: Any = Mock(steps_per_epoch=2)
     plan.config.train.epochs = 2
-    with pytest.raises(ConfigError, match="has begun epoch") if refused else nullcontext():
+    with pytest.raises(ConfigError, match="has started epoch") if refused else nullcontext():
         RunPlan.check_epochs(plan, step, closed)
 
 
@@ -169,7 +169,7 @@ def test_without_validation_callbacks_look_at_the_training_and_are_silent_betwee
     finished = train(config)
     assert finished.stopped_early
     assert finished.last.metrics["learning_rate"] < 1e-12
-    said = "there is no validation split: run.monitor is accuracy, train.early_stopping.monitor is accuracy, "
+    said = "no validation split: run.monitor is accuracy, train.early_stopping.monitor is accuracy, "
     assert caplog.text.count(f"{said}train.reduce_lr_on_plateau.monitor is loss, of the training") == 1
 
     config = runs.config("seldom", train=train_section | {"validation_freq": 2})

@@ -11,7 +11,7 @@ from tests.models import own
 from tests.training import in_process
 from trainer.config import load
 from trainer.errors import ConfigError, RunError
-from trainer.inference.network import of_run
+from trainer.inference.network import network_from_run
 from trainer.inference.predictor import Predictor
 from trainer.runs import layout
 from trainer.storage import open_store
@@ -42,7 +42,7 @@ def test_what_keras_can_save_goes_the_whole_way(runs: Any, name: str, capsys: An
     config = runs.config(name, model={"name": f"{OWN}:{name}", "options": {}}, train=TRAIN)
     in_process.train(config)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), np.uint8)
-    predictor = Predictor(of_run(load(config).run.url, "last"), batch_size=3)
+    predictor = Predictor(network_from_run(load(config).run.url, "last"), batch_size=3)
     exported = keras.saving.load_model(config.parent / "run" / layout.KERAS_MODEL)
     expected = exported.predict_on_batch(pixels.astype(np.float32) / 255)
     np.testing.assert_allclose(predictor.probabilities(pixels), expected, atol=1e-4)
@@ -54,12 +54,12 @@ def test_weights_that_do_not_fit_the_network_are_one_line(runs: Any, monkeypatch
     in_process.train(config)
     store = open_store(load(config).run.url)
     monkeypatch.setattr(own, "right", own.of_many_parts)
-    says = r"weights/last\.weights\.h5 does not hold weights of .*own:right: .*use the code of then"
+    says = r"weights/last\.weights\.h5 does not hold weights of .*own:right: .*use the code of the run"
     with pytest.raises(RunError, match=says):
-        of_run(store.url, "last").build()
+        network_from_run(store.url, "last").build()
     store.put(layout.weights("last"), b"damaged")
     with pytest.raises(RunError, match=r"does not hold weights of .*start the run again;"):
-        of_run(store.url, "last").build()
+        network_from_run(store.url, "last").build()
 
 
 @pytest.mark.parametrize("name", ["in_narrow_layers", "cast_at_its_end"])
@@ -78,29 +78,29 @@ def test_layers_that_a_module_makes_as_it_is_imported_have_weights(built: Any) -
         ("raises_in_keras", {}, r"own:raises_in_keras raises ValueError: .*\(.*own\.py:\d+\)"),
         ("leaves", {}, r"own:leaves raises SystemExit: 0 \(.*own\.py:\d+\)"),
         ("nothing", {}, "own:nothing to return a keras.Model, received NoneType"),
-        ("unbuilt", {}, r"own:unbuilt returns .*Begin it with keras\.Input"),
+        ("unbuilt", {}, r"own:unbuilt returns .*Start it with keras\.Input"),
         ("takes_one", {}, r"received takes_one\(image_shape.*too many positional arguments \(.*own\.py:\d+"),
         ("positional", {}, "missing a required .*'width'"),
         ("needs_width", {}, "missing a required .*'width'"),
-        ("without_star", {"width": 2}, r"has no option 'width'\. .*behind a \*"),
+        ("without_star", {"width": 2}, r"has no option 'width'\. .*make it keyword-only"),
         ("subclassed", {}, r"own:subclassed has the model .* \(Subclass\)"),
         ("two_inputs", {}, "own:two_inputs to return .* one input"),
-        ("with_named_output", {}, "to give one tensor, received a dict"),
+        ("with_named_output", {}, "to return one tensor, received a dict"),
         ("of_integers", {}, "an input of uint8"),
         ("one_sigmoid", {}, "two classes are two outputs"),
         ("odd_model_name", {}, "own:odd_model_name has the model 'my net:1' .* graph"),
         ("odd_layer_name", {}, "own:odd_layer_name has the layer 'Größe' .* graph"),
-        ("another_each_time", {}, "own:another_each_time returns another network at each call"),
-        ("cached", {}, "own:cached returns a network with weights of an earlier one"),
-        ("layer_made_at_import", {}, r"with weights of an earlier one \(.*Make new layers"),
+        ("another_each_time", {}, "own:another_each_time returns a different network at each call"),
+        ("cached", {}, "own:cached returns a network with weights of a previous one"),
+        ("layer_made_at_import", {}, r"with weights of a previous one \(.*Make new layers"),
         ("in_lambda", {}, r"own:in_lambda cannot be exported: the layer 'lambda' \(Lambda\)"),
         ("function_in_lambda", {}, r"cannot be exported: the layer 'lambda' \(Lambda\)"),
         ("own_activation", {}, r"cannot be exported: the layer 'doubled' \(Conv2D\)"),
         ("registered_activation", {}, r"cannot be exported: the layer 'doubled' \(Conv2D\)"),
         ("nested_lambda", {}, r"cannot be exported: the layer 'deep' \(Lambda\)"),
-        ("logits", {}, "own:logits to give probabilities, .* End it in .*softmax"),
+        ("logits", {}, "own:logits to return probabilities, .* End it in .*softmax"),
         ("sigmoids", {}, r"rows that add up to .* End it in .*softmax"),
-        ("not_finite", {}, "own:not_finite gives values that are not finite"),
+        ("not_finite", {}, "own:not_finite returns values that are not finite"),
         ("spectral", {}, r"the layer 'spectral_normalization' \(SpectralNormalization\).* trained weights"),
         ("without_gradients", {}, "own:without_gradients has no gradients"),
         ("without_weights", {}, "own:without_weights has no weights that are trained"),
@@ -132,7 +132,7 @@ def test_in_mixed_precision_the_same_networks_are_right(built: Any, precision: s
     train = TRAIN | {"precision": precision}
     try:
         built("of_many_parts", train=train)
-        with pytest.raises(ConfigError, match="to give probabilities"):
+        with pytest.raises(ConfigError, match="to return probabilities"):
             built("logits", train=train)
     finally:
         keras.config.set_dtype_policy("float32")

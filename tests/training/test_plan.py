@@ -17,7 +17,7 @@ from trainer.urls import beside
 
 def plan(digits: str, ranks: int = 1, **train: Any):
     sets = [f"data.url={digits}", "run.url=/run", *(f"train.{key}={value}" for key, value in train.items())]
-    return make_plan(load(recipe="digits", sets=sets), ranks)
+    return make_plan(load(recipe="digits", overrides=sets), ranks)
 
 
 def test_a_micro_batch_of_more_lanes_than_a_batch_has_is_refused(digits: str):
@@ -34,7 +34,7 @@ def test_no_rank_computes_more_lanes_at_once_than_it_has(digits: str, ranks: int
 def grouped(digits: str, ranks: int, lanes: int, group: int):
     sets = ["model.batch_norm=grouped", f"train.lanes={lanes}", f"train.micro_batch={group}"]
     sets += [f"data.url={digits}", "run.url=/run", "train.batch_size=60"]
-    return make_plan(load(recipe="digits", sets=sets), ranks)
+    return make_plan(load(recipe="digits", overrides=sets), ranks)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
@@ -56,7 +56,7 @@ def test_groups_that_cannot_be_kept_whole_are_refused_with_those_that_can(
 def test_a_run_of_before_there_was_a_brightness_is_still_the_same_run(digits: str):
     def identity(*sets: str):
         sets = (f"data.url={digits}", "run.url=/run", *sets)
-        return make_plan(load(recipe="digits", sets=sets), 1).identity["augment"]
+        return make_plan(load(recipe="digits", overrides=sets), 1).identity["augment"]
 
     assert set(identity()) == {"flip", "rotate", "shift", "zoom"}
     assert identity("data.augment.brightness=0.2") == identity() | {"brightness": 0.2}
@@ -89,7 +89,7 @@ def test_a_run_has_a_folder_apart_from_its_dataset(
     sets += [f"data.cache.path={cache}"] if cache else []
     key = r"data\.cache\.path" if cache else r"run\.url"
     with pytest.raises(ConfigError, match=f"^{key}: expected a folder .*, received .*Choose one") as error:
-        make_plan(load(recipe="digits", sets=sets), 1)
+        make_plan(load(recipe="digits", overrides=sets), 1)
     assert error.value.exit_code == 64
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "link"]
 
@@ -102,12 +102,12 @@ def test_a_run_beside_its_dataset_is_fine(
 ):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="no dataset"):
-        make_plan(load(recipe="digits", sets=[f"data.url={data}", f"run.url={run}"]), 1)
+        make_plan(load(recipe="digits", overrides=[f"data.url={data}", f"run.url={run}"]), 1)
 
 
 def test_a_run_is_below_a_dataset_that_has_a_bucket_of_its_own(s3: str):
     with pytest.raises(DataError, match="no dataset"):
-        make_plan(load(recipe="digits", sets=[f"data.url={s3}", f"run.url={beside(s3, 'run')}"]), 1)
+        make_plan(load(recipe="digits", overrides=[f"data.url={s3}", f"run.url={beside(s3, 'run')}"]), 1)
 
 
 @pytest.mark.parametrize(
@@ -149,5 +149,5 @@ def test_classes_without_an_image_are_named_by_split(digits: str):
 
 def test_training_images_of_one_class_are_refused(tmp_path: Path):
     prepare(str(images(tmp_path / "images", 4, "cars")), f"file://{tmp_path}/data", one_class=True)
-    with pytest.raises(DataError, match=r"received \d of 'cars' alone\. .*the folder above it"):
-        make_plan(load(recipe="digits", sets=[f"data.url={tmp_path}/data", "run.url=/run"]), 1)
+    with pytest.raises(DataError, match=r"received \d of 'cars' only\. .*the folder above"):
+        make_plan(load(recipe="digits", overrides=[f"data.url={tmp_path}/data", "run.url=/run"]), 1)

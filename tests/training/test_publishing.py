@@ -94,7 +94,7 @@ def test_a_disk_that_stays_full_ends_the_run_with_75_and_the_remedy(
     monkeypatch.setenv("TRAINER_RETRY_SECONDS", "0.1")
     config = runs.config("full", **EXACT)
     full = Outage(store_of(config), layout.METRICS, OSError(28, "No space left on device"), seconds=3600)
-    with pytest.raises(TransientError, match=r"No space left.*Free some space.*start the run again"):
+    with pytest.raises(TransientError, match=r"No space left.*Free some space.*restart the run"):
         train(config, store=full)
 
 
@@ -118,7 +118,7 @@ def test_older_best_weights_that_came_late_are_replaced(
 ):
     config = runs.config("late", **EXACT)
     assert train(config, store=LatePut(store_of(config))).best
-    assert "is published again" in caplog.text
+    assert "publishing it again" in caplog.text
     assert {name: store_of(config).get(name) for name in PUBLISHED} == undisturbed
 
 
@@ -151,7 +151,7 @@ def test_a_run_that_was_stopped_ends_with_what_it_keeps_alone(
     finished = train(config, store=LatePut(store_of(config)))
     assert finished.best
     assert finished.best.epoch < 3, "its best weights are of the process before it"
-    assert "is published again" in caplog.text
+    assert "publishing it again" in caplog.text
     assert {name: store_of(config).get(name) for name in PUBLISHED} == undisturbed
     assert committed_steps(store_of(config)) == [8, 2 * finished.best.epoch]
 
@@ -185,7 +185,7 @@ def test_an_evaluation_of_the_last_weights_goes_when_these_are_the_best_alone(tm
     store = open_store(str(tmp_path))
     for which in ("best", "last"):
         text = json.dumps({"weights": which, "weights_sha256": "of epoch 2"})
-        store.put(layout.evaluation("test", which), text.encode())  # type: ignore[arg-type]
+        store.put(layout.evaluation("test", which), text.encode())
     background = Background(store.url)
     fence: Any = SimpleNamespace(check=lambda: None)
     plan: Any = SimpleNamespace(dataset=SimpleNamespace(classes=["a", "b"]))

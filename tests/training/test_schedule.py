@@ -74,4 +74,4 @@ def test_ten_steps_are_keras_s_own_with_its_schedule_and_smoothed_labels() -> No
 )
 def test_invalid_values(sets: list[str], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        load(recipe="lab-1", sets=["data.url=s3://b/d", "run.url=s3://b/r", *sets])
+        load(recipe="lab-1", overrides=["data.url=s3://b/d", "run.url=s3://b/r", *sets])

@@ -35,7 +35,7 @@ def test_validation_stops_after_a_batch_and_is_done_again(runs: Runs, monkeypatc
     evaluate = Mock(side_effect=EvaluationStep.__call__)
     monkeypatch.setattr(EvaluationStep, "__call__", lambda step, *batch: evaluate(step, *batch))
     stop = threading.Event()
-    with pytest.raises(TransientError, match="stopped on request after step 20, which is saved"):
+    with pytest.raises(TransientError, match="stopped on request; step 20 is saved"):
         train(config, StopIn(1, stop), stop=stop)
     assert evaluate.call_count == 1
     assert committed_steps(store_of(config))[0] == 20

@@ -12,7 +12,7 @@ from tests.training.in_process import train
 from trainer.config import parse
 from trainer.config.load import read_yaml
 from trainer.dataset.reading.reader import Reader
-from trainer.inference.network import of_run
+from trainer.inference.network import network_from_run
 from trainer.inference.predictor import Predictor
 from trainer.models.whitening import EPSILON
 from trainer.training.run_plan import make_plan
@@ -35,7 +35,7 @@ def test_all_ranks_train_and_predictions_are_made_behind_the_same_whitening(
     before = np.linalg.eigvalsh(np.cov(images.reshape(len(images), -1).T / 255)).clip(0)
     np.testing.assert_allclose(np.linalg.eigvalsh(np.cov(flat.T)), before / (before + EPSILON), atol=1e-2)
 
-    predictor = Predictor(of_run(str(folder / "run"), "best"), 64)
+    predictor = Predictor(network_from_run(str(folder / "run"), "best"), 64)
     np.testing.assert_allclose(
         predictor.probabilities(images[:64]), model.predict_on_batch(images[:64] / 255), atol=1e-5
     )

@@ -1,4 +1,4 @@
-"""How commands answer: JSON, the next command, a question."""
+"""Results as JSON, a hint at the next command, a confirmation."""
 
 import sys
 from typing import Any
@@ -19,18 +19,18 @@ def print_json(result: Any) -> None:
 
 
 def print_next(text: str) -> None:
-    """What may be done next; on stderr, since it is no result."""
+    """Prints a hint at the next command; on stderr, since it is not a result."""
     typer.echo(f"next: {text}", err=True)
 
 
-def confirm(what: list[str]) -> None:
-    """Asks before `what` is deleted. Raises typer.Exit where the answer is no."""
+def confirm(lines: list[str]) -> None:
+    """Asks before what `lines` describe is deleted. Raises typer.Exit where the answer is no."""
     if not sys.stdin.isatty():
         raise ConfigError(
-            "expected an answer, and stdin is no terminal", "Add --yes to delete without asking"
+            "cannot ask for confirmation: stdin is not a terminal", "Pass --yes to delete without asking"
         )
-    for line in what:
+    for line in lines:
         typer.echo(line, err=True)
-    if not typer.confirm("Delete for good?", err=True):
+    if not typer.confirm("Delete permanently?", err=True):
         typer.echo("nothing was deleted", err=True)
         raise typer.Exit

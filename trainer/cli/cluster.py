@@ -14,12 +14,16 @@ from trainer.cli.arguments import (
 
 
 def status(
-    release: Annotated[str | None, typer.Argument(help="Default: every release of the namespace.")] = None,
+    release: Annotated[
+        str | None, typer.Argument(help="Name of the Helm release. Default: every release in the namespace.")
+    ] = None,
     namespace: Namespace = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Update until it has ended.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Refresh until the release has ended.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Show the state of a release: pods, ranks, epoch, step, images/s, checkpoint, what it is waiting for."""
+    """Show the state of releases: pods, ranks, epoch, step, images/s, checkpoint, what they wait for."""
     from trainer.cluster import commands
 
     commands.status(release, namespace, watch=watch, as_json=json)
@@ -29,9 +33,15 @@ def logs(
     release: Release,
     namespace: Namespace = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Follow over replaced pods, until the end.")
+        bool,
+        typer.Option(
+            "--follow", "-f", help="Stream new lines, also of replaced pods, until the release has ended."
+        ),
     ] = False,
-    rank: Annotated[int, typer.Option(min=0, help="Print the last output of this rank.")] = 0,
+    rank: Annotated[
+        int,
+        typer.Option(min=0, help="Rank whose last output is printed; 0: the log of the chief."),
+    ] = 0,
 ) -> None:
     """Print the log of the chief (rank 0)."""
     from trainer.cluster import commands
@@ -43,7 +53,7 @@ def wait(
     release: Release,
     namespace: Namespace = None,
     timeout: Annotated[
-        float | None, typer.Option(min=0, callback=finite, help="In seconds. Default: no limit.")
+        float | None, typer.Option(min=0, callback=finite, help="Seconds to wait. Default: no limit.")
     ] = None,
     json: Json = False,
 ) -> None:

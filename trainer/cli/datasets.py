@@ -1,4 +1,4 @@
-"""`trainer prepare`, `index` and `inspect`."""
+"""`trainer prepare` and `inspect`."""
 
 from typing import Annotated
 
@@ -7,35 +7,55 @@ import typer
 from trainer import interrupts
 from trainer.cli.answers import print_json, print_next
 from trainer.cli.arguments import (
+    ClassNames,
     Encoding,
+    ImageShape,
     Json,
     OnBad,
     Resize,
-    check_image_shape,
+    check_classes,
+    check_hdf5_datasets,
     check_image_size,
     check_shard_size,
     check_split_folders,
     finite,
+    parse_classes,
+    parse_hdf5_datasets,
     parse_shape,
     parse_sides,
     parse_splits,
 )
-from trainer.errors import ConfigError
 from trainer.output.units import parse_size
 
 
 def prepare(
     source: Annotated[
         str,
-        typer.Argument(help="Images: SOURCE/CLASS/*.jpg, SOURCE/{train,test}/CLASS/*.jpg, or see --labels."),
+        typer.Argument(
+            help="Images: SOURCE/CLASS/*.jpg, SOURCE/{train,test}/CLASS/*.jpg, or see --labels. Also an HDF5 "
+            "file, or a folder of some, which are converted."
+        ),
     ],
-    url: Annotated[str, typer.Argument(help="Where the dataset goes: s3://bucket/prefix or a folder.")],
+    url: Annotated[str, typer.Argument(help="URL of the new dataset: s3://bucket/prefix or a folder.")],
     labels: Annotated[
         str | None,
         typer.Option(
             metavar="KIND|FILE",
-            help="folders, list, prefix, suffix, stanford-cars, uecfood, cifar10 (docs/datasets.md), or the "
-            "file of a label list. Default: what fits.",
+            help="folders, list, prefix, suffix, a dataset's name such as stanford-cars (docs/datasets.md), "
+            "or the file of a label list. Default: detected from the source.",
+        ),
+    ] = None,
+    image_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column of a label table with the images' names. Default: the one that names them.",
+        ),
+    ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The column with their labels. Default: label, class, …, or the only other."
         ),
     ] = None,
     splits: Annotated[
@@ -43,33 +63,44 @@ def prepare(
         typer.Option(
             metavar="FOLDER=SPLIT,...",
             callback=check_split_folders,
-            help="Which folders are train, validation and test. Default: by their names, such as train, "
+            help="Folders of the train, validation and test splits. Default: by their names, such as train, "
             "Training or seg_train.",
         ),
     ] = None,
-    one_class: Annotated[bool, typer.Option("--one-class", help="Allow images of one class alone.")] = False,
+    one_class: Annotated[
+        bool, typer.Option("--one-class", help="Allow a dataset with a single class.")
+    ] = False,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            callback=check_classes,
+            help='Take these classes alone, numbered in this order; "a, b" in quotes is one. Default: all.',
+        ),
+    ] = None,
     crop: Annotated[
-        bool, typer.Option("--crop", help="Cut each image to its box (stanford-cars, uecfood).")
+        bool, typer.Option("--crop", help="Crop each image to its bounding box (stanford-cars, uecfood).")
     ] = False,
     image_size: Annotated[
         str | None,
         typer.Option(
             metavar="N|HxW",
             callback=check_image_size,
-            help="Give images this height and width, in pixels: 224, or 224x320. Default: as they are.",
+            help="Resize images to this height and width, in pixels: 224, or 224x320. Default: "
+            "keep their size.",
         ),
     ] = None,
     resize: Annotated[
         Resize,
         typer.Option(
-            help="How: stretch them; scale the short side and cut the centre out; or scale the long side and "
-            "add black borders."
+            help="How to resize: squash stretches; crop scales the short side and center-crops; "
+            "pad scales the long side and pads with black."
         ),
     ] = "squash",
     validation: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, callback=finite, help="Share of the images for validation. Default: a quarter."
+            min=0, max=1, callback=finite, help="Fraction of the images for validation. Default: 0.25."
         ),
     ] = None,
     test: Annotated[
@@ -78,162 +109,125 @@ def prepare(
             min=0,
             max=1,
             callback=finite,
-            help="Share of the images for testing, if SOURCE has no test folder. Default: none.",
+            help="Fraction of the images for testing, if SOURCE has no test folder. Default: none.",
         ),
     ] = None,
     max_per_class: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Take so many images of each class, before they are split. Default: all of them."
+            min=1,
+            help="Use at most this many images per class, chosen before the split. Default: all of them.",
+        ),
+    ] = None,
+    first: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Take N images of each split, of all classes, for a first try. Default: all of them.",
+            metavar="N",
         ),
     ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, help="Seed of the split and of the order of rows.")
     ] = 0,
-    on_bad: Annotated[
-        OnBad, typer.Option(help="What to do with images that are damaged or cannot be read.")
-    ] = "fail",
+    on_bad: Annotated[OnBad, typer.Option(help="What to do with corrupt or unreadable images.")] = "fail",
     max_bad: Annotated[
         float,
-        typer.Option(min=0, max=1, callback=finite, help="Share of bad images above which skip fails too."),
+        typer.Option(
+            min=0,
+            max=1,
+            callback=finite,
+            help="With --on-bad skip: fail if more than this fraction of the images is bad.",
+        ),
     ] = 0.1,
     encoding: Annotated[
         Encoding,
-        typer.Option(help="Rows are the pixels, or JPEG files of them, of about a seventh of the size."),
+        typer.Option(help="Store raw pixels, or JPEG (about one seventh of the size)."),
     ] = "raw",
     shard_size: Annotated[
-        str, typer.Option(callback=check_shard_size, help="Size of a shard, such as 64MiB.")
+        str, typer.Option(callback=check_shard_size, help="Target size of a shard, such as 64MiB.")
     ] = "64MiB",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing dataset.")] = False,
+    hdf5: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[SPLIT=]IMAGES,LABELS",
+            callback=check_hdf5_datasets,
+            help="HDF5 datasets of a split, each [FILE:]NAME. Repeatable. Default: the usual names.",
+        ),
+    ] = None,
+    class_names: ClassNames = None,
+    image_shape: ImageShape = None,
     json: Json = False,
 ) -> None:
-    """Write images as HDF5 shards into object storage, or continue where an interrupted start ended."""
+    """Write images as HDF5 shards to object storage, or resume an interrupted run of this command."""
     from trainer.cli.pages import datasets as pages
     from trainer.machine.cores import available_cores
     from trainer.observability.log import say
     from trainer.output.progress import progress
-    from trainer.preparation.bad_images import BadImagesError
+    from trainer.preparation.bad_images import BadImagesError, BadImagesReport
+    from trainer.preparation.hdf5.parts import DatasetNames, Pair
+    from trainer.preparation.labels import Columns
+    from trainer.preparation.options import PrepareOptions
     from trainer.preparation.prepare import prepare as run
 
+    pairs = tuple(Pair(*parse_hdf5_datasets(text)) for text in hdf5 or ())
+    shape = parse_shape(image_shape) if image_shape else None
+    named = DatasetNames(classes=class_names, shape=shape, pairs=pairs)
     try:
         with progress(say, "images prepared") as report, interrupts.unwinding():
-            made = run(
-                source,
-                url,
+            options = PrepareOptions(
                 labels=labels,
+                columns=Columns(image_column, label_column),
                 split_folders=parse_splits(splits) if splits else None,
                 one_class=one_class,
+                classes=parse_classes(classes) if classes else None,
                 crop=crop,
                 image_size=parse_sides(image_size) if image_size else None,
                 resize=resize,
                 validation=validation,
                 test=test,
                 max_per_class=max_per_class,
+                first=first,
                 seed=seed,
                 on_bad=on_bad,
                 max_bad=max_bad,
                 encoding=encoding,
                 shard_bytes=parse_size(shard_size),
                 overwrite=overwrite,
+                hdf5=named if named != DatasetNames() else None,
                 workers=available_cores(),
-                progress=report,
             )
+            prepared = run(source, url, options, progress=report)
     except BadImagesError as error:
         if json:
-            print_json({"bad": error.problems})
+            print_json(BadImagesReport(bad=list(error.problems)))
         raise
     if json:
-        print_json(made)
+        print_json(prepared)
     else:
-        pages.print_prepared(made)
-        print_next(pages.after_prepare(made))
-
-
-def index(
-    url: Annotated[
-        str,
-        typer.Argument(help="An HDF5 file, a prefix with several, an index, or a dataset that was copied."),
-    ],
-    target: Annotated[
-        str | None,
-        typer.Argument(help="Where the index goes. Default: NAME.index beside a file, or the prefix."),
-    ] = None,
-    images: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="The HDF5 dataset of the images. Default: the usual names."),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[FILE:]NAME",
-            help="That of their labels, also in another file. Default: the usual names.",
-        ),
-    ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="That of the names of the classes. Default: the usual ones, or none."
-        ),
-    ] = None,
-    image_shape: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HxWxC",
-            callback=check_image_shape,
-            help="The shape of an image, if a row is one long vector. Default: that in the file.",
-        ),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Index HDF5 files to train from them where they lie, or a dataset that was copied.
-
-    Each byte is read once: for checksums, the range of the values, their mean and deviation. What a file must
-    be like: docs/datasets.md.
-    """
-    from trainer.cli.pages import datasets as pages
-    from trainer.observability.log import say
-    from trainer.output.progress import progress
-    from trainer.preparation.hdf5.index_hdf5 import index_hdf5, is_prepared
-    from trainer.preparation.hdf5.parts import DatasetNames
-    from trainer.preparation.reindex import reindex
-
-    named = DatasetNames(images, labels, classes, parse_shape(image_shape) if image_shape else None)
-    if is_prepared(url):
-        if target or named != DatasetNames():
-            raise ConfigError(
-                f"{url}: a dataset of `trainer prepare` is indexed in its place", "Give its URL alone"
-            )
-        with progress(say, "shards read") as report, interrupts.unwinding():
-            copied = reindex(url, progress=report)
-        if json:
-            print_json(copied)
-        else:
-            pages.print_reindexed(copied)
-        return
-    with progress(say, "MiB read") as report, interrupts.unwinding():
-        made = index_hdf5(url, target, named, progress=report)
-    if json:
-        print_json(made)
-    else:
-        pages.print_indexed(made)
-        print_next(pages.after_prepare(made))
+        pages.print_prepared(prepared)
+        print_next(pages.after_prepare(prepared))
 
 
 def inspect(
-    url: Annotated[str, typer.Argument(help="A dataset's URL.")],
+    url: Annotated[str, typer.Argument(help="URL of a dataset.")],
     read: Annotated[
-        bool, typer.Option("--read", help="Read every image: duplicates, blank images, values.")
+        bool,
+        typer.Option(
+            "--read", help="Read every image: look for duplicates and blank ones, and measure the values."
+        ),
     ] = False,
     sheet: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Write a PNG of some images of each class. Default: none."),
+        typer.Option(metavar="FILE", help="Write a PNG with some images of each class. Default: none."),
     ] = None,
     classes: Annotated[
-        bool, typer.Option("--classes", help="List every class, also of more than 20.")
+        bool, typer.Option("--classes", help="List every class, even if there are more than 20.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show what a dataset holds, and what is suspicious about it."""
+    """Show the contents of a dataset, and anything suspicious in it."""
     from trainer.cli.pages import datasets as pages
     from trainer.dataset.inspection.describe import inspect as run
     from trainer.observability.log import say
@@ -244,8 +238,8 @@ def inspect(
 
         say(f"contact sheet: {write_contact_sheet(url, sheet)}")
     with progress(say, "images read") as report, interrupts.unwinding():
-        found = run(url, read=read, progress=report)
+        description = run(url, read=read, progress=report)
     if json:
-        print_json(found)
+        print_json(description)
     else:
-        pages.print_inspected(found, every_class=classes)
+        pages.print_inspected(description, every_class=classes)

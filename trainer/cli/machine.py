@@ -15,22 +15,23 @@ from trainer.errors import EXIT_INVALID
 
 def doctor(
     url: Annotated[
-        str | None, typer.Argument(help="A place in object storage to check. Default: this machine alone.")
+        str | None,
+        typer.Argument(help="URL in object storage to check as well. Default: this machine alone."),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Nothing that takes seconds. Default: also devices and speeds.")
+        bool, typer.Option("--quick", help="Skip the slow checks (devices, throughput).")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Check this machine, and whether an object store does all that is needed; what to fix, in order."""
+    """Check this machine and an object store, and list what to fix, in order."""
     from trainer.cli.pages import machine as pages
     from trainer.doctor import examine
 
     with interrupts.unwinding():
-        findings = examine(url, timed=not quick)
+        checks = examine(url, timed=not quick)
     if json:
-        print_json([finding.__dict__ for finding in findings])
+        print_json([check.__dict__ for check in checks])
     else:
-        pages.print_checks(findings)
-    if any(finding.mark == "error" for finding in findings):
+        pages.print_checks(checks)
+    if any(check.mark == "error" for check in checks):
         sys.exit(EXIT_INVALID)

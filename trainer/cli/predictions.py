@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from trainer.cli.answers import print_json, print_next
-from trainer.cli.arguments import Config, Json, Sets
-from trainer.errors import EXIT_INVALID
+from trainer.cli.arguments import Config, Json, Overrides
+from trainer.errors import EXIT_INVALID, DataError
+from trainer.output.units import abbreviate
 
 
 def predict(
@@ -17,43 +18,39 @@ def predict(
     ] = None,
     config: Config = None,
     run: Annotated[
-        str | None, typer.Option(help="The folder of the trained run. Default: from --config.")
+        str | None, typer.Option(help="Folder of the trained run. Default: from --config.")
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="keras:NAME, with ImageNet's weights and classes. Default: the run's network."),
+        typer.Option(help="keras:NAME, with ImageNet weights and classes. Default: the network of the run."),
     ] = None,
     input: Annotated[
         str | None, typer.Option(help="Many images: a prefix, a dataset, a list. Default: from --config.")
     ] = None,
     output: Annotated[
-        str | None, typer.Option(help="Where the predictions go. Default: from --config.")
+        str | None, typer.Option(help="URL of the predictions. Default: from --config.")
     ] = None,
-    workers: Annotated[
-        int, typer.Option(min=1, max=256, help="Processes on this machine that share the work. Default: 1.")
-    ] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Worker processes on this machine.")] = 1,
     split: Annotated[
-        str | None, typer.Option(help="Of the dataset that is the input. Default: the input is no dataset.")
+        str | None, typer.Option(help="Split to predict, if --input is a dataset. Default: from --config.")
     ] = None,
-    top: Annotated[
-        int, typer.Option(min=1, max=5, help="Of a few images: so many classes each. Default: 1.")
-    ] = 1,
+    top: Annotated[int, typer.Option(min=1, max=5, help="Classes to print per image.")] = 1,
     extend: Annotated[
-        bool, typer.Option("--extend", help="Also predict images that came after the first start.")
+        bool, typer.Option("--extend", help="Also predict images added since the job first ran.")
     ] = False,
-    sets: Sets = None,
+    overrides: Overrides = None,
     json: Json = False,
 ) -> None:
-    """Classify a few images, or all of a prefix, dataset or list; continue where an earlier job ended."""
+    """Classify a few images, or all of a prefix, dataset or list; an interrupted job is resumed."""
     from trainer.cli.pages import predictions as pages
     from trainer.inference.job import main as predict_job
 
     options = {"run": run, "model": model, "input": input, "output": output, "split": split, "extend": extend}
-    given = {key: value for key, value in options.items() if value}
+    arguments = {key: value for key, value in options.items() if value}
     if images:
-        _predict_few(images, config, given, sets or (), top, json)
+        _predict_few(images, config, arguments, overrides or (), top, json)
         return
-    summary = predict_job(config, given, sets or (), workers)
+    summary = predict_job(config, arguments, overrides or (), workers)
     if summary is None:
         return
     if json:
@@ -64,16 +61,19 @@ def predict(
 
 
 def _predict_few(
-    images: list[str], config: Path | None, given: dict[str, Any], sets: Any, top: int, json: bool
+    images: list[str], config: Path | None, arguments: dict[str, Any], overrides: Any, top: int, json: bool
 ) -> None:
-    """Exits with 64 when one could not be read, after all others are shown."""
+    """Prints every image, then exits with 64 if one could not be read."""
     from trainer.cli.pages import predictions as pages
     from trainer.inference.adhoc import main as predict_few
 
-    rows = predict_few(images, config, given, sets)
+    rows = predict_few(images, config, arguments, overrides)
+    problems = [f"{row['image']}: {row['error']}" for row in rows if "error" in row]
     if json:
         print_json(rows)
+    elif len(problems) == len(rows):
+        raise DataError(abbreviate(problems, 3, separator="; "), "Name images that are there")
     else:
         pages.print_classified(rows, top)
-    if any("error" in row for row in rows):
+    if problems:
         raise typer.Exit(EXIT_INVALID)

@@ -10,8 +10,8 @@ from trainer.cli.arguments import (
     Config,
     Json,
     Namespace,
+    Overrides,
     Recipe,
-    Sets,
 )
 from trainer.errors import EXIT_INVALID, ConfigError
 
@@ -19,14 +19,16 @@ from trainer.errors import EXIT_INVALID, ConfigError
 def train(
     config: Config = None,
     recipe: Recipe = None,
-    sets: Sets = None,
+    overrides: Overrides = None,
     ranks: Annotated[
         str,
-        typer.Option(help="Ranks here, or replicas if mirrored; auto: one for each GPU."),
+        typer.Option(help="Ranks on this machine (replicas with strategy mirrored). auto: one per GPU."),
     ] = "1",
     check: Annotated[
         bool,
-        typer.Option("--check", help="Try what a run does with a few images, print the plan, keep nothing."),
+        typer.Option(
+            "--check", help="Dry run: validate everything with a few images, print the plan, and exit."
+        ),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -35,7 +37,7 @@ def train(
     from trainer.distribution.rank_variables import is_supervised, rank
     from trainer.training.launch import launch, ranks_of, this_command
 
-    run = load(config, recipe=recipe, sets=sets or ())
+    run = load(config, recipe=recipe, overrides=overrides or ())
     if check:
         from trainer.training.setup.check import check as try_out
 
@@ -50,7 +52,7 @@ def train(
     code = launch(run, ranks=ranks_of(ranks), command=this_command())
     if code == 0 and rank() == 0 and not is_supervised():
         from trainer.cli.pages import runs as pages
-        from trainer.runs.run_document import finished_values
+        from trainer.runs.documents.finished_values import finished_values
 
         if json:
             print_json(finished_values(run.run.url))
@@ -62,15 +64,17 @@ def train(
 def supervise(
     config: Config = None,
     recipe: Recipe = None,
-    sets: Sets = None,
-    ranks: Annotated[str, typer.Option(help="Ranks in this pod; auto: one for each GPU.")] = "auto",
+    overrides: Overrides = None,
+    ranks: Annotated[
+        str, typer.Option(help="Ranks in this pod (replicas with strategy mirrored). auto: one per GPU.")
+    ] = "auto",
 ) -> None:
-    """Run as process 1 of a pod: start its ranks, join the gang, restart what fails."""
+    """Run as process 1 of a pod: start its ranks, join the gang, restart failed ranks."""
     from trainer.cluster import wanted_pods
     from trainer.config.load import load
     from trainer.training.launch import ranks_of, supervise_pod, this_command
 
-    run = load(config, recipe=recipe, sets=sets or ())
+    run = load(config, recipe=recipe, overrides=overrides or ())
     command = [word if word != "supervise" else "train" for word in this_command()]
     sys.exit(
         supervise_pod(run, ranks=ranks_of(ranks), command=command, wanted=wanted_pods.from_environment())
@@ -78,25 +82,27 @@ def supervise(
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(help="A run's folder.")],
-    split: Annotated[str, typer.Option(help="Of the dataset: train, validation or test.")] = "test",
-    weights: Annotated[Literal["best", "last"], typer.Option(help="Which of the run's weights.")] = "best",
+    run: Annotated[str, typer.Argument(help="Folder of the run.")],
+    split: Annotated[str, typer.Option(help="Split to evaluate: train, validation or test.")] = "test",
+    weights: Annotated[Literal["best", "last"], typer.Option(help="Weights to evaluate.")] = "best",
     dataset: Annotated[
-        str | None, typer.Option(help="Another dataset with the same classes. Default: the run's.")
+        str | None,
+        typer.Option(help="Another dataset with the same classes. Default: the dataset of the run."),
     ] = None,
     sensitivity: Annotated[
-        bool, typer.Option("--sensitivity", help="Also turn, mirror and move the images.")
+        bool,
+        typer.Option("--sensitivity", help="Also measure accuracy on rotated, flipped and shifted images."),
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Images at once.")] = 64,
+    batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Images per batch.")] = 64,
     json: Json = False,
 ) -> None:
-    """Measure a run's weights on a split: accuracy, classes, confusion, calibration, mistakes."""
+    """Evaluate a run's weights on a split: accuracy, per-class metrics, confusion, calibration, mistakes."""
     from trainer.cli.pages import runs as pages
     from trainer.evaluation.evaluate import evaluate as measure
     from trainer.output.progress import print_line, progress
 
     with progress(print_line, "images") as report:
-        found = measure(
+        evaluation = measure(
             run,
             split,
             weights,
@@ -106,34 +112,34 @@ def evaluate(
             progress=report,
         )
     if json:
-        print_json(found)
+        print_json(evaluation)
     else:
-        pages.print_evaluation(found)
+        pages.print_evaluation(evaluation)
 
 
-def report(run: Annotated[str, typer.Argument(help="A run's folder.")]) -> None:
-    """Write report/index.html into a run's folder: curves, evaluations, images, configuration."""
+def report(run: Annotated[str, typer.Argument(help="Folder of the run.")]) -> None:
+    """Write report/index.html to a run's folder: curves, evaluations, images, configuration."""
     from trainer.report.write import write_report
 
     typer.echo(write_report(run))
 
 
 def compare(
-    runs: Annotated[list[str], typer.Argument(help="Folders of runs.")],
-    split: Annotated[str, typer.Option(help="Whose evaluation: train, validation or test.")] = "test",
-    weights: Annotated[Literal["best", "last"], typer.Option(help="Which of the runs' weights.")] = "best",
-    form: Annotated[
-        Literal["text", "csv", "html", "json"], typer.Option("--format", "-o", help="How it is printed.")
+    runs: Annotated[list[str], typer.Argument(help="Folders of the runs.")],
+    split: Annotated[str, typer.Option(help="Split of the evaluations: train, validation or test.")] = "test",
+    weights: Annotated[Literal["best", "last"], typer.Option(help="Weights of the evaluations.")] = "best",
+    format: Annotated[
+        Literal["text", "csv", "html", "json"], typer.Option("--format", "-o", help="Output format.")
     ] = "text",
     json: Json = False,
 ) -> None:
-    """Show runs side by side: network, parameters, top 1, top 5, loss, time, by their evaluations."""
+    """Compare the evaluations of runs: network, parameters, top-1, top-5, loss, time."""
     from trainer.output.table import print_table
     from trainer.report import compare as table
 
     rows = table.compare(runs, split, weights)
-    if json or form != "text":
-        typer.echo(table.dumps(rows, "json" if json or form == "text" else form))
+    if json or format != "text":
+        typer.echo(table.dumps(rows, "json" if json or format == "text" else format))
     else:
         print_table(table.COLUMNS, [table.cells(row) for row in rows], right=table.NUMBERS)
 
@@ -155,15 +161,16 @@ def recipes(
 
 
 def weights(
-    run: Annotated[str, typer.Argument(help="A run's folder, or the release that trains it.")],
+    run: Annotated[str, typer.Argument(help="Folder of the run, or the release that trains it.")],
     destination: Annotated[
-        str, typer.Argument(help="A file, or a folder: one that is there, or a name that ends in /.")
+        str, typer.Argument(help="File to write, or a folder: an existing one, or a name that ends in /.")
     ],
     best: Annotated[
-        bool, typer.Option("--best/--last", help="The best by run.monitor, or the newest.")
+        bool, typer.Option("--best/--last", help="The best weights by run.monitor, or the last ones.")
     ] = True,
     step: Annotated[
-        int | None, typer.Option(min=0, help="Those of the checkpoint of this step. Default: see --best.")
+        int | None,
+        typer.Option(min=0, help="The weights in the checkpoint of this step. Default: see --best."),
     ] = None,
     namespace: Namespace = None,
 ) -> None:
@@ -187,42 +194,44 @@ def weights(
 
 
 def runs(
-    prefix: Annotated[str, typer.Argument(help="A prefix with runs below it.")],
+    prefix: Annotated[str, typer.Argument(help="Prefix with runs below it.")],
     remove: Annotated[
         list[str] | None,
         typer.Option(
-            "--remove", help="Delete this run, by its name in the list. Repeatable. Default: list them."
+            "--remove", help="Delete this run, by its name in the list. Repeatable. Default: list the runs."
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Delete a run that may be running.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also delete a run that may still be running.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """List the runs below a prefix with their best weights' epoch and metrics, or delete some of them."""
+    """List the runs below a prefix with the epoch and metrics of their best weights, or delete some."""
     from trainer.cli.pages import runs as pages
     from trainer.runs.find_runs import find_runs
-    from trainer.runs.removal import find_removable
+    from trainer.runs.removal import RemovedRuns, find_removable
     from trainer.runs.removal import remove as delete
     from trainer.storage import open_store
 
     store = open_store(prefix)
     if not remove:
-        found = find_runs(store)
-        print_json(found) if json else pages.print_runs(found)
+        rows = find_runs(store)
+        print_json(rows) if json else pages.print_runs(rows)
         return
     chosen = [find_removable(store, name, force=force) for name in dict.fromkeys(remove)]
     if not yes:
-        confirm(pages.print_removable(chosen))
+        confirm(pages.describe_removable(chosen))
     for run in chosen:
         delete(run.url)
         if not json:
             typer.echo(f"removed {run.url}")
     if json:
-        print_json({"removed": [run.url for run in chosen]})
+        print_json(RemovedRuns(removed=[run.url for run in chosen]))
 
 
-def verify(run: Annotated[str, typer.Argument(help="A run's folder.")], json: Json = False) -> None:
-    """Read every byte of a run's checkpoints and compare it with its checksum."""
+def verify(run: Annotated[str, typer.Argument(help="Folder of the run.")], json: Json = False) -> None:
+    """Read every byte of a run's checkpoints and verify the checksums."""
     from trainer.checkpoints.verify import verify as read
     from trainer.cli.pages import runs as pages
     from trainer.runs.run_document import read_document
@@ -230,16 +239,12 @@ def verify(run: Annotated[str, typer.Argument(help="A run's folder.")], json: Js
 
     store = open_store(run)
     read_document(store)  # raises where there is no run
-    found = read(store)
+    reports = read(store)
     if json:
-        rows = [
-            {"step": c.attempt.step, "generation": c.attempt.generation, "problems": c.problems}
-            for c in found
-        ]
-        print_json(rows)
-    elif found:
-        pages.print_checkpoints(found)
+        print_json([report.values() for report in reports])
+    elif reports:
+        pages.print_checkpoints(reports)
     else:
         typer.echo(f"{store.url}: no checkpoint yet")
-    if any(checkpoint.problems for checkpoint in found):
+    if any(checkpoint.problems for checkpoint in reports):
         sys.exit(EXIT_INVALID)

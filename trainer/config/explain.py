@@ -1,4 +1,4 @@
-"""What pydantic says about an invalid value, as one line in plain words."""
+"""Pydantic's message about an invalid value, as one line in plain words."""
 
 import difflib
 import re
@@ -21,7 +21,7 @@ def explain(model: type[BaseModel], error: ValidationError) -> tuple[list[str], 
     if first["type"] == "extra_forbidden":
         return [str(part) for part in first["loc"]], _unknown_key(model, first["loc"])
     path = _keys(model, first["loc"])
-    # Of a union's errors the one that comes nearest to what was given.
+    # Of the errors of a union, the one that is nearest to the value.
     alike = [e for e in errors if _keys(model, e["loc"]) == path]
     first = max(alike, key=lambda e: (len(e["loc"]), not e["type"].startswith("bool")))
     where = ".".join(path)
@@ -30,13 +30,13 @@ def explain(model: type[BaseModel], error: ValidationError) -> tuple[list[str], 
     if first["type"] == "missing":
         return path, f"{where} is missing"
     message = plain(first["msg"])
-    own = first["type"] == "value_error" and ("received" in message or isinstance(first["input"], dict))
-    received = "" if own else f", received {quoted(first['input'])}"
+    complete = first["type"] == "value_error" and ("received" in message or isinstance(first["input"], dict))
+    received = "" if complete else f", received {quoted(first['input'])}"
     return path, (f"{where}: " if where else "") + message + received
 
 
 def plain(message: str) -> str:
-    """One of pydantic's messages in our words."""
+    """A message of pydantic in the words of this project."""
     message = message.removeprefix("Value error, ")
     message = re.sub(r"^Input should be a valid dictionary or instance of .*", "expected a mapping", message)
     message = re.sub(r"^Input should be (?=greater|less)", "expected a value ", message)
@@ -45,37 +45,37 @@ def plain(message: str) -> str:
 
 
 def quoted(value: Any) -> str:
-    """A value as YAML has it or Python's repr, of a long one its beginning and end."""
+    """A value as YAML or Python's repr has it; a long one with its middle left out."""
     if isinstance(value, date):
-        return f"the date {value}; in quotes it is text"
+        return f"the date {value}; quote it if it is text"
     if value is None or isinstance(value, bool):
         return "nothing" if value is None else str(value).lower()
     return _SHORT.repr(value)
 
 
-def _unknown_key(model: type[BaseModel], place: Sequence[Any]) -> str:
-    *above, key = map(str, place)
+def _unknown_key(model: type[BaseModel], location: Sequence[Any]) -> str:
+    *parents, key = map(str, location)
     section: type[BaseModel] = model
-    for part in above:
+    for part in parents:
         section = _section(section.model_fields[part].annotation) or section
     known = list(section.model_fields)
     near = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-    return f"unknown key {quoted('.'.join([*above, key]))}; {hint}"
+    return f"unknown key {quoted('.'.join([*parents, key]))}; {hint}"
 
 
-def _keys(model: type[BaseModel], place: Sequence[Any]) -> list[str]:
-    """A place without what pydantic adds to it: the kind in a union that was tried."""
+def _keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
+    """A location without what pydantic adds to it: the member of a union that was tried."""
     path: list[str] = []
     section: type[BaseModel] | None = model
-    for number, part in enumerate(map(str, place)):
+    for number, part in enumerate(map(str, location)):
         if section is None:
             break
         path.append(part)
         field = section.model_fields.get(part)
         section = _section(field.annotation) if field else None
         if field and get_origin(field.annotation) is dict:
-            path += map(str, place[number + 1 : number + 2])
+            path += map(str, location[number + 1 : number + 2])
     return path
 
 

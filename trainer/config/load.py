@@ -17,7 +17,7 @@ from trainer.config.run_config import RunConfig
 from trainer.config.types import (
     Model,
 )
-from trainer.errors import ConfigError, shortened
+from trainer.errors import ConfigError, one_line, shortened
 
 
 def recipes() -> dict[str, str]:
@@ -30,19 +30,19 @@ def recipes() -> dict[str, str]:
     }
 
 
-def load(path: Path | None = None, *, recipe: str | None = None, sets: Sequence[str] = ()) -> RunConfig:
-    """The recipe's values, then the file's, then `--set a.b=c`, checked.
+def load(path: Path | None = None, *, recipe: str | None = None, overrides: Sequence[str] = ()) -> RunConfig:
+    """The values of the recipe, overridden by those of the file, then by `--set a.b=c`; validated.
 
-    Raises ConfigError that says what was expected and what was received.
+    Raises ConfigError with what was expected and what was received.
     """
-    if not (path or recipe or sets):
-        raise ConfigError("no configuration given", "Give a YAML file with --config, or a --recipe")
-    given = read_yaml(path) if path else {}
-    recipe = recipe or given.pop("recipe", None)
-    given.pop("recipe", None)
-    values = apply_overrides(merge(_recipe(recipe) if recipe else {}, given), sets)
+    if not (path or recipe or overrides):
+        raise ConfigError("no configuration", "Pass a YAML file with --config, or a --recipe")
+    file = read_yaml(path) if path else {}
+    recipe = recipe or file.pop("recipe", None)
+    file.pop("recipe", None)
+    values = apply_overrides(merge(_recipe(recipe) if recipe else {}, file), overrides)
     where = str(path) if path else "the configuration"
-    return validate(RunConfig, values, where, sets, remedy="See `trainer recipes` for whole examples")
+    return validate(RunConfig, values, where, overrides, remedy="See `trainer recipes` for whole examples")
 
 
 def parse(values: Mapping[str, Any], where: str = "the configuration") -> RunConfig:
@@ -54,7 +54,7 @@ def validate(
     model: type[Model],
     values: Mapping[str, Any],
     where: str,
-    sets: Sequence[str] = (),
+    overrides: Sequence[str] = (),
     options: Iterable[str] = (),
     remedy: str = "",
 ) -> Model:
@@ -62,35 +62,35 @@ def validate(
 
     Args:
         where: the name of the file that the values are from.
-        sets: the `--set` assignments that were laid over it.
-        options: the keys that were given as options of their own name.
+        overrides: the `--set` assignments.
+        options: the keys that were passed as options of their own name.
     """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        path, said = explain(model, error)
-        by_set = next((text for text in reversed(sets) if _is_of(path, text)), None)
-        if by_set is not None:
-            where = f"--set {shortened(by_set)}"
+        path, message = explain(model, error)
+        override = next((text for text in reversed(overrides) if _assigns(path, text)), None)
+        if override is not None:
+            where = f"--set {shortened(override)}"
         elif path and path[0] in options:
             where = f"--{path[0]}"
-        raise ConfigError(f"{where}: {said}", remedy) from None
+        raise ConfigError(f"{where}: {message}", remedy) from None
 
 
-def _is_of(path: Sequence[str], assignment: str) -> bool:
-    """Whether a `--set` assignment gave the value at `path`, a part of it, or what it is a part of."""
+def _assigns(path: Sequence[str], assignment: str) -> bool:
+    """Whether a `--set` assignment sets the value at `path`, a part of it, or what it is a part of."""
     return all(a == b for a, b in zip(assignment.partition("=")[0].split("."), path, strict=False))
 
 
-def apply_overrides(values: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
-    """The values with `--set` assignments laid over them. Raises ConfigError."""
-    found = dict(values)
-    for assignment in sets:
+def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The values with the `--set` assignments applied. Raises ConfigError."""
+    merged = dict(values)
+    for assignment in overrides:
         try:
-            found = merge(found, parse_override(assignment))
+            merged = merge(merged, parse_override(assignment))
         except RecursionError:
-            raise ConfigError(f"--set {shortened(assignment)}: it is nested too deep") from None
-    return found
+            raise ConfigError(f"--set {shortened(assignment)}: nested too deeply") from None
+    return merged
 
 
 def parse_override(assignment: str) -> dict[str, Any]:
@@ -100,16 +100,16 @@ def parse_override(assignment: str) -> dict[str, Any]:
         raise ConfigError(f"--set: expected key.name=value, received {quoted(assignment)}")
     try:
         nested: Any = yaml_text.read(text)
-    except yaml_text.TwiceError as error:
+    except yaml_text.DuplicateKeyError as error:
         raise ConfigError(
-            f"--set {shortened(assignment)}: the key {error.key!r} is there twice", "Leave one of them out"
+            f"--set {shortened(assignment)}: duplicate key {error.key!r}", "Remove one of them"
         ) from None
     except (yaml.YAMLError, yaml_text.SeveralDocumentsError, ValueError):  # the last of a number too long
         nested = text
     for part in reversed(key.split(".")):
         nested = {part: nested}
-    assert isinstance(nested, dict)
-    return nested
+    result: dict[str, Any] = nested
+    return result
 
 
 def _recipe(name: Any) -> dict[str, Any]:
@@ -127,26 +127,26 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml_text.read(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file", "Give the run's YAML file with --config") from None
+        raise ConfigError(f"{path}: no such file", "Pass the YAML file of the run with --config") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: cannot be read: expected text in UTF-8") from None
-    except yaml_text.TwiceError as error:
-        raise ConfigError(f"{path}: {error}", "Leave one of them out") from None
+    except yaml_text.DuplicateKeyError as error:
+        raise ConfigError(f"{path}: {error}", "Remove one of them") from None
     except yaml_text.SeveralDocumentsError as error:
-        raise ConfigError(f"{path}: {error}", "Leave out all but one, or make files of them") from None
+        raise ConfigError(f"{path}: {error}", "Remove all but one, or split the file") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{path}: not YAML: {one_line(error)}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping", "See `trainer recipes`")
     return values
 
 
-def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested values with others laid over them."""
-    merged = dict(below)
-    for key, value in above.items():
+def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Merges nested values: those of `override` win."""
+    merged = dict(base)
+    for key, value in override.items():
         old = merged.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
             # Another optimizer does not inherit the first one's arguments.

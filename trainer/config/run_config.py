@@ -1,4 +1,4 @@
-"""The whole configuration, and what has to go together in it."""
+"""The whole configuration, and the checks across its sections."""
 
 from typing import Any
 
@@ -7,14 +7,9 @@ from pydantic import (
 )
 
 from trainer.config.applications import APPLICATIONS
-from trainer.config.sections import (
-    DataSection,
-    DistributionSection,
-    MetricsSection,
-    ModelSection,
-    RunSection,
-    TrainSection,
-)
+from trainer.config.exact_runs import check_exact
+from trainer.config.run_sections import MetricsSection, RunSection
+from trainer.config.sections import DataSection, DistributionSection, ModelSection, TrainSection
 from trainer.config.types import Section
 
 
@@ -30,16 +25,16 @@ class RunConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _standardize_as_the_network_expects(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        data, model = given.get("data"), given.get("model")
+    def _standardize_as_the_network_expects(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        data, model = values.get("data"), values.get("model")
         if not (isinstance(data, dict) and isinstance(model, dict)) or "standardize" in data:
-            return given
+            return values
         name = model.get("name")
         if not isinstance(name, str) or name not in APPLICATIONS:
-            return given
-        return given | {"data": data | {"standardize": APPLICATIONS[name]}}
+            return values
+        return values | {"data": data | {"standardize": APPLICATIONS[name]}}
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "RunConfig":
@@ -68,16 +63,20 @@ class RunConfig(Section):
             )
         if self.data.standardize == "zca" and self.model.weights == "imagenet":
             raise ValueError(
-                "data.standardize: zca is not for model.weights imagenet, which expect images as they were "
-                "trained on: leave data.standardize out, or model.weights"
+                "data.standardize: zca does not work with model.weights imagenet, which expect images as "
+                "they were trained on: remove data.standardize or model.weights"
             )
         if train.audit and not train.deterministic:
-            raise ValueError(
-                "train.audit: ranks that do the same have to get the same bits: set train.deterministic: true"
-            )
+            raise ValueError("train.audit: needs reproducible steps: set train.deterministic: true")
         if train.audit and self.distribution.strategy == "mirrored":
             raise ValueError(
-                "train.audit: compares ranks, and mirrored has one: set distribution.strategy: horovod"
+                "train.audit: compares ranks, of which mirrored has one: set distribution.strategy: horovod"
+            )
+        if train.exact:
+            check_exact(
+                deterministic=train.deterministic,
+                micro_batch=train.micro_batch,
+                exchange=self.distribution.exchange,
             )
         if self.model.batch_norm == "grouped" and not train.micro_batch:
             raise ValueError("model.batch_norm: grouped needs train.micro_batch, the lanes of a group")

@@ -67,11 +67,11 @@ def _url(value: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_url)]
-"""The URL of an object store, or a path, which is made absolute: see trainer/urls.py."""
+"""The URL of an object store, or a path, which is made absolute; see trainer/urls.py."""
 
 
 NO_URLS = {"none", "imagenet"}
-"""Of model.weights; anything else is a URL."""
+"""Values of model.weights that are not URLs."""
 
 
 WeightsUrl = Annotated[str, AfterValidator(lambda value: value if value in NO_URLS else _url(value))]
@@ -136,7 +136,7 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _numbers_are_no_booleans(cls, value: Any, info: ValidationInfo) -> Any:
+    def _refuse_booleans_as_numbers(cls, value: Any, info: ValidationInfo) -> Any:
         kinds = _kinds(cls.model_fields[info.field_name or ""].annotation)
         number = (int in kinds or float in kinds) and bool not in kinds
         return optimizers.refuse_bool(value) if number else value
@@ -158,4 +158,4 @@ Mode = Literal["auto", "min", "max"]
 Standardize = Literal["none", "x/255", "x/127.5-1", "per_image", "feature_wise", "zca", "caffe", "torch"]
 
 
-_MONITORED = "the metric; without a validation split the training metric of that name"
+_MONITORED = "metric to monitor; without a validation split the training metric of that name"

@@ -1,4 +1,4 @@
-"""YAML as people mean it: a key once in a mapping, and as numbers only what everybody reads as these."""
+"""Strict YAML: no duplicate keys, and only unambiguous numbers."""
 
 import re
 from typing import Any
@@ -11,27 +11,27 @@ _FLOAT = re.compile(
     r"(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
 )
-_OTHERWISE = {f"{_TAG}int": _INTEGER, f"{_TAG}float": _FLOAT}
+_STRICT = {f"{_TAG}int": _INTEGER, f"{_TAG}float": _FLOAT}
 
 
-class TwiceError(Exception):
-    """A key stands twice in a mapping, first in one line and then in another, both counted from 1."""
+class DuplicateKeyError(Exception):
+    """A mapping has a duplicate key, in two lines, both counted from 1."""
 
     def __init__(self, key: str, first: int, second: int) -> None:
-        super().__init__(f"the key {key!r} is there twice, in line {first} and in line {second}")
+        super().__init__(f"duplicate key {key!r} in lines {first} and {second}")
         self.key = key
 
 
 class SeveralDocumentsError(Exception):
-    """Another document begins in a line, counted from 1."""
+    """A second document begins in a line, counted from 1."""
 
     def __init__(self, line: int) -> None:
-        super().__init__(f"expected one YAML document, and another one begins in line {line}")
+        super().__init__(f"expected one YAML document, received another one in line {line}")
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's, which has YAML 1.1, but for its octal numbers (012) and those to the base of 60 (12:30:00):
-    these are text, as in YAML 1.2."""
+    """PyYAML's loader for YAML 1.1, except for octal (012) and sexagesimal (12:30:00) numbers: these
+    are text, as in YAML 1.2."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -40,20 +40,20 @@ class _Loader(yaml.SafeLoader):
         for key in keys:
             name, line = (key.tag, key.value), key.start_mark.line + 1
             if name in lines:
-                raise TwiceError(key.value, lines[name], line)
+                raise DuplicateKeyError(key.value, lines[name], line)
             lines[name] = line
         return node
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, _OTHERWISE.get(tag, form)) for tag, form in forms]
-    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    letter: [(tag, _STRICT.get(tag, pattern)) for tag, pattern in resolvers]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
 
 def read(text: str) -> Any:
-    """The one document of a text. Raises TwiceError, SeveralDocumentsError; yaml.YAMLError, ValueError and
-    RecursionError for what is not YAML."""
+    """The one document of a text. Raises DuplicateKeyError, SeveralDocumentsError; yaml.YAMLError,
+    ValueError and RecursionError for what is not YAML."""
     loader = _Loader(text)
     try:
         node = loader.get_node() if loader.check_node() else None

@@ -33,7 +33,7 @@ def hashed(*key: int | NDArray[Any]) -> Bits:
 
 
 def uniform(*key: int | NDArray[Any]) -> NDArray[np.float64]:
-    """As `hashed`, but numbers in [0, 1) of 53 random bits, float64 (…)."""
+    """Random numbers in [0, 1) of 53 bits, float64 (…); the arguments are those of `hashed`."""
     return np.asarray((hashed(*key) >> np.uint64(11)) * 2.0**-53)
 
 

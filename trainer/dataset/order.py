@@ -1,4 +1,4 @@
-"""Which rows a batch is made of: a pure function of (seed, step), whatever the number of ranks.
+"""The rows of each batch: a pure function of (seed, step), whatever the number of ranks.
 
 A run has L lanes. In each epoch the rows are laid in a line and cut into L equal stretches, one a lane;
 global batch b is the b-th B/L rows of every lane; a rank reads contiguous lanes. So the rows of a batch
@@ -110,7 +110,7 @@ class Order:
         self.steps_per_epoch = self.total // batch_size
         if not self.steps_per_epoch:
             raise DataError(
-                f"The training split has {self.total} rows, fewer than one batch of {batch_size}",
+                f"the training split has {self.total} rows, fewer than one batch of {batch_size}",
                 f"Set train.batch_size to at most {self.total}, or prepare more images",
             )
         self.lane_rows = batch_size // lanes
@@ -196,13 +196,13 @@ class Order:
     def _line(self, epoch: int) -> tuple[Rows, Rows, int]:
         if epoch not in self._lines:
             if self.small:
-                made = (permutation(self.total, _ROWS, self.seed, epoch), np.empty(0, np.int64), 0)
+                line = (permutation(self.total, _ROWS, self.seed, epoch), np.empty(0, np.int64), 0)
             else:
                 order = permutation(len(self._counts), _BLOCKS, self.seed, epoch)
                 counts = self._counts[order]
                 rotation = int(hashed(_ROTATION, self.seed, epoch) % np.uint64(self.total))
-                made = (order, np.cumsum(counts) - counts, rotation)
+                line = (order, np.cumsum(counts) - counts, rotation)
             # This epoch, and the next, into which look-ahead reaches.
-            self._lines = {known: line for known, line in self._lines.items() if abs(known - epoch) == 1}
-            self._lines[epoch] = made
+            self._lines = {known: kept for known, kept in self._lines.items() if abs(known - epoch) == 1}
+            self._lines[epoch] = line
         return self._lines[epoch]

@@ -20,8 +20,8 @@ BROADCAST_PART_BYTES = 256 << 20
 class Horovod(OneReplica):
     """The ranks that the HOROVOD_* environment names.
 
-    A rank that is lost surfaces as `RankLost` in the host calls and as one of `LOST` in a step.
-    Raises Interrupted where the others do not come, or `stopping` says so meanwhile.
+    The loss of a rank raises `RankLost` in the host calls and one of `LOST` in a step. Raises TransientError
+    if the others do not appear, or `stopping` becomes true.
     """
 
     def __init__(self, stopping: Callable[[], bool] = lambda: False) -> None:

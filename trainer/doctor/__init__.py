@@ -1,4 +1,4 @@
-"""`trainer doctor`: does this machine have what a run needs, and does a store do what we ask of it?"""
+"""`trainer doctor`: checks of this machine and of a store."""
 
 from trainer.doctor import devices, exchange, installed, store_checks
 from trainer.doctor.finding import CheckResult, to_fix
@@ -7,16 +7,16 @@ __all__ = ["CheckResult", "examine", "to_fix"]
 
 
 def examine(url: str | None, *, timed: bool = True) -> list[CheckResult]:
-    """What was found out about this machine and, where given, the store at `url`.
+    """Checks this machine and, if given, the store at `url`.
 
-    `timed`: also what takes seconds, where nothing is missing before: TensorFlow's devices, a convolution, an
+    `timed`: also the slow checks, if the others found no error: TensorFlow's devices, a convolution, an
     exchange between ranks, the speed of the store.
     """
-    found = [*installed.examine(), *(store_checks.examine(url) if url is not None else ())]
-    if timed and not any(finding.mark == "error" for finding in found):
-        found += [
+    results = [*installed.examine(), *(store_checks.examine(url) if url is not None else ())]
+    if timed and not any(result.mark == "error" for result in results):
+        results += [
             *devices.examine(),
             *exchange.examine(),
             *(store_checks.speed(url) if url is not None else ()),
         ]
-    return found
+    return results

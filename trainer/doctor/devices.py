@@ -7,6 +7,7 @@ from typing import Any
 from trainer.doctor import installed, probe
 from trainer.doctor.finding import CheckResult
 from trainer.machine.gpus import visible_gpus
+from trainer.machine.sandbox import ProcessFailed
 
 IMAGES = (100, 2)
 """How many images are convolved at once."""
@@ -20,36 +21,36 @@ def examine() -> Iterator[CheckResult]:
     if not (installed.installed("tensorflow") or installed.installed("tensorflow-cpu")):
         return
     try:
-        found = probe.run(PROBE, [os.environ])
-    except probe.ProbeFailed as error:
+        measured = probe.run(PROBE, [os.environ])
+    except ProcessFailed as error:
         yield CheckResult(
-            "error", "TensorFlow", str(error), "python -c 'import tensorflow' shows all that it says"
+            "error", "TensorFlow", str(error), "python -c 'import tensorflow' shows its whole output"
         )
         return
-    yield _devices(found, len(visible_gpus(os.environ)))
+    yield _devices(measured, len(visible_gpus(os.environ)))
     for images in IMAGES:
-        yield _convolution(images, found["seconds"])
+        yield _convolution(images, measured["seconds"])
 
 
-def _devices(found: dict[str, Any], expected: int) -> CheckResult:
-    built = f"CUDA {found['cuda']}, cuDNN {found['cudnn']}" if found["cuda"] else "for CPUs"
-    names = ", ".join(found["gpus"]) or "the CPU alone"
-    shown = f"{names} (TensorFlow is built {'with ' if found['cuda'] else ''}{built})"
-    if len(found["gpus"]) >= expected:
-        return CheckResult("ok", "devices", shown)
-    remedy = "Compare the driver (nvidia-smi) with this CUDA" if found["cuda"] else "scripts/env gpu"
-    return CheckResult("error", "devices", f"{shown}, of {expected} GPUs that this process may use", remedy)
+def _devices(measured: dict[str, Any], expected: int) -> CheckResult:
+    built = f"CUDA {measured['cuda']}, cuDNN {measured['cudnn']}" if measured["cuda"] else "for CPUs"
+    names = ", ".join(measured["gpus"]) or "the CPU alone"
+    text = f"{names} (TensorFlow is built {'with ' if measured['cuda'] else ''}{built})"
+    if len(measured["gpus"]) >= expected:
+        return CheckResult("ok", "devices", text)
+    remedy = "Compare the driver (nvidia-smi) with this CUDA" if measured["cuda"] else "scripts/env gpu"
+    return CheckResult("error", "devices", f"{text}, of {expected} GPUs that this process may use", remedy)
 
 
 def _convolution(images: int, seconds: dict[str, dict[str, float]]) -> CheckResult:
     """Ten times 32 filters of 7x7x3 over random images of 100x100 pixels."""
-    what = f"convolution of {images} images"
-    times = {device: of[str(images)] for device, of in seconds.items()}
-    shown = ", ".join(f"{device} {taken:.3f} s" for device, taken in times.items())
+    check = f"convolution of {images} images"
+    times = {device: times[str(images)] for device, times in seconds.items()}
+    text = ", ".join(f"{device} {taken:.3f} s" for device, taken in times.items())
     if "GPU" not in times:
-        return CheckResult("ok", what, shown)
+        return CheckResult("ok", check, text)
     factor = times["CPU"] / times["GPU"]
-    shown += f": {factor:.1f} times as fast"
+    text += f": {factor:.1f} times as fast"
     if factor < 1 and images == max(IMAGES):
-        return CheckResult("warning", what, shown, _SLOW)
-    return CheckResult("ok", what, shown)
+        return CheckResult("warning", check, text, _SLOW)
+    return CheckResult("ok", check, text)

@@ -29,7 +29,7 @@ def main() -> None:
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
     devices = {"CPU": "/CPU:0"} | ({"GPU": "/GPU:0"} if gpus else {})
-    found = {
+    result = {
         "cuda": build.get("cuda_version"),
         "cudnn": build.get("cudnn_version"),
         "gpus": [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus],
@@ -38,7 +38,7 @@ def main() -> None:
             for name, device in devices.items()
         },
     }
-    print(json.dumps(found))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from trainer.gang.network.rendezvous import Rendezvous
 from trainer.gang.ranks.rank_environment import rank_environment
 from trainer.gang.ranks.slot import Slot
 from trainer.machine import gpus
+from trainer.machine.sandbox import ProcessFailed
 
 EXCHANGED_VALUES = 25_600_000
 """float32 values of the large sum: about ResNet-50's parameters."""
@@ -35,16 +36,16 @@ def examine() -> Iterator[CheckResult]:
             for rank in range(size)
         ]
         try:
-            found = probe.run(PROBE, environments)
-        except probe.ProbeFailed as error:
-            remedy = "One rank does without: --ranks 1. scripts/env compiles Horovod"
+            times = probe.run(PROBE, environments)
+        except ProcessFailed as error:
+            remedy = "Use one rank (--ranks 1), or compile Horovod with scripts/env"
             yield CheckResult("error", "exchange", str(error), remedy)
             return
-    shown = (
-        f"{size} ranks over {found['over']}: a number in {found['small'] * 1e3:.2f} ms, "
-        f"{4 * EXCHANGED_VALUES / 1e6:.0f} MB in {found['large'] * 1e3:.0f} ms"
+    text = (
+        f"{size} ranks over {times['over']}: a number in {times['small'] * 1e3:.2f} ms, "
+        f"{4 * EXCHANGED_VALUES / 1e6:.0f} MB in {times['large'] * 1e3:.0f} ms"
     )
-    if len(gpus_here) > 1 and found["over"] != "NCCL":
-        yield CheckResult("warning", "exchange", shown, "scripts/env gpu compiles Horovod with NCCL")
+    if len(gpus_here) > 1 and times["over"] != "NCCL":
+        yield CheckResult("warning", "exchange", text, "scripts/env gpu compiles Horovod with NCCL")
     else:
-        yield CheckResult("ok", "exchange", shown)
+        yield CheckResult("ok", "exchange", text)

@@ -21,18 +21,18 @@ def main() -> None:
 
     def seconds(values: int) -> float:
         sent = tf.zeros(values)
-        taken = []
+        seconds_of_sums = []
         for _ in range(6):
             distribution.barrier()
             began = time.perf_counter()
             distribution.exchange(sent)[:1].numpy()
-            taken.append(time.perf_counter() - began)
-        return statistics.median(taken[1:])
+            seconds_of_sums.append(time.perf_counter() - began)
+        return statistics.median(seconds_of_sums[1:])
 
     over = "NCCL" if gpus and hvd.nccl_built() else "Gloo"
-    found = {"over": over, "small": seconds(1), "large": seconds(EXCHANGED_VALUES)}
+    result = {"over": over, "small": seconds(1), "large": seconds(EXCHANGED_VALUES)}
     if distribution.is_chief:
-        print(json.dumps(found))
+        print(json.dumps(result))
 
 
 if __name__ == "__main__":

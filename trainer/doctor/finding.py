@@ -1,11 +1,18 @@
-"""What a check found, and what to do about it."""
+"""The result of a check, and what to do about it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """`mark` is ok, warning or error; `remedy` is empty where there is nothing to do, or nothing known."""
+    """The result of one check.
+
+    Attributes:
+        mark: ok, warning or error.
+        what: was checked.
+        found: the result.
+        remedy: what to do; empty where there is nothing to do, or nothing known.
+    """
 
     mark: str
     what: str
@@ -13,6 +20,6 @@ class CheckResult:
     remedy: str = ""
 
 
-def to_fix(findings: list[CheckResult]) -> list[CheckResult]:
-    """What has a remedy, the errors first."""
-    return [f for mark in ("error", "warning") for f in findings if f.mark == mark and f.remedy]
+def to_fix(results: list[CheckResult]) -> list[CheckResult]:
+    """The results with a remedy, errors first."""
+    return [r for mark in ("error", "warning") for r in results if r.mark == mark and r.remedy]

@@ -1,4 +1,4 @@
-"""What is installed here, and what the machine has."""
+"""The installed packages, and the hardware of this machine."""
 
 import os
 import platform
@@ -19,7 +19,7 @@ _LIBRARIES = ("keras", "numpy", "h5py", "boto3")
 
 
 def examine() -> Iterator[CheckResult]:
-    """Takes no time: nothing is imported."""
+    """Quick: imports nothing."""
     yield CheckResult("ok", "trainer", __version__)
     yield CheckResult("ok", "python", f"{platform.python_version()} at {sys.executable}")
     yield CheckResult("ok", "cores", f"{usable_cores():g}")
@@ -28,12 +28,12 @@ def examine() -> Iterator[CheckResult]:
         (("tensorflow", "tensorflow-cpu"), "training", _INSTALL),
         (("horovod",), "several ranks", _COMPILE),
     ):
-        found = next((f"{n} {v}" for n in names if (v := _version(n))), None)
+        package = next((f"{n} {v}" for n in names if (v := _version(n))), None)
         absent = CheckResult("warning", names[0], f"not installed: no {need} here", remedy)
-        yield CheckResult("ok", names[0], found) if found else absent
+        yield CheckResult("ok", names[0], package) if package else absent
     libraries = [f"{name} {version}" for name in _LIBRARIES if (version := _version(name))]
     yield CheckResult("ok", "libraries", ", ".join(libraries))
-    yield CheckResult("ok", "GPUs", ", ".join(visible_gpus(os.environ)) or "none that this process may use")
+    yield CheckResult("ok", "GPUs", ", ".join(visible_gpus(os.environ)) or "none available to this process")
 
 
 def installed(distribution: str) -> bool:

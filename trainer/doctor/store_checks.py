@@ -1,4 +1,4 @@
-"""Whether a store does what a run asks of it, and how fast."""
+"""Checks of a store: the operations that a run needs, and their speed."""
 
 import statistics
 import time
@@ -10,10 +10,10 @@ from contextlib import suppress
 from trainer.doctor.finding import CheckResult
 from trainer.errors import one_line
 from trainer.output.units import size
-from trainer.storage import LARGE_BYTES, ObjectChanged, Store, no_folders_left, open_store, refuses_conditions
+from trainer.storage import CHECKSUM_SETTING, LARGE_BYTES, ObjectChanged, Store, open_store
 
 READ_BYTES = 4 << 20
-"""Of one range, about what a reader asks for."""
+"""Size of one range, about that of a reader's requests."""
 TIMED_BYTES = 64 << 20
 THREADS = 8
 SLOW_BYTES_PER_SECOND = 50 << 20
@@ -33,19 +33,19 @@ def examine(url: str) -> Iterator[CheckResult]:
         ("write if absent", lambda: _write_if_absent(store, small)),
         ("write if unchanged", lambda: _write_if_unchanged(store, small)),
     ]
-    if store.url.startswith("s3://"):
+    if store.local_root is None:
         steps.append(("write in parts", lambda: _write_in_parts(store, large)))
     written = False
-    with no_folders_left(store):
+    with store.no_folders_left():
         try:
-            for what, action in steps:
-                written = written or what == "write"
+            for check, action in steps:
+                written = written or check == "write"
                 try:
-                    yield CheckResult("ok", what, action())
+                    yield CheckResult("ok", check, action())
                 except Ignored as ignored:
-                    yield CheckResult("warning", what, str(ignored))
+                    yield CheckResult("warning", check, str(ignored))
                 except Exception as error:
-                    yield CheckResult("error", what, one_line(error))
+                    yield CheckResult("error", check, one_line(error))
                     return
             yield _delete_and_look(store, small, large)
         finally:
@@ -55,7 +55,7 @@ def examine(url: str) -> Iterator[CheckResult]:
 
 
 class Ignored(Exception):
-    """The store answered, and did not do all that it was asked for."""
+    """The store ignored a condition of a request."""
 
 
 def _list(store: Store) -> str:
@@ -66,24 +66,28 @@ def _list(store: Store) -> str:
 
 def _write(store: Store, key: str) -> str:
     store.put(key, b"0123456789")
+    if store.refuses_checksums:
+        return f"{store.url}/{key}, without checksums, which this store refuses: set {CHECKSUM_SETTING}"
     return f"{store.url}/{key}"
 
 
 def _read_range(store: Store, key: str) -> str:
-    found = bytes(store.get_range(key, 2, 5))
-    if found != b"234":
-        raise OSError(f"{store.url}/{key}: expected the bytes 234, received {found!r}")
-    return f"{len(found)} bytes of 10"
+    data = bytes(store.get_range(key, 2, 5))
+    if data != b"234":
+        kept = store.stat(key).size
+        reason = f": the store kept {kept} bytes of 10; try {CHECKSUM_SETTING}" if kept != 10 else ""
+        raise OSError(f"{store.url}/{key}: expected the bytes 234, received {data!r}{reason}")
+    return f"{len(data)} bytes of 10"
 
 
 def _write_if_absent(store: Store, key: str) -> str:
     try:
         store.put(key, b"once more", if_absent=True)
     except FileExistsError:
-        if not refuses_conditions(store):
-            return "respected: stale writers are fenced off"
-    how = "refused" if refuses_conditions(store) else "ignored"
-    raise Ignored(f"{how} by this store: a stale writer may not be fenced off")
+        if not store.refuses_conditions:
+            return "supported: stale writers are fenced off"
+    outcome = "refused" if store.refuses_conditions else "ignored"
+    raise Ignored(f"{outcome} by this store: a stale writer may not be fenced off")
 
 
 def _write_if_unchanged(store: Store, key: str) -> str:
@@ -91,37 +95,37 @@ def _write_if_unchanged(store: Store, key: str) -> str:
     store.put(key, b"the second version", if_match=etag)
     with suppress(ObjectChanged):
         store.put(key, b"a late version", if_match=etag)
-        raise Ignored("ignored by this store: start no two runs at the same time with one run.url")
-    if refuses_conditions(store):
-        raise Ignored("refused by this store: start no two runs at the same time with one run.url")
-    return "respected: of two runs that are started with one run.url, one wins"
+        raise Ignored("ignored by this store: do not start two runs with the same run.url")
+    if store.refuses_conditions:
+        raise Ignored("refused by this store: do not start two runs with the same run.url")
+    return "supported: only one of two concurrent runs wins"
 
 
 def _write_in_parts(store: Store, key: str) -> str:
     store.put(key, bytes(LARGE_BYTES))
-    found = store.stat(key).size
-    if found != LARGE_BYTES:
-        raise OSError(f"{store.url}/{key}: expected {LARGE_BYTES} bytes, found {found}")
-    return size(found)
+    count = store.stat(key).size
+    if count != LARGE_BYTES:
+        raise OSError(f"{store.url}/{key}: expected {LARGE_BYTES} bytes, received {count}")
+    return size(count)
 
 
 def _delete_and_look(store: Store, *keys: str) -> CheckResult:
     try:
         for key in keys:
             store.delete(key)
-        left = [key for key in keys if any(info.key == key for info in store.list(key))]
+        remaining = [key for key in keys if any(info.key == key for info in store.list(key))]
     except Exception as error:
         return CheckResult("error", "delete", one_line(error))
-    if left:
-        return CheckResult("error", "delete", f"{store.url}/{left[0]} is still there")
-    return CheckResult("ok", "delete", "nothing is left of this check")
+    if remaining:
+        return CheckResult("error", "delete", f"{store.url}/{remaining[0]} still exists")
+    return CheckResult("ok", "delete", "no objects left behind")
 
 
 def speed(url: str) -> Iterator[CheckResult]:
     """Writes an object, reads it in ranges as a reader does, and deletes it."""
     store = open_store(url)
     key = f".doctor-{uuid.uuid4().hex}/speed"
-    with no_folders_left(store):
+    with store.no_folders_left():
         try:
             yield _speed(store, key)
         except Exception as error:
@@ -141,17 +145,15 @@ def _speed(store: Store, key: str) -> CheckResult:
         done = sum(pool.map(lambda start: len(store.get_range(key, start, start + READ_BYTES)), starts))
         rate = done / (time.perf_counter() - began)
     small = statistics.median(_small(store, key) for _ in range(9))
-    found = (
+    text = (
         f"writes {size(TIMED_BYTES / written)}/s, reads {size(rate)}/s with {THREADS} threads "
         f"(about {rate / _IMAGE_BYTES:,.0f} images of 224 x 224 pixels), "
         f"a small range in {small * 1e3:.1f} ms"
     )
     if rate < SLOW_BYTES_PER_SECOND:
-        remedy = (
-            "Keep images on the pods (data.cache), store JPEG rows (prepare --encoding jpeg), or move nearer"
-        )
-        return CheckResult("warning", "speed", found, remedy)
-    return CheckResult("ok", "speed", found)
+        remedy = "Cache images on the pods (data.cache), store JPEG (prepare --encoding jpeg), or move closer"
+        return CheckResult("warning", "speed", text, remedy)
+    return CheckResult("ok", "speed", text)
 
 
 def _small(store: Store, key: str) -> float:

@@ -1,1 +1,1 @@
-"""What a set of weights reached on a split: counted, and as the document that is kept with the run."""
+"""The evaluation of weights on a split: its metrics, and the document that is kept with the run."""

@@ -1,7 +1,6 @@
 """`trainer evaluate`: a run's weights on a split of its dataset, or of another one."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -13,15 +12,16 @@ from trainer.evaluation.evaluation_document import Evaluated, dump_evaluation, e
 from trainer.evaluation.perturbations import perturbations
 from trainer.evaluation.tally import Tally
 from trainer.images.codec import decode_image
-from trainer.inference.network import Network, of_run
+from trainer.inference.network import Network, network_from_run
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
 from trainer.runs import layout
+from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.run_document import read_finished
 from trainer.storage import open_store
 
 BUDGET_BYTES = 256 << 20
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 
 
 def evaluate(
@@ -32,27 +32,30 @@ def evaluate(
     dataset_url: str | None = None,
     sensitivity: bool = False,
     batch_size: int = 64,
-    progress: Progress = lambda done, total: None,
-) -> dict[str, Any]:
-    """Each row of the split once -> what docs/json.md describes; also written into the run's folder.
+    progress: ProgressCallback = lambda _done, _total: None,
+) -> EvaluationDocument:
+    """Evaluates each row of the split once.
 
-    Raises DataError where there is no run, split, or weights, ConfigError for a dataset of other classes.
+    Returns the document in docs/json.md, which is also written to the run's folder.
+
+    Raises DataError where there is no run, split, or weights, ConfigError for a dataset with different
+    classes.
     """
     require_tensorflow()
     store = open_store(url)
-    network = of_run(url, which)
+    network = network_from_run(url, which)
     run = network.run
     dataset = open_dataset(dataset_url or run.config.data.url)
     split = dataset.split(split_name)
     if tuple(dataset.classes) != tuple(run.classes):
         raise ConfigError(
-            f"{dataset.url} has other classes than the run: {_difference(dataset.classes, run.classes)}",
-            "Name a dataset with the same classes in the same order",
+            f"{dataset.url} has different classes than the run: {_difference(dataset.classes, run.classes)}",
+            "Specify a dataset with the same classes in the same order",
         )
     if not split.rows:
-        raise DataError(f"{dataset.url}: the split {split_name!r} has no rows", "Name another split")
+        raise DataError(f"{dataset.url}: the split {split_name!r} has no rows", "Specify another split")
     tally, parameters, changed = _tally(network, dataset, split, sensitivity, batch_size, progress)
-    found = evaluation_document(
+    document = evaluation_document(
         Evaluated(store.url, which, network.weights_sha256, dataset, split_name, parameters),
         tally,
         sensitivity=changed,
@@ -60,15 +63,15 @@ def evaluate(
     )
     if dataset_url is None:
         key = layout.evaluation(split_name, which)
-        store.put(key, dump_evaluation(found))
-        found["written"] = f"{store.url}/{key}"
-    return found
+        store.put(key, dump_evaluation(document))
+        document["written"] = f"{store.url}/{key}"
+    return document
 
 
 def _difference(there: Sequence[str], expected: Sequence[str]) -> str:
     if len(there) != len(expected):
         return f"expected {len(expected)}, received {len(there)}"
-    number = next(n for n, (one, other) in enumerate(zip(there, expected, strict=True)) if one != other)
+    number = next(n for n, (name, other) in enumerate(zip(there, expected, strict=True)) if name != other)
     return f"number {number}: expected {expected[number]!r}, received {there[number]!r}"
 
 
@@ -78,7 +81,7 @@ def _tally(
     split: Split,
     sensitivity: bool,
     batch_size: int,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> tuple[Tally, int, dict[str, float]]:
     with quiet_tensorflow_import():
         from trainer.inference.predictor import Predictor
@@ -86,8 +89,8 @@ def _tally(
     run = network.run
     predictor = Predictor(network, batch_size)
     tally = Tally(len(run.classes))
-    others = perturbations(run.prepared_shape) if sensitivity else {}
-    right = dict.fromkeys(others, 0)
+    changes = perturbations(run.prepared_shape) if sensitivity else {}
+    right = dict.fromkeys(changes, 0)
     reader = Reader(dataset, split, budget_bytes=BUDGET_BYTES)
     for batch in reader.batches_of(range(split.rows), batch_size):
         images = batch.images
@@ -97,10 +100,12 @@ def _tally(
         labels = split.labels[tally.rows : tally.rows + len(images)]
         probabilities, loss = predictor.measured(images, labels)
         if not np.isfinite(probabilities).all():
-            raise DataError("The network's probabilities are not finite", "Evaluate other weights of the run")
+            raise DataError(
+                "the probabilities of the network are not finite", "Evaluate other weights of the run"
+            )
         tally.add(probabilities, labels, tally.rows, loss)
-        for name, change in others.items():
-            found = predictor.probabilities(np.ascontiguousarray(change(images))).argmax(1)
-            right[name] += int((found == labels).sum())
+        for name, change in changes.items():
+            predicted = predictor.probabilities(np.ascontiguousarray(change(images))).argmax(1)
+            right[name] += int((predicted == labels).sum())
         progress(tally.rows, split.rows)
     return tally, predictor.parameters, {name: round(n / split.rows, 6) for name, n in right.items()}

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from trainer.dataset.dataset import Dataset
 from trainer.evaluation.tally import Tally, metrics_per_class, most_confused
+from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.layout import WeightsName
 from trainer.runs.run_document import RunResult
 
@@ -18,7 +18,7 @@ LARGE_GAP, PAIRED_UNTIL = 0.1, 0.7
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Which weights of which run, on what; `parameters` are the network's."""
+    """The evaluated weights and split; `parameters` are those of the network."""
 
     run: str
     weights: WeightsName
@@ -29,39 +29,17 @@ class Evaluated:
 
 
 def evaluation_document(
-    what: Evaluated, tally: Tally, *, sensitivity: Mapping[str, float], finished: RunResult | None
-) -> dict[str, Any]:
-    """The document as plain values; `finished` is how the run ended, None while it has not."""
-    dataset = what.dataset
+    evaluated: Evaluated, tally: Tally, *, sensitivity: Mapping[str, float], finished: RunResult | None
+) -> EvaluationDocument:
+    """The document; `finished` is how the run ended, None while it has not."""
+    dataset, names = evaluated.dataset, tuple(evaluated.dataset.classes)
     return {
         "version": VERSION,
-        "run": what.run,
-        "weights": what.weights,
-        "weights_sha256": what.weights_sha256,
-        "dataset": {"url": dataset.url, "identity": dataset.identity, "split": what.split},
-        "parameters": what.parameters,
-        **_figures(tally, tuple(dataset.classes)),
-        "sensitivity": dict(sensitivity),
-        "warnings": _warnings(finished),
-    }
-
-
-def dump_evaluation(found: Mapping[str, Any]) -> bytes:
-    """The JSON text."""
-    return json.dumps(found, indent=1, ensure_ascii=False).encode()
-
-
-def _figures(tally: Tally, names: tuple[str, ...]) -> dict[str, Any]:
-    worst = [
-        {
-            "row": mistake.row,
-            "class": names[mistake.label],
-            "predicted": names[mistake.predicted],
-            "probability": round(mistake.probability, 6),
-        }
-        for mistake in tally.worst
-    ]
-    return {
+        "run": evaluated.run,
+        "weights": evaluated.weights,
+        "weights_sha256": evaluated.weights_sha256,
+        "dataset": {"url": dataset.url, "identity": dataset.identity, "split": evaluated.split},
+        "parameters": evaluated.parameters,
         "rows": tally.rows,
         "loss": round(tally.loss / tally.rows, 6),
         "top1": round(tally.top1, 6),
@@ -88,8 +66,23 @@ def _figures(tally: Tally, names: tuple[str, ...]) -> dict[str, Any]:
             {"class": label, "predicted": predicted, "rows": rows}
             for label, predicted, rows in most_confused(tally.confusion, names)
         ],
-        "misclassified": worst,
+        "misclassified": [
+            {
+                "row": mistake.row,
+                "class": names[mistake.label],
+                "predicted": names[mistake.predicted],
+                "probability": round(mistake.probability, 6),
+            }
+            for mistake in tally.worst
+        ],
+        "sensitivity": dict(sensitivity),
+        "warnings": _warnings(finished),
     }
+
+
+def dump_evaluation(document: EvaluationDocument) -> bytes:
+    """The JSON text."""
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
 def _warnings(finished: RunResult | None) -> list[str]:
@@ -99,7 +92,7 @@ def _warnings(finished: RunResult | None) -> list[str]:
     training, validation = metrics.get("accuracy"), metrics.get("val_accuracy")
     if training is None or validation is None or training - validation <= LARGE_GAP:
         return []
-    gap = f"the training accuracy {training:.3f} is {training - validation:.3f} above the validation's"
+    gap = f"the training accuracy {training:.3f} is {training - validation:.3f} higher than in validation"
     if training > PAIRED_UNTIL and validation > PAIRED_UNTIL:
-        return [f"{gap}: more than {LARGE_GAP} is much, also above {PAIRED_UNTIL}"]
+        return [f"{gap}: more than {LARGE_GAP} is a large gap, also above {PAIRED_UNTIL}"]
     return [f"{gap}: the network overfits (more data, augmentation, dropout or fewer epochs help)"]

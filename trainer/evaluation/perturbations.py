@@ -1,4 +1,4 @@
-"""Images as they might also have been taken: turned, mirrored, moved."""
+"""Perturbations of images: rotated, flipped, shifted."""
 
 from collections.abc import Callable
 
@@ -9,26 +9,26 @@ Images = NDArray[np.uint8]
 Change = Callable[[Images], Images]
 
 SHIFT = 0.1
-"""Of the width or height; the edge is repeated, as Keras's `fill_mode="nearest"` does."""
+"""Fraction of the width or height; the edge is repeated, as with Keras's `fill_mode="nearest"`."""
 
 
 def rotated(degrees: int) -> Change:
-    """By 90, 180 or 270 degrees, counterclockwise. Images that are not square are turned by 180 alone."""
+    """Rotates by 90, 180 or 270 degrees, counterclockwise. Non-square images are rotated by 180 only."""
     return lambda images: np.rot90(images, degrees // 90, axes=(1, 2))
 
 
 def _shifted(axis: int, sign: int) -> Change:
-    def move(images: Images) -> Images:
+    def shift(images: Images) -> Images:
         length = images.shape[axis]
-        places = np.clip(np.arange(length) - sign * round(SHIFT * length), 0, length - 1)
-        moved: Images = images.take(places, axis)
+        indices = np.clip(np.arange(length) - sign * round(SHIFT * length), 0, length - 1)
+        moved: Images = images.take(indices, axis)
         return moved
 
-    return move
+    return shift
 
 
 def perturbations(shape: tuple[int, int, int]) -> dict[str, Change]:
-    """Name -> what is done to images (n, H, W, C) of this shape."""
+    """The perturbations of images (n, H, W, C) of this shape, by name."""
     quarter = {"turned by 90 degrees": rotated(90), "turned by 270 degrees": rotated(270)}
     return {
         **(quarter if shape[0] == shape[1] else {}),

@@ -1,4 +1,4 @@
-"""What is counted about probabilities and labels, batch after batch, in memory that does not grow."""
+"""Counts over probabilities and labels, batch after batch, in constant memory."""
 
 import heapq
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CALIBRATION_BINS = 15
-"""Of calibration, as in Guo et al., "On Calibration of Modern Neural Networks", 2017."""
+"""Bins of the calibration, as in Guo et al., "On Calibration of Modern Neural Networks", 2017."""
 MAX_MISTAKES = 100
 """Misclassified rows that are kept: those with the highest probability."""
 EPSILON = 1e-7
@@ -27,7 +27,7 @@ class Mistake:
 
 @dataclass
 class Tally:
-    """For so many `classes`. The order of the batches changes nothing but the last bits of the loss.
+    """Counts for `classes` classes. The order of the batches changes only the last bits of the loss.
 
     Attributes:
         confusion: int64 (classes, classes), label by predicted class.
@@ -57,17 +57,19 @@ class Tally:
         without it their cross-entropy counts."""
         count = len(labels)
         labels = labels.astype(np.int64)
-        own = probabilities[np.arange(count), labels].astype(np.float64)
+        label_probabilities = probabilities[np.arange(count), labels].astype(np.float64)
         predicted = probabilities.argmax(1)
         highest = probabilities[np.arange(count), predicted].astype(np.float64)
         right = predicted == labels
         self.rows += count
-        self.loss += -float(np.log(own.clip(EPSILON, 1 - EPSILON)).sum()) if loss is None else loss
+        self.loss += (
+            -float(np.log(label_probabilities.clip(EPSILON, 1 - EPSILON)).sum()) if loss is None else loss
+        )
         # As Keras's in_top_k: of equal probabilities none is before the label's own.
-        self.top5 += int(((probabilities > own[:, None]).sum(1) < 5).sum())
+        self.top5 += int(((probabilities > label_probabilities[:, None]).sum(1) < 5).sum())
         np.add.at(self.confusion, (labels, predicted), 1)
-        place = np.minimum((highest * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-        np.add.at(self.bins, place, np.stack([np.ones(count), highest, right], 1))
+        bin_numbers = np.minimum((highest * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+        np.add.at(self.bins, bin_numbers, np.stack([np.ones(count), highest, right], 1))
         for i in np.flatnonzero(~right):
             mistake = Mistake(float(highest[i]), first + int(i), int(labels[i]), int(predicted[i]))
             (heapq.heappush if len(self._worst) < MAX_MISTAKES else heapq.heappushpop)(self._worst, mistake)
@@ -75,10 +77,10 @@ class Tally:
     def summed(
         self, add: Callable[[NDArray[np.float64]], NDArray[np.float64]], rank: int, size: int
     ) -> "Tally":
-        """That of all `size` ranks, of each of its own rows: `add` sums float64 (n,) over them."""
+        """The tally over all `size` ranks, each with its own rows: `add` sums float64 (n,) over them."""
         worst = np.zeros((size, MAX_MISTAKES, 4))
-        for place, mistake in enumerate(self._worst):
-            worst[rank, place] = (mistake.probability, mistake.row, mistake.label, mistake.predicted)
+        for number, mistake in enumerate(self._worst):
+            worst[rank, number] = (mistake.probability, mistake.row, mistake.label, mistake.predicted)
         counts = np.array([self.rows, self.loss, self.top5], float)
         parts = (counts, self.confusion, self.bins, worst)
         flat = add(np.concatenate([part.ravel().astype(np.float64) for part in parts]))
@@ -88,23 +90,23 @@ class Tally:
                 np.split(flat, np.cumsum([p.size for p in parts])[:-1]), parts, strict=True
             )
         )
-        found = Tally(self.classes, int(counts[0]), float(counts[1]), int(counts[2]), bins=bins)
-        found.confusion = confusion.astype(np.int64)
+        total = Tally(self.classes, int(counts[0]), float(counts[1]), int(counts[2]), bins=bins)
+        total.confusion = confusion.astype(np.int64)
         mistakes = [
             Mistake(p, int(row), int(label), int(other)) for p, row, label, other in worst.reshape(-1, 4)
         ]
-        found._worst = heapq.nlargest(MAX_MISTAKES, (mistake for mistake in mistakes if mistake.probability))
-        heapq.heapify(found._worst)
-        return found
+        total._worst = heapq.nlargest(MAX_MISTAKES, (mistake for mistake in mistakes if mistake.probability))
+        heapq.heapify(total._worst)
+        return total
 
     @property
     def top1(self) -> float:
-        """The share of rows whose class is right."""
+        """The fraction of rows whose class is right."""
         return float(np.trace(self.confusion)) / self.rows
 
     @property
     def worst(self) -> list[Mistake]:
-        """Misclassified rows, the surest first."""
+        """Misclassified rows, the most confident first."""
         return sorted(self._worst, reverse=True)
 
     @property
@@ -126,24 +128,24 @@ class ClassMetrics:
 
 def metrics_per_class(confusion: NDArray[np.int64], names: tuple[str, ...]) -> list[ClassMetrics]:
     """Precision, recall and F1 of each class."""
-    found = []
+    metrics = []
     for i, name in enumerate(names):
         right, rows, predicted = int(confusion[i, i]), int(confusion[i].sum()), int(confusion[:, i].sum())
         f1 = 2 * right / (rows + predicted) if rows + predicted else 0.0
-        found.append(
+        metrics.append(
             ClassMetrics(
                 name, rows, right / predicted if predicted else None, right / rows if rows else None, f1
             )
         )
-    return found
+    return metrics
 
 
 def most_confused(
-    confusion: NDArray[np.int64], names: tuple[str, ...], most: int = 20
+    confusion: NDArray[np.int64], names: tuple[str, ...], limit: int = 20
 ) -> list[tuple[str, str, int]]:
-    """(class, what it was taken for, rows), the most frequent first."""
+    """(class, predicted class, rows), the most frequent first."""
     mistakes = confusion.copy()
     np.fill_diagonal(mistakes, 0)
-    order = np.argsort(-mistakes, axis=None, kind="stable")[:most]
-    pairs = [(int(place) // len(names), int(place) % len(names)) for place in order]
+    order = np.argsort(-mistakes, axis=None, kind="stable")[:limit]
+    pairs = [(int(cell) // len(names), int(cell) % len(names)) for cell in order]
     return [(names[i], names[j], int(mistakes[i, j])) for i, j in pairs if mistakes[i, j]]

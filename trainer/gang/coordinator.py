@@ -37,8 +37,7 @@ MAX_STRANGERS_LOGGED = 8
 MAX_PODS_REVIEWED_AT_ONCE = 64
 """Up to this many pods, every report triggers a review."""
 REVIEW_PAUSE_FACTOR = 10
-"""With more pods, each review is followed by a pause this many times as long as it took: it visits all
-pods."""
+"""A larger gang is reviewed less often: after each review, not for this many times as long as it took."""
 
 
 class Coordinator:

@@ -27,7 +27,7 @@ class Line(Protocol):
     port: int
 
     def report(self, member: Member) -> Answer | None:
-        """Reports the current state -> the answer to it, None while there is none. Does not wait."""
+        """Reports the current state -> the coordinator's answer, None while there is none. Does not wait."""
         ...
 
     def report_leaving(self, member: Member, timeout: float) -> None:

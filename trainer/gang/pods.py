@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from trainer.errors import ConfigError
 from trainer.gang.network.auth import GangKey
 
+POD_INDEX = "TRAINER_POD_INDEX"
+PODS = "TRAINER_PODS"
+COORDINATOR = "TRAINER_COORDINATOR"
 PORT = 29400
 """The port of pod 0's coordinator, unless the environment names another one."""
 
@@ -41,15 +44,15 @@ def from_environment(
 
     None without a coordinator. Raises ConfigError for an invalid number.
     """
-    coordinator = environment.get("TRAINER_COORDINATOR")
+    coordinator = environment.get(COORDINATOR)
     if not coordinator:
         return None
     host, port = split_address(coordinator)
     return Pods(
-        index=whole_number(environment, "TRAINER_POD_INDEX", 0),
-        count=whole_number(environment, "TRAINER_PODS", 1),
+        index=whole_number(environment, POD_INDEX, 0),
+        count=whole_number(environment, PODS, 1),
         coordinator=host,
-        port=whole_number({"TRAINER_COORDINATOR": port}, "TRAINER_COORDINATOR", 1) if port else PORT,
+        port=whole_number({COORDINATOR: port}, COORDINATOR, 1) if port else PORT,
         wanted_pods=wanted_pods,
         key=GangKey.from_environment(environment),
     )

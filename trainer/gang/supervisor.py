@@ -4,7 +4,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -68,11 +68,8 @@ class _Supervisor:
         self._failures = Failures()
         self._not_ready = "waiting for the other pods"
         self._ranks: Ranks | None = None
-        self._finished: Callable[[], bool] = lambda: False
-        if options.finished:
-            self._finished = Polled(
-                options.finished, False, every=15.0, description="whether the run is finished"
-            )
+        read_finished = options.finished or (lambda: False)
+        self._finished = Polled(read_finished, False, every=15.0, description="whether the run is finished")
         pods = options.pods
         key = GangKey.from_environment()
         self._gang = os.environ.get(GANG) or key.gang(pods.coordinator if pods else "")

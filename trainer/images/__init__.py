@@ -1,1 +1,1 @@
-"""One image: its formats, its decoding, and which file is one."""
+"""A single image: its formats, its decoding, and the files that hold one."""

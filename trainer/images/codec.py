@@ -13,28 +13,30 @@ from trainer.errors import DataError, one_line
 
 MAX_PIXELS = 64_000_000
 """More than any camera's photograph; decoded, 192 MB."""
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
+HEIF_SUFFIXES = (".heic", ".heif")
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".j2k", ".jpx", *HEIF_SUFFIXES),
 )
 
 Resize = Literal["squash", "crop", "pad"]
-"""How an image gets another shape: stretched; scaled by its short side and cut to its centre; or scaled by
-its long side, with black borders."""
+"""How an image is resized: stretched; scaled by its short side and center-cropped; or scaled by its long side
+and padded with black."""
 
 Box = tuple[int, int, int, int]
 
 DRAFT = 2
-"""A JPEG is decoded at 1/2, 1/4 or 1/8 where that is still so many times what it is resized to."""
+"""A JPEG is decoded at 1/2, 1/4 or 1/8 where that is still at least this many times its new size."""
 
 JPEG_QUALITY = 95
-"""As Keras's and Pillow's documents advise at most: above it files grow and images hardly differ."""
+"""The highest that Keras's and Pillow's documents advise: above it files grow and images hardly differ."""
 
 _EIGHT_BIT = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}
-"""Of a pixel as Pillow holds it; else 4, also of RGB."""
-_TURNED = {5, 6, 7, 8}
+"""Bytes of a pixel as Pillow holds it; 4 in other modes, also in RGB."""
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_ROTATED = {5, 6, 7, 8}
 _ORIENTATION = 0x0112
 
 
@@ -45,7 +47,7 @@ class EncodedImage:
     the stored pixels.
 
     `decoding_bytes` is about the memory that this takes. All of it raises DataError that names `name` for
-    what is empty, no image, truncated, above `MAX_PIXELS`, or has pixels that do not become 8 bits.
+    what is empty, not an image, truncated, above `MAX_PIXELS`, or has pixels that do not become 8 bits.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class EncodedImage:
             raise DataError(f"{name}: the file is empty", "Replace or remove it")
         with _explained(name):
             self._image: Image.Image = (
-                Image.open(io.BytesIO(data), formats=FORMATS)
+                Image.open(io.BytesIO(data), formats=_formats(data, name))
                 if isinstance(data, bytes)
                 else Image.fromarray(data[..., 0] if data.shape[2:] == (1,) else data)
             )
@@ -97,7 +99,7 @@ class EncodedImage:
         if self._size is None or self._crop or self._image.format not in ("JPEG", "MPO"):
             return
         size = self._image.size
-        if self._orientation in _TURNED:
+        if self._orientation in _ROTATED:
             size = (size[1], size[0])
         wanted = [DRAFT * side for side in _scaled(size, self._size, self._resize)]
         if size != self._image.size:
@@ -118,7 +120,7 @@ def decode_image(
     converted as Keras's `load_img` does (`convert("RGB")`: an alpha channel is dropped), but that of 16-bit
     grey the high byte is taken, as Pillow does for 16-bit RGB; and resized bilinearly to `size`, (height,
     width), if given. A JPEG of more than `DRAFT` times that size is decoded at 1/2, 1/4 or 1/8 first.
-    Raises DataError that names `name` for what is empty, no image, truncated, above `MAX_PIXELS`, or has
+    Raises DataError that names `name` for what is empty, not an image, truncated, above `MAX_PIXELS`, or has
     pixels that do not become 8 bits.
     """
     return EncodedImage(data, size, name, resize, crop).decode()
@@ -142,7 +144,7 @@ def decode_jpeg(data: bytes | memoryview, shape: tuple[int, int, int]) -> NDArra
     except MemoryError:
         raise
     except Exception as error:  # damaged files make Pillow raise errors of many kinds
-        raise ValueError(f"its JPEG is damaged ({' '.join(str(error).split())})") from error
+        raise ValueError(f"corrupt JPEG ({one_line(error)})") from error
 
 
 def _eight_bit(image: Image.Image, name: str) -> Image.Image:
@@ -182,6 +184,21 @@ def _resized(image: Image.Image, wanted: tuple[int, int], resize: Resize) -> Ima
     return image.resize(wanted, Image.Resampling.BILINEAR, box=box)
 
 
+def _formats(data: bytes, name: str) -> tuple[str, ...]:
+    """The formats that a file may have. Raises DataError for HEIC where nothing reads it."""
+    if data[4:8] != b"ftyp" or data[8:12] not in _HEIF_BRANDS or b"avif" in data[12:64]:
+        return FORMATS
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise DataError(
+            f"{name}: a HEIC image, which is read by pillow-heif, and that is not installed",
+            "pip install 'cars-trainer[heic]', or convert the image to JPEG",
+        ) from None
+    register_heif_opener()
+    return ("HEIF",)
+
+
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
     """Pillow's errors as DataError."""
@@ -198,7 +215,7 @@ def _explained(name: str) -> Iterator[None]:
     except Exception as error:
         # Damaged files make Pillow's decoders raise errors of many kinds, SyntaxError among them.
         reason = one_line(error)
-        raise DataError(f"{name}: a damaged image ({reason})", "Replace or remove it") from error
+        raise DataError(f"{name}: corrupt image ({reason})", "Replace or remove it") from error
 
 
 def _inside(box: tuple[int, int, int, int], width: int, height: int, name: str) -> tuple[int, int, int, int]:
@@ -209,7 +226,7 @@ def _inside(box: tuple[int, int, int, int], width: int, height: int, name: str) 
     area = max(0, inner[2] - inner[0]) * max(0, inner[3] - inner[1])
     if not area or area < 0.9 * (right - left) * (bottom - top):
         raise DataError(
-            f"{name}: the box {box} does not lie in the image of {width}x{height} pixels",
-            "Leave out --crop if the images are cropped already",
+            f"{name}: the bounding box {box} is not inside the image of {width}x{height} pixels",
+            "Omit --crop if the images are cropped already",
         )
     return inner

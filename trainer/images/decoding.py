@@ -23,13 +23,13 @@ Loaded = bytes | NDArray[np.uint8]
 READERS = 8
 """Threads that wait for the store; those that decode are as many as there are cores."""
 HELD_BYTES = 128 << 20
-"""Of images that are read ahead, encoded or decoded."""
+"""Bytes of images that are read ahead, encoded or decoded."""
 DECODING_BYTES = 512 << 20
-"""Of images that are being decoded; a larger one is decoded alone."""
+"""Bytes of images that are being decoded; a larger one is decoded alone."""
 NO_DIGEST = bytes(32)
 
 _GROUP, _GROUP_BYTES = 32, 1 << 20
-"""A thread takes so many images at once, but no more bytes."""
+"""Images that a thread takes at once, and their maximum bytes."""
 _OF_ONE_FILE = {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENAMETOOLONG}
 
 
@@ -48,7 +48,7 @@ ItemIn = TypeVar("ItemIn", bound=ImageItem, contravariant=True)
 
 
 class ImageLoader(Protocol[ItemIn]):
-    """Where images are."""
+    """Loads images from a store."""
 
     @property
     def store(self) -> Store: ...
@@ -84,20 +84,20 @@ class Decoder(Generic[ItemT]):
     ) -> None:
         self._source, self.size, self._resize, self._cores = source, size, resize, max(1, cores)
         self._jpeg = jpeg
-        self._local = source.store.url.startswith("file:")
+        self._local = source.store.local_root is not None
 
     def decode(self, items: Iterable[ItemT]) -> Iterator[Decoded[ItemT]]:
         """The images of `items` in their order, also those with a problem.
 
-        Raises what the store raises, but for a file that is gone or, in a local folder, cannot be opened: a
-        store that refuses one object may refuse all for the same reason.
+        Raises what the store raises, except for a file that was deleted or, in a local folder, cannot be
+        opened: a store that refuses one object may refuse all for the same reason.
         """
         items = iter(items)
         row_bytes = self.size[0] * self.size[1] * 3 if self.size else 0
-        while not row_bytes and (first := next(items, None)):  # it tells how large the others are
-            found = self._decode(first, self._read(first), None)
-            row_bytes = 0 if found.image is None else found.image.nbytes
-            yield found
+        while not row_bytes and (first := next(items, None)):  # the others are as large
+            decoded = self._decode(first, self._read(first), None)
+            row_bytes = 0 if decoded.image is None else decoded.image.nbytes
+            yield decoded
         yield from self._in_threads(items, row_bytes)
 
     def _in_threads(self, items: Iterator[ItemT], row_bytes: int) -> Iterator[Decoded[ItemT]]:
@@ -113,12 +113,12 @@ class Decoder(Generic[ItemT]):
             return decoders.submit(decode, group, data)
 
         def decode(group: Sequence[ItemT], data: list[Loaded | str]) -> list[Decoded[ItemT]]:
-            found = []
+            decoded = []
             for item in group:
                 encoded = data.pop(0)
-                found.append(self._decode(item, encoded, decoding))
-                ahead.decoded(_size(encoded), found[-1])
-            return found
+                decoded.append(self._decode(item, encoded, decoding))
+                ahead.decoded(_size(encoded), decoded[-1])
+            return decoded
 
         number = 0
         try:
@@ -141,7 +141,7 @@ class Decoder(Generic[ItemT]):
         except DataError as error:
             return error.problem
         except FileNotFoundError:
-            return f"{item.key}: the file is gone, or a broken link"
+            return f"{item.key}: the file was deleted, or is a broken symlink"
         except OSError as error:
             cause = error.__cause__
             if not (self._local and isinstance(cause, OSError) and cause.errno in _OF_ONE_FILE):

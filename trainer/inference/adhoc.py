@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.config.load import apply_overrides, read_yaml
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, DataError
 from trainer.inference.config import parse_few
-from trainer.inference.forms import Prediction
+from trainer.inference.forms import Prediction, PredictionRow, ReadError
 from trainer.inference.network import Network, network_of
 from trainer.inference.sources.image import Image, Task
 from trainer.inference.sources.paths import Paths
@@ -22,19 +22,20 @@ from trainer.runs.run_document import RunDocument
 from trainer.storage import open_store
 
 MAX_IMAGES = 1000
-"""Of images. For more there are jobs."""
+"""Images of one call; more are a job."""
 _BATCH = 64
 
 
 def main(
-    names: Sequence[str], path: Path | None, given: Mapping[str, Any], sets: Sequence[str]
-) -> list[dict[str, Any]]:
-    """For each image its row as in JSON Lines, or `image` and `error`. A folder stands for its images.
+    names: Sequence[str], path: Path | None, arguments: Mapping[str, Any], overrides: Sequence[str]
+) -> list[PredictionRow | ReadError]:
+    """Returns for each image its row as in JSON Lines, or `image` and `error`. A folder
+    stands for its images.
 
-    Raises ConfigError, DataError for an invalid run, or more than `MAX_IMAGES` images.
+    Raises ConfigError, DataError for an invalid run, a folder without images, or more than `MAX_IMAGES`.
     """
-    values = apply_overrides((dict(read_yaml(path)) if path else {}) | dict(given), sets)
-    config = parse_few(values, str(path) if path else "the command", sets, given)
+    values = apply_overrides((dict(read_yaml(path)) if path else {}) | dict(arguments), overrides)
+    config = parse_few(values, str(path) if path else "the command", overrides, arguments)
     require_tensorflow()
     network = network_of(config)
     run = network.run
@@ -42,26 +43,29 @@ def main(
     if len(files) > MAX_IMAGES:
         raise ConfigError(f"expected at most {MAX_IMAGES:,} images", "Use --input and --output for more")
     source = Paths("the command", [], open_store(os.getcwd()), run, allow_private=config.allow_private)
-    found = list(source.read(Task(0, Image(name)) for name in files))
-    images = [decoded.image for decoded in found if decoded.image is not None]
+    results = list(source.read(Task(0, Image(name)) for name in files))
+    images = [decoded.image for decoded in results if decoded.image is not None]
     classified = _classified(network, images) if images else iter(())
     return [
-        {"image": of.item.key, "error": of.problem.removeprefix(f"{of.item.key}: ")}
-        if of.image is None
-        else {**next(classified), "image": of.item.key}
-        for of in found
+        {"image": decoded.item.key, "error": decoded.problem.removeprefix(f"{decoded.item.key}: ")}
+        if decoded.image is None
+        else {**next(classified), "image": decoded.item.key}
+        for decoded in results
     ]
 
 
 def _files(names: Sequence[str], run: RunDocument) -> Iterator[str]:
     for name in names:
         if os.path.isdir(name):
-            yield from (os.path.join(name, image.key) for image in Prefix(open_store(name), run))
+            keys = [image.key for image in Prefix(open_store(name), run)]
+            if not keys:
+                raise DataError(f"{name}: no image found", "Name images, or a folder that holds some")
+            yield from (os.path.join(name, key) for key in keys)
         else:
             yield name
 
 
-def _classified(network: Network, images: Sequence[NDArray[np.uint8]]) -> Iterator[dict[str, Any]]:
+def _classified(network: Network, images: Sequence[NDArray[np.uint8]]) -> Iterator[PredictionRow]:
     with quiet_tensorflow_import():
         from trainer.inference.predictor import Predictor
 

@@ -1,4 +1,4 @@
-"""Which part a worker does next. Claims are advice alone: two that do the same part leave one result."""
+"""The choice of a worker's next part. Claims are advice: two workers with one part leave one result."""
 
 import json
 import time
@@ -36,12 +36,12 @@ def choose(
     """
     if len(done) == parts:
         return None
-    order = [(start + place) % parts for place in range(parts)]
-    left = [part for part in order if part not in done]
-    own = [part for part in left if part in claims and claims[part].worker == worker]
-    free = [part for part in left if part not in claims]
-    late = [part for part in left if part in claims and claims[part].age >= patience]
-    return next(iter([*own, *free, *late]), None)
+    order = [(start + offset) % parts for offset in range(parts)]
+    remaining = [part for part in order if part not in done]
+    mine = [part for part in remaining if part in claims and claims[part].worker == worker]
+    free = [part for part in remaining if part not in claims]
+    late = [part for part in remaining if part in claims and claims[part].age >= patience]
+    return next(iter([*mine, *free, *late]), None)
 
 
 @dataclass
@@ -50,12 +50,12 @@ class Claims:
 
     Attributes:
         worker: the name of this one; after a restart it has the same.
-        place: its number of `workers`: where it starts to look for a part.
+        index: its number, of `workers`; it starts to look for a part there.
     """
 
     store: Store
     worker: str
-    place: int
+    index: int
     workers: int
     parts: int
     taken: set[int] = field(default_factory=set)
@@ -64,16 +64,16 @@ class Claims:
     _durations: list[float] = field(default_factory=list)
 
     def done(self) -> set[int]:
-        """The parts whose predictions are there."""
-        found = (keys.part_of(info.key) for info in self.store.list(keys.PREDICTIONS))
-        return {part for part in found if part is not None and part < self.parts}
+        """The completed parts."""
+        numbers = (keys.part_of(info.key) for info in self.store.list(keys.PREDICTIONS))
+        return {part for part in numbers if part is not None and part < self.parts}
 
     def take(self) -> int | None:
         """A part for this worker, claimed; None where there is none now."""
         done = self.done() | self.taken
         claims = self._look(done)
         while True:
-            start = self.parts * self.place // self.workers
+            start = self.parts * self.index // self.workers
             part = choose(self.parts, done, claims, self.worker, start, self._patience())
             if part is None:
                 return None
@@ -83,7 +83,7 @@ class Claims:
             claims[part] = Claim("", 0.0)
 
     def finished(self, seconds: float) -> None:
-        """A part took so long."""
+        """Records how many seconds a part took."""
         self._durations.append(seconds)
 
     def clear(self) -> None:

@@ -7,27 +7,25 @@ from pydantic import Field, model_validator
 
 from trainer.config.load import validate
 from trainer.config.types import MAX_BATCH, Section, Url
-from trainer.inference.forms import Form
+from trainer.inference.forms import PredictionFormat
 from trainer.runs.layout import WeightsName
 
 
 class _Network(Section):
-    run: Url | None = Field(None, description="URL of a trained run's folder; or `model`")
+    run: Url | None = Field(None, description="folder of a trained run; or `model`")
     model: str | None = Field(
-        None, description="`keras:NAME`: one of keras.applications, with ImageNet's weights and classes"
+        None, description="`keras:NAME`: one of keras.applications, with ImageNet weights and classes"
     )
-    weights: WeightsName = Field("best", description="which of the run's weights")
+    weights: WeightsName = Field("best", description="weights of the run")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         if (self.run is None) == (self.model is None):
             raise ValueError(
-                "expected either run or model; name a trained run's folder or a network keras:NAME"
+                "expected either run or model: the folder of a trained run, or a network keras:NAME"
             )
         if self.model and "weights" in self.model_fields_set:
-            raise ValueError(
-                "expected no weights beside model, whose weights are ImageNet's; leave weights out"
-            )
+            raise ValueError("expected no weights beside model, which has ImageNet weights; remove weights")
         return self
 
 
@@ -41,7 +39,7 @@ class PredictMetricsSection(Section):
     """The endpoint for Prometheus."""
 
     port: int | None = Field(
-        None, ge=0, le=65535, description="of /metrics of each worker; 0 for a free one, null for none"
+        None, ge=0, le=65535, description="port of /metrics of each worker; 0: a free one, null: none"
     )
 
 
@@ -49,21 +47,23 @@ class PredictConfig(_Network):
     """Classifies the images under `input`."""
 
     input: Url = Field(
-        description="URL of a prefix with images, of a dataset, or of a list (.txt: a path or URL a line)"
+        description="URL of a prefix with images, of a dataset, or of a list (.txt: one path or URL per line)"
     )
-    split: str | None = Field(None, description="of a dataset; none for images that are files")
+    split: str | None = Field(None, description="split to predict, if input is a dataset")
     output: Url = Field(description="URL of the folder for the predictions")
-    batch_size: int = Field(64, ge=1, le=MAX_BATCH, description="images that are classified at once")
-    part_size: int = Field(1000, ge=1, le=1_000_000, description="images of a part, which is committed whole")
-    format: Form = Field(
-        "jsonl",
-        description="of the predictions: JSON Lines, CSV, Parquet (needs pyarrow), or JSON Lines and, at the "
-        "end, one JSON list of all",
+    batch_size: int = Field(64, ge=1, le=MAX_BATCH, description="images per batch")
+    part_size: int = Field(
+        1000, ge=1, le=1_000_000, description="images per part; a part is committed as a whole"
     )
-    extend: bool = Field(False, description="also predict images that came after the first start")
+    format: PredictionFormat = Field(
+        "jsonl",
+        description="format of the predictions: JSON Lines, CSV, Parquet (needs pyarrow), or json: JSON "
+        "Lines and, at the end, one JSON list of all",
+    )
+    extend: bool = Field(False, description="also predict images added since the job first ran")
     allow_private: bool = Field(False, description="also read http(s) URLs at addresses of private networks")
     max_bad_fraction: float = Field(
-        0.1, ge=0, le=1, description="share of images that cannot be read above which the job fails"
+        0.1, ge=0, le=1, description="fail if more than this fraction of the images cannot be read"
     )
     metrics: PredictMetricsSection = PredictMetricsSection()
 
@@ -71,17 +71,17 @@ class PredictConfig(_Network):
 def parse(
     values: Mapping[str, Any],
     where: str = "the command",
-    sets: Sequence[str] = (),
+    overrides: Sequence[str] = (),
     options: Iterable[str] = (),
 ) -> PredictConfig:
-    """Raises ConfigError for the first invalid value; the arguments are those of `config.load.checked`."""
+    """Raises ConfigError for the first invalid value; the arguments are those of `config.load.validate`."""
     known = f"Known: {', '.join(PredictConfig.model_fields)}"
-    return validate(PredictConfig, values, where, sets, options, remedy=known)
+    return validate(PredictConfig, values, where, overrides, options, remedy=known)
 
 
 def parse_few(
-    values: Mapping[str, Any], where: str, sets: Sequence[str], options: Iterable[str]
+    values: Mapping[str, Any], where: str, overrides: Sequence[str], options: Iterable[str]
 ) -> FewConfig:
-    """As `parse`, for a few images by name."""
+    """Does the same as `parse`, for a few images by name."""
     known = f"Known: {', '.join(FewConfig.model_fields)}"
-    return validate(FewConfig, values, where, sets, options, remedy=known)
+    return validate(FewConfig, values, where, overrides, options, remedy=known)

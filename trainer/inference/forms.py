@@ -4,10 +4,10 @@ import csv
 import io
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Literal, TypedDict, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,50 @@ from numpy.typing import NDArray
 from trainer.errors import ConfigError
 
 TOP = 5
-Form = Literal["jsonl", "csv", "parquet", "json"]
-"""`json` is JSON Lines, and all of them once more as one list."""
+PredictionFormat = Literal["jsonl", "csv", "parquet", "json"]
+"""`json` is JSON Lines, and in addition one list of all."""
 
 _COLUMNS = ("image", "class_id", "class_name", "probability")
+
+
+class ClassProbability(TypedDict):
+    """One class of an image.
+
+    Attributes:
+        class_id: its number, counted from 0.
+        class_name: its name.
+        probability: with 6 digits.
+    """
+
+    class_id: int
+    class_name: str
+    probability: float
+
+
+@final
+class PredictionRow(ClassProbability):
+    """The prediction of one image, and its most probable class.
+
+    Attributes:
+        image: its key below the input, or as it was named.
+        top: up to 5 classes, the most probable one first; not in CSV and results.json.
+    """
+
+    image: str
+    top: list[ClassProbability]
+
+
+@final
+class ReadError(TypedDict):
+    """An image that could not be read.
+
+    Attributes:
+        image: its key below the input, or as it was named.
+        error: the reason.
+    """
+
+    image: str
+    error: str
 
 
 @dataclass(frozen=True)
@@ -29,39 +69,45 @@ class Prediction:
     class_id: int
     class_name: str
     probability: float
-    top: Sequence[dict[str, Any]] = ()
+    top: Sequence[ClassProbability] = ()
 
     @classmethod
     def of(cls, image: str, probabilities: NDArray[np.float32], classes: Sequence[str]) -> "Prediction":
-        """Of the network's float32 (classes,). Probabilities have 6 digits."""
+        """Makes it from the network's float32 (classes,). Probabilities have 6 digits."""
         order = np.argsort(-probabilities, kind="stable")[:TOP].tolist()
-        top: list[dict[str, Any]] = [
+        top: list[ClassProbability] = [
             {"class_id": i, "class_name": classes[i], "probability": round(float(probabilities[i]), 6)}
             for i in order
         ]
         return cls(image=image, **top[0], top=top)
 
-    def row(self) -> dict[str, Any]:
-        """As it is in JSON Lines."""
-        return {**{name: getattr(self, name) for name in _COLUMNS}, "top": list(self.top)}
+    def row(self) -> PredictionRow:
+        """The values of its JSON line."""
+        return {
+            "image": self.image,
+            "class_id": self.class_id,
+            "class_name": self.class_name,
+            "probability": self.probability,
+            "top": list(self.top),
+        }
 
 
-def check(form: Form) -> None:
-    """Raises ConfigError where what writes it is not installed."""
-    if form == "parquet" and find_spec("pyarrow") is None:
+def check(format: PredictionFormat) -> None:
+    """Raises ConfigError where the package that writes the format is not installed."""
+    if format == "parquet" and find_spec("pyarrow") is None:
         raise ConfigError("format: parquet needs pyarrow, which is not installed", "pip install pyarrow")
 
 
-def suffix(form: Form) -> str:
-    """Of a part's file."""
-    return "jsonl" if form == "json" else form
+def suffix(format: PredictionFormat) -> str:
+    """The suffix of a part's file."""
+    return "jsonl" if format == "json" else format
 
 
-def dumps(predictions: Iterable[Prediction], form: Form) -> bytes:
+def dumps(predictions: Iterable[Prediction], format: PredictionFormat) -> bytes:
     """A part's predictions."""
-    if form == "parquet":
+    if format == "parquet":
         return _parquet(predictions)
-    if form != "csv":
+    if format != "csv":
         return lines(prediction.row() for prediction in predictions)
     file = io.StringIO()
     writer = csv.writer(file)
@@ -70,12 +116,12 @@ def dumps(predictions: Iterable[Prediction], form: Form) -> bytes:
     return file.getvalue().encode()
 
 
-def loads(data: bytes, form: Form) -> Iterator[Prediction]:
+def loads(data: bytes, format: PredictionFormat) -> Iterator[Prediction]:
     """The predictions of a part. CSV has no `top`."""
-    if form == "csv":
+    if format == "csv":
         for row in csv.DictReader(io.StringIO(data.decode(), newline="")):
             yield Prediction(row["image"], int(row["class_id"]), row["class_name"], float(row["probability"]))
-    elif form == "parquet":
+    elif format == "parquet":
         from pyarrow import parquet
 
         yield from (Prediction(**row) for row in parquet.read_table(io.BytesIO(data)).to_pylist())
@@ -89,7 +135,7 @@ def result(prediction: Prediction) -> str:
     return textwrap.indent(json.dumps(values, ensure_ascii=False, indent=4), "    ")
 
 
-def lines(rows: Iterable[dict[str, Any]]) -> bytes:
+def lines(rows: Iterable[Mapping[str, object]]) -> bytes:
     """JSON Lines."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 
@@ -98,13 +144,13 @@ def _parquet(predictions: Iterable[Prediction]) -> bytes:
     import pyarrow
     from pyarrow import parquet
 
-    found = [
+    columns = [
         ("class_id", pyarrow.int32()),
         ("class_name", pyarrow.string()),
         ("probability", pyarrow.float64()),
     ]
     schema = pyarrow.schema(
-        [("image", pyarrow.string()), *found, ("top", pyarrow.list_(pyarrow.struct(found)))]
+        [("image", pyarrow.string()), *columns, ("top", pyarrow.list_(pyarrow.struct(columns)))]
     )
     file = io.BytesIO()
     rows = [prediction.row() for prediction in predictions]

@@ -1,4 +1,4 @@
-"""A prediction job: what it is given, its plan, its workers, its end."""
+"""A prediction job: its arguments, its plan, its workers, its end."""
 
 import hashlib
 import json
@@ -12,13 +12,15 @@ from typing import Any
 
 from trainer.config.load import apply_overrides, read_yaml
 from trainer.errors import ConfigError, RunError
-from trainer.gang.pods import whole_number
+from trainer.gang.network.auth import JOB
+from trainer.gang.pods import PODS, whole_number
 from trainer.inference import config as configuration
 from trainer.inference import forms, keys, local, prediction_plan
 from trainer.inference.claims import Claims
 from trainer.inference.config import PredictConfig
 from trainer.inference.network import Network, network_of
 from trainer.inference.prediction_plan import PredictionPlan
+from trainer.inference.results.prediction_summary import PredictionSummary
 from trainer.inference.results.read_errors import check_bad
 from trainer.inference.results.summary import read_summary, write_summary
 from trainer.inference.sources import ImageSource, open_source
@@ -33,73 +35,71 @@ from trainer.urls import lies_in, looks_like_a_url
 
 log = logging.getLogger(__name__)
 
-INDEX, PODS = "JOB_COMPLETION_INDEX", "TRAINER_PODS"
-JOB = "TRAINER_JOB_UID"
-"""Names one Job: its pods do not compare the input with a plan that another of them has finished."""
+INDEX = "JOB_COMPLETION_INDEX"
 
 
 def main(
-    path: Path | None, given: Mapping[str, Any], sets: Sequence[str], workers: int = 1
-) -> dict[str, Any] | None:
-    """The file's values, then the command's options, then `--set`; returns the job's summary.
+    path: Path | None, arguments: Mapping[str, Any], overrides: Sequence[str], workers: int = 1
+) -> PredictionSummary | None:
+    """Runs a job with the values of the file, then the options, then `--set`; returns its summary.
 
-    Of several pods this is number JOB_COMPLETION_INDEX of TRAINER_PODS. Number 0 writes the summary; the
-    others end when all parts are done, and return None.
+    This is pod number JOB_COMPLETION_INDEX of TRAINER_PODS. Number 0 writes the summary; the others end when
+    all parts are done, and return None.
     """
     values = dict(read_yaml(path)) if path else {}
-    values = apply_overrides(values | dict(given), sets)
-    config = configuration.parse(values, str(path) if path else "the command", sets, given)
+    values = apply_overrides(values | dict(arguments), overrides)
+    config = configuration.parse(values, str(path) if path else "the command", overrides, arguments)
     forms.check(config.format)
     serve(config.metrics.port)
     environment = {INDEX: "0", PODS: "1", **os.environ}
-    place = whole_number(environment, INDEX, 0)
+    index = whole_number(environment, INDEX, 0)
     pods = whole_number(environment, PODS, 1)
     require_tensorflow()
     target = open_store(config.output)
     network = network_of(config)
     source = open_source(config.input, config.split, network.run, allow_private=config.allow_private)
-    _check_places(target.url, source.url, network.url)
-    plan = _plan(config, source, target, place, _bound(config, source, network))
+    _check_urls(target.url, source.url, network.url)
+    plan = _plan(config, source, target, index, _bound(config, source, network))
     summary = read_summary(target, plan)
     if summary:
-        log.info("%s is finished: nothing is left to do", target.url)
+        log.info("%s is finished: nothing to do", target.url)
     else:
         if workers > 1:
-            _in_processes(target, plan, workers, place, pods)
+            _in_processes(target, plan, workers, index, pods)
         else:
-            claims = Claims(target, str(place), place % pods, pods, plan.parts)
+            claims = Claims(target, str(index), index % pods, pods, plan.parts)
             _work(config, source, target, plan, claims, network)
-        if place:  # the summary is that of worker 0
+        if index:  # the summary is that of worker 0
             return None
         summary = _finish(config, source, target, plan)
     check_bad(summary["failed"], summary["images"], config.max_bad_fraction, target)
     return summary
 
 
-def _check_places(output: str, source: str, run: str) -> None:
-    """Raises ConfigError for an output where it does harm."""
+def _check_urls(output: str, source: str, run: str) -> None:
+    """Raises ConfigError for an output inside the input, or inside a folder of the run."""
     if lies_in(output, source):
         raise ConfigError(
             f"output: {output} is inside the input {source}, where it would be read as images",
-            "Choose a place beside them",
+            "Choose a folder beside the input",
         )
-    if any(lies_in(source, join(output, own)) for own in keys.FOLDERS):
+    if any(lies_in(source, join(output, folder)) for folder in keys.FOLDERS):
         raise ConfigError(
-            f"output: the input {source} is one of the folders that predictions in {output} have themselves",
-            "Choose a place beside the input",
+            f"output: the input {source} is one of the folders of the predictions in {output}",
+            "Choose a folder beside the input",
         )
     if not looks_like_a_url(run):  # keras:NAME
         return
-    inner = any(lies_in(output, join(run, own)) for own in layout.FOLDERS)
+    inner = any(lies_in(output, join(run, folder)) for folder in layout.FOLDERS)
     if inner or (lies_in(output, run) and lies_in(run, output)):
         raise ConfigError(
-            f"output: {output} is the folder of the run {run}, or one of those that the run has itself",
-            "Choose a place beside it",
+            f"output: {output} is the folder of the run {run}, or one of the folders in it",
+            "Choose a folder beside it",
         )
 
 
 def _bound(config: PredictConfig, source: ImageSource, network: Network) -> dict[str, Any]:
-    """What the predictions depend on, as JSON has it."""
+    """Everything that the predictions depend on, as JSON values."""
     run = network.run
     values = {
         "run": network.url,
@@ -116,33 +116,33 @@ def _bound(config: PredictConfig, source: ImageSource, network: Network) -> dict
         "pixels": run.pixels,
         "classes_sha256": hashlib.sha256(json.dumps(run.classes).encode()).hexdigest(),
     }
-    found: dict[str, Any] = json.loads(json.dumps(values))
-    return found
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
 
 
 def _plan(
-    config: PredictConfig, source: ImageSource, target: Store, place: int, bound: Mapping[str, Any]
+    config: PredictConfig, source: ImageSource, target: Store, index: int, bound: Mapping[str, Any]
 ) -> PredictionPlan:
-    """The committed plan: the one that is there, extended where that is asked for, or a new one."""
-    found = prediction_plan.read(target)
-    if found is None:
+    """The committed plan: the existing one, extended with --extend, or a new one."""
+    existing = prediction_plan.read(target)
+    if existing is None:
         plan = prediction_plan.commit(target, bound, source, config.part_size)
-        prediction_plan.check_bound(target, plan, bound)  # it may be another start's
+        prediction_plan.check_bound(target, plan, bound)  # it may be that of another pod
         log.info("%s to classify, in %s", plural(plan.images, "image"), plural(plan.parts, "part"))
         return plan
-    plan, etag = found
+    plan, etag = existing
     prediction_plan.check_bound(target, plan, bound)
-    if config.extend and not place:
+    if config.extend and not index:
         extended = prediction_plan.extend(target, plan, etag, source, config.part_size)
-        log.info("%s came since the last start", plural(extended.images - plan.images, "image"))
+        log.info("%s added since the last run", plural(extended.images - plan.images, "image"))
         return extended
     summary = read_summary(target, plan)
-    own = bool(summary and summary["job"] and summary["job"] == os.environ.get(JOB))
-    if summary and not own and (new := prediction_plan.new_images(target, plan, source)):
+    this_job = bool(summary and summary["job"] and summary["job"] == os.environ.get(JOB))
+    if summary and not this_job and (new := prediction_plan.new_images(target, plan, source)):
         raise RunError(
-            f"the input {source.url} has {plural(new, 'image')} that the finished job in {target.url} does "
-            "not know",
-            "Add --extend to predict them too",
+            f"the input {source.url} has {plural(new, 'image')} that the finished job in {target.url} did "
+            "not predict",
+            "Pass --extend to predict them too",
         )
     return plan
 
@@ -164,13 +164,13 @@ def _work(
         Worker(source, target, plan, claims, predictor, config, report).run()
 
 
-def _in_processes(target: Store, plan: PredictionPlan, workers: int, place: int, pods: int) -> None:
+def _in_processes(target: Store, plan: PredictionPlan, workers: int, index: int, pods: int) -> None:
     def done() -> int:
         return len(Claims(target, "", 0, 1, plan.parts).done())
 
     def environment(number: int) -> dict[str, str]:
         # From 1 on: the summary is this process's.
-        return {INDEX: str(place * workers + number + 1), PODS: str(pods * workers)}
+        return {INDEX: str(index * workers + number + 1), PODS: str(pods * workers)}
 
     with _progress(plan) as report:
         local.run(workers, local.this_command(), environment, done, lambda: report(done()))
@@ -178,7 +178,7 @@ def _in_processes(target: Store, plan: PredictionPlan, workers: int, place: int,
 
 @contextmanager
 def _progress(plan: PredictionPlan) -> Iterator[Callable[[int], None]]:
-    """A function that is told the parts that are done."""
+    """A function to report the number of completed parts to."""
     with progress(log.info, "images") as show:
 
         def report(parts: int) -> None:
@@ -192,10 +192,10 @@ def _progress(plan: PredictionPlan) -> Iterator[Callable[[int], None]]:
 
 def _finish(
     config: PredictConfig, source: ImageSource, target: Store, plan: PredictionPlan
-) -> dict[str, Any]:
+) -> PredictionSummary:
     new = prediction_plan.new_images(target, plan, source)
     if new:
-        log.warning("%s came since the start; --extend predicts them too", plural(new, "image"))
+        log.warning("%s added since the job started; --extend predicts them too", plural(new, "image"))
     job = os.environ.get(JOB, "")
     summary = write_summary(source, target, plan, config.format, new=new, job=job)
     Claims(target, "", 0, 1, plan.parts).clear()

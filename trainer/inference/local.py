@@ -1,4 +1,4 @@
-"""Several workers on this machine: processes of their own, started again when they are killed."""
+"""Several worker processes on this machine, restarted when they are killed."""
 
 import logging
 import os
@@ -18,12 +18,12 @@ from trainer.output.progress import print_line
 log = logging.getLogger(__name__)
 
 MAX_FRUITLESS_RESTARTS = 10
-"""So many ends of workers in a row without a part that was done: then it is no use."""
+"""Ends of workers in a row, without a completed part, after which the job fails."""
 _POLL, _REPORT = 0.1, 2.0
 
 
 class WorkerFailed(TrainerError):
-    """A worker said why it ended; its exit code is that of the job."""
+    """A worker printed why it ended; its exit code is that of the job."""
 
     def __init__(self, number: int, code: int) -> None:
         super().__init__(f"worker {number} ended with exit code {code}", "Its message is above")
@@ -47,13 +47,13 @@ def run(
 
     Args:
         environment: variables of the worker of a number.
-        done: counts the parts that are done.
+        done: counts the completed parts.
         report: shows that, now and then.
 
-    Raises WorkerFailed where one cannot go on, Interrupted where they are killed again and again.
+    Raises WorkerFailed where one cannot continue, TransientError where they are killed again and again.
     """
     threads = thread_environment(workers, usable_cores())
-    fruitless, before = 0, done()
+    fruitless, last_done = 0, done()
 
     def start(number: int) -> _Worker:
         process = subprocess.Popen(
@@ -88,13 +88,13 @@ def run(
                     if code > 0 and code != EXIT_INTERRUPTED:
                         raise WorkerFailed(worker.number, code if code == EXIT_INVALID else 1)
                     now = done()
-                    fruitless, before = (0 if now > before else fruitless + 1), now
+                    fruitless, last_done = (0 if now > last_done else fruitless + 1), now
                     if fruitless >= MAX_FRUITLESS_RESTARTS:
                         raise TransientError(
-                            f"workers ended {fruitless} times, and no part was done meanwhile",
-                            "Look for the reason above, such as too little memory, and start again",
+                            f"workers ended {fruitless} times without completing a part",
+                            "Look for the reason above, such as too little memory, and restart",
                         )
-                    log.warning("worker %d ended (%s); it is started again", worker.number, _how(code))
+                    log.warning("worker %d ended (%s); restarting it", worker.number, _describe(code))
                     living.append(start(worker.number))
         finally:
             for worker in living:
@@ -102,7 +102,7 @@ def run(
                 worker.process.wait()
 
 
-def _how(code: int) -> str:
+def _describe(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 

@@ -1,4 +1,4 @@
-"""What classifies: a run's network with its weights, or one of keras.applications with those of ImageNet."""
+"""A trained network: that of a run, or one of keras.applications with ImageNet weights."""
 
 import hashlib
 from collections.abc import Callable
@@ -38,14 +38,14 @@ class Network:
 
 
 def network_of(config: FewConfig | PredictConfig) -> Network:
-    """The one that a configuration names. Raises as the two below do."""
+    """The network that a configuration names. Raises as the two functions below."""
     if config.model:
-        return of_application(config.model)
+        return network_from_application(config.model)
     assert config.run
-    return of_run(config.run, config.weights)
+    return network_from_run(config.run, config.weights)
 
 
-def of_run(url: str, which: WeightsName) -> Network:
+def network_from_run(url: str, which: WeightsName) -> Network:
     """Raises DataError where there is no run, or it has published no such weights; `build` raises
     RunError where these are damaged, or of another network."""
     store = open_store(url)
@@ -65,19 +65,19 @@ def of_run(url: str, which: WeightsName) -> Network:
         except (OSError, ValueError, KeyError) as error:
             if isinstance(error, OSError) and error.errno:
                 raise  # of this machine's disk
-            said = shortened(one_line(error))
-            place, name = join(store.url, layout.weights(which)), run.config.model.name
+            reason = shortened(one_line(error))
+            file, name = join(store.url, layout.weights(which)), run.config.model.name
             raise RunError(
-                f"{place} does not hold weights of {name}: {said}",
-                "If it is damaged, start the run again; if the network was changed, use the code of then",
+                f"{file} does not hold weights of {name}: {reason}",
+                "If it is damaged, start the run again; if the network has changed, use the code of the run",
             ) from error
         return model
 
     return Network(store.url, run, which, hashlib.sha256(weights).hexdigest(), build)
 
 
-def of_application(name: str) -> Network:
-    """Raises ConfigError where Keras knows no such network, or its weights cannot be had."""
+def network_from_application(name: str) -> Network:
+    """Raises ConfigError where Keras has no such network, or its weights are not available."""
     if name not in APPLICATIONS:
         raise ConfigError(
             f"model: expected one of keras.applications, such as keras:ResNet50, received {name!r}",

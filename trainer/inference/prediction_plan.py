@@ -1,6 +1,6 @@
-"""What a job predicts: the images of the input, cut once into parts, and what their predictions are bound to.
+"""The plan of a job: the images of the input, cut once into parts, and what their predictions depend on.
 
-Every worker works by the committed plan, so that what arrives in the input later shifts nothing.
+Every worker follows the committed plan, so that images which are added later shift nothing.
 """
 
 import gzip
@@ -45,7 +45,7 @@ class PredictionPlan:
         bound: what the predictions depend on, as plain values.
         segments: the first listing, and one for each time that the plan was extended.
         listing: SHA-256 of the newest listing of the input.
-        ignored: rule -> the objects of that listing that it passed over.
+        ignored: rule -> the number of objects of that listing that it skipped.
     """
 
     bound: Mapping[str, Any]
@@ -62,7 +62,7 @@ class PredictionPlan:
         return sum(segment.images for segment in self.segments)
 
     def images_of(self, parts: int) -> int:
-        """About so many images are in so many parts."""
+        """About how many images `parts` parts have."""
         return min(self.images, parts * -(-self.images // max(1, self.parts)))
 
     @property
@@ -103,11 +103,11 @@ def read(store: Store) -> tuple[PredictionPlan, str] | None:
     """
     try:
         etag = store.stat(keys.PLAN).etag
-        found = json.loads(store.get(keys.PLAN))
-        if found.pop("version") != VERSION:
+        values = json.loads(store.get(keys.PLAN))
+        if values.pop("version") != VERSION:
             raise ValueError(f"expected version {VERSION}")
-        segments = tuple(Segment(**segment) for segment in found.pop("segments"))
-        return PredictionPlan(segments=segments, **found), etag
+        segments = tuple(Segment(**segment) for segment in values.pop("segments"))
+        return PredictionPlan(segments=segments, **values), etag
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -123,12 +123,12 @@ def commit(store: Store, bound: Mapping[str, Any], source: ImageSource, part_siz
     """
     if any(info.key.startswith(keys.PREDICTIONS) for info in store.list(keys.PREDICTIONS)):
         raise RunError(
-            f"{store.url} holds predictions without a {keys.PLAN}, by an older version or of another program",
+            f"{store.url} holds predictions without a {keys.PLAN}, of another version or program",
             "Predict into another folder, or delete them",
         )
     segment, digest = _write(store, iter(source), part_size, first=0)
     if not segment.images:
-        raise DataError(_nothing(source), "Name a prefix that holds images, or a dataset with its split")
+        raise DataError(_nothing(source), "Specify a prefix with images, or a dataset and its split")
     plan = PredictionPlan(bound, (segment,), digest, dict(source.ignored))
     try:
         store.put(keys.PLAN, plan.dumps(), if_absent=True)
@@ -146,19 +146,19 @@ def extend(
 
     Raises RunError where an image that is in the plan has changed.
     """
-    news = Difference()
-    fresh = news.new_images(plan.all_images(store), source)
+    difference = Difference()
+    fresh = difference.new_images(plan.all_images(store), source)
     segment, _ = _write(store, fresh, part_size, first=plan.parts)
-    if news.changed:
+    if difference.changed:
         _delete(store, segment)
-        raise RunError(_changed(store, news.changed), "Predict into another folder")
+        raise RunError(_changed(store, difference.changed), "Predict into another folder")
     if not segment.images:
         _delete(store, segment)
         return plan
     extended = replace(
         plan,
         segments=(*plan.segments, segment),
-        listing=news.digest.hexdigest(),
+        listing=difference.digest.hexdigest(),
         ignored=dict(source.ignored),
     )
     try:
@@ -170,13 +170,13 @@ def extend(
 
 
 def check_bound(store: Store, plan: PredictionPlan, bound: Mapping[str, Any]) -> None:
-    """Raises RunError where the predictions that are there depend on other things."""
+    """Raises RunError where the existing predictions depend on other values than `bound`."""
     for name in {**plan.bound, **bound}:
         there, here = plan.bound.get(name), bound.get(name)
         if there != here:
-            again = f", or set {name} as it was" if name in PredictConfig.model_fields else ""
+            again = f", or restore {name}" if name in PredictConfig.model_fields else ""
             raise RunError(
-                f"{store.url} holds predictions with {name} {there!r}, received {here!r}",
+                f"{store.url} already holds predictions for {name} {there!r}, not {here!r}",
                 f"Predict into another folder{again}",
             )
 
@@ -191,22 +191,22 @@ def new_images(store: Store, plan: PredictionPlan, source: ImageSource) -> int:
         digest.update(_line(image))
     if digest.hexdigest() == plan.listing:
         return 0
-    news = Difference()
-    count = sum(1 for _ in news.new_images(plan.all_images(store), source))
-    if news.changed:
-        raise RunError(_changed(store, news.changed), "Predict into another folder")
+    difference = Difference()
+    count = sum(1 for _ in difference.new_images(plan.all_images(store), source))
+    if difference.changed:
+        raise RunError(_changed(store, difference.changed), "Predict into another folder")
     return count
 
 
 def _winner(store: Store) -> PredictionPlan:
-    found = read(store)
-    if found is None:
-        raise RunError(f"{store.url}/{keys.PLAN} was deleted meanwhile", "Start again")
-    return found[0]
+    winner = read(store)
+    if winner is None:
+        raise RunError(f"{store.url}/{keys.PLAN} was deleted in the meantime", "Restart the job")
+    return winner[0]
 
 
 class Difference:
-    """What a listing has that a plan has not: `new_images`, and afterwards the keys that `changed`, and the
+    """The difference between a listing and a plan: `new_images`, then the keys that `changed` and the
     `digest` of the listing."""
 
     def __init__(self) -> None:
@@ -270,10 +270,10 @@ def _delete(store: Store, segment: Segment) -> None:
 
 def _nothing(source: ImageSource) -> str:
     if not source.ignored:
-        return f"{source.url}: no image found"
-    most = sorted(source.ignored.items(), key=lambda found: -found[1])[:3]
+        return f"{source.url}: no images"
+    most = sorted(source.ignored.items(), key=lambda item: -item[1])[:3]
     rules = ", ".join(f"{count:,} by {rule}" for rule, count in most)
-    return f"{source.url}: no image found; passed over: {rules}"
+    return f"{source.url}: no images; skipped: {rules}"
 
 
 def _changed(store: Store, changed: Sequence[str]) -> str:

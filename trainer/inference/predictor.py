@@ -12,7 +12,7 @@ _LUMA = np.array([19595, 38470, 7471])
 
 
 class Predictor:
-    """Images as they were prepared for the training -> probabilities."""
+    """Classifies images that were prepared as for the training."""
 
     def __init__(self, network: Network, batch_size: int) -> None:
         run = network.run
@@ -27,20 +27,20 @@ class Predictor:
 
     @property
     def parameters(self) -> int:
-        """Of the network, those that are not trained included."""
+        """The number of parameters, frozen ones included."""
         return int(self._model.count_params())
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (n, H, W, C) with n <= batch_size -> float32 (n, classes), in a batch padded to one
-        shape. Of RGB images a network for grey ones gets the luma, as Pillow computes it."""
+        shape. A network for grey images gets the luma of RGB ones, as Pillow computes it."""
         images = self._grey(images)
         if len(images) < self.batch_size:
             padded = np.zeros((self.batch_size, *images.shape[1:]), np.uint8)
             padded[: len(images)] = images
         else:
             padded = images
-        found: NDArray[np.float32] = self._model.predict_on_batch(self._preprocessing(padded))
-        return np.asarray(found, np.float32)[: len(images)]
+        probabilities: NDArray[np.float32] = self._model.predict_on_batch(self._preprocessing(padded))
+        return np.asarray(probabilities, np.float32)[: len(images)]
 
     def measured(
         self, images: NDArray[np.uint8], labels: NDArray[np.integer]

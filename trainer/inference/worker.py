@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,18 +27,18 @@ from trainer.storage import Store
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-"""Between the first two looks for a part while others do the last ones; `CHECK_CLAIMS_SECONDS` later."""
+"""Between the first two checks for a part while others do the last ones; `CHECK_CLAIMS_SECONDS` later."""
 CHECK_CLAIMS_SECONDS = 5.0
-"""Seconds after which a worker looks whether another was faster with its part."""
+"""Seconds after which a worker checks whether another was faster with its part."""
 _UNCOMMITTED = 2
 
 
 @dataclass
 class OpenPart:
-    """A part that is worked on."""
+    """A part in progress."""
 
     number: int
-    left: int
+    remaining: int
     predictions: list[Prediction] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
@@ -59,18 +59,19 @@ class Worker:
     ) -> None:
         """
         Args:
-            predictor: makes the network, when the first image is there.
-            progress: is told the parts that are done.
+            predictor: makes the network, for the first image.
+            progress: called with the number of completed parts.
         """
         self._target, self._plan, self._claims, self._progress = target, plan, claims, progress
-        self._make, self._predictor = predictor, cast(Predictor | None, None)
+        self._make = predictor
+        self._predictor: Predictor | None = None
         self._form, self._max_bad = config.format, config.max_bad_fraction
         self._source = source
         self._open: dict[int, OpenPart] = {}
         self._waiting: list[tuple[Task, NDArray[np.uint8]]] = []
         self._commits: deque[Future[None]] = deque()
         self._bad: dict[int, int] = {}
-        self._looked = time.monotonic()
+        self._checked_at = time.monotonic()
 
     def run(self) -> None:
         """Raises DataError as soon as too many images cannot be read."""
@@ -90,14 +91,14 @@ class Worker:
         return done >= self._plan.parts
 
     def _stream(self) -> bool:
-        """All parts that can be had now; False where there is none."""
+        """Does all parts that are available now; False where there is none."""
         began = False
         images = self._source.read(self._tasks())
         while (decoded := self._next(images)) is not None:
             began = True
             self._take(decoded)
-            if time.monotonic() - self._looked > CHECK_CLAIMS_SECONDS:
-                self._look()
+            if time.monotonic() - self._checked_at > CHECK_CLAIMS_SECONDS:
+                self._check_others()
         self._predict()
         began = began or bool(self._commits)
         while self._commits:
@@ -142,25 +143,25 @@ class Worker:
         if not tasks or self._predictor is None:
             return
         since = time.monotonic()
-        found = self._predictor.probabilities(np.stack([image for _, image in tasks]))
+        probabilities = self._predictor.probabilities(np.stack([image for _, image in tasks]))
         metrics.SECONDS.labels("compute").inc(time.monotonic() - since)
-        if not np.isfinite(found).all():
+        if not np.isfinite(probabilities).all():
             raise DataError(
-                "The network's probabilities are not finite",
-                "Its weights are damaged, or the run had diverged: predict with other weights",
+                "the probabilities of the network are not finite",
+                "Its weights are damaged, or the training diverged: predict with other weights",
             )
-        for (task, _), row in zip(tasks, found, strict=True):
+        for (task, _), row in zip(tasks, probabilities, strict=True):
             part = self._open[task.part]
             part.predictions.append(Prediction.of(task.key, row, self._predictor.classes))
-            self._one_less(part)
+            self._complete_image(part)
 
     def _fail(self, part: OpenPart, key: str, problem: str) -> None:
         part.errors.append({"image": key, "error": problem})
-        self._one_less(part)
+        self._complete_image(part)
 
-    def _one_less(self, part: OpenPart) -> None:
-        part.left -= 1
-        if part.left:
+    def _complete_image(self, part: OpenPart) -> None:
+        part.remaining -= 1
+        if part.remaining:
             return
         del self._open[part.number]
         while len(self._commits) >= _UNCOMMITTED:
@@ -182,13 +183,13 @@ class Worker:
         metrics.IMAGES.labels("predicted").inc(len(part.predictions))
         metrics.IMAGES.labels("failed").inc(len(part.errors))
         log.info(
-            "part %d of %d: %d images classified, %d cannot be read",
+            "part %d of %d: %d images classified, %d failed",
             *(part.number + 1, self._plan.parts, len(part.predictions), len(part.errors)),
         )
 
-    def _look(self) -> None:
-        """What others have done meanwhile."""
-        self._looked = time.monotonic()
+    def _check_others(self) -> None:
+        """Drops the parts that other workers have completed, and counts their bad images."""
+        self._checked_at = time.monotonic()
         done = self._claims.done()
         for number in [number for number in self._open if number in done]:
             del self._open[number]

@@ -32,7 +32,7 @@ _OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def check_name(name: str) -> None:
-    """Raises ConfigError for what names no network. A network of the user's own is looked for later."""
+    """Raises ConfigError for an unknown name. A network of the user's own is imported later."""
     if name in NETWORKS or name in APPLICATIONS or (_OWN.fullmatch(name) and not name.startswith(PREFIX)):
         return
     near = difflib.get_close_matches(name, [*NETWORKS, *APPLICATIONS], n=1)
@@ -50,7 +50,7 @@ def build(
     """A `keras.Model` from images (n, H, W, C) float32 to class probabilities (n, classes) float32.
 
     Raises ConfigError for an unknown name or option, for a value that the option cannot have, and for a
-    function of the user's own that gives something else.
+    function of the user's own that returns something else.
     """
     builder = builder_of(name)
     _check_options(name, builder, options or {})
@@ -72,14 +72,14 @@ def builder_of(name: str) -> Callable[..., Any]:
         return _function(NETWORKS[name])
     if name in APPLICATIONS:
         return partial(_function("trainer.models.networks.keras_applications:application"), name)
-    own: Callable[..., Any] = _function("trainer.models.networks.user_network:user_network")(name)
-    return own
+    builder: Callable[..., Any] = _function("trainer.models.networks.user_network:user_network")(name)
+    return builder
 
 
-def _function(place: str) -> Callable[..., Any]:
-    module, _, function = place.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
-    return found
+def _function(path: str) -> Callable[..., Any]:
+    module, _, function = path.partition(":")
+    loaded: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return loaded
 
 
 def _check_options(name: str, builder: Callable[..., Any], options: Mapping[str, Any]) -> None:
@@ -90,7 +90,7 @@ def _check_options(name: str, builder: Callable[..., Any], options: Mapping[str,
             near = difflib.get_close_matches(option, known, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known) or 'none'}"
             if option in parameters:
-                hint = "It has such a parameter: write it behind a *, as (image_shape, classes, *, "
+                hint = "It has such a parameter: make it keyword-only, as in (image_shape, classes, *, "
                 hint += f"{option}=…)"
             raise ConfigError(f"model.options: {name} has no option {quoted(option)}", hint)
         if known[option] is inspect.Parameter.empty:
@@ -100,12 +100,12 @@ def _check_options(name: str, builder: Callable[..., Any], options: Mapping[str,
         except PydanticUserError:  # an annotation that is not for values of a configuration
             continue
         except ValidationError as error:
-            said = plain(error.errors()[0]["msg"])
-            raise ConfigError(f"model.options.{option}: {said}, received {quoted(value)}") from None
+            message = plain(error.errors()[0]["msg"])
+            raise ConfigError(f"model.options.{option}: {message}, received {quoted(value)}") from None
 
 
 def _signature(builder: Callable[..., Any]) -> inspect.Signature:
-    """With the types of its annotations, where these can be looked up."""
+    """The signature of a builder, with the types of its annotations where these can be resolved."""
     try:
         return inspect.signature(builder, eval_str=True)
     except Exception:  # an annotation is any expression, of names that may be for type checkers alone
@@ -121,8 +121,8 @@ def network_for(config: RunConfig, image_shape: tuple[int, int, int], classes: i
 
 
 def build_network(run: RunDocument) -> Any:
-    """The network of a run, with fresh weights, in float32 whatever policy the process has. What its function
-    draws besides is as in the training."""
+    """The network of a run, with fresh weights, in float32 whatever policy the process has. Other random
+    numbers of its function are as in the training."""
     import keras
 
     keras.config.set_dtype_policy("float32")

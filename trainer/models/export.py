@@ -1,4 +1,4 @@
-"""A trained network as a model of Keras's own layers alone, for those who have none of this code."""
+"""A trained network as a model of Keras's layers alone, which loads without this package."""
 
 import copy
 import io
@@ -39,13 +39,13 @@ def export(model: keras.Model) -> keras.Model:
     """
     scales = {layer.name for layer in model.layers if isinstance(layer, Scale)}
     config = copy.deepcopy(model.get_config())
-    before = _inputs_of(config)
-    consumers = Counter(before.values()) + Counter(_output_names(config))
+    inputs = _inputs_of(config)
+    consumers = Counter(inputs.values()) + Counter(_output_names(config))
     kinds = {_name(layer): layer["class_name"] for layer in config["layers"]}
     folds = {
-        before[scale]: scale
+        inputs[scale]: scale
         for scale in scales
-        if kinds[before[scale]] == BATCH_NORM and consumers[before[scale]] == 1
+        if kinds[inputs[scale]] == BATCH_NORM and consumers[inputs[scale]] == 1
     }
     _rewrite(config, scales, folds)
     copied = type(model).from_config(config)
@@ -96,11 +96,11 @@ def _inputs_of(config: Config) -> dict[str, str]:
     layers = config["layers"]
     if "input_layers" not in config:
         return {_name(after): _name(before) for before, after in itertools.pairwise(layers)}
-    found: dict[str, str] = {}
+    inputs: dict[str, str] = {}
     for layer in layers:
         for number, history in enumerate(_histories(layer["inbound_nodes"])):
-            found[f"{_name(layer)}/{number}" if number else _name(layer)] = history[0]
-    return found
+            inputs[f"{_name(layer)}/{number}" if number else _name(layer)] = history[0]
+    return inputs
 
 
 def _outputs(config: Config) -> list[list[Any]]:
@@ -141,9 +141,9 @@ def _refuse_own_layers(model: keras.Model) -> None:
             _refuse_own_layers(layer)
         if not type(layer).__module__.startswith("keras."):
             raise ConfigError(
-                f"the layer {layer.name!r} ({type(layer).__name__}) is not one of Keras's, and the model "
-                "that people download may hold no other",
-                "Teach trainer/models/export.py what it is in Keras's layers",
+                f"the layer {layer.name!r} ({type(layer).__name__}) is not a Keras layer, and the exported "
+                "model may hold no other",
+                "Add its Keras equivalent to trainer/models/export.py",
             )
 
 

@@ -1,4 +1,4 @@
-"""Layers that keep their weights while the others are trained."""
+"""Freezing layers: they keep their weights while the others are trained."""
 
 import fnmatch
 import re
@@ -11,30 +11,31 @@ from trainer.models.networks.head import HEAD
 from trainer.models.starting_weights import leaves
 
 
-def freeze(model: keras.Model, how: str) -> tuple[str, ...]:
+def freeze(model: keras.Model, layers: str) -> tuple[str, ...]:
     """Freezes layers, before the optimizer is built; returns the names of those that hold weights.
 
     A frozen batch norm normalizes by its moving statistics and leaves them as they are.
 
     Args:
         model: built.
-        how: `none`; `backbone`, all but the head; `depth:N`, the first N of
+        layers: `none`; `backbone`, all but the head; `depth:N`, the first N of
             `model.layers`; or a pattern over the layers' names, such as `conv1*` or `*[234][abc]*`.
 
     Raises:
-        ConfigError: nothing answers to `how`, or nothing would be left to train.
+        ConfigError: nothing matches `layers`, or nothing would remain trainable.
     """
-    if how == "none":
+    if layers == "none":
         return ()
-    chosen = _chosen(model, how)
+    chosen = _chosen(model, layers)
     if not chosen:
         raise ConfigError(
-            f"model.freeze: no layer with weights of {model.name} answers to {how!r}",
-            f"Expected none, backbone, depth:N or a pattern over names such as {_examples(leaves(model))}",
+            f"model.freeze: no layer with weights in {model.name} matches {layers!r}",
+            f"Use none, backbone, depth:N or a pattern over names such as {_examples(leaves(model))}",
         )
     if {id(layer) for layer in leaves(model) if layer.trainable_weights} <= {id(layer) for layer in chosen}:
         raise ConfigError(
-            f"model.freeze: {how!r} freezes every layer of {model.name}", "Leave one to train, or none frozen"
+            f"model.freeze: {layers!r} freezes every layer of {model.name}",
+            "Leave at least one layer trainable, or set freeze: none",
         )
     for layer in chosen:
         layer.trainable = False
@@ -46,20 +47,20 @@ def frozen_variables(model: keras.Model) -> set[int]:
     return {id(weight) for layer in leaves(model) if not layer.trainable for weight in layer.weights}
 
 
-def _chosen(model: keras.Model, how: str) -> Sequence[keras.layers.Layer]:
+def _chosen(model: keras.Model, layers: str) -> Sequence[keras.layers.Layer]:
     with_weights = leaves(model)
-    if how == "backbone":
+    if layers == "backbone":
         return [layer for layer in with_weights[:-1] if layer.name != HEAD]
-    if match := re.fullmatch(r"depth:(\d+)", how):
+    if match := re.fullmatch(r"depth:(\d+)", layers):
         depth = int(match[1])
         if depth > len(model.layers):
             raise ConfigError(
-                f"model.freeze: {model.name} has {len(model.layers)} layers, received {how}",
-                f"Expected up to depth:{len(model.layers) - 1}",
+                f"model.freeze: {model.name} has {len(model.layers)} layers, received {layers}",
+                f"Use up to depth:{len(model.layers) - 1}",
             )
         first = {id(layer) for top in model.layers[:depth] for layer in _with_inner(top)}
         return [layer for layer in with_weights if id(layer) in first]
-    return [layer for layer in with_weights if fnmatch.fnmatchcase(layer.name, how)]
+    return [layer for layer in with_weights if fnmatch.fnmatchcase(layer.name, layers)]
 
 
 def _with_inner(layer: keras.layers.Layer) -> Sequence[keras.layers.Layer]:

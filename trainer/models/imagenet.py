@@ -1,4 +1,4 @@
-"""ImageNet weights: taken from Keras's cache on this machine, or downloaded by Keras into it."""
+"""ImageNet weights: from Keras's cache on this machine, or downloaded by Keras into it."""
 
 import json
 import os
@@ -42,19 +42,19 @@ _CLASSES_MD5 = "c2c37ea517e94d9795004a39431a14cb"  # as in keras.applications.im
 def imagenet_weights(network: str) -> tuple[str, bytes]:
     """(path, content) of a network's file of ImageNet weights.
 
-    Raises ConfigError that names the file and its place when it is neither there nor can be downloaded.
+    Raises ConfigError that names the file and its path when it neither exists nor can be downloaded.
     """
     if network not in KNOWN:
         raise ConfigError(
             f"model.weights: no ImageNet weights are known for {network}",
-            f"There are for {', '.join(KNOWN)}; else name a file, or none",
+            f"Known: {', '.join(KNOWN)}; else specify a file, or none",
         )
     known = KNOWN[network]
     path = models_folder() / known.file
     remedy = f"Put {known.file} at {path}, or in a store and name its URL in model.weights"
     if known.url is None:
         if not path.exists():
-            raise ConfigError(f"model.weights: {path} is not there, and there is no download of it", remedy)
+            raise ConfigError(f"model.weights: {path} does not exist, and there is no download of it", remedy)
         return str(path), path.read_bytes()
     path = _downloaded(known.file, known.url, known.md5, "model.weights", remedy)
     return str(path), path.read_bytes()
@@ -63,15 +63,15 @@ def imagenet_weights(network: str) -> tuple[str, bytes]:
 def imagenet_classes() -> list[str]:
     """The names of ImageNet's 1,000 classes. Of two that are alike, as the cranes, each has its WordNet ID.
 
-    Raises ConfigError where the file is damaged, or is neither there nor can be downloaded.
+    Raises ConfigError where the file is damaged, or neither exists nor can be downloaded.
     """
     path = models_folder() / _CLASSES
     if not path.exists():
         remedy = f"Put {_CLASSES} into {path.parent}"
         path = _downloaded(_CLASSES, _CLASSES_URL, _CLASSES_MD5, "model", remedy)
     try:
-        found = json.loads(path.read_bytes())
-        rows = [found[str(number)] for number in range(1000)]
+        index = json.loads(path.read_bytes())
+        rows = [index[str(number)] for number in range(1000)]
         times = Counter(name for _, name in rows)
         return [name if times[name] == 1 else f"{name} ({wnid})" for wnid, name in rows]
     except (ValueError, TypeError, KeyError):

@@ -1,4 +1,4 @@
-"""The loss as Keras's `fit` and `evaluate` have it: each row's cross-entropy, and what regularizers add."""
+"""The loss of Keras's `fit` and `evaluate`: each row's cross-entropy, and what regularizers add."""
 
 from collections.abc import Sequence
 
@@ -25,4 +25,4 @@ def row_losses(
 
 def penalty(penalties: Sequence[tf.Tensor]) -> tf.Tensor:
     """() float32: their sum."""
-    return tf.add_n([tf.reduce_sum(tf.cast(one, tf.float32)) for one in penalties])
+    return tf.add_n([tf.reduce_sum(tf.cast(term, tf.float32)) for term in penalties])

@@ -1,7 +1,7 @@
 """ZCA whitening (Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009, appendix A).
 
-It is the first layer of a network, so that it lies in the weights, and evaluation, prediction and those who
-download the model apply the same. Steps leave it as it is.
+It is the first layer of a network, so that it lies in the weights, and evaluation, prediction and users of
+the exported model apply the same. Steps do not change it.
 """
 
 from collections.abc import Iterable
@@ -26,8 +26,8 @@ def whitened(network: keras.Model) -> keras.Model:
     """
     if any(isinstance(layer, Scale) for layer in network._flatten_layers()):
         raise ConfigError(
-            f"data.standardize: zca is not for {network.name}, whose scale layers belong to images that are "
-            "standardized as its weights expect",
+            f"data.standardize: zca does not work with {network.name}, whose scale layers need images that "
+            "are standardized as its weights expect",
             "Use caffe, or another network",
         )
     shape = network.input_shape[1:]

@@ -1,4 +1,4 @@
-"""How large images may be that are ZCA-whitened: it takes memory for the square of their values."""
+"""The size limit of ZCA-whitened images: memory grows with the square of their values."""
 
 from trainer.errors import ConfigError
 from trainer.machine.memory import available_memory
@@ -6,7 +6,7 @@ from trainer.machine.memory import available_memory
 ZCA = "zca"
 LIMIT_BYTES = 4 << 30
 _MATRICES = 5
-"""Of float64 at once, in `fit`: the covariance, its eigenvectors, the solver's two, the result."""
+"""Matrices of float64 at once, in `fit`: the covariance, its eigenvectors, the solver's two, the result."""
 
 
 def check_whitening(image_shape: tuple[int, int, int]) -> None:

@@ -1,5 +1,8 @@
 """The names of all Prometheus metrics, for writers and readers."""
 
+MULTIPROC_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable of prometheus_client for the folder to which the ranks of a pod write their metrics."""
+
 EPOCH = "trainer_epoch"
 STEP = "trainer_step"
 TOTAL_STEPS = "trainer_total_steps"

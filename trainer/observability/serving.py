@@ -5,12 +5,13 @@ import os
 from prometheus_client import start_http_server
 
 from trainer.errors import ConfigError
+from trainer.observability.metric_names import MULTIPROC_FOLDER
 
 
 def serve(port: int | None) -> int | None:
     """Serves this process's metrics, unless a supervisor does -> the port. Raises ConfigError if it is
     taken."""
-    if port is None or "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    if port is None or MULTIPROC_FOLDER in os.environ:
         return None
     try:
         server, _ = start_http_server(port)

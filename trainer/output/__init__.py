@@ -1,1 +1,1 @@
-"""What a person sees: aligned tables, sizes and spans in their units, progress on a terminal."""
+"""Output for people: aligned tables, sizes and spans in their units, progress on a terminal."""

@@ -21,7 +21,7 @@ _live: "Console | None" = None
 
 
 def print_line(text: str) -> None:
-    """A line on stderr, above the bar where one is shown."""
+    """Prints a line on stderr, above the bar where there is one."""
     if _live is None:
         print(text, file=sys.stderr, flush=True)
     else:
@@ -30,75 +30,77 @@ def print_line(text: str) -> None:
 
 @contextmanager
 def progress(
-    say: Callable[[str], None], what: str, every: float = 10.0
+    print_line: Callable[[str], None], unit: str, every: float = 10.0
 ) -> Iterator[Callable[[int, int], None]]:
-    """A function of (done, total): a bar on a terminal; else `say` gets a line, at most every few seconds.
-    Both show the rate, and the time that is left at that rate."""
+    """A function of (done, total): a bar on a terminal; elsewhere `print_line` gets a line, at most every
+    few seconds. Both show the rate and the remaining time."""
     from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     end = (
-        *(MofNCompleteColumn(), TextColumn("{task.fields[what]}"), TextColumn("{task.fields[rate]}")),
+        *(MofNCompleteColumn(), TextColumn("{task.fields[unit]}"), TextColumn("{task.fields[rate]}")),
         TimeRemainingColumn(),
     )
     with _bar("", end) as bar:
         if bar is None:
-            yield _lines(say, what, every)
+            yield _lines(print_line, unit, every)
             return
-        task = bar.add_task("", what=what, total=None, rate="")
-        pace, updated = Rate(), 0.0
+        task = bar.add_task("", unit=unit, total=None, rate="")
+        rate, updated = Rate(), 0.0
 
         def report(done: int, total: int) -> None:
             nonlocal updated
             now = time.monotonic()
-            pace.add(done, now)
+            rate.add(done, now)
             if now - updated >= UPDATE_SECONDS or done == total:
                 updated = now
-                bar.update(task, completed=done, total=total, rate=pace.rate)
+                bar.update(task, completed=done, total=total, rate=rate.rate)
 
         yield report
 
 
-def _lines(say: Callable[[str], None], what: str, every: float) -> Callable[[int, int], None]:
-    said = time.monotonic()
-    pace = Rate()
+def _lines(print_line: Callable[[str], None], unit: str, every: float) -> Callable[[int, int], None]:
+    printed = time.monotonic()
+    rate = Rate()
 
     def report(done: int, total: int) -> None:
-        nonlocal said
+        nonlocal printed
         now = time.monotonic()
-        pace.add(done, now)
-        if now - said >= every:
-            said = now
-            say(", ".join(filter(None, (f"{what}: {done:,} of {total:,}", pace.rate, pace.left(total)))))
+        rate.add(done, now)
+        if now - printed >= every:
+            printed = now
+            print_line(
+                ", ".join(filter(None, (f"{unit}: {done:,} of {total:,}", rate.rate, rate.left(total))))
+            )
 
     return report
 
 
 class Rate:
-    """How fast something goes, from the first thing that is told: what was done before does not count."""
+    """The rate of progress since the first report; what was done before it does not count."""
 
     def __init__(self) -> None:
         self._first: tuple[int, float] | None = None
         self._done, self._per_second = 0, 0.0
 
     def add(self, done: int, now: float) -> None:
-        """So many are done at this time, in seconds."""
+        """Reports that `done` are done at `now`, in seconds."""
         first, began = self._first = self._first or (done, now)
         self._done = done
         self._per_second = (done - first) / (now - began) if now > began else 0.0
 
     @property
     def rate(self) -> str:
-        """12.3/s, or nothing while it is not known."""
+        """12.3/s, or "" while it is unknown."""
         digits = 0 if self._per_second >= 100 else 1
         return f"{self._per_second:,.{digits}f}/s" if self._per_second else ""
 
     def left(self, total: int) -> str:
-        """42 s left, or nothing."""
+        """42 s left, or "" while it is unknown."""
         return f"{span((total - self._done) / self._per_second)} left" if self._per_second else ""
 
 
 class EpochBar:
-    """The present epoch: its steps, its metrics so far and its pace."""
+    """The current epoch: its steps, its metrics so far and its rate."""
 
     def __init__(self, bar: "Progress", epochs: int) -> None:
         self._bar, self._epochs = bar, epochs
@@ -106,13 +108,13 @@ class EpochBar:
         self._updated, self._steps = 0.0, 0
 
     def begin(self, epoch: int, steps: int) -> None:
-        """An epoch, counted from 0."""
+        """Starts the bar of an epoch, counted from 0."""
         name = f"epoch {epoch + 1}/{self._epochs}"
         self._bar.reset(self._task, description=name, total=steps, metrics="", rate="")
         self._steps = steps
 
     def step(self, done: int, metrics: str, rate: str) -> None:
-        """`done` steps are done; `metrics` are the epoch's so far."""
+        """Reports `done` steps, and the epoch's metrics so far."""
         now = time.monotonic()
         if now - self._updated >= UPDATE_SECONDS or done == self._steps:
             self._updated = now
@@ -121,7 +123,7 @@ class EpochBar:
 
 @contextmanager
 def epoch_bar(epochs: int) -> Iterator[EpochBar | None]:
-    """A bar for each epoch in turn; None where stderr is no terminal."""
+    """A bar for each epoch in turn; None where stderr is not a terminal."""
     from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
     end: list[ProgressColumn] = [

@@ -20,7 +20,7 @@ def columns(rows: Sequence[Row], right: Collection[int] = ()) -> list[str]:
 
 
 def print_table(header: Row, rows: Sequence[Row], right: Collection[int] = ()) -> None:
-    """`header` in capitals above `rows`; columns in `right` align right."""
+    """Prints `header` in capitals above `rows`; columns in `right` align right."""
     header, rows = [name.upper() for name in header], [[_plain(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         print("\n".join(columns([header, *rows], right)))
@@ -34,7 +34,7 @@ def print_table(header: Row, rows: Sequence[Row], right: Collection[int] = ()) -
 
 
 def print_facts(facts: Sequence[tuple[str, str]]) -> None:
-    """A name and its value a line, the values aligned."""
+    """Prints a name and its value per line, the values aligned."""
     rows = [[_plain(cell) for cell in fact] for fact in facts]
     if not sys.stdout.isatty():
         print("\n".join(columns(rows)))
@@ -59,5 +59,5 @@ def _print_rich(table: "object", rows: Sequence[Row]) -> None:
 
 
 def _plain(cell: str) -> str:
-    """No line ends and no control characters: names come from files of anybody."""
+    """Without line ends and control characters: names come from untrusted files."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cell)

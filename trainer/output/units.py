@@ -1,4 +1,4 @@
-"""Numbers as a person reads them."""
+"""Numbers as people read them."""
 
 import re
 from collections.abc import Sequence
@@ -20,20 +20,20 @@ def parse_size(text: str) -> int:
     >>> parse_size("64MiB")
     67108864
     """
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]iB|B)?", text, re.ASCII)
-    if not found:
-        raise ValueError(f"Expected bytes such as 64MiB, received {text!r}")
-    return int(float(found[1]) * 1024 ** _SIZES.index(found[2] or "B"))
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,6})?)\s*([KMGT]iB|B)?", text, re.ASCII)
+    if not match:
+        raise ValueError(f"expected bytes such as 64MiB, received {text!r}")
+    return int(float(match[1]) * 1024 ** _SIZES.index(match[2] or "B"))
 
 
-def abbreviate(names: Sequence[object], most: int, *, separator: str = ", ") -> str:
-    """The first `most` names, and how many more there are.
+def abbreviate(names: Sequence[object], limit: int, *, separator: str = ", ") -> str:
+    """The first `limit` names, and how many more there are.
 
     >>> abbreviate(["cat", "dog", "owl", "pig"], 2)
     'cat, dog and 2 more'
     """
-    shown, more = separator.join(map(str, names[:most])), len(names) - most
-    return f"{shown}{separator.rstrip().rstrip(',')} and {more:,} more" if more > 0 else shown
+    first, more = separator.join(map(str, names[:limit])), len(names) - limit
+    return f"{first}{separator.rstrip().rstrip(',')} and {more:,} more" if more > 0 else first
 
 
 def shape(sides: Sequence[int]) -> str:
@@ -54,5 +54,6 @@ def span(seconds: float) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """1 image, 1,234 images."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    """1 image, 1,234 images, 2 classes."""
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{ending}"

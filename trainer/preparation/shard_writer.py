@@ -226,7 +226,7 @@ class Writer:
             )
 
     def _check_room(self, rows: int) -> None:
-        """That two shards of so many rows fit into memory, and one into the temporary folder."""
+        """Checks that two shards of `rows` rows fit into memory, and one into the temporary folder."""
         shard = rows * int(np.prod(self.shape))
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         disk = shutil.disk_usage(self._folder)
@@ -241,7 +241,7 @@ class Writer:
                 )
         if shard > disk.free:
             raise TransientError(
-                f"A shard needs {size(shard)} in {self._folder.parent}, where {size(disk.free)} are free",
+                f"a shard needs {size(shard)} in {self._folder.parent}, where {size(disk.free)} are free",
                 "Free some space, name another folder with TMPDIR, or give a smaller --shard-size",
             )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from trainer.errors import TransientError, explain_os_error
 from trainer.output.units import plural
 from trainer.runs.fence import Superseded
-from trainer.storage.retry import retry_seconds
+from trainer.storage import retry_seconds
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Background:
         self._under_way: Write | None = None
         self._under_way_since = 0.0
         self._failing: dict[str, tuple[float, int]] = {}
-        """For each key that fails: the start of the first attempt, and the number of failures."""
+        """The start of the first attempt and the number of failures, for each key that fails."""
         self._error: Exception | None = None
         self._ended = self._closing = False
         self._waiting = 0

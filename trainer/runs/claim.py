@@ -45,7 +45,7 @@ def check_resumable(store: Store) -> None:
 
 
 def claim_folder(store: Store, run: RunDocument, holder: Mapping[str, Any]) -> tuple[Fence, int]:
-    """Claims the folder for this run -> the token taken for `holder`, the first generation of its
+    """Claims the folder for this run -> the token of `holder`, and the first generation of its
     checkpoints.
 
     If the folder contains a different run without a checkpoint, this run replaces it, and what that one

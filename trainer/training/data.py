@@ -1,4 +1,4 @@
-"""A rank's share of the dataset, as tensors: what the loop iterates over."""
+"""A rank's part of the dataset as tensors, over which the loop iterates."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ from trainer.training.run_plan import RunPlan
 
 
 def read_ahead_bytes(memory: int, ranks: int) -> int:
-    """What a rank may hold of images: its share of a quarter of the pod's memory, at most what is of use."""
+    """Bytes of images that a rank may hold: a quarter of the pod's memory, divided by its ranks."""
     return min(BUDGET_BYTES, memory // (4 * ranks))
 
 
@@ -27,6 +27,7 @@ class RankData:
         self.rank, self.size = distribution.rank, distribution.size
         self.rows_per_step = len(self.lanes) * plan.order.lane_rows
         self.rows_at_once = plan.micro_rows * distribution.replicas
+        self._group = plan.micro_rows if plan.config.train.exact else None
         data = plan.config.data
         augmentation = Augmentation(**data.augment.model_dump())
         self.preprocessing = Preprocessing.of(plan.dataset, data.standardize, augmentation, data.image_size)
@@ -41,9 +42,9 @@ class RankData:
         """This rank's padded batches from `start_step` on, epoch after epoch."""
         return self._stream(self._reader, start_step=start_step)
 
-    def others(self, rank: int, steps: Iterable[int]) -> BatchStream:
+    def batches_of_rank(self, rank: int, steps: Iterable[int]) -> BatchStream:
         """The padded batches of another rank, of these steps, which ascend; read here as that rank reads."""
-        reader = self._reader.beside(self.plan.lanes_of(rank, self.size))
+        reader = self._reader.for_lanes(self.plan.lanes_of(rank, self.size))
         return self._stream(reader, start_step=0, steps=steps)
 
     def _stream(self, reader: Reader, *, start_step: int, steps: Iterable[int] | None = None) -> BatchStream:
@@ -56,12 +57,13 @@ class RankData:
             pad_to=-(-reader.batch_rows // self.rows_at_once) * self.rows_at_once,
             steps=steps,
             parallel=self._parallel,
+            group=self._group,
         )
 
     def evaluation_batches(self, split: str) -> int:
         """How many batches the rank with the most rows of a split has."""
         rows = self.plan.dataset.split(split).rows
-        most = max(len(evaluation_range(rows, rank, self.size)) for rank in range(self.size))
+        most = max(len(self._evaluated_rows(rows, rank)) for rank in range(self.size))
         return -(-most // self.rows_at_once)
 
     def evaluation(self, split: str) -> BatchStream:
@@ -71,5 +73,18 @@ class RankData:
             reader = self._evaluated[split] = Reader(
                 self.plan.dataset, self.plan.dataset.split(split), budget_bytes=self._budget
             )
-        rows = evaluation_range(reader.split.rows, self.rank, self.size)
-        return evaluation_stream(reader, rows, self.rows_at_once, self.preprocessing, parallel=self._parallel)
+        return evaluation_stream(
+            reader,
+            self._evaluated_rows(reader.split.rows, self.rank),
+            self.rows_at_once,
+            self.preprocessing,
+            parallel=self._parallel,
+            group=self._group,
+        )
+
+    def _evaluated_rows(self, rows: int, rank: int) -> range:
+        """The rows of a split that a rank evaluates: in an exact run whole groups, which are the same on any
+        number of ranks."""
+        group = self._group or 1
+        groups = evaluation_range(-(-rows // group), rank, self.size)
+        return range(groups.start * group, min(groups.stop * group, rows))

@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from typing import Any
 
 import numpy as np
 
@@ -48,22 +49,24 @@ class Evaluator:
         """
         if self._plan.split(split) is None:
             return None
-        mine, done, chunk = Sums(), 0, 1
-        most = self._data.evaluation_batches(split)
+        sums_of_rank: Any = self._step.nothing()
+        done, chunk = 0, 1
+        batch_count = self._data.evaluation_batches(split)
         report_phase(Phase.EVALUATING)
         with self._data.evaluation(split) as batches:
-            while done < most:
+            while done < batch_count:
                 began = time.perf_counter()
                 for rows, images, labels, weights in itertools.islice(batches, chunk):
                     sums, probabilities = self._step(images, labels, weights)
-                    mine += sums
+                    sums_of_rank += sums
                     if tally is not None:
-                        _add(tally, int(sums.rows), rows.numpy(), labels.numpy(), probabilities)
+                        own = int(np.count_nonzero(weights.numpy()))
+                        _add(tally, own, rows.numpy(), labels.numpy(), probabilities)
                     report_phase(Phase.EVALUATING)
                 done += chunk
                 chunk = self._next_chunk(chunk, time.perf_counter() - began)
         report_phase(Phase.MEETING)
-        total = Sums(*self._distribution.sum(np.array(mine.values())))
+        total: Sums = sums_of_rank.over_ranks(self._distribution.sum)
         report_phase(Phase.PUBLISHING)
         return total
 
@@ -74,11 +77,11 @@ class Evaluator:
         report_phase(Phase.EVALUATING)
         if votes:
             raise StopVoted
-        pace = VOTE_SECONDS * self._distribution.size / max(seconds, 1e-6)
-        return max(1, int(chunk * min(pace, 8.0)))
+        speed = VOTE_SECONDS * self._distribution.size / max(seconds, 1e-6)
+        return max(1, int(chunk * min(speed, 8.0)))
 
 
-def _add(tally: Tally, own: int, rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> None:
-    """The first `own` rows of a batch; the others pad it."""
-    if own and np.isfinite(probabilities[:own]).all():
-        tally.add(probabilities[:own], labels[:own], int(rows[0]))
+def _add(tally: Tally, count: int, rows: np.ndarray, labels: np.ndarray, probabilities: np.ndarray) -> None:
+    """The first `count` rows of a batch; the others pad it."""
+    if count and np.isfinite(probabilities[:count]).all():
+        tally.add(probabilities[:count], labels[:count], int(rows[0]))

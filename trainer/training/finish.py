@@ -5,10 +5,11 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from trainer.config.sections import RunSection
+from trainer.config.run_sections import RunSection
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.evaluation.tally import Tally
 from trainer.models.weights_file import load_weights_file
+from trainer.output.units import plural
 from trainer.runs import layout
 from trainer.runs.history import metric_of
 from trainer.runs.run_document import Reached, RunResult
@@ -24,14 +25,14 @@ log = logging.getLogger(__name__)
 
 TEST = "test"
 
-SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
+LOGGED_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
 """The metrics of the log's last lines."""
 
 
 def publish_results(
     publisher: Publisher, loop: Loop, best: BestWeights, tidy: Callable[[], None]
 ) -> RunResult:
-    """Evaluates the last and the best weights on the test split, and publishes what people download.
+    """Evaluates the last and the best weights on the test split, and publishes the results.
 
     Afterwards the model holds the best weights, where there are any.
     """
@@ -85,7 +86,7 @@ def _early_stopping(plan: RunPlan) -> dict[str, Any] | None:
 
 
 def _test(loop: Loop) -> tuple[dict[str, float], Tally]:
-    """The metrics of the model's present weights on the test split, and the tally of this rank's rows; no
+    """The metrics of the model's current weights on the test split, and the tally of this rank's rows; no
     metrics where there is no such split."""
     tally = Tally(len(loop.plan.dataset.classes))
     sums = loop.evaluator.evaluate(TEST, tally)
@@ -106,17 +107,24 @@ def _over_all_ranks(tally: Tally, loop: Loop) -> Tally:
 def log_end(finished: RunResult, run: RunSection) -> None:
     """Logs where the weights are, and what each of them reached."""
     folder = join(run.url, layout.WEIGHTS)
-    log.info("finished: %d epochs, %d steps; the weights are in %s/", finished.epochs, finished.steps, folder)
+    log.info(
+        "finished: %s, %d steps; the weights are in %s/",
+        plural(finished.epochs, "epoch"),
+        finished.steps,
+        folder,
+    )
     if finished.best:
         metric = metric_of(run.monitor, validated=run.monitor in finished.best.metrics)
         _log_reached("best", finished.best, f"the best by {metric}", model=True)
     _log_reached("last", finished.last, "the last", model=not finished.best)
 
 
-def _log_reached(which: layout.WeightsName, reached: Reached, why: str, *, model: bool) -> None:
+def _log_reached(which: layout.WeightsName, reached: Reached, reason: str, *, model: bool) -> None:
     names = [layout.weights(which), *([layout.KERAS_MODEL] if model else [])]
     log.info(
         "%s, of epoch %d, %s: %s",
-        *(" and ".join(map(layout.file_name, names)), reached.epoch, why),
-        "  ".join(f"{name} {reached.metrics[name]:.4f}" for name in SHOWN if name in reached.metrics),
+        *(" and ".join(map(layout.file_name, names)), reached.epoch, reason),
+        "  ".join(
+            f"{name} {reached.metrics[name]:.4f}" for name in LOGGED_METRICS if name in reached.metrics
+        ),
     )

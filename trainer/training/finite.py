@@ -1,4 +1,4 @@
-"""What is not finite is neither kept nor published."""
+"""Checks that weights and metrics are finite, before they are kept or published."""
 
 from collections.abc import Mapping
 
@@ -11,12 +11,12 @@ from trainer.errors import RunError
 class Diverged(RunError):
     """Gradients, weights or metrics are not finite. Raised by every rank, or by the chief before it saves."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, problem: str) -> None:
         super().__init__(
-            f"the run diverged: {what}; no such weights were saved",
-            "Lower train.optimizer.learning_rate; where there is a checkpoint already, in a new run.url that "
-            "starts from its weights: model.weights takes a run's folder, or what "
-            "`trainer weights RUN FILE --step N` wrote",
+            f"training diverged: {problem}; no checkpoint was written from this step",
+            "Lower train.optimizer.learning_rate; if there is a checkpoint already, in a new run.url that "
+            "starts from its weights: model.weights takes a run's folder, or a file of "
+            "`trainer weights RUN FILE --step N`",
         )
 
 

@@ -1,4 +1,4 @@
-"""From a configuration to trained weights in this pod: checks first, TensorFlow only then."""
+"""From a configuration to trained weights in this pod: checks first, then TensorFlow."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ from trainer.output.units import plural
 from trainer.runs.claim import check_identity, check_resumable, give_back, is_begun
 from trainer.runs.published import not_as_published
 from trainer.runs.run_document import already_finished
-from trainer.storage import OnRetry, Store, no_folders_left, open_store
+from trainer.storage import OnRetry, Store, open_store
 from trainer.training.run_plan import RunPlan, make_plan, resume_step
 from trainer.training.setup.agreement_document import agreement_document
 from trainer.training.setup.left_out import left_out
@@ -42,7 +42,7 @@ def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
 
     Under `distribution.strategy: mirrored`, `ranks` is the number of replicas in one rank.
 
-    Raises ConfigError, DataError, RunError before any expensive work, Interrupted after a stop.
+    Raises ConfigError, DataError, RunError before any expensive work, TransientError after a stop.
     """
     replicas = ranks if _mirrored(config) else 1
     if not rank_variables.is_supervised():
@@ -66,7 +66,7 @@ def supervise_pod(
     """Process 1 of a pod: `ranks` ranks of `command`, in a gang with the pods that the environment names.
 
     Under `distribution.strategy: mirrored` they are the replicas of one rank, and there is one pod.
-    `wanted` reads how many pods the gang is to have now. Returns and raises as `launch` does.
+    `wanted` reads the current number of pods of the gang. Returns and raises as `launch` does.
     """
     gang = pods.from_environment(wanted_pods=wanted)
     if not gang:
@@ -93,7 +93,7 @@ def supervise_pod(
         store=store,
         metrics_port=config.metrics.port,
         linger=config.metrics.linger,
-        finished=lambda: _nothing_left(store, config),
+        finished=lambda: _is_complete(store, config),
         agreement=Agreement(agreement_document(checked[0], store.url), f"pod {gang.index if gang else 0}"),
     )
     return supervise(command, options)
@@ -131,11 +131,13 @@ def pods_within_lanes(wanted: Callable[[], int], ranks: int, plan: RunPlan) -> C
 def gang_policy(config: RunConfig) -> Policy:
     """When the gang trains without some of its pods."""
     distribution = config.distribution
-    wait = distribution.wait_for_replacement
+    wait, exact = distribution.wait_for_replacement, config.train.exact
+    if wait is None:
+        wait = 0.0 if exact else WAIT_FOR_REPLACEMENT
     return Policy(
-        elastic=not config.train.deterministic,
+        elastic=exact or not config.train.deterministic,
         min_ranks=distribution.min_ranks,
-        wait=WAIT_FOR_REPLACEMENT if wait is None else wait,
+        wait=wait,
         give_up_after=distribution.give_up_after,
         max_failures=MAX_FAILURES,
     )
@@ -172,8 +174,8 @@ def _check(config: RunConfig, size: int, on_retry: OnRetry | None = None) -> tup
     plan = make_plan(config, size, on_retry=on_retry)
     store = open_store(config.run.url, on_retry=on_retry)
     check_identity(store, plan.identity)
-    if _nothing_left(store, config):
-        log.info("%s is finished: nothing is left to do", store.url)
+    if _is_complete(store, config):
+        log.info("%s is finished: nothing to do", store.url)
         return None
     check_resumable(store)
     if (step := resume_step(store)) is not None:
@@ -181,14 +183,14 @@ def _check(config: RunConfig, size: int, on_retry: OnRetry | None = None) -> tup
     return plan, store
 
 
-def _nothing_left(store: Store, config: RunConfig) -> bool:
+def _is_complete(store: Store, config: RunConfig) -> bool:
     """Whether the run is finished, and what it published is there."""
     if not already_finished(store, config.train):
         return False
     key = not_as_published(store)
     if key:
         log.warning(
-            "%s is finished, but %s is not as it was published: the end is done again", store.url, key
+            "%s is finished, but %s has changed since it was published: publishing again", store.url, key
         )
     return key is None
 
@@ -211,15 +213,15 @@ def _train(config: RunConfig, replicas: int) -> int:
     stop = _stop_on_signals()  # until here nothing is lost: trainer/interrupts.py ends the process
     setup_tensorflow(config)
     distribution = connect(stop.is_set, replicas=replicas)
-    with _nothing_left_behind(checked[1], unless=Diverged) if distribution.is_chief else nullcontext():
+    with _leaving_nothing_behind(checked[1], unless=Diverged) if distribution.is_chief else nullcontext():
         train(*checked, distribution, stop, metrics)
     return 0
 
 
 @contextmanager
-def _nothing_left_behind(store: Store, unless: type[TrainerError]) -> Iterator[None]:
-    """A start that is refused, or has lost a rank, before anything was saved gives a new folder back."""
-    with no_folders_left(store):
+def _leaving_nothing_behind(store: Store, unless: type[TrainerError]) -> Iterator[None]:
+    """Removes a new folder if the start is refused, or a rank is lost, before anything was saved."""
+    with store.no_folders_left():
         try:
             yield
         except TrainerError as error:
@@ -230,7 +232,7 @@ def _nothing_left_behind(store: Store, unless: type[TrainerError]) -> Iterator[N
 
 
 def _train_as_launched(config: RunConfig, ranks: int) -> int:
-    """A rank of horovodrun's: the chief alone logs, and a rank that is lost ends them all."""
+    """Trains as a rank that horovodrun started: only the chief logs, and a lost rank ends them all."""
     if ranks > 1:
         launchers.refuse_place("--ranks")
     os.environ.update(complete_environment())
@@ -242,18 +244,18 @@ def _train_as_launched(config: RunConfig, ranks: int) -> int:
     try:
         return _train(config, 1)
     except RankLost as lost:
-        raise TransientError(lost.problem, "Start it again and it resumes from the last checkpoint") from None
+        raise TransientError(lost.problem, "Restart to resume from the last checkpoint") from None
 
 
 def _stop_on_signals() -> threading.Event:
     """SIGTERM and SIGINT set the event; a second SIGINT ends the process at once, as before."""
     stop = threading.Event()
-    at_once = signal.getsignal(signal.SIGINT)
+    immediate = signal.getsignal(signal.SIGINT)
 
     def handler(number: int, _: object) -> None:
         stop.set()
         if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, at_once)
+            signal.signal(signal.SIGINT, immediate)
 
     signal.signal(signal.SIGTERM, handler)
     signal.signal(signal.SIGINT, handler)

@@ -113,13 +113,13 @@ class Loop:
         self.keras_callbacks.on_train_end()
 
     def _begin_epoch(self) -> None:
-        """An epoch that was interrupted is begun for those alone who remember nothing of it."""
+        """Calls `on_epoch_begin`; in an interrupted epoch only of callbacks that do not resume it."""
         epoch = self.progress.epochs_closed
         if self.progress.step == epoch * self.plan.steps_per_epoch:
             self.keras_callbacks.on_epoch_begin(epoch)
             return
         for callback in self.keras_callbacks.callbacks:
-            if not callback_state.goes_on(callback):
+            if not callback_state.resumes_epoch(callback):
                 callback.on_epoch_begin(epoch)
 
     def _train_epoch(self, batches: Iterator[TensorBatch]) -> Outcome:
@@ -139,9 +139,9 @@ class Loop:
             except LOST as error:
                 raise lost_peer(error) from None
             except tf.errors.ResourceExhaustedError as error:
-                said = shortened(one_line(error))
+                reason = shortened(one_line(error))
                 raise RunError(
-                    f"step {number} needs more memory than there is: {said}",
+                    f"step {number} ran out of memory: {reason}",
                     "Lower train.micro_batch or train.batch_size, or use more ranks",
                 ) from None
             progress.step += 1
@@ -162,17 +162,19 @@ class Loop:
         """The state between two steps, with every result read."""
         self._read()
         self.progress.stop_training = bool(self.model.stop_training)
+        if self.step.exponents is not None:
+            self.progress.exponents = self.step.exponents.tolist()
         return capture(self.model, self.step.optimizer, self.progress, self.callbacks)
 
     def _audit(self, number: int) -> Callable[[tf.Tensor], None] | None:
-        """What a step that is audited calls."""
+        """The function that an audited step calls."""
         if self.auditor is None or not self.auditor.due(number):
             return None
         return partial(self.auditor.check, number)
 
     def _close_epoch(self) -> None:
-        """Validation and callbacks, of the moving averages where the optimizer keeps any: as they are
-        published. Training goes on with the weights of before."""
+        """Runs validation and callbacks, with the moving averages if the optimizer keeps any, as they are
+        published. Training continues with the weights themselves."""
         progress = self.progress
         if not progress.sums.rows:
             raise RunError(
@@ -248,7 +250,7 @@ class Loop:
 
 
 def _hooks_batches(callback: keras.callbacks.Callback) -> bool:
-    """Whether it looks at the logs of each step; also by the older name, and by a function of its own."""
+    """Whether it reads the logs of each step; also by the older name of the method, and by a function."""
     return any(
         getattr(getattr(callback, name), "__func__", None) is not getattr(keras.callbacks.Callback, name)
         for name in ("on_train_batch_end", "on_batch_end")

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from trainer.distribution.agreement import Agreement, agree
 from trainer.errors import RankLost, TransientError
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
+from trainer.output.units import plural
 from trainer.runs.background_writer import Background
 from trainer.runs.fence import Fence
 from trainer.runs.history import metric_of
@@ -30,14 +32,14 @@ from trainer.training.finish import publish_results
 from trainer.training.learning_rate import LearningRateSchedule
 from trainer.training.loop import Loop, Outcome
 from trainer.training.results.publish import Publisher
-from trainer.training.results.timer import Timer, earlier
+from trainer.training.results.timer import Timer, read_previous_epochs
 from trainer.training.run_plan import RunPlan
 from trainer.training.run_state import Progress, assign, check_position
 from trainer.training.saver import saver
 from trainer.training.setup.agreement_document import agreement_document
 from trainer.training.setup.build_network import build, uses_xla
 from trainer.training.setup.first_state import agree_on_state
-from trainer.training.step import EvaluationStep, TrainStep, balanced_class_weights
+from trainer.training.step import EvaluationStep, ExactStep, TrainStep, balanced_class_weights
 from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
@@ -55,7 +57,7 @@ def train(
 
     Raises:
         ConfigError, DataError, RunError: what is invalid (exit 64).
-        Interrupted: `stop` was set, a newer generation took over, or a rank was lost (exit 75, or 64 where
+        TransientError: `stop` was set, a newer generation took over, or a rank was lost (exit 75, or 64 where
             another run took the folder); committed work is kept.
     """
     callback_state.check(callbacks)
@@ -85,8 +87,10 @@ def train(
         _log_monitors(config, validated=validated)
 
     data = RankData(plan, distribution)
-    step = make_step(plan, distribution, data, model, optimizer)
-    evaluation = EvaluationStep(model, distribution, config.train.label_smoothing, xla=step.xla)
+    step = make_step(plan, distribution, data, model, optimizer, progress.exponents)
+    evaluation = EvaluationStep(
+        model, distribution, config.train.label_smoothing, xla=step.xla, exact=config.train.exact
+    )
     with (
         _auditor(plan, distribution, data, step, progress, fence, metrics) as auditor,
         transient_errors(),
@@ -126,8 +130,8 @@ def train(
                 pass
         distribution.barrier()
         raise TransientError(
-            f"stopped on request after step {progress.step}, which is saved",
-            "Start it again and it resumes from there",
+            f"stopped on request; step {progress.step} is saved",
+            "Restart to resume",
         )
 
 
@@ -137,23 +141,26 @@ def make_step(
     data: RankData,
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
+    exponents: Sequence[int] | None = None,
 ) -> TrainStep:
-    """The step of this rank."""
-    return TrainStep(
-        model,
-        optimizer,
-        distribution,
-        batch_size=plan.config.train.batch_size,
-        micro_rows=plan.micro_rows,
-        micro_lanes=plan.micro_lanes,
-        first_lane=data.lanes.start,
-        seed=plan.config.train.seed,
-        class_weights=_class_weights(plan),
-        label_smoothing=plan.config.train.label_smoothing,
-        schedule=LearningRateSchedule(plan.config.train, plan.steps_per_epoch),
-        xla=uses_xla(plan.config.train),
-        exchange_dtype=plan.config.distribution.exchange,
-    )
+    """The step of this rank. `exponents`: those that an exact run resumes with."""
+    options: dict[str, Any] = {
+        "batch_size": plan.config.train.batch_size,
+        "micro_rows": plan.micro_rows,
+        "micro_lanes": plan.micro_lanes,
+        "first_lane": data.lanes.start,
+        "seed": plan.config.train.seed,
+        "class_weights": _class_weights(plan),
+        "label_smoothing": plan.config.train.label_smoothing,
+        "schedule": LearningRateSchedule(plan.config.train, plan.steps_per_epoch),
+        "xla": uses_xla(plan.config.train),
+    }
+    if not plan.config.train.exact:
+        dtype = plan.config.distribution.exchange
+        return TrainStep(model, optimizer, distribution, exchange_dtype=dtype, **options)
+    step = ExactStep(model, optimizer, distribution, groups=plan.lanes // plan.micro_lanes, **options)
+    step.resume(exponents)
+    return step
 
 
 @contextmanager
@@ -166,7 +173,7 @@ def _auditor(
     fence: Fence | None,
     metrics: RunMetrics,
 ) -> Iterator[Auditor | None]:
-    """None where the run has no audits. What they took is logged at the end."""
+    """None where the run has no audits. Their time is logged at the end."""
     if plan.config.train.audit is None:
         yield None
         return
@@ -174,15 +181,15 @@ def _auditor(
     with closing(auditor):
         yield auditor
     if fence:
-        share = auditor.seconds / (time.monotonic() - began)
-        log.info("%d audits passed, which took %.2f %% of the time", auditor.passed, 100 * share)
+        fraction = auditor.seconds / (time.monotonic() - began)
+        log.info("%d audits passed (%.2f %% of training time)", auditor.passed, 100 * fraction)
 
 
 def _timer(
     store: Store, fence: Fence | None, distribution: Distribution, progress: Progress, publisher: Publisher
 ) -> Timer:
-    before = earlier(store, progress.epochs_closed) if fence else []
-    return Timer(fence.number if fence else 0, distribution.size, before, publisher.timing)
+    previous = read_previous_epochs(store, progress.epochs_closed) if fence else []
+    return Timer(fence.number if fence else 0, distribution.size, previous, publisher.timing)
 
 
 def _devices(distribution: Distribution) -> str:
@@ -208,22 +215,22 @@ def _log_monitors(config: RunConfig, *, validated: bool) -> None:
         "train.early_stopping.monitor": config.train.early_stopping,
         "train.reduce_lr_on_plateau.monitor": config.train.reduce_lr_on_plateau,
     }
-    others = [
+    replaced = [
         f"{key} is {metric}"
         for key, section in sections.items()
         if section and (metric := metric_of(section.monitor, validated=validated)) != section.monitor
     ]
-    if others:
-        log.info("there is no validation split: %s, of the training", ", ".join(others))
+    if replaced:
+        log.info("no validation split: %s, of the training", ", ".join(replaced))
 
 
 def _log_start(plan: RunPlan, distribution: Distribution, progress: Progress) -> None:
     config = plan.config
     log.info(
-        "training %s on %s: %s images of %d classes, %d epochs of %d steps, global batch %d on %s",
+        "training %s on %s: %s images of %s, %s of %d steps, global batch %d on %s",
         *(config.model.name, plan.dataset.url),
-        *(f"{plan.dataset.split('train').rows:,}", len(plan.dataset.classes)),
-        *(config.train.epochs, plan.steps_per_epoch, config.train.batch_size),
+        *(f"{plan.dataset.split('train').rows:,}", plural(len(plan.dataset.classes), "class")),
+        *(plural(config.train.epochs, "epoch"), plan.steps_per_epoch, config.train.batch_size),
         _devices(distribution),
     )
     if progress.step:

@@ -1,4 +1,4 @@
-"""What a run will do, checked before anything expensive: no TensorFlow here."""
+"""The plan of a run, validated before anything expensive: no TensorFlow here."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from trainer.runs import layout
 from trainer.runs.run_document import RunDocument, read_document
 from trainer.storage import OnRetry, Store
 from trainer.storage.disk_cache import DiskCache
+from trainer.training.setup.run_identity import has_groups, run_identity
 from trainer.urls import beside, is_bucket, lies_in
 
 
@@ -23,7 +24,8 @@ from trainer.urls import beside, is_bucket, lies_in
 class RunPlan:
     """A run's constants at one number of ranks.
 
-    `micro_lanes` lanes are worked at once, `micro_rows` rows; both the same on every rank.
+    Attributes:
+        micro_lanes, micro_rows: lanes that each rank computes at once, and their rows.
     """
 
     config: RunConfig
@@ -45,7 +47,7 @@ class RunPlan:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of what the network is given."""
+        """(H, W, C) of the network's input."""
         height, width, channels = self.dataset.image_shape
         size = self.config.data.image_size
         if isinstance(size, int):
@@ -54,7 +56,7 @@ class RunPlan:
 
     @property
     def group(self) -> int:
-        """The lanes that always are with one rank: those of a group of the batch norm, or each by itself."""
+        """The number of lanes that stay on one rank: those of a group, or one."""
         return _group(self.config)
 
     def check_ranks(self, ranks: int) -> None:
@@ -67,14 +69,14 @@ class RunPlan:
         return self.lanes // self.group
 
     def check_epochs(self, step: int, closed: int | None = None) -> None:
-        """Raises ConfigError where a run that is to resume at `step` has begun more than `train.epochs`.
+        """Raises ConfigError where a run that resumes at `step` has started more than `train.epochs`.
 
         `closed`: the epochs that had their validation and callbacks, where that is known.
         """
         done = step // self.steps_per_epoch if closed is None else closed
         if step > done * self.steps_per_epoch and done >= self.config.train.epochs:
             raise ConfigError(
-                f"train.epochs: the run has begun epoch {done + 1}: expected at least {done + 1}, received "
+                f"train.epochs: the run has started epoch {done + 1}: expected at least {done + 1}, received "
                 f"{self.config.train.epochs}",
                 f"Set train.epochs: {done + 1} or more; for the weights of a checkpoint: `trainer weights "
                 f"{self.config.run.url} --step N FILE`",
@@ -93,10 +95,10 @@ class RunPlan:
         """run.json of this run."""
         train = self.dataset.split("train")
         pixels = {"mean": train.mean, "std": train.std}
-        made = self.dataset.made
-        prepared = {"shape": self.dataset.image_shape, "resize": made.get("resize", "squash")}
-        if made.get("encoding", "raw") != "raw":
-            prepared["encoding"] = made["encoding"]
+        options = self.dataset.made
+        prepared = {"shape": self.dataset.image_shape, "resize": options.get("resize", "squash")}
+        if options.get("encoding", "raw") != "raw":
+            prepared["encoding"] = options["encoding"]
         return RunDocument(
             self.identity, self.config, self.dataset.classes, self.image_shape, pixels, prepared=prepared
         )
@@ -104,26 +106,7 @@ class RunPlan:
     @property
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same run, as plain values."""
-        config = self.config
-        return {
-            "dataset": self.dataset.identity,
-            "model": config.model.model_dump(mode="json"),
-            "image_size": config.data.image_size,
-            "standardize": config.data.standardize,
-            "augment": _augment(config),
-            "seed": config.train.seed,
-            "batch_size": config.train.batch_size,
-            "lanes": self.lanes,
-            "group": config.train.micro_batch if config.model.batch_norm == "grouped" else None,
-            "optimizer": config.train.optimizer.model_dump(mode="json"),
-            "class_weight": config.train.class_weight,
-            # None where there is none, as in runs of before there was any.
-            "schedule": config.train.schedule if config.train.schedule != "constant" else None,
-            "warmup_epochs": config.train.warmup_epochs or None,
-            "decay": config.train.decay or None,
-            "label_smoothing": config.train.label_smoothing or None,
-            "mixed_precision": _mixed_precision(config),
-        }
+        return run_identity(self.config, self.dataset.identity, self.lanes)
 
 
 def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None) -> RunPlan:
@@ -132,7 +115,7 @@ def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None)
     `on_retry` is called with the cause of each retried request. Raises ConfigError, DataError.
     """
     check_name(config.model.name)
-    _check_places(config)
+    _check_urls(config)
     batch_size = config.train.batch_size
     lanes = config.train.lanes or default_lanes(batch_size)
     _check_ranks(config, lanes, ranks)
@@ -151,11 +134,11 @@ def make_plan(config: RunConfig, ranks: int, *, on_retry: OnRetry | None = None)
     return plan
 
 
-def _check_places(config: RunConfig) -> None:
+def _check_urls(config: RunConfig) -> None:
     data, run = config.data.url, config.run.url
     if lies_in(data, run) or (lies_in(run, data) and not is_bucket(data)):
         raise ConfigError(
-            f"run.url: expected a folder apart from the dataset's, received {run} with data.url {data}",
+            f"run.url: expected a folder outside of the dataset, received {run} with data.url {data}",
             f"Choose one beside it, such as {beside(data, 'run')}",
         )
     cache = config.data.cache
@@ -163,7 +146,7 @@ def _check_places(config: RunConfig) -> None:
         raise ConfigError(
             f"data.cache.path: expected a folder of its own, received {cache.path} with data.url {data} and "
             f"run.url {run}",
-            "Choose one apart from both",
+            "Choose one outside of both",
         )
 
 
@@ -182,27 +165,15 @@ def resume_step(store: Store) -> int | None:
 
 
 def _check_classes(dataset: Dataset, split: Split) -> None:
-    """Of one class alone a network learns nothing, and reaches an accuracy of 1."""
+    """Raises DataError for a single class, from which a network learns nothing."""
     if len(split.labels) and (split.labels == split.labels[0]).all():
         name = dataset.classes[split.labels[0]]
         raise DataError(
             f"{dataset.url}: expected training images of two classes or more, received {split.rows:,} of "
-            f"{name!r} alone",
-            "A class is a folder right below the one that is prepared, as cars/CLASS/1.jpg below cars: it "
-            "looks as if `trainer prepare` was given the folder above it",
+            f"{name!r} only",
+            "A class is a folder directly below SOURCE, as cars/CLASS/1.jpg below cars: was "
+            "`trainer prepare` started with the folder above?",
         )
-
-
-def _augment(config: RunConfig) -> dict[str, Any]:
-    """Without a brightness of none, which runs of before there was any do not have."""
-    augment = config.data.augment
-    return augment.model_dump(mode="json", exclude=set() if augment.brightness else {"brightness"})
-
-
-def _mixed_precision(config: RunConfig) -> bool | str:
-    """As runs of before there was any other than float16 have it."""
-    precision = config.train.precision
-    return precision if precision == "mixed_bfloat16" else precision == "mixed_float16"
 
 
 def _cache(config: RunConfig) -> DiskCache | None:
@@ -211,7 +182,7 @@ def _cache(config: RunConfig) -> DiskCache | None:
 
 
 def _group(config: RunConfig) -> int:
-    return (config.train.micro_batch or 1) if config.model.batch_norm == "grouped" else 1
+    return (config.train.micro_batch or 1) if has_groups(config) else 1
 
 
 def _check_ranks(config: RunConfig, lanes: int, ranks: int) -> None:
@@ -229,15 +200,15 @@ def _check_ranks(config: RunConfig, lanes: int, ranks: int) -> None:
 def _micro_lanes(config: RunConfig, lanes: int, ranks: int) -> int:
     """Lanes that are computed at once: no more than a rank has, since the rest would be padding.
 
-    The groups of a batch norm do not depend on the ranks, and keep their size.
+    Groups, of a batch norm or of an exact run, do not depend on the ranks, and keep their size.
     """
-    wanted, own = config.train.micro_batch, -(-lanes // ranks)
-    if wanted is None:
-        return own
-    if wanted > lanes:
+    micro_batch, most = config.train.micro_batch, -(-lanes // ranks)
+    if micro_batch is None:
+        return most
+    if micro_batch > lanes:
         raise ConfigError(
             f"train.micro_batch: expected at most the {lanes} lanes of a batch of {config.train.batch_size}, "
-            f"received {wanted}",
-            f"Set train.micro_batch: {own}, or leave it out",
+            f"received {micro_batch}",
+            f"Set train.micro_batch: {most}, or remove it",
         )
-    return wanted if config.model.batch_norm == "grouped" else min(wanted, own)
+    return micro_batch if has_groups(config) else min(micro_batch, most)

@@ -21,6 +21,7 @@ class Progress:
     """Where a run is: `step` steps are done; `epochs_closed` epochs had their validation and callbacks.
 
     `audited`: how many steps were done when an audit passed last; None where there is none.
+    `exponents`: of an exact run's next step, see `ExactStep`; None in others, and before the first step.
     """
 
     step: int = 0
@@ -29,6 +30,11 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
     stop_training: bool = False
     audited: int | None = None
+    exponents: list[int] | None = None
+
+
+_BESIDE = ("audited", "exponents")
+"""What a state has beside the other values of `Progress`: older versions would not know it."""
 
 
 def weights(model: keras.Model) -> dict[str, keras.Variable]:
@@ -38,8 +44,8 @@ def weights(model: keras.Model) -> dict[str, keras.Variable]:
     Raises DataError when two of them would have the same name.
     """
     seeds = {id(v) for v in seed_variables(model)}
-    own = [v for v in model.variables if id(v) not in seeds]
-    return _distinct({f"model/{v.path}": v for v in own}, len(own))
+    variables = [v for v in model.variables if id(v) not in seeds]
+    return _distinct({f"model/{v.path}": v for v in variables}, len(variables))
 
 
 def variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict[str, keras.Variable]:
@@ -47,8 +53,8 @@ def variables(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> dict
 
     Raises DataError when two of them would have the same name.
     """
-    own = {f"optimizer/{v.path}": v for v in optimizer.variables}
-    return weights(model) | _distinct(own, len(optimizer.variables)) | _untracked(optimizer)
+    named = {f"optimizer/{v.path}": v for v in optimizer.variables}
+    return weights(model) | _distinct(named, len(optimizer.variables)) | _untracked(optimizer)
 
 
 def _untracked(optimizer: keras.optimizers.Optimizer) -> dict[str, keras.Variable]:
@@ -66,7 +72,7 @@ def _untracked(optimizer: keras.optimizers.Optimizer) -> dict[str, keras.Variabl
 def _distinct(named: dict[str, keras.Variable], expected: int) -> dict[str, keras.Variable]:
     if len(named) != expected:
         raise DataError(
-            "two of the network's variables have the same path", "Give its layers different names"
+            "two variables of the network have the same path", "Use different names for its layers"
         )
     return named
 
@@ -111,23 +117,24 @@ def capture(
     """The state between two steps; its arrays are read as they are asked for."""
     remembered, arrays = callback_state.capture(callbacks)
     values = {"progress": asdict(progress), "callbacks": remembered}
-    values["audited"] = values["progress"].pop("audited")  # beside it: older versions would not know it
+    for name in _BESIDE:
+        values[name] = values["progress"].pop(name)
     return TrainingState(progress.step, _Live({**variables(model, optimizer), **arrays}), values)
 
 
 def assign(state: TrainingState, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Progress:
     """Puts a state's arrays into place; returns where the run was.
 
-    Raises DataError, before anything is changed, when the state is another network's.
+    Raises DataError, before anything is changed, when the state is of another network.
     """
     _assign(state, variables(model, optimizer))
     values = state.values["progress"]
-    audited = state.values.get("audited")
-    return Progress(**(values | {"sums": Sums(**values["sums"]), "audited": audited}))
+    beside = {name: state.values.get(name) for name in _BESIDE}
+    return Progress(**(values | {"sums": Sums(**values["sums"])} | beside))
 
 
 def check_position(progress: Progress, steps_per_epoch: int) -> None:
-    """Raises RunError where no run of so many steps an epoch can be."""
+    """Raises RunError for a position that is impossible with this many steps per epoch."""
     begin = progress.epochs_closed * steps_per_epoch
     if not begin <= progress.step <= begin + steps_per_epoch:
         raise RunError(
@@ -139,27 +146,27 @@ def check_position(progress: Progress, steps_per_epoch: int) -> None:
 
 def assign_weights(state: TrainingState, model: keras.Model) -> None:
     """Puts a state's weights and statistics into a network, as a run publishes them: moving averages where
-    its optimizer keeps them. Raises DataError when they are another's."""
+    its optimizer keeps them. Raises DataError when they are of another network."""
     _assign(state, weights(model))
     optimizer = [name for name in state.arrays if name.startswith("optimizer/")]
     if not any(state.arrays[name] for name in optimizer if name.endswith("/iteration")):
         return  # before the first update the averages are zeros
-    own = {name.rpartition("/")[2]: name for name in optimizer}
+    by_suffix = {name.rpartition("/")[2]: name for name in optimizer}
     for variable in model.trainable_variables:
-        name = own.get(f"{variable.path.replace('/', '_')}_average")
+        name = by_suffix.get(f"{variable.path.replace('/', '_')}_average")
         if name is not None:
             variable.assign(state.arrays[name])
 
 
-def _assign(state: TrainingState, own: Mapping[str, keras.Variable]) -> None:
-    for name, variable in own.items():
+def _assign(state: TrainingState, named: Mapping[str, keras.Variable]) -> None:
+    for name, variable in named.items():
         array = state.arrays.get(name)
         if array is None or array.shape != tuple(variable.shape):
-            came = "nothing" if array is None else str(array.shape)
+            received = "nothing" if array is None else str(array.shape)
             raise DataError(
-                f"the checkpoint is another network's: expected {name} of shape {tuple(variable.shape)}, "
-                f"found {came}",
+                f"the checkpoint is of another network: expected {name} of shape {tuple(variable.shape)}, "
+                f"received {received}",
                 "Use the code and configuration that it was saved with, or a new run.url",
             )
-    for name, variable in own.items():
+    for name, variable in named.items():
         variable.assign(state.arrays[name])

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from trainer.checkpoints.checkpoint_schedule import CheckpointSchedule
 from trainer.checkpoints.training_state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
-from trainer.config.sections import RunSection
+from trainer.config.run_sections import RunSection
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.observability.metrics import RunMetrics
 from trainer.runs.background_writer import Background
@@ -18,7 +18,7 @@ from trainer.training.run_state import Progress
 
 log = logging.getLogger(__name__)
 
-GRACE_SHARE = 0.5
+GRACE_FRACTION = 0.5
 """A save that takes more of the grace period than this is logged as a warning."""
 
 
@@ -75,7 +75,7 @@ class Saver:
         self._report()
 
     def rescue(self, progress: Progress, capture: Callable[[], TrainingState]) -> None:
-        """Before a rank leaves whose exchange broke: what is finished is saved, unless it is already."""
+        """Saves finished steps, unless they are saved already, before a rank leaves whose exchange broke."""
         saved = self._schedule.step, self._schedule.epochs
         if (progress.step, progress.epochs_closed) != saved:
             self.finish(capture)
@@ -89,7 +89,7 @@ class Saver:
             self._writer.tidy(stop)
 
     def _keep(self) -> None:
-        """Tells retention what else is to stay."""
+        """Passes on what else retention keeps."""
         if self._writer:
             self._writer.best_step, self._writer.audited_step = self._best_step(), self._progress.audited
 
@@ -102,10 +102,10 @@ class Saver:
             return
         self._metrics.checkpoint(writer.last_step, writer.last_committed_at)
         duration = writer.last_duration or 0.0
-        if not self._warned and duration > GRACE_SHARE * self._run.grace:
+        if not self._warned and duration > GRACE_FRACTION * self._run.grace:
             self._warned = True
             log.warning(
-                "a checkpoint took %.1f s, and after SIGTERM there are %.0f s; raise run.grace",
+                "saving a checkpoint took %.1f s of the %.0f s grace period; raise run.grace",
                 *(duration, self._run.grace),
             )
 
@@ -120,7 +120,7 @@ def saver(
     metrics: RunMetrics,
     best_step: Callable[[], int | None],
 ) -> Iterator[Saver]:
-    """A `Saver` that writes in `background`; at the end what is on its way is waited for."""
+    """A `Saver` that writes in `background`; at the end it waits for pending writes."""
     if fence is None:
         yield Saver(None, run, progress, metrics, best_step)
         return

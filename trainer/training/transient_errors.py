@@ -8,15 +8,15 @@ from trainer.errors import TransientError, explain_os_error, one_line, shortened
 
 @contextlib.contextmanager
 def transient_errors() -> Iterator[None]:
-    """Turn the errors of a store that refuses, does not answer or is full into Interrupted."""
+    """Turns the errors of a store that refuses, does not respond or is full into TransientError."""
     try:
         yield
     except (FileNotFoundError, FileExistsError):
         raise
     except OSError as error:
-        said = shortened(one_line(error))
+        message = shortened(one_line(error))
         remedy = explain_os_error(error).remedy or "Repair it"
         raise TransientError(
-            f"the store failed in the middle of the run: {said}",
+            f"the store failed in the middle of the run: {message}",
             f"{remedy}, then start the run again: it resumes from the last checkpoint",
         ) from error

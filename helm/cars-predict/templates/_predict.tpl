@@ -1,4 +1,4 @@
-{{/* What the ConfigMap and the Job share: predict.yaml. */}}
+{{/* predict.yaml, for the ConfigMap and the Job. */}}
 {{- define "predict.config" -}}
 {{- with .Values -}}
 {{- include "cars.yaml" (dict

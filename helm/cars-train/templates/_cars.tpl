@@ -94,7 +94,7 @@ data:
 {{ . | toJson | fromJson | toYaml }}
 {{- end -}}
 
-{{/* What the cluster holds now, as JSON: {} where there is no such object, and for `helm template`. */}}
+{{/* The object in the cluster, as JSON: {} if it does not exist, and for `helm template`. */}}
 {{- define "cars.live" -}}
 {{- lookup .apiVersion .kind .namespace .name | toJson -}}
 {{- end -}}
@@ -204,7 +204,7 @@ metadata:
 spec:
   completions: {{ int .workers }}
   parallelism: {{ int .workers }}
-  {{- /* A queue or a person resumes the Job: an upgrade keeps what it is now. */}}
+  {{- /* A queue or a user resumes the Job: an upgrade keeps its current state. */}}
   {{- if .suspend }}
   suspend: {{ dig "spec" "suspend" (empty $live) $live }}
   {{- end }}
@@ -231,14 +231,14 @@ completionMode: Indexed
 backoffLimitPerIndex: {{ int .backoffLimitPerIndex }}
 podFailurePolicy:
   rules:
-    # 64: the configuration or the data is invalid; starting again changes nothing.
+    # 64: the configuration or the data is invalid; a restart does not help.
     - action: FailJob
       onExitCodes: {containerName: trainer, operator: In, values: [64]}
     # Drained, preempted or evicted: not the pod's fault.
     - action: Ignore
       onPodConditions:
         - {type: DisruptionTarget, status: "True"}
-    # 75: stopped on request with everything saved; start again.
+    # 75: stopped on request with everything saved; restart.
     - action: Ignore
       onExitCodes: {containerName: trainer, operator: In, values: [75]}
 template:
@@ -286,8 +286,8 @@ template:
           periodSeconds: 5
           timeoutSeconds: 5
           failureThreshold: 6
-        # The supervisor itself: it answers once the dataset was found, which may wait for the store. /healthz says
-        # after 60 s that its main loop is stuck.
+        # The supervisor itself: it responds after the dataset was opened, which may wait for the store. /healthz fails
+        # if its main loop is stuck for 60 s.
         startupProbe:
           httpGet: {path: /healthz, port: metrics}
           periodSeconds: 5
@@ -352,8 +352,8 @@ controller-uid: ""
 {{- end -}}
 
 {{/*
-Refuses an upgrade that Kubernetes would refuse half-way, and says which values it is about. `live` is the Job as it
-is, `annotations` what the new one would have.
+Refuses an upgrade that Kubernetes would refuse half-way, and names the values. `live` is the existing Job,
+`annotations` those of the new one.
 */}}
 {{- define "cars.checkUpgrade" -}}
 {{- $old := dig "metadata" "annotations" dict .live | default dict -}}
@@ -375,13 +375,13 @@ is, `annotations` what the new one would have.
 {{- $changes = list (printf "expected the version of %s that Job %s was created with, received %s" .root.Chart.Name $name .root.Chart.Version) -}}
 {{- end -}}
 {{- $more := sub (len $changes) 3 -}}
-{{- $said := slice $changes 0 (min 3 (len $changes) | int) | join "; " -}}
-{{- if gt $more 0 }}{{ $said = printf "%s; and %d more" $said $more }}{{ end -}}
-{{- fail (printf "%s (the pods of an existing Job cannot be changed); keep it as it is, or run `kubectl -n %s delete job %s` and repeat the upgrade" $said .root.Release.Namespace $name) -}}
+{{- $summary := slice $changes 0 (min 3 (len $changes) | int) | join "; " -}}
+{{- if gt $more 0 }}{{ $summary = printf "%s; and %d more" $summary $more }}{{ end -}}
+{{- fail (printf "%s (the pods of an existing Job cannot be changed); keep it as it is, or run `kubectl -n %s delete job %s` and repeat the upgrade" $summary .root.Release.Namespace $name) -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Sets `into` to the leaves of `value` by their dotted path, as JSON; what is empty counts as not there. */}}
+{{/* Sets `into` to the leaves of `value` by their dotted path, as JSON; empty values count as missing. */}}
 {{- define "cars.flatten" -}}
 {{- $top := . -}}
 {{- if kindIs "map" .value -}}

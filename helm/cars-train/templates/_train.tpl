@@ -8,7 +8,7 @@
 {{- .Values.gang.existingSecret | default (printf "%s-gang" (include "cars.name" .)) -}}
 {{- end -}}
 
-{{/* What the ConfigMap and the Job share: the run's configuration. */}}
+{{/* The run's configuration, for the ConfigMap and the Job. */}}
 {{- define "train.run" -}}
 {{- $_ := required "run.data.url: expected the URL of the dataset, such as s3://bucket/cars, received none; set run.data.url" .Values.run.data.url -}}
 {{- $_ := required "run.run.url: expected the URL of the run's folder, such as s3://bucket/runs/cars-1, received none; set run.run.url" .Values.run.run.url -}}

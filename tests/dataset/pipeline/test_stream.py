@@ -95,7 +95,7 @@ def test_a_rank_reads_single_steps_of_another_as_that_one_does(dataset: Dataset,
     mine = reader_of(dataset, size=2, rank=0, small=small)
     with training_stream(mine, preprocessing, 3, 0, 21, 12) as own:
         next(own)
-        beside, steps = mine.beside(lanes_of(1, 2, 5)), [0, 7, 20, 25]
+        beside, steps = mine.for_lanes(lanes_of(1, 2, 5)), [0, 7, 20, 25]
         with training_stream(beside, preprocessing, 3, 0, 21, 12, steps=steps) as batches:
             for step in steps:
                 for part, expected in zip(next(batches), theirs[step], strict=True):
@@ -223,7 +223,7 @@ def test_what_the_reader_raises_comes_out_as_it_was(tmp_path: Path) -> None:
     (shard,) = (tmp_path / "made/train").iterdir()
     shard.unlink()
     reader = reader_of(dataset)
-    with pytest.raises(DataError, match=r"train/00000-\w+.h5 is in the index and not in the store"):
+    with pytest.raises(DataError, match=r"train/00000-\w+.h5 is in the index, but not in the store"):
         some(reader, Preprocessing(), 20, 1)
 
 

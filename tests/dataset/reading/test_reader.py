@@ -122,7 +122,7 @@ def test_an_object_that_changed_is_named(tmp_path: Path) -> None:
         list(Reader(dataset, dataset.splits["train"], order, range(4)).batches(0, 5))
     assert error.value.exit_code == EXIT_INVALID
     shard.unlink()
-    with pytest.raises(DataError, match=r"train/00001-\w+.h5 is in the index and not in the store"):
+    with pytest.raises(DataError, match=r"train/00001-\w+.h5 is in the index, but not in the store"):
         list(Reader(dataset, dataset.splits["train"]).batches_of(range(40), 8))
 
 
@@ -170,6 +170,6 @@ def test_a_small_split_must_fit_the_budget(dataset: Dataset) -> None:
     order = order_of(dataset, 20, 5, small=True)
     with pytest.raises(
         ConfigError,
-        match="train stay in each rank's memory and take 25,200 bytes; a rank may hold 100 of them",
+        match=r"train do not fit: each .* in memory \(25,200 bytes\), and may use 100 bytes",
     ):
         Reader(dataset, dataset.splits["train"], order, range(5), budget_bytes=100)

@@ -156,7 +156,7 @@ def test_a_single_class_and_single_images_are_told_of(tmp_path: Path) -> None:
         (["train/1.jpg", "test/1.jpg"], "test, train: expected class folders in these, found images"),
         (["x/a/1.jpg", "x/b/1.jpg"], "all images are in one folder, x, which holds a, b. .* give .*/x$"),
         (["a/1.jpg", "b/notes.txt"], r"/b: the class has no images \(.jpg.*Add images, or remove the folder"),
-        (["a/1.jpg", "b/1.heic", "b/2.HEIC", "b/3"], r"/b: .*pnm\), but 2 .heic, 1 files without a suffix"),
+        (["a/1.jpg", "b/1.jxl", "b/2.JXL", "b/3"], r"/b: .*heif\), but 2 .jxl, 1 files without a suffix"),
         (["train/a/1.jpg", "test/a/1.jpg", "test/b/1.jpg"], "test/b: the class 'b' has no training images"),
         (
             ["train/a/1.jpg", "val/a/1.jpg", "valid/a/1.jpg"],
@@ -234,6 +234,6 @@ def test_a_kind_that_is_not_there_and_boxes_where_there_are_none(tmp_path: Path)
     with pytest.raises(ConfigError, match=r"--labels: expected folders, list, .*, received 'folder'"):
         find(str(tmp_path), "folder")
     with pytest.raises(
-        ConfigError, match=r"--crop: .* folders, without boxes \(these have: stanford-cars, uec"
+        ConfigError, match=r"--crop: .* folders, without bounding boxes \(kinds with: stanford-cars, uec"
     ):
         find(str(tmp_path), crop=True)

@@ -59,7 +59,7 @@ def test_stanford_cars(tmp_path: Path) -> None:
         ("00001.jpg", 1, None),
     ]
     assert (source.missing.count, source.missing.first[0]) == (3, "cars_train/00004.jpg")
-    assert source.warnings[0] == "left out, for no image is there: 1 classes (Acura)"
+    assert source.warnings[0] == "skipped classes without images: 1 class (Acura)"
     cars(tmp_path, [1, 3], there=2, split="test", name="cars_test_annos_withlabels (1).mat")
     assert [item.label for item in find(str(tmp_path)).splits["test"]] == [0, 1]
 
@@ -76,7 +76,7 @@ def test_stanford_cars_cut_to_their_boxes(tmp_path: Path) -> None:
         np.testing.assert_array_equal(image, whole[2:5, 1:6])
     Image.new("RGB", (4, 4)).save(tmp_path / "in/cars_train/00002.jpg", "PNG")
     with pytest.raises(
-        DataError, match=r"00002.jpg: the box \(1, 2, 6, 5\) does not lie in the image of 4x4"
+        DataError, match=r"00002.jpg: the bounding box \(1, 2, 6, 5\) is not inside the image of 4x4"
     ):
         prepare(str(tmp_path / "in"), str(tmp_path / "other"), crop=True, validation=0)
 
@@ -89,7 +89,7 @@ def test_matlab_files_that_are_none(tmp_path: Path) -> None:
     annotations = tmp_path / "devkit/cars_train_annos.mat"
     whole = annotations.read_bytes()
     annotations.write_bytes(b"MATLAB 7.3 MAT-file" + bytes(493) + b"\x89HDF\r\n\x1a\n")
-    with pytest.raises(DataError, match=r"expected a MATLAB file of version 7 or below, found 7.3"):
+    with pytest.raises(DataError, match=r"not a MATLAB file, or a damaged one"):
         find(str(tmp_path))
     generator = random.Random(0)
     for number in range(18):

@@ -1,1 +1,1 @@
-"""What each command prints for a person. `--json` prints the same values as JSON; see docs/json.md."""
+"""What each command prints for people. `--json` prints the same values as JSON; see docs/json.md."""

@@ -1,94 +1,96 @@
 """What the commands for datasets print."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import shape, size
 from trainer.urls import beside
 
 if TYPE_CHECKING:
+    from trainer.dataset.inspection.describe import DatasetDescription
     from trainer.preparation.hdf5.index_hdf5 import Indexed
-    from trainer.preparation.prepare import PreparedDataset
+    from trainer.preparation.prepared import PreparedDataset
     from trainer.preparation.reindex import Reindexed
 from trainer.cli.pages.words import FEW_NAMES, classes, first, some, text, word
 
 FEW_CLASSES = 20
 
 
-def print_prepared(made: "PreparedDataset") -> None:
-    """What `trainer prepare` wrote."""
+def print_prepared(dataset: "PreparedDataset") -> None:
+    """Prints the result of `trainer prepare`."""
     facts = [
-        ("dataset", made.url),
-        ("labels", made.labels),
-        ("classes", classes(made.classes)),
-        ("image", shape(made.image_shape)),
-        *((name, f"{rows:,} images") for name, rows in made.rows.items()),
-        ("shards", f"{made.objects:,}, {size(made.size)}"),
-        ("SHA-256", made.identity),
+        ("dataset", dataset.url),
+        ("labels", dataset.labels),
+        ("classes", classes(dataset.classes)),
+        ("image", shape(dataset.image_shape)),
+        *((name, f"{rows:,} images") for name, rows in dataset.rows.items()),
+        ("shards", f"{dataset.objects:,}, {size(dataset.size)}"),
+        ("SHA-256", dataset.identity),
     ]
-    if made.resumed:
-        facts.append(("continued", f"{made.resumed:,} images were in shards of an interrupted start"))
-    if made.skipped:
-        facts.append(("skipped", some(made.skipped, "bad images")))
-    if made.ignored:
+    if dataset.resumed:
+        facts.append(("resumed", f"{dataset.resumed:,} images were in shards of an interrupted run"))
+    if dataset.skipped:
+        facts.append(("skipped", some(dataset.skipped, "bad images")))
+    if dataset.ignored:
         facts.append(
             (
                 "ignored",
-                first(made.ignored, made.ignored_names, "files that are no images, or have no label"),
+                first(dataset.ignored, dataset.ignored_names, "files that are not images or have no label"),
             )
         )
-    if made.missing:
+    if dataset.missing:
         facts.append(
-            ("missing", first(made.missing, made.missing_names, "images that are labelled and not there"))
+            ("missing", first(dataset.missing, dataset.missing_names, "labelled images that do not exist"))
         )
-    copies = made.duplicates
-    if copies.within_classes:
-        facts.append(("copies", f"{copies.within_classes:,} images are copies within their class"))
-    if copies.over_classes:
-        facts.append(("warning", some(copies.over_classes, "images are copies of images of another class")))
-    if copies.left_out:
-        facts.append(("left out", some(copies.left_out, "copies of images of another split")))
-    facts += [("warning", warning) for warning in made.warnings]
+    duplicates = dataset.duplicates
+    if duplicates.within_classes:
+        facts.append(("duplicates", f"{duplicates.within_classes:,} within a class"))
+    if duplicates.over_classes:
+        facts.append(("warning", some(duplicates.over_classes, "duplicates across classes")))
+    if duplicates.left_out:
+        facts.append(("dropped", some(duplicates.left_out, "duplicates of images in another split")))
+    facts += [("warning", warning) for warning in dataset.warnings]
     print_facts(facts)
 
 
-def print_indexed(made: "Indexed") -> None:
-    """What `trainer index` found in HDF5 files."""
+def print_indexed(dataset: "Indexed") -> None:
+    """Prints the result of `trainer index` on HDF5 files."""
     print_facts(
         [
-            ("dataset", made.url),
-            ("files", first(len(made.files), made.files, "that stay where they are")),
-            ("classes", classes(made.classes)),
-            ("image", shape(made.image_shape)),
-            *((name, f"{rows:,} images") for name, rows in made.rows.items()),
-            *(("assumed", text) for text in made.assumed),
-            ("SHA-256", made.identity),
+            ("dataset", dataset.url),
+            ("files", first(len(dataset.files), dataset.files, "indexed in place")),
+            ("classes", classes(dataset.classes)),
+            ("image", shape(dataset.image_shape)),
+            *((name, f"{rows:,} images") for name, rows in dataset.rows.items()),
+            *(("assumed", text) for text in dataset.assumed),
+            ("SHA-256", dataset.identity),
         ]
     )
 
 
-def print_reindexed(made: "Reindexed") -> None:
-    """What `trainer index` found of a dataset that was copied."""
-    print(f"{made.url}: all {made.objects:,} shards are whole; {made.changed:,} had another etag")
+def print_reindexed(dataset: "Reindexed") -> None:
+    """Prints the result of `trainer index` on a copied dataset."""
+    print(
+        f"{dataset.url}: all {dataset.objects:,} shards are intact; the ETag of {dataset.changed:,} changed"
+    )
 
 
-def after_prepare(made: "PreparedDataset | Indexed") -> str:
-    """The command that may come next."""
-    recipe = "resnet50" if min(made.image_shape[:2]) >= 64 else "lab-1"
-    urls = f"--set data.url={word(made.url)} --set run.url={word(beside(made.url, 'run'))}"
+def after_prepare(dataset: "PreparedDataset | Indexed") -> str:
+    """The next command: a training on the dataset."""
+    recipe = "resnet50" if min(dataset.image_shape[:2]) >= 64 else "lab-1"
+    urls = f"--set data.url={word(dataset.url)} --set run.url={word(beside(dataset.url, 'run'))}"
     return f"trainer train --recipe {recipe} {urls}"
 
 
-def print_inspected(found: Mapping[str, Any], *, every_class: bool) -> None:
-    """A dataset, as `dataset.inspect` describes it."""
-    classes, splits, made = found["classes"], found["splits"], found["made"]
+def print_inspected(description: "DatasetDescription", *, every_class: bool) -> None:
+    """Prints a dataset, as `inspection.describe` describes it."""
+    classes, splits, made = description["classes"], description["splits"], description["made"]
     print_facts(
         [
-            ("dataset", found["url"]),
-            ("version", str(found["version"])),
-            ("SHA-256", found["identity"]),
-            ("image", f"{shape(found['image_shape'])}, {found['encoding']}"),
+            ("dataset", description["url"]),
+            ("version", str(description["version"])),
+            ("SHA-256", description["identity"]),
+            ("image", f"{shape(description['image_shape'])}, {description['encoding']}"),
             ("classes", f"{len(classes):,}"),
             *((name, text(made[name])) for name in ("source", "seed") if made.get(name) is not None),
             *(
@@ -112,17 +114,17 @@ def print_inspected(found: Mapping[str, Any], *, every_class: bool) -> None:
         right=range(1, 5),
     )
     print()
-    shown = list(classes)
+    names = list(classes)
     if not every_class and len(classes) > FEW_CLASSES:
-        shown = sorted(classes, key=lambda c: -sum(split["rows_per_class"][c] for split in splits.values()))
-        shown = [*shown[:FEW_NAMES], *shown[-FEW_NAMES:]]
-        print(f"The {FEW_NAMES} largest classes and the {FEW_NAMES} smallest; --classes lists all")
+        names = sorted(classes, key=lambda c: -sum(split["rows_per_class"][c] for split in splits.values()))
+        names = [*names[:FEW_NAMES], *names[-FEW_NAMES:]]
+        print(f"The {FEW_NAMES} largest and the {FEW_NAMES} smallest classes; --classes lists all")
     print_table(
         ("class", *splits),
-        [(name, *(f"{split['rows_per_class'][name]:,}" for split in splits.values())) for name in shown],
+        [(name, *(f"{split['rows_per_class'][name]:,}" for split in splits.values())) for name in names],
         right=range(1, len(splits) + 1),
     )
-    if found["read"] is not None:
+    if description["read"] is not None:
         print()
         print_table(
             ("split", "images read", "different", "values", "mean", "std"),
@@ -132,13 +134,13 @@ def print_inspected(found: Mapping[str, Any], *, every_class: bool) -> None:
                     f"{seen['lowest']} to {seen['highest']}",
                     *(" ".join(f"{value:.1f}" for value in seen[key]) for key in ("mean", "std")),
                 )
-                for name, seen in found["read"].items()
+                for name, seen in description["read"].items()
             ],
             right=(1, 2),
         )
     print()
-    read = "the images" if found["read"] is not None else "the index (--read looks at the images too)"
-    if not found["findings"]:
-        print(f"Nothing suspicious in {read}.")
-    for sentence in found["findings"]:
+    source = "the images" if description["read"] is not None else "the index (--read also reads the images)"
+    if not description["findings"]:
+        print(f"Nothing suspicious in {source}.")
+    for sentence in description["findings"]:
         print(f"Suspicious: {sentence}")

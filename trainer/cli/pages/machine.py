@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from trainer.doctor.finding import CheckResult
 
 
-def print_checks(found: "Iterable[CheckResult]") -> None:
-    """What `trainer doctor` found out."""
+def print_checks(checks: "Iterable[CheckResult]") -> None:
+    """Prints the checks, then what to fix, in order."""
     from trainer.doctor import to_fix
 
-    found = list(found)
-    print_table(("check", "result", "found"), [(f.what, f.mark, f.found) for f in found])
-    for number, finding in enumerate(to_fix(found), 1):
-        print(f"{number}. {finding.what}: {finding.remedy}")
+    checks = list(checks)
+    print_table(("check", "result", "found"), [(c.what, c.mark, c.found) for c in checks])
+    for number, check in enumerate(to_fix(checks), 1):
+        print(f"{number}. {check.what}: {check.remedy}")

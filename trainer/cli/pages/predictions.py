@@ -1,39 +1,44 @@
 """What `trainer predict` prints."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import plural
 
+if TYPE_CHECKING:
+    from trainer.inference.forms import PredictionRow, ReadError
+    from trainer.inference.results.prediction_summary import PredictionSummary
+
 
 def after_predict(output: str) -> str:
-    """Where to look next."""
+    """The next step: where the predictions are."""
     return f"read the predictions in {output}/predictions-*, and open {output}/summary.html"
 
 
-def print_classified(rows: Sequence[Mapping[str, Any]], top: int) -> None:
-    """A few images and their classes, of each the `top` most probable ones."""
+def print_classified(rows: "Sequence[PredictionRow | ReadError]", top: int) -> None:
+    """Prints a few images, each with its `top` most probable classes."""
     lines: list[tuple[str, ...]] = []
     for row in rows:
-        if "error" in row:
+        if "top" not in row:
             lines.append((row["image"], row["error"], "-"))
+            continue
         names = [row["image"]] + [""] * top
         lines += [
-            (name, found["class_name"], f"{found['probability']:.4f}")
-            for name, found in zip(names, row.get("top", ())[:top], strict=False)
+            (name, prediction["class_name"], f"{prediction['probability']:.4f}")
+            for name, prediction in zip(names, row["top"][:top], strict=False)
         ]
     print_table(("image", "class", "probability"), lines, right=(2,))
 
 
-def print_predicted(summary: Mapping[str, Any]) -> None:
-    """What a prediction job did."""
+def print_predicted(summary: "PredictionSummary") -> None:
+    """Prints the summary of a prediction job."""
     facts = [
         ("predicted", plural(summary["predicted"], "image")),
         *([] if summary["accuracy"] is None else [("accuracy", f"{summary['accuracy']:.4f}")]),
         ("failed", f"{summary['failed']:,}"),
         *((f"  {reason}", f"{count:,}") for reason, count in summary["failed_by"].items()),
-        ("passed over", f"{summary['ignored']:,}"),
+        ("skipped", f"{summary['ignored']:,}"),
         *((f"  {rule}", f"{count:,}") for rule, count in summary["ignored_by"].items()),
         ("parts", f"{summary['parts']:,}"),
         ("output", summary["output"]),

@@ -3,13 +3,14 @@
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trainer.output.table import print_facts, print_table
-from trainer.output.units import shape, size, span
+from trainer.output.units import plural, shape, size, span
 
 if TYPE_CHECKING:
     from trainer.checkpoints.verify import CheckpointReport
+    from trainer.runs.documents.evaluation_values import EvaluationDocument
     from trainer.runs.find_runs import ListedRun
     from trainer.runs.removal import Removable
     from trainer.training.setup.check import Checked
@@ -19,12 +20,12 @@ WORST_CLASSES, SMALL_MATRIX = 12, 12
 
 
 def after_train(url: str) -> str:
-    """The command that may come next."""
+    """The next command: predictions by the run."""
     return f"trainer predict --run {word(url)} --input IMAGES --output PREDICTIONS"
 
 
 def print_recipes(known: Mapping[str, str]) -> None:
-    """The recipes, each with what the first two lines of its text say: what it is, and what it reached."""
+    """Prints the recipes, each with the first two lines of its text: what it is, and what it reached."""
     rows = []
     for name in sorted(known, key=_by_number):
         first, second = known[name].splitlines()[:2]
@@ -39,39 +40,45 @@ def _by_number(name: str) -> tuple[str, int]:
 
 
 def print_plan(plan: "Checked") -> None:
-    """What a run would do, as `trainer train --check` found out."""
+    """Prints the plan of a run: the result of `trainer train --check`."""
     arguments = (f"{name} {value}" for name, value in plan.optimizer.items() if name != "name")
     print_facts(
         [
             ("dataset", plan.dataset),
-            ("images", f"{shape(plan.image_shape)}, {plan.classes:,} classes"),
+            ("images", f"{shape(plan.image_shape)}, {plural(plan.classes, 'class')}"),
             ("rows", ", ".join(f"{name} {rows:,}" for name, rows in plan.rows.items())),
             *(("left out", sentence) for sentence in plan.left_out),
-            ("steps", f"{plan.epochs:,} epochs of {plan.steps_per_epoch:,}, {plan.total_steps:,} in all"),
-            ("global batch", f"{plan.batch_size:,} images in {plan.lanes:,} lanes"),
+            (
+                "steps",
+                f"{plural(plan.epochs, 'epoch')} of {plan.steps_per_epoch:,}, {plan.total_steps:,} in total",
+            ),
+            ("global batch", f"{plural(plan.batch_size, 'image')} in {plural(plan.lanes, 'lane')}"),
             (
                 "ranks",
-                f"{plan.ranks:,}, each with up to {plan.lanes_per_rank:,} lanes and "
-                f"{plan.images_at_once:,} images at once",
+                f"{plan.ranks:,}, each with up to {plural(plan.lanes_per_rank, 'lane')}, and "
+                f"{plural(plan.images_at_once, 'image')} at once",
             ),
-            ("network", f"{plan.network}, {plan.parameters:,} parameters, {plan.trained:,} of them trained"),
+            (
+                "network",
+                f"{plan.network}, {plan.parameters:,} parameters, {plan.trained:,} of them trainable",
+            ),
             ("optimizer", f"{plan.optimizer['name']}, {', '.join(arguments)}"),
             (
                 "memory",
-                f"about {size(plan.step_bytes)} a step on each rank (estimate: weights, gradients, "
-                "optimizer, layers' outputs; without TensorFlow itself)",
+                f"about {size(plan.step_bytes)} per step and rank (estimate: weights, gradients, optimizer, "
+                "layer outputs; without TensorFlow itself)",
             ),
             ("run", f"{plan.run} ({plan.state})"),
             *(("weights", url) for url in plan.weights),
             ("checkpoints", plan.checkpoints),
             ("metrics", plan.metrics),
-            ("tried", ", ".join(f"{what} {took:.1f} s" for what, took in plan.tried.items())),
+            ("tried", ", ".join(f"{part} {seconds:.1f} s" for part, seconds in plan.tried.items())),
         ]
     )
 
 
 def print_runs(runs: "Sequence[ListedRun]") -> None:
-    """The runs below a prefix. What a run reached is that of its best weights."""
+    """Prints the runs below a prefix, each with the metrics of its best weights."""
     now = time.time()
     print_table(
         ("run", "state", "epoch", "step", "best", "val acc", "test acc", "changed"),
@@ -89,66 +96,67 @@ def print_runs(runs: "Sequence[ListedRun]") -> None:
     )
 
 
-def print_removable(runs: "Iterable[Removable]") -> list[str]:
-    """A line for each run that is going to be removed."""
+def describe_removable(runs: "Iterable[Removable]") -> list[str]:
+    """A line for each run that will be deleted."""
     now = time.time()
     return [
-        f"{run.url}: {run.objects:,} objects, {size(run.size)}, written to {span(now - run.changed)} ago"
-        + (f" (and {run.others:,} other objects there, which stay)" if run.others else "")
+        f"{run.url}: {plural(run.objects, 'object')}, {size(run.size)}, "
+        f"last written {span(now - run.changed)} ago"
+        + (f" (keeping {plural(run.others, 'other object')} there)" if run.others else "")
         for run in runs
     ]
 
 
-def print_evaluation(found: Mapping[str, Any]) -> None:
-    """What a run's weights reached on a split."""
-    of = found["dataset"]
-    top5 = [] if found["top5"] is None else [("top 5", f"{found['top5']:.4f}")]
+def print_evaluation(evaluation: "EvaluationDocument") -> None:
+    """Prints an evaluation of a run's weights on a split."""
+    dataset = evaluation["dataset"]
+    top5 = [] if evaluation["top5"] is None else [("top 5", f"{evaluation['top5']:.4f}")]
     facts = [
-        ("run", f"{found['run']}, {found['weights']} weights"),
-        ("dataset", f"{of['url']}, {of['split']}, {found['rows']:,} images"),
-        ("loss", f"{found['loss']:.4f}"),
-        ("top 1", f"{found['top1']:.4f}"),
+        ("run", f"{evaluation['run']}, {evaluation['weights']} weights"),
+        ("dataset", f"{dataset['url']}, {dataset['split']}, {evaluation['rows']:,} images"),
+        ("loss", f"{evaluation['loss']:.4f}"),
+        ("top 1", f"{evaluation['top1']:.4f}"),
         *top5,
-        ("calibration error", f"{found['calibration_error']:.4f}"),
-        *([("written", found["written"])] if "written" in found else []),
+        ("calibration error", f"{evaluation['calibration_error']:.4f}"),
+        *([("written", evaluation["written"])] if "written" in evaluation else []),
     ]
     print_facts(facts)
     print()
-    classes = found["classes"]
-    shown = sorted(classes, key=lambda one: one["f1"])[:WORST_CLASSES]
-    if len(classes) > len(shown):
-        print(f"The {len(shown)} classes with the lowest F1, of {len(classes)}")
+    classes = evaluation["classes"]
+    worst = sorted(classes, key=lambda row: row["f1"])[:WORST_CLASSES]
+    if len(classes) > len(worst):
+        print(f"The {len(worst)} classes with the lowest F1, of {len(classes)}")
     rows = [
-        (one["class"], f"{one['rows']:,}", *(_share(one[name]) for name in ("precision", "recall", "f1")))
-        for one in (shown if len(classes) > len(shown) else classes)
+        (row["class"], f"{row['rows']:,}", *(_fraction(row[name]) for name in ("precision", "recall", "f1")))
+        for row in (worst if len(classes) > len(worst) else classes)
     ]
     print_table(("class", "images", "precision", "recall", "F1"), rows, right=(1, 2, 3, 4))
     if len(classes) <= SMALL_MATRIX:
         print("\nConfusion: classes down, predictions across")
-        names = [one["class"] for one in classes]
-        matrix = [(name, *map(str, row)) for name, row in zip(names, found["confusion"], strict=True)]
+        names = [row["class"] for row in classes]
+        matrix = [(name, *map(str, row)) for name, row in zip(names, evaluation["confusion"], strict=True)]
         numbers = tuple(range(1, len(names) + 1))
         print_table(("", *names), matrix, right=numbers)
-    elif found["most_confused"]:
+    elif evaluation["most_confused"]:
         print()
-        pairs = [(p["class"], p["predicted"], f"{p['rows']:,}") for p in found["most_confused"]]
-        print_table(("class", "taken for", "images"), pairs, right=(2,))
-    if found["sensitivity"]:
+        pairs = [(p["class"], p["predicted"], f"{p['rows']:,}") for p in evaluation["most_confused"]]
+        print_table(("class", "predicted as", "images"), pairs, right=(2,))
+    if evaluation["sensitivity"]:
         print()
         print_table(
-            ("images", "top 1"), [(k, f"{v:.4f}") for k, v in found["sensitivity"].items()], right=(1,)
+            ("images", "top 1"), [(k, f"{v:.4f}") for k, v in evaluation["sensitivity"].items()], right=(1,)
         )
-    for warning in found["warnings"]:
+    for warning in evaluation["warnings"]:
         print(f"\nwarning: {warning}", file=sys.stderr)
 
 
-def _share(value: float | None) -> str:
+def _fraction(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def print_checkpoints(found: "Sequence[CheckpointReport]") -> None:
-    """What `trainer verify` read."""
-    rows = [(f"{c.step:,}", str(c.generation), "; ".join(c.problems) or "whole") for c in found]
+def print_checkpoints(reports: "Sequence[CheckpointReport]") -> None:
+    """Prints the result of `trainer verify`."""
+    rows = [(f"{c.step:,}", str(c.generation), "; ".join(c.problems) or "intact") for c in reports]
     print_table(("step", "generation", "state"), rows, right=(0, 1))
 
 

@@ -13,12 +13,12 @@ def classes(names: Sequence[str]) -> str:
     return f"{len(names):,}: {abbreviate(names, FEW_NAMES)}"
 
 
-def some(names: Sequence[str], what: str, count: int | None = None) -> str:
-    return first(count or len(names), names[:FEW_NAMES], what)
+def some(names: Sequence[str], description: str, count: int | None = None) -> str:
+    return first(count or len(names), names[:FEW_NAMES], description)
 
 
-def first(count: int, names: Sequence[str], what: str) -> str:
-    return f"{count:,} {what}: {'; '.join(names)}" + (" …" if count > len(names) else "")
+def first(count: int, names: Sequence[str], description: str) -> str:
+    return f"{count:,} {description}: {'; '.join(names)}" + (" …" if count > len(names) else "")
 
 
 def text(value: Any) -> str:

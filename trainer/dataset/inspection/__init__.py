@@ -1,1 +1,1 @@
-"""What a careful person looks at before they trust a dataset: its index, its labels, each of its images."""
+"""Checks of a dataset before training: its index, its labels, each of its images."""

@@ -19,8 +19,8 @@ _TEXT, _PAPER = (20, 20, 20), (255, 255, 255)
 
 
 def write_contact_sheet(url: str, destination: str) -> Path:
-    """A file, or `contact-sheet.png` in a folder. Raises DataError where there is no dataset, ConfigError for
-    a destination that cannot be written."""
+    """Writes a file, or `contact-sheet.png` into a folder. Raises DataError where there is no dataset,
+    ConfigError for a destination that cannot be written."""
     return write_file(contact_sheet(open_dataset(url)), destination, "contact-sheet.png")
 
 
@@ -36,8 +36,8 @@ def contact_sheet(dataset: Dataset) -> bytes:
         _PAPER,
     )
     draw = ImageDraw.Draw(sheet)
-    for place, label in enumerate(labels):
-        top = _MARGIN + place * (_CELL + _MARGIN)
+    for number, label in enumerate(labels):
+        top = _MARGIN + number * (_CELL + _MARGIN)
         title = f"{label}  {dataset.classes[label]}\n{counts[label]:,} images"
         draw.multiline_text((_MARGIN, top + 4), _fitted(title, font), _TEXT, font)
         rows = np.flatnonzero(split.labels == label)[:IMAGES]
@@ -49,12 +49,12 @@ def contact_sheet(dataset: Dataset) -> bytes:
     return buffer.getvalue()
 
 
-def _spread(count: int, most: int) -> list[int]:
-    return sorted({round(place) for place in np.linspace(0, count - 1, min(count, most)).tolist()})
+def _spread(count: int, limit: int) -> list[int]:
+    return sorted({round(number) for number in np.linspace(0, count - 1, min(count, limit)).tolist()})
 
 
 def _images(dataset: Dataset, split: Split, rows: np.ndarray) -> list[Image.Image]:
-    found = []
+    images = []
     for row in rows.tolist():
         (batch,) = Reader(dataset, split, threads=1).batches_of(range(row, row + 1), 1)
         image = Image.fromarray(batch.images[0])
@@ -63,8 +63,8 @@ def _images(dataset: Dataset, split: Split, rows: np.ndarray) -> list[Image.Imag
             size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
             kind = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST
             image = image.resize(size, kind)
-        found.append(image)
-    return found
+        images.append(image)
+    return images
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

@@ -1,4 +1,4 @@
-"""Reads every image of a dataset, and says which are suspicious."""
+"""Reads every image of a dataset, and reports the suspicious ones."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -19,12 +19,12 @@ MAX_NAMED = 3
 _BATCH, _BUDGET = 64, 64 << 20
 _DIGEST = 16
 _TOLERANCE = 0.01
-"""Between the mean in the index and that of the images, in 0..255."""
+"""Maximum difference between the mean in the index and that of the images, in 0..255."""
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What was seen of one split.
+    """Statistics of the images of one split.
 
     Attributes:
         digests: of each image's pixels, `V16` (rows,).
@@ -39,16 +39,16 @@ class Survey:
 
     @property
     def values(self) -> tuple[int, int]:
-        """The lowest and the highest."""
+        """The lowest and the highest value."""
         seen = np.flatnonzero(self.pixels.counts.any(axis=0))
         return int(seen[0]), int(seen[-1])
 
 
 def survey(dataset: Dataset, progress: ProgressCallback | None = None) -> list[Survey]:
-    """Read all images. Raises DataError for one that cannot be read."""
+    """Reads all images. Raises DataError for one that cannot be read."""
     total = sum(split.rows for split in dataset.splits.values())
     done = 0
-    found = []
+    surveys = []
     for split in dataset.splits.values():
         digests = np.empty((split.rows, _DIGEST), np.uint8)
         constant = np.empty(split.rows, np.bool_)
@@ -63,8 +63,8 @@ def survey(dataset: Dataset, progress: ProgressCallback | None = None) -> list[S
             done += len(batch.rows)
             if progress:
                 progress(done, total)
-        found.append(Survey(split, digests.view(f"V{_DIGEST}").ravel(), constant, pixels))
-    return found
+        surveys.append(Survey(split, digests.view(f"V{_DIGEST}").ravel(), constant, pixels))
+    return surveys
 
 
 def check_images(classes: Sequence[str], surveys: Sequence[Survey]) -> list[str]:
@@ -77,21 +77,21 @@ def check_images(classes: Sequence[str], surveys: Sequence[Survey]) -> list[str]
 
 def _check_pixels(seen: Survey) -> list[str]:
     split, (lowest, highest) = seen.split, seen.values
-    found = []
+    findings = []
     if blank := np.flatnonzero(seen.constant).tolist():
-        found.append(f"{split.name}: images of one colour ({len(blank):,}): {_names(split, blank)}")
+        findings.append(f"{split.name}: images of one colour ({len(blank):,}): {_names(split, blank)}")
     if highest <= 1:
-        found.append(
+        findings.append(
             f"{split.name}: all values are from {lowest} to {highest}: they may have been divided by 255 "
             "before they were stored as whole numbers"
         )
     mean, _ = seen.pixels.moments()
     if np.abs(np.subtract(mean, split.mean)).max() > _TOLERANCE:
-        found.append(
+        findings.append(
             f"{split.name}: the mean of the images is {_figures(mean)}, in the index {_figures(split.mean)}, "
             "which standardize: feature_wise uses"
         )
-    return found
+    return findings
 
 
 def _duplicates(classes: Sequence[str], surveys: Sequence[Survey]) -> list[str]:
@@ -104,14 +104,14 @@ def _duplicates(classes: Sequence[str], surveys: Sequence[Survey]) -> list[str]:
 
     def name(row: int) -> str:
         number = int(splits[row])
-        (found,) = surveys[number].split.names(np.array([row - firsts[number]]))
-        return f"{surveys[number].split.name}: {found} ({classes[labels[row]]})"
+        (image,) = surveys[number].split.names(np.array([row - firsts[number]]))
+        return f"{surveys[number].split.name}: {image} ({classes[labels[row]]})"
 
     repeated = np.flatnonzero(sizes[group] > 1)
     repeated = repeated[np.argsort(group[repeated], kind="stable")]
     again = np.split(repeated, np.flatnonzero(np.diff(group[repeated])) + 1) if len(repeated) else []
-    found = []
-    for what, pairs in (
+    findings = []
+    for problem, pairs in (
         (
             "the same image in more than one split",
             _differing(again, splits),
@@ -120,31 +120,33 @@ def _duplicates(classes: Sequence[str], surveys: Sequence[Survey]) -> list[str]:
         ("the same image twice in a split", _same(again, splits)),
     ):
         if pairs:
-            shown = "; ".join(" = ".join(map(name, pair)) for pair in pairs[:MAX_NAMED])
-            found.append(f"{what} ({len(pairs):,}): {shown}" + ("; …" if len(pairs) > MAX_NAMED else ""))
-    return found
+            examples = "; ".join(" = ".join(map(name, pair)) for pair in pairs[:MAX_NAMED])
+            findings.append(
+                f"{problem} ({len(pairs):,}): {examples}" + ("; …" if len(pairs) > MAX_NAMED else "")
+            )
+    return findings
 
 
-def _differing(groups: Sequence[NDArray[np.int64]], of: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Of each group that has two values in `of`, a row of the first and a row of another."""
-    pairs = ((rows[0], rows[of[rows] != of[rows[0]]]) for rows in groups)
+def _differing(groups: Sequence[NDArray[np.int64]], values: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Pairs of rows, one for each group with different values: a row with the first and one with another."""
+    pairs = ((rows[0], rows[values[rows] != values[rows[0]]]) for rows in groups)
     return [(int(first), int(others[0])) for first, others in pairs if len(others)]
 
 
-def _same(groups: Sequence[NDArray[np.int64]], of: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Of each group with a value in `of` twice, the first two such rows."""
-    found = []
+def _same(groups: Sequence[NDArray[np.int64]], values: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Pairs of rows, one for each group that has a value twice: the first two such rows."""
+    pairs = []
     for rows in groups:
-        values, counts = np.unique(of[rows], return_counts=True)
+        unique, counts = np.unique(values[rows], return_counts=True)
         if (counts > 1).any():
-            first, second = rows[of[rows] == values[counts > 1][0]][:2].tolist()
-            found.append((first, second))
-    return found
+            first, second = rows[values[rows] == unique[counts > 1][0]][:2].tolist()
+            pairs.append((first, second))
+    return pairs
 
 
 def _names(split: Split, rows: list[int]) -> str:
-    shown = ", ".join(split.names(np.array(rows[:MAX_NAMED])))
-    return f"{shown} and {len(rows) - MAX_NAMED:,} more" if len(rows) > MAX_NAMED else shown
+    names = ", ".join(split.names(np.array(rows[:MAX_NAMED])))
+    return f"{names} and {len(rows) - MAX_NAMED:,} more" if len(rows) > MAX_NAMED else names
 
 
 def _figures(values: Sequence[float]) -> str:

@@ -1,4 +1,4 @@
-"""What is suspicious about the labels: pure, from the images that each class has in each split."""
+"""Checks of the labels: pure, from the number of images of each class in each split."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,37 +9,41 @@ from numpy.typing import NDArray
 from trainer.output.units import abbreviate
 
 IMBALANCE_RATIO = 10
-"""So many times as many images in one class as in another are worth a word."""
+"""Ratio between the largest and the smallest class above which a dataset is reported as imbalanced."""
 FEW_IMAGES = 5
 
 
 def check_labels(classes: Sequence[str], counts: Mapping[str, NDArray[np.int64]]) -> list[str]:
-    """A sentence for each thing that is suspicious.
+    """Returns a sentence for each suspicious finding.
 
     Args:
         classes: their names, by label.
         counts: split -> its images of each class, int64 (classes,).
     """
     train = counts.get("train", np.zeros(len(classes), np.int64))
-    found = [f"{count} classes are called {name!r}" for name, count in Counter(classes).items() if count > 1]
-    found += _unused(classes, train)
+    findings = [
+        f"{count} classes are called {name!r}" for name, count in Counter(classes).items() if count > 1
+    ]
+    findings += _unused(classes, train)
     for split, rows in counts.items():
         unknown = np.flatnonzero((rows > 0) & (train == 0))
         if len(unknown):
-            found.append(f"{split} has images of classes that train has none of: {named(classes, unknown)}")
+            findings.append(
+                f"{split} has images of classes that train has none of: {named(classes, unknown)}"
+            )
     used = train[train > 0]
     if len(used) == 1:
-        found.append("all training images are of one class")
+        findings.append("all training images are of one class")
     elif len(used) and used.max() >= IMBALANCE_RATIO * used.min():
         largest, smallest = (
             classes[int(train.argmax())],
             classes[int(np.where(train, train, used.max()).argmin())],
         )
-        found.append(
+        findings.append(
             f"imbalanced: {used.max():,} training images of {largest!r}, {used.min():,} of {smallest!r}; "
-            "train.class_weight: balanced counts each class alike"
+            "train.class_weight: balanced weights them"
         )
-    return found
+    return findings
 
 
 def _unused(classes: Sequence[str], train: NDArray[np.int64]) -> list[str]:

@@ -15,7 +15,7 @@ _BRIGHTNESS = 7
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Flips with probability a half; `rotate` up to so many degrees, `shift` up to a share of the height
+    """Flips with probability a half; `rotate` up to that many degrees, `shift` up to a fraction of the height
     and of the width, `zoom` by a factor of 1 - zoom to 1 + zoom for each axis, all evenly either way
     (as Keras's ImageDataGenerator); `brightness` multiplies pixels by 1 - brightness to 1 + brightness."""
 
@@ -38,7 +38,7 @@ class Augmentation:
     def transforms(
         self, seed: int, epoch: int, rows: NDArray[np.int64], height: int, width: int
     ) -> NDArray[np.float32]:
-        """For each of `rows` (n,) where its pixels come from, float32 (n, 8): (a, b, c, d, e, f, 0, 0) takes
+        """The source of the pixels of each of `rows` (n,), float32 (n, 8): (a, b, c, d, e, f, 0, 0) takes
         the pixel at (x, y) from (ax + by + c, dx + ey + f), as `ImageProjectiveTransformV3` wants it."""
         draws = uniform(_DRAWS, seed, epoch, rows[:, None], np.arange(7))
         even = 2 * draws - 1

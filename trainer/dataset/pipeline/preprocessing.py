@@ -30,7 +30,7 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if self.standardize == "feature_wise" and not (self.mean and self.std):
-            raise ValueError("Expected mean and std for feature_wise, received none")
+            raise ValueError("expected mean and std for feature_wise, received none")
 
     @classmethod
     def of(
@@ -40,7 +40,7 @@ class Preprocessing:
         augmentation: Augmentation = NO_AUGMENTATION,
         image_size: int | tuple[int, int] | None = None,
     ) -> "Preprocessing":
-        """For the images of a dataset: `feature_wise` takes mean and deviation of its training images."""
+        """Makes it for a dataset: `feature_wise` uses mean and deviation of its training images."""
         train = dataset.split("train")
         size = (image_size, image_size) if isinstance(image_size, int) else image_size
         if size == dataset.image_shape[:2]:
@@ -56,7 +56,7 @@ class Preprocessing:
         `factors` float32 (n,), of `Augmentation.factors`."""
         images = tf.cast(images, tf.float32)
         if self.size is not None:
-            # As Pillow resizes: with antialiasing when images get smaller.
+            # Like Pillow: with antialiasing when images get smaller.
             images = tf.image.resize(images, self.size, antialias=True)
         if transforms is not None:
             images = tf.raw_ops.ImageProjectiveTransformV3(
@@ -70,3 +70,15 @@ class Preprocessing:
         if factors is not None:
             images = tf.minimum(images * factors[:, None, None, None], 255.0)
         return STANDARDIZATIONS[self.standardize].apply(images, ChannelStatistics(self.mean, self.std))
+
+    def in_groups(self, images: Any, rows: int | None, **drawn: Any) -> tf.Tensor:
+        """The same as calling it, with `rows` of the images at a time: what an operation computes of an image
+        may depend on how many it is given. None: all at once."""
+        if rows is None:
+            return self(images, **drawn)
+        parts = {
+            name: tf.reshape(value, (-1, rows, *value.shape[1:]))
+            for name, value in {"images": images, **drawn}.items()
+        }
+        found = tf.map_fn(lambda part: self(**part), parts, fn_output_signature=tf.float32)
+        return tf.reshape(found, (-1, *self.output_shape(tuple(images.shape[1:]))))

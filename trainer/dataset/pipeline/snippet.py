@@ -78,7 +78,7 @@ def _opened(prepared: Shape, resize: Resize) -> list[str]:
 
 
 def _resized(prepared: Shape, resize: Resize) -> list[str]:
-    """Those pixels -> of the prepared height and width."""
+    """Resizes these pixels to the prepared height and width."""
     height, width, _ = prepared
     if resize == "squash":
         return [f"image = image.resize(({width}, {height}), {_BILINEAR})"]
@@ -98,7 +98,7 @@ def _resized(prepared: Shape, resize: Resize) -> list[str]:
 
 
 def _as_jpeg() -> list[str]:
-    """Those pixels -> as they are read from the dataset's rows."""
+    """Converts these pixels to what is read from the dataset's rows."""
     return [
         "row = io.BytesIO()  # the dataset's rows are JPEG files",
         f'image.save(row, "JPEG", quality={JPEG_QUALITY})',

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ALIGNED = 64
-"""What TensorFlow takes over from NumPy without a copy begins at a multiple of so many bytes."""
+"""What TensorFlow takes over from NumPy without a copy begins at a multiple of this many bytes."""
 _GRAIN = 1 << 20
 _LARGER = 3
 """A block is used for less than it holds, but not for much less."""

@@ -10,7 +10,7 @@ CHUNK = np.dtype([("object", "<u4"), ("offset", "<u8"), ("length", "<u4"), ("fir
 PIECE = np.dtype([("chunk", "<u4"), ("offset", "<u4"), ("length", "<u4")])
 """A part of a chunk: the number of the chunk, and its bytes within the chunk's."""
 RANGE_BYTES = 8 << 20
-"""Of one request. The sweet spot of S3 is 8 to 16 MB."""
+"""Maximum size of one request. The sweet spot of S3 is 8 to 16 MB."""
 NO_PIECES: NDArray[np.void] = np.zeros(0, PIECE)
 
 
@@ -41,12 +41,12 @@ def blocks(chunks: NDArray[np.void], max_bytes: int) -> NDArray[np.int64]:
 def piece_ranges(
     chunks: NDArray[np.void], pieces: NDArray[np.void], rows: NDArray[np.int64], max_bytes: int
 ) -> list[tuple[Range, NDArray[np.int64]]]:
-    """As `byte_ranges`, where each row is a piece of its own, `pieces` (rows of the split,): the ranges, and
-    where in each its rows end, int64 (n,)."""
-    own = pieces[rows]
-    chunk = chunks[own["chunk"]]
-    starts = chunk["offset"].astype(np.int64) + own["offset"]
-    stops = starts + own["length"]
+    """The ranges of rows that are each a piece of its own, `pieces` (rows of the split,), and where in each
+    range its rows end, int64 (n,); see `byte_ranges`."""
+    asked = pieces[rows]
+    chunk = chunks[asked["chunk"]]
+    starts = chunk["offset"].astype(np.int64) + asked["offset"]
+    stops = starts + asked["length"]
     ranges, first = [], 0
     for place in range(1, len(rows) + 1):
         if (

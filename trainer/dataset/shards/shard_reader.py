@@ -45,7 +45,7 @@ class Shard:
         return cls(**{**values, "layout": PLAIN if layout is None else RowLayout.of(layout)})
 
     def document(self) -> dict[str, Any]:
-        """For JSON; without a layout that is ours, which older trainers do not know."""
+        """JSON values; without the layout of `trainer prepare`, which older trainers do not know."""
         values = asdict(self)
         return {key: values[key] for key in values if key != "layout" or not self.layout.plain}
 
@@ -84,19 +84,21 @@ class ShardReader:
         """The chunks that hold these bytes; none where there are others between."""
         with self._lock:
             if number not in self._blocks:
-                own = self._chunks[self._chunks["object"] == number]
-                table = np.stack([own["offset"], own["offset"] + own["length"]], axis=1).astype(np.int64)
+                chunks = self._chunks[self._chunks["object"] == number]
+                table = np.stack([chunks["offset"], chunks["offset"] + chunks["length"]], axis=1).astype(
+                    np.int64
+                )
                 self._blocks[number] = table[np.argsort(table[:, 0])]
             table = self._blocks[number]
         first = int(np.searchsorted(table[:, 1], start, side="right"))
         last = int(np.searchsorted(table[:, 0], stop, side="left"))
-        found = [(int(begin), int(end)) for begin, end in table[first:last]]
-        covered = found and found[0][0] <= start and found[-1][1] >= stop
-        return found if covered and all(a[1] == b[0] for a, b in pairwise(found)) else []
+        ranges = [(int(begin), int(end)) for begin, end in table[first:last]]
+        covered = ranges and ranges[0][0] <= start and ranges[-1][1] >= stop
+        return ranges if covered and all(a[1] == b[0] for a, b in pairwise(ranges)) else []
 
     def _fetch(self, number: int, start: int, stop: int, into: memoryview | None = None) -> memoryview:
         shard = self._objects[number]
-        store, key = self._place(shard)
+        store, key = self._location(shard)
         etag = self._etags.get(number, shard.etag)
         try:
             try:
@@ -111,11 +113,11 @@ class ShardReader:
             ) from error
         except FileNotFoundError as error:
             raise DataError(
-                f"{join(store.url, key)} is in the index and not in the store",
+                f"{join(store.url, key)} is in the index, but not in the store",
                 "Restore it, or prepare the dataset again",
             ) from error
 
-    def _place(self, shard: Shard) -> tuple[Store, str]:
+    def _location(self, shard: Shard) -> tuple[Store, str]:
         if not shard.foreign:
             return self._store, shard.key
         folder, key = split_url(shard.key)
@@ -131,9 +133,9 @@ class ShardReader:
             shard = self._objects[number]
             if not self._etags:
                 log.warning(
-                    "%s/%s has another etag than in the index, as a copy has: each such object is read whole "
-                    "and compared with its checksum first. `trainer index %s` does that once for all",
+                    "%s/%s: the etag differs from the index (the dataset was copied); verifying the "
+                    "checksum of each such object once. `trainer index %s` does that for all processes",
                     *(self._store.url, shard.key, self._store.url),
                 )
-            self._etags[number] = checked_etag(*self._place(shard), shard.size, shard.sha256)
+            self._etags[number] = checked_etag(*self._location(shard), shard.size, shard.sha256)
             return self._etags[number]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 HEADER = "X-Trainer-Signature"
 KEY = "TRAINER_GANG_KEY"
 JOB = "TRAINER_JOB_UID"
+"""The UID of the Job, the same in all its pods; part of the plan of a prediction job."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from trainer.distribution import rank_variables
 from trainer.gang.ranks.slot import Slot
 from trainer.machine import gpus
 from trainer.machine.cores import thread_environment, usable_cores
+from trainer.observability.metric_names import MULTIPROC_FOLDER
 
 GLOO_TIMEOUT = "HOROVOD_GLOO_TIMEOUT_SECONDS"
 CYCLE_TIME = "HOROVOD_CYCLE_TIME"
@@ -45,7 +46,7 @@ def rank_environment(
     return {
         **_defaults(slot.local_size, gloo_timeout),
         **os.environ,
-        **({"PROMETHEUS_MULTIPROC_DIR": metrics_folder} if metrics_folder else {}),
+        **({MULTIPROC_FOLDER: metrics_folder} if metrics_folder else {}),
         rank_variables.RANK: str(slot.rank),
         rank_variables.SIZE: str(slot.size),
         rank_variables.LOCAL_RANK: str(slot.local_rank),

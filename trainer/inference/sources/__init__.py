@@ -1,4 +1,4 @@
-"""Where the images of a job are."""
+"""The sources of a job's images."""
 
 from trainer.errors import ConfigError
 from trainer.inference.sources.dataset_images import DatasetImages
@@ -14,7 +14,7 @@ __all__ = ["ImageSource", "open_source"]
 def open_source(url: str, split: str | None, run: RunDocument, *, allow_private: bool = False) -> ImageSource:
     """The split of a dataset, the images that a list names (.txt), or those below a prefix.
 
-    Raises ConfigError, DataError where that cannot be.
+    Raises ConfigError, DataError for an invalid input.
     """
     if split:
         return DatasetImages(url, split, run)
@@ -23,6 +23,6 @@ def open_source(url: str, split: str | None, run: RunDocument, *, allow_private:
     if url.lower().startswith(("http://", "https://")):
         raise ConfigError(
             f"input: expected a prefix, a dataset or a list, received {url}",
-            "Name a text with one URL a line, or give the URL to `trainer predict` as an argument",
+            "Specify a text file with one URL per line, or pass the URL to `trainer predict` as an argument",
         )
     return Prefix(open_store(url), run)

@@ -31,7 +31,7 @@ class DatasetImages:
             raise ConfigError(
                 f"{url} has images of {self._dataset.image_shape[2]} channels, the run was trained on images "
                 f"of {run.prepared_shape[2]}",
-                "Name another dataset or another run",
+                "Specify another dataset or another run",
             )
         self._resize = cast(Resize, run.resize)
         self._size = run.prepared_shape[:2] if run.prepared_shape != self._dataset.image_shape else None
@@ -48,12 +48,12 @@ class DatasetImages:
     def read(self, tasks: Iterable[Task]) -> Iterator[Decoded[Task]]:
         reader = Reader(self._dataset, self._split, budget_bytes=BUDGET_BYTES)
         for _, part in groupby(tasks, key=lambda task: task.part):
-            of_part = list(part)
-            first = self._row(of_part[0].key)
-            rows = range(first, first + len(of_part))
-            left = iter(of_part)
+            part_tasks = list(part)
+            first = self._row(part_tasks[0].key)
+            rows = range(first, first + len(part_tasks))
+            remaining = iter(part_tasks)
             for batch in reader.batches_of(rows, _BATCH):
-                yield from (Decoded(next(left), self._resized(image)) for image in batch.images)
+                yield from (Decoded(next(remaining), self._resized(image)) for image in batch.images)
 
     def show(self, key: str) -> NDArray[np.uint8] | None:
         row = self._row(key)

@@ -36,7 +36,7 @@ class Task:
 
     @property
     def crop(self) -> None:
-        """All of it is used."""
+        """None: all of the image is used."""
 
 
 class ImageSource(Protocol):
@@ -45,7 +45,7 @@ class ImageSource(Protocol):
     Attributes:
         url: where they are.
         bound: what else the predictions depend on, as plain values.
-        ignored: after an iteration, rule -> the objects that it passed over.
+        ignored: after an iteration, rule -> the number of objects that it skipped.
     """
 
     @property

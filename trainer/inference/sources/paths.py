@@ -49,14 +49,14 @@ class Paths:
         return self._decoder.decode(tasks)
 
     def load(self, task: Task) -> bytes:
-        """Raises DataError for a name that is none, FileNotFoundError for what is not there."""
+        """Raises DataError for an invalid name, FileNotFoundError for a missing file."""
         return self._load(task.key)
 
     def show(self, key: str) -> NDArray[np.uint8] | None:
         return shown(lambda: self._load(key))
 
     def label(self, key: str) -> None:
-        """Nobody knows."""
+        """None: the classes are unknown."""
 
     def _load(self, name: str) -> bytes:
         if is_web(name):
@@ -78,16 +78,18 @@ class Paths:
 
 
 def from_list(url: str, run: RunDocument, *, allow_private: bool) -> Paths:
-    """The images that a text names, one a line; relative ones are beside it. Raises DataError where there is
-    no such text."""
+    """The images that a text file lists, one per line; relative paths start at its folder. Raises DataError
+    where there is no such file."""
     folder, key = split_url(url)
     store = open_store(folder)
     try:
         names: Sequence[str] = store.get(key).decode("utf-8-sig").splitlines()
     except FileNotFoundError:
-        raise DataError(f"{url}: there is no such list", "Name a text with one path or URL a line") from None
+        raise DataError(
+            f"{url}: there is no such list", "Specify a text file with one path or URL per line"
+        ) from None
     except UnicodeDecodeError:
-        raise DataError(f"{url}: expected a list in UTF-8, one path or URL a line") from None
+        raise DataError(f"{url}: expected a list in UTF-8, one path or URL per line") from None
     return Paths(join(store.url, key), names, store, run, allow_private=allow_private)
 
 

@@ -1,4 +1,4 @@
-"""What lies below a prefix: images to classify, what is wrong with some of them, and what is passed over."""
+"""The objects below a prefix: images to classify, problems of some of them, and what is skipped."""
 
 import os
 import re
@@ -6,7 +6,6 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from trainer.output.units import size
 from trainer.runs.run_document import RunDocument
 from trainer.storage import ObjectChanged, ObjectInfo, Store
 
-UNREAD = (".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
+UNREAD = (".jxl", ".svg", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
 """Suffixes of images that are not read."""
 
 HIDDEN, FOLDER = "hidden (a name that begins with a dot, or __MACOSX)", "folder marker (size 0, ends with /)"
@@ -43,7 +42,7 @@ class Prefix:
         return self.store.url
 
     def __iter__(self) -> Iterator[Image]:
-        """Raises DataError where the input is no folder of this machine."""
+        """Raises DataError where the input is not a folder of this machine."""
         self.ignored.clear()
         yield from list_images(self.store, self.ignored)
 
@@ -51,12 +50,12 @@ class Prefix:
         return self._decoder.decode(tasks)
 
     def load(self, task: Task) -> bytes:
-        """Raises DataError for one that is another now, FileNotFoundError for one that is gone."""
+        """Raises DataError for an image that has changed, FileNotFoundError for one that was deleted."""
         image = task.image
         try:
             return bytes(self.store.get_range(image.key, 0, image.size, etag=image.etag))
         except (ObjectChanged, EOFError):
-            raise DataError(f"{image.key}: it changed after it was listed") from None
+            raise DataError(f"{image.key}: changed after it was listed") from None
         except ValueError as error:
             raise DataError(f"{image.key}: an object of this name cannot be read ({error})") from None
 
@@ -64,22 +63,22 @@ class Prefix:
         return shown(lambda: self.store.get(key))
 
     def label(self, key: str) -> None:
-        """Nobody knows."""
+        """None: the classes are unknown."""
 
 
 def list_images(store: Store, ignored: Counter[str]) -> Iterator[Image]:
-    """The images of a store, as it lists them; counts by rule what is passed over."""
-    for found in _objects(store):
-        rule = _ignored(found)
+    """The images of a store, as it lists them; counts by rule what is skipped."""
+    for image in _objects(store):
+        rule = _ignored(image)
         if rule:
             ignored[rule] += 1
         else:
-            yield found if found.problem else _checked(found)
+            yield image if image.problem else _checked(image)
 
 
 def _ignored(image: Image) -> str:
-    """The rule by which an object is passed over; "" for an image, and for what has no suffix: its first
-    bytes will tell."""
+    """The rule by which an object is skipped; "" for an image, and for an object without a suffix, which is
+    recognised by its first bytes."""
     if image.key.endswith("/") and not image.problem:
         return FOLDER
     if is_hidden(image.key):
@@ -89,9 +88,9 @@ def _ignored(image: Image) -> str:
 
 
 def suffix_of(key: str) -> str:
-    """Such as ".jpg"; "" where what follows the last dot is none."""
-    found = os.path.splitext(key.rpartition("/")[2])[1].lower()
-    return found if _SUFFIX.fullmatch(found) else ""
+    """The suffix of a key, such as ".jpg"; "" where there is none."""
+    suffix = os.path.splitext(key.rpartition("/")[2])[1].lower()
+    return suffix if _SUFFIX.fullmatch(suffix) else ""
 
 
 def _checked(image: Image) -> Image:
@@ -106,21 +105,20 @@ def _checked(image: Image) -> Image:
 
 
 def _objects(store: Store) -> Iterator[Image]:
-    scheme, _, path = store.url.partition("://")
-    if scheme != "file":
+    if store.local_root is None:
         yield from (Image(info.key, info.size, info.etag) for info in store.list())
         return
-    root = unquote(path)
+    root = str(store.local_root)
     if not os.path.isdir(root):
-        raise DataError(f"{root}: no such folder", "Name a folder of images, or s3://bucket/prefix")
+        raise DataError(f"{root}: no such folder", "Specify a folder of images, or s3://bucket/prefix")
     yield from _walk(store, root, "", (os.path.realpath(root),))
 
 
-def _walk(store: Store, root: str, prefix: str, above: tuple[str, ...]) -> Iterator[Image]:
+def _walk(store: Store, root: str, prefix: str, parents: tuple[str, ...]) -> Iterator[Image]:
     """The files below a folder in the order of their names; a link to a folder above is not followed."""
     try:
-        with os.scandir(Path(root, prefix)) as found:
-            entries = sorted(found, key=lambda entry: os.fsencode(entry.name))
+        with os.scandir(Path(root, prefix)) as listing:
+            entries = sorted(listing, key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
         yield _unusable(prefix, f"the folder cannot be read ({error.strerror})")
         return
@@ -129,16 +127,16 @@ def _walk(store: Store, root: str, prefix: str, above: tuple[str, ...]) -> Itera
         try:
             info = entry.stat()
         except OSError as error:
-            yield _unusable(key, f"a link that leads nowhere, or cannot be read ({error.strerror})")
+            yield _unusable(key, f"a broken symlink, or one that cannot be read ({error.strerror})")
             continue
         if stat.S_ISDIR(info.st_mode):
             real = os.path.realpath(entry.path)
-            if real in above:
-                yield _unusable(key, "a link to a folder above it")
+            if real in parents:
+                yield _unusable(key, "a symlink to a folder above it")
             else:
-                yield from _walk(store, root, f"{key}/", (*above, real))
+                yield from _walk(store, root, f"{key}/", (*parents, real))
         elif not stat.S_ISREG(info.st_mode):
-            yield _unusable(key, "no regular file")
+            yield _unusable(key, "not a regular file")
         else:
             yield _regular(store, key)
 
@@ -149,7 +147,7 @@ def _regular(store: Store, key: str) -> Image:
     try:
         info: ObjectInfo = store.stat(key)
     except (OSError, ValueError):
-        return _unusable(key, "it is gone, or cannot be read")
+        return _unusable(key, "it was deleted, or cannot be read")
     return Image(key, info.size, info.etag)
 
 

@@ -14,11 +14,11 @@ from trainer.machine.cores import available_cores
 from trainer.runs.run_document import RunDocument
 
 MAX_BYTES = 256 << 20
-"""Of an image's file. The largest photographs of cameras have some 150 MB."""
+"""Maximum size of an image file. The largest photographs of cameras have some 150 MB."""
 
 
 def decoder(source: ImageLoader[Task], run: RunDocument) -> Decoder[Task]:
-    """It does to images what was done to those of the run's dataset when it was prepared."""
+    """Decodes images as those of the run's dataset were decoded when it was prepared."""
     size, resize = run.prepared_shape[:2], cast(Resize, run.resize)
     return Decoder(source, size, resize, available_cores(), jpeg=run.encoding == "jpeg")
 

@@ -9,19 +9,19 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 
 from trainer import __version__
-from trainer.errors import DataError
+from trainer.errors import DataError, one_line
 from trainer.inference.sources.addresses import is_public
 from trainer.inference.sources.reading import MAX_BYTES
 from trainer.output.units import size
 
 FETCH_SECONDS = 30.0
-"""For all of one file, redirects included."""
+"""Time limit of one file, redirects included."""
 MAX_REDIRECTS = 5
 ATTEMPTS, PAUSE = 3, 1.0
 SILENCE_SECONDS = 10.0
 _BLOCK = 1 << 18
 _REDIRECTS = {301, 302, 303, 307, 308}
-_PASSING = {408, 429, 500, 502, 503, 504}
+_TRANSIENT = {408, 429, 500, 502, 503, 504}
 
 
 def is_web(url: str) -> bool:
@@ -30,9 +30,9 @@ def is_web(url: str) -> bool:
 
 
 def fetch(url: str, *, allow_private: bool = False) -> bytes:
-    """The file. What passes, such as 503, is tried again. No proxy is used.
+    """The content of the file. Transient failures, such as 503, are retried. No proxy is used.
 
-    Raises DataError that names the URL: for an answer other than 200, an address that is not public (unless
+    Raises DataError that names the URL: for a response other than 200, an address that is not public (unless
     `allow_private`), more than `MAX_BYTES`, `FETCH_SECONDS` or `MAX_REDIRECTS`.
     """
     opener = _opener(allow_private)
@@ -40,7 +40,7 @@ def fetch(url: str, *, allow_private: bool = False) -> bytes:
     for attempt in range(ATTEMPTS):
         try:
             return _read(opener, url, until)
-        except _Passing as error:
+        except _TransientFailure as error:
             pause = min(PAUSE * 2**attempt, until - time.monotonic())
             if attempt == ATTEMPTS - 1 or pause <= 0:
                 raise DataError(f"{url}: {error}") from None
@@ -48,8 +48,8 @@ def fetch(url: str, *, allow_private: bool = False) -> bytes:
     raise AssertionError("unreachable")
 
 
-class _Passing(Exception):
-    """What may not happen again."""
+class _TransientFailure(Exception):
+    """A failure that a retry may fix."""
 
 
 def _read(opener: urllib.request.OpenerDirector, url: str, until: float) -> bytes:
@@ -62,35 +62,35 @@ def _read(opener: urllib.request.OpenerDirector, url: str, until: float) -> byte
                 if len(data) > MAX_BYTES:
                     raise DataError(f"{url}: more than {size(MAX_BYTES)}")
                 if time.monotonic() > until:
-                    raise DataError(f"{url}: not all of it came within {FETCH_SECONDS:.0f} s")
+                    raise DataError(f"{url}: the download took more than {FETCH_SECONDS:.0f} s")
             expected = response.headers.get("Content-Length", "")
             if expected.isdecimal() and len(data) < int(expected):
-                raise _Passing(f"it ended after {len(data):,} of {int(expected):,} bytes")
+                raise _TransientFailure(f"the response ended after {len(data):,} of {int(expected):,} bytes")
     except urllib.error.HTTPError as error:
-        answer = f"the server answered {error.code}"
+        answer = f"the server responded with {error.code}"
         if error.code in _REDIRECTS:
             answer += f"; at most {MAX_REDIRECTS} redirects are followed, to http and https alone"
-        if error.code in _PASSING:
-            raise _Passing(answer) from None
+        if error.code in _TRANSIENT:
+            raise _TransientFailure(answer) from None
         raise DataError(f"{url}: {answer}") from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
             raise DataError(f"{url}: its certificate is not valid ({error.reason.verify_message})") from None
-        raise _Passing(f"it cannot be reached ({error.reason})") from None
+        raise _TransientFailure(f"cannot be reached ({error.reason})") from None
     except (OSError, HTTPException) as error:
-        raise _Passing(f"the connection broke ({error or type(error).__name__})") from None
+        raise _TransientFailure(f"the connection broke ({one_line(error)})") from None
     except ValueError as error:
         raise DataError(f"{url}: not a valid URL ({error})") from None
     return bytes(data)
 
 
 def _connect(address: tuple[str, int], timeout: Any, allow_private: bool) -> socket.socket:
-    """To one of the host's public addresses: the one that was looked at, whatever the name means later."""
-    found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
-    usable = [info for info in found if allow_private or is_public(str(info[4][0]))]
+    """Connects to the address of the host that was checked, however the name resolves later."""
+    addresses = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+    usable = [info for info in addresses if allow_private or is_public(str(info[4][0]))]
     if not usable:
         raise DataError(
-            f"{address[0]}: {found[0][4][0]} is an address of a private network",
+            f"{address[0]}: {addresses[0][4][0]} is an address of a private network",
             "Set allow_private to read it",
         )
     error: OSError | None = None

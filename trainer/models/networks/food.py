@@ -28,7 +28,7 @@ def food_cnn(
         dropout: after each convolution.
 
     Raises:
-        ValueError: nothing is left of the image after so many poolings.
+        ValueError: the image is too small for the poolings.
     """
     model = keras.Sequential([keras.Input(image_shape)], name="food_cnn")
     for count in filters:

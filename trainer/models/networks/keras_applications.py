@@ -65,7 +65,7 @@ def pretrained(name: str) -> keras.Model:
 
 
 @contextmanager
-def _download(what: str) -> Iterator[None]:
+def _download(description: str) -> Iterator[None]:
     try:
         with redirect_stdout(sys.stderr):  # Keras shows its downloads
             yield
@@ -76,8 +76,8 @@ def _download(what: str) -> Iterator[None]:
         url = re.search(r"https?://\S+/([\w.-]+)", reason)
         file = url[1].rstrip(".") if url else "the file"
         raise ConfigError(
-            f"{what} cannot be had: {reason}",
-            f"Put {file} into {models_folder()}, or go where it can be downloaded",
+            f"{description} is not available: {reason}",
+            f"Put {file} into {models_folder()}, or run where it can be downloaded",
         ) from None
 
 

@@ -10,7 +10,7 @@ from trainer.models.networks.head import classify
 from trainer.models.networks.scale import Scale
 
 EPSILON = 1.1e-5
-"""Of the batch norms of `resnet152-scale`, as its ImageNet weights were converted."""
+"""Epsilon of the batch norms of `resnet152-scale`, with which its ImageNet weights were converted."""
 
 
 def resnet50(image_shape: tuple[int, int, int], classes: int) -> keras.Model:

@@ -49,10 +49,10 @@ def _find(name: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
     remedy = "Mount the package into the image and name its folder in PYTHONPATH, or build an image with it"
     with _explained(name, f"model.name: {module} cannot be imported:", remedy), redirect_stdout(sys.stderr):
-        found = getattr(importlib.import_module(module), function, None)
-    if not callable(found):
-        raise ConfigError(f"model.name: {module} has no function {function!r}", "Name another")
-    return cast(Callable[..., Any], found)
+        function_object = getattr(importlib.import_module(module), function, None)
+    if not callable(function_object):
+        raise ConfigError(f"model.name: {module} has no function {function!r}", "Specify another")
+    return cast(Callable[..., Any], function_object)
 
 
 @contextmanager
@@ -64,11 +64,11 @@ def _explained(name: str, problem: str, remedy: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         text = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received by")[0]
-        said = f"{type(error).__name__}: {shortened(' '.join(text.split()))}".removesuffix(": ")
-        raise ConfigError(f"{problem} {said}{_place(name, error)}", remedy) from error
+        message = f"{type(error).__name__}: {shortened(' '.join(text.split()))}".removesuffix(": ")
+        raise ConfigError(f"{problem} {message}{_location(name, error)}", remedy) from error
 
 
-def _place(name: str, error: BaseException) -> str:
+def _location(name: str, error: BaseException) -> str:
     """Where in the user's package it was raised: ` (file:line)`."""
     if isinstance(error, SyntaxError) and error.filename:
         return f" ({error.filename}:{error.lineno})"
@@ -86,7 +86,8 @@ def _signature(name: str, function: Callable[..., Any]) -> inspect.Signature:
         return inspect.signature(function)
     except (TypeError, ValueError):  # of functions that are not written in Python
         raise ConfigError(
-            f"model.name: {name} does not show which arguments it takes", "Name a function of Python"
+            f"model.name: {name} does not show which arguments it takes",
+            "Specify a function written in Python",
         ) from None
 
 
@@ -103,11 +104,11 @@ def _check_arguments(
     except TypeError as error:
         code = getattr(inspect.unwrap(function), "__code__", None)
         called = getattr(function, "__name__", type(function).__name__)
-        place = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
+        location = f" ({code.co_filename}:{code.co_firstlineno})" if code else ""
         raise ConfigError(
             f"model.name: expected {name} to take (image_shape, classes, *, options), received "
-            f"{called}{signature}: {error}{place}",
-            "What stands behind the * is set in model.options",
+            f"{called}{signature}: {error}{location}",
+            "Keyword-only arguments are set in model.options",
         ) from None
 
 
@@ -124,7 +125,7 @@ def _check(model: Any, name: str, image_shape: tuple[int, int, int], classes: in
     if isinstance(model, keras.Sequential) and not model.built:
         raise ConfigError(
             f"model.name: {name} returns a Sequential that does not know the shape of its images",
-            "Begin it with keras.Input(image_shape)",
+            "Start it with keras.Input(image_shape)",
         )
     shapes = (model.input_shape, model.output_shape)
     expected = ((None, *image_shape), (None, classes))
@@ -136,24 +137,22 @@ def _check(model: Any, name: str, image_shape: tuple[int, int, int], classes: in
         )
     [dtype] = {tensor.dtype for tensor in model.inputs}
     if "float" not in dtype:
-        raise ConfigError(
-            f"model.name: {name} has an input of {dtype}, and images are given as float32", "Leave dtype out"
-        )
+        raise ConfigError(f"model.name: {name} has an input of {dtype}, and images are float32", "Omit dtype")
 
 
 def _check_layers(model: keras.Model, name: str) -> None:
     for layer in model._flatten_layers():
-        what = "model" if isinstance(layer, keras.Model) else "layer"
+        noun = "model" if isinstance(layer, keras.Model) else "layer"
         kind = type(layer)
         if not kind.__module__.startswith("keras."):
             raise ConfigError(
-                f"model.name: {name} has the {what} {layer.name!r} ({kind.__name__}), which is none of "
-                "Keras's, and which those who download the model would not have",
+                f"model.name: {name} has the {noun} {layer.name!r} ({kind.__name__}), which is not a "
+                "Keras layer, so users of the exported model could not load it",
                 "Build it of Keras's layers and operations, as keras.Model(inputs, outputs)",
             )
         if not (NAMES if layer is model else _INNER_NAMES).fullmatch(layer.name):
             raise ConfigError(
-                f"model.name: {name} has the {what} {layer.name!r} ({kind.__name__}), whose name TensorFlow "
+                f"model.name: {name} has the {noun} {layer.name!r} ({kind.__name__}), whose name TensorFlow "
                 "refuses in a graph",
                 "Expected letters, digits and _ . - >, of the network a letter or digit first",
             )

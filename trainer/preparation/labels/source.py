@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from trainer.errors import DataError
 from trainer.images.files import natural
+from trainer.output.units import plural
 from trainer.preparation.labels.file_listing import Listing
 from trainer.storage.base import Store
 
@@ -44,7 +45,7 @@ class NamesAndCount:
 class LabelledImages:
     """Labelled images. `splits` has "train", and "validation" and "test" where the source has them.
 
-    `labels` names the convention; `ignored` are files that are no images or have no label, `missing` those
+    `labels` names the convention; `ignored` are files that are not images or have no label, `missing` those
     that have a label and are not there; `warnings` are sentences for a person.
     """
 
@@ -121,9 +122,9 @@ def assemble(
     single = [classes[label] for label in kept if train[label] == 1]
     told = [
         *warnings,
-        *([f"left out, for no image is there: {_some(dropped, 'classes')}"] if dropped else []),
+        *([f"skipped classes without images: {_some(dropped, 'class')}"] if dropped else []),
         *([f"all images are of one class, {printable(names[0])}"] if len(names) == 1 else []),
-        *([f"one training image only: {_some(single, 'classes')}"] if single else []),
+        *([f"one training image only: {_some(single, 'class')}"] if single else []),
     ]
     used = seen.keys() | set(read)
     return LabelledImages(
@@ -143,6 +144,8 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
-def _some(names: Sequence[str], what: str) -> str:
+def _some(names: Sequence[str], noun: str) -> str:
     some = NamesAndCount.of(names)
-    return f"{some.count} {what} ({', '.join(some.first)}{', …' if some.count > len(some.first) else ''})"
+    return (
+        f"{plural(some.count, noun)} ({', '.join(some.first)}{', …' if some.count > len(some.first) else ''})"
+    )

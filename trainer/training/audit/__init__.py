@@ -1,4 +1,4 @@
-"""Whether the ranks compute what they should: one recomputes what another did, now and then."""
+"""Audits: now and then each rank recomputes the gradients of another."""
 
 from trainer.training.audit.auditor import Auditor, Corrupted
 

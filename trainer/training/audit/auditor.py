@@ -1,4 +1,4 @@
-"""Every K steps each rank computes what its neighbour did once more, and all compare digests."""
+"""Every K steps each rank recomputes the gradients of its neighbour, and all compare digests."""
 
 import logging
 import time
@@ -25,7 +25,7 @@ from trainer.training.step import TrainStep
 
 log = logging.getLogger(__name__)
 
-_PLACE_BYTES = 200
+_DEVICE_BYTES = 200
 _HALF = 1 << 32
 
 
@@ -34,13 +34,15 @@ class Corrupted(TrainerError):
 
     def __init__(self, finding: AuditFinding, *, mine: bool) -> None:
         culprits, trusted = " and ".join(finding.culprits), finding.trusted
-        said = f"computed other gradients than the others in step {finding.step}"
+        problem = f"the gradients of {culprits} in step {finding.step} differ from the majority"
         remedy = "If it happens again, cordon the node and have its device tested"
         if not finding.certain:
-            said = f"do not agree on the gradients of step {finding.step}, and no majority says who is right"
-            remedy = "Ranks need the same kind of device, as many threads, and the same versions"
+            problem = (
+                f"{culprits} do not agree on the gradients of step {finding.step}, and there is no majority"
+            )
+            remedy = "Ranks need the same kind of device, the same number of threads, and the same versions"
         super().__init__(
-            f"audit: {culprits} {said}; the run goes back to the last checkpoint of at most {trusted} steps",
+            f"audit: {problem}; rolling back to the last checkpoint at or before step {trusted}",
             remedy,
         )
         self.exit_code = 1 if mine else EXIT_LOST
@@ -54,7 +56,7 @@ class Auditor:
     again, and those that differ from the majority, at either time, are the culprits.
 
     Attributes:
-        passed, seconds: how many audits passed, and what they took.
+        passed, seconds: the number of audits that passed, and the time that they took.
 
     Args:
         step: this rank's.
@@ -76,7 +78,9 @@ class Auditor:
         self._progress, self._fence, self._metrics = progress, fence, metrics
         self._target = audited_by(distribution.rank, distribution.size)
         self._batches: BatchStream | None = None
-        self._sum = tf.function(digest, jit_compile=True, autograph=False)  # else of several times the memory
+        self._sum = tf.function(
+            digest, jit_compile=True, autograph=False
+        )  # uncompiled it takes several times the memory
 
     def due(self, number: int) -> bool:
         """Whether step `number`, counted from 0, is audited: the last of each K, and of the run."""
@@ -90,14 +94,16 @@ class Auditor:
         """
         began = time.perf_counter()
         if self._batches is None:
-            self._batches = self._data.others(self._target, self._steps(number))
+            self._batches = self._data.batches_of_rank(self._target, self._steps(number))
         batch = next(self._batches)
         assert int(batch.number) == number
-        own, checked = self._exchanged(self._digest(flat), self._of(number, self._target, batch[1:]))
-        targets, seconds = disputed(own, checked), time.perf_counter() - began
+        digests, checked = self._exchanged(
+            self._digest(flat), self._digest_of_rank(number, self._target, batch[1:])
+        )
+        targets, seconds = disputed(digests, checked), time.perf_counter() - began
         self._metrics.audit("failed" if targets else "passed", seconds)
         if targets:
-            self._dispute(number, own, checked, targets)
+            self._dispute(number, digests, checked, targets)
         self.passed += 1
         self.seconds += seconds
 
@@ -108,17 +114,17 @@ class Auditor:
     def _steps(self, first: int) -> Iterator[int]:
         return (number for number in range(first, self._plan.total_steps) if self.due(number))
 
-    def _of(self, number: int, rank: int, batch: tuple[tf.Tensor, ...]) -> int:
+    def _digest_of_rank(self, number: int, rank: int, batch: tuple[tf.Tensor, ...]) -> int:
         lanes = self._plan.lanes_of(rank, self._distribution.size)
         return self._digest(self._step.first_part(number, *batch, first_lane=lanes.start))
 
     def _digest(self, flat: tf.Tensor) -> int:
-        """Of all but the vote, as an unsigned number."""
+        """The digest of all values but the vote, as an unsigned number."""
         return int(self._sum(flat[:-1])) % (1 << 64)
 
     def _exchanged(self, *digests: int) -> list[list[int]]:
-        """For each digest, those of all ranks."""
-        halves = np.array([(one // _HALF, one % _HALF) for one in digests], np.float64)
+        """The digests of all ranks, for each of `digests`."""
+        halves = np.array([(value // _HALF, value % _HALF) for value in digests], np.float64)
         all_halves = self._gathered(halves.reshape(-1)).reshape(-1, len(digests), 2)
         return [[int(high) * _HALF + int(low) for high, low in all_halves[:, i]] for i in range(len(digests))]
 
@@ -128,18 +134,18 @@ class Auditor:
         table[self._distribution.rank] = mine
         return self._distribution.sum(table.reshape(-1)).reshape(table.shape)
 
-    def _dispute(self, number: int, own: list[int], checked: list[int], targets: list[int]) -> None:
+    def _dispute(self, number: int, digests: list[int], checked: list[int], targets: list[int]) -> None:
         again = {}
         for target in targets:
-            with self._data.others(target, iter([number])) as batches:
-                [again[target]] = self._exchanged(self._of(number, target, next(batches)[1:]))
-        verdict = judge_audit(own, checked, again)
-        places = self._places()
+            with self._data.batches_of_rank(target, iter([number])) as batches:
+                [again[target]] = self._exchanged(self._digest_of_rank(number, target, next(batches)[1:]))
+        verdict = judge_audit(digests, checked, again)
+        devices = self._devices()
         finding = AuditFinding(
             step=number,
             trusted=self._progress.audited or 0,
             generation=self._fence.number if self._fence else 0,
-            culprits=tuple(places[rank] for rank in verdict.culprits),
+            culprits=tuple(devices[rank] for rank in verdict.culprits),
             certain=verdict.certain,
             at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -148,7 +154,7 @@ class Auditor:
         self._distribution.barrier()  # no rank leaves, and has the others killed, before that is done
         raise Corrupted(finding, mine=self._distribution.rank in verdict.culprits)
 
-    def _places(self) -> list[str]:
-        mine = describe_device().encode()[:_PLACE_BYTES].ljust(_PLACE_BYTES)
+    def _devices(self) -> list[str]:
+        mine = describe_device().encode()[:_DEVICE_BYTES].ljust(_DEVICE_BYTES)
         rows = self._gathered(np.frombuffer(mine, np.uint8).astype(np.float64))
         return [row.astype(np.uint8).tobytes().decode(errors="replace").strip() for row in rows]

@@ -1,4 +1,4 @@
-"""Where a rank computes, for a person who has to find the device."""
+"""The device of a rank, for people who have to find it."""
 
 import os
 import socket

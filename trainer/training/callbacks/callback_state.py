@@ -1,7 +1,7 @@
-"""What Keras callbacks remember, so that they go on after an interruption as if there had been none.
+"""The state of Keras callbacks, so that they continue after an interruption as if there had been none.
 
 Keras's own are known here by the attributes that hold their state. One of a user's own has `get_state()`,
-which returns a dictionary of JSON's kinds and of lists of arrays, and `set_state(state)`.
+which returns a dictionary of JSON values and lists of arrays, and `set_state(state)`.
 """
 
 import logging
@@ -20,7 +20,7 @@ from trainer.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-REMEMBERED: dict[type[keras.callbacks.Callback], tuple[str, ...]] = {
+STATE_ATTRIBUTES: dict[type[keras.callbacks.Callback], tuple[str, ...]] = {
     keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
     keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
     keras.callbacks.History: ("epoch", "history"),
@@ -28,56 +28,54 @@ REMEMBERED: dict[type[keras.callbacks.Callback], tuple[str, ...]] = {
     keras.callbacks.LearningRateScheduler: (),
     keras.callbacks.TerminateOnNaN: (),
 }
-"""Keras's callbacks that work here, and the attributes that hold their state. The learning rate itself is the
+"""Keras's supported callbacks, and the attributes that hold their state. The learning rate itself is the
 optimizer's, whose variables are all saved."""
 
-_OURS = "checkpoints, best and last weights are saved by run.checkpoint and run.monitor"
-_LOCAL = "its file would lie in a pod and end with it; the run's own history has the same figures"
+_SAVED = "checkpoints, best and last weights are saved by run.checkpoint and run.monitor"
+_LOCAL = "its file would be lost with the pod; the history of the run has the same metrics"
 REFUSED: dict[type[keras.callbacks.Callback], str] = {
-    keras.callbacks.BackupAndRestore: _OURS,
-    keras.callbacks.ModelCheckpoint: _OURS,
-    keras.callbacks.OrbaxCheckpoint: _OURS,
+    keras.callbacks.BackupAndRestore: _SAVED,
+    keras.callbacks.ModelCheckpoint: _SAVED,
+    keras.callbacks.OrbaxCheckpoint: _SAVED,
     keras.callbacks.CSVLogger: _LOCAL,
     keras.callbacks.TensorBoard: _LOCAL,
     keras.callbacks.ProgbarLogger: "the log shows the progress of each epoch",
-    keras.callbacks.RemoteMonitor: "it would send an epoch twice after an interruption; see metrics.port",
+    keras.callbacks.RemoteMonitor: "it would send an epoch twice after an interruption; use metrics.port",
     keras.callbacks.SwapEMAWeights: "with train.optimizer.use_ema the averages are what is validated and "
     "published, as with swap_on_epoch=True",
 }
-"""Keras's callbacks that cannot keep their promise here, and why."""
+"""Keras's callbacks that are not supported, and why."""
 
 _ARRAYS = "arrays"
 
 
 def check(callbacks: Iterable[keras.callbacks.Callback]) -> None:
-    """Raises ConfigError for one of Keras's callbacks that does not work here."""
+    """Raises ConfigError for one of Keras's callbacks that is not supported."""
     for callback in callbacks:
         for kind, reason in REFUSED.items():
             if isinstance(callback, kind):
-                raise ConfigError(
-                    f"keras.callbacks.{kind.__name__} does not work here", f"Leave it out: {reason}"
-                )
+                raise ConfigError(f"keras.callbacks.{kind.__name__} is not supported: {reason}", "Remove it")
 
 
 def warn_of_unsaved(callbacks: Iterable[keras.callbacks.Callback]) -> None:
     """Logs the callbacks whose state would not survive an interruption."""
     for callback in callbacks:
-        if type(callback) not in REMEMBERED and not hasattr(callback, "get_state"):
+        if type(callback) not in STATE_ATTRIBUTES and not hasattr(callback, "get_state"):
             log.warning(
-                "%s has no get_state and set_state: its state is lost when the run is interrupted",
+                "%s has no get_state and set_state: its state will not be restored after an interruption",
                 type(callback).__name__,
             )
 
 
-def goes_on(callback: keras.callbacks.Callback) -> bool:
-    """Whether an epoch that was interrupted goes on for it, without another `on_epoch_begin`."""
+def resumes_epoch(callback: keras.callbacks.Callback) -> bool:
+    """Whether it resumes an interrupted epoch, without another `on_epoch_begin`."""
     return hasattr(callback, "get_state") or _attributes(callback) is not None
 
 
 def capture(
     callbacks: Iterable[keras.callbacks.Callback],
 ) -> tuple[dict[str, dict[str, Any]], dict[str, NDArray[Any]]]:
-    """The state of each by its name: values of JSON's kinds, and the arrays that they name."""
+    """The state of each by its name: JSON values, and the arrays that they name."""
     values: dict[str, dict[str, Any]] = {}
     arrays: dict[str, NDArray[Any]] = {}
     for name, callback in _named(callbacks).items():
@@ -94,10 +92,10 @@ def capture(
 
 
 def restore(state: TrainingState, callbacks: Iterable[keras.callbacks.Callback]) -> None:
-    """Gives each what it remembered; call it after `on_train_begin`, which clears it.
+    """Restores the state of each; call it after `on_train_begin`, which clears it.
 
-    One that has another `monitor` or `mode` than before begins anew: their values cannot be compared. One
-    that is to restore the best weights, and has not kept them, takes the best from now on.
+    A callback whose `monitor` or `mode` changed starts over: the values cannot be compared. One with
+    `restore_best_weights` that has not kept them uses the best from now on.
     """
     states = state.values["callbacks"]
     for name, callback in _named(callbacks).items():
@@ -110,30 +108,30 @@ def restore(state: TrainingState, callbacks: Iterable[keras.callbacks.Callback])
             continue
         monitor, now = saved.pop("monitor", None), getattr(callback, "monitor", None)
         if monitor is not None and monitor != now:
-            log.info("%s monitors %s now, not %s: it begins anew", name, now, monitor)
+            log.info("%s: starting over: monitor changed from %s to %s", name, monitor, now)
             continue
         mode, now = saved.pop("mode", None), getattr(callback, "mode", None)
         if mode is not None and mode != now:
-            log.info("%s has the mode %s now, not %s: it begins anew", name, now, mode)
+            log.info("%s: starting over: mode changed from %s to %s", name, mode, now)
             continue
         if _lacks_best_weights(callback, saved):
             epoch = saved["best_epoch"] + 1
-            log.info("%s has not kept the weights of epoch %d: the best is one from now on", name, epoch)
+            log.info("%s did not keep the weights of epoch %d: using the best from now on", name, epoch)
             saved["best"] = None
         for attribute, value in saved.items():
             setattr(callback, attribute, value)
 
 
 def _lacks_best_weights(callback: keras.callbacks.Callback, saved: Mapping[str, Any]) -> bool:
-    wanted = getattr(callback, "restore_best_weights", False)
-    return wanted and saved.get("best") is not None and saved.get("best_weights") is None
+    restores = getattr(callback, "restore_best_weights", False)
+    return restores and saved.get("best") is not None and saved.get("best_weights") is None
 
 
 def still_stops(state: TrainingState, callbacks: Iterable[keras.callbacks.Callback]) -> bool:
     """Whether a run that a callback has ended stays ended, after `restore`.
 
     It does not where EarlyStopping has ended it and now has more patience, or is left out: then the run
-    resumes as if that had been so from the start.
+    resumes as if it had been so from the start.
     """
     states = state.values["callbacks"]
     ended = {name for name, saved in states.items() if "wait" in saved and saved.get("stopped_epoch")}
@@ -152,7 +150,7 @@ def still_stops(state: TrainingState, callbacks: Iterable[keras.callbacks.Callba
 
 @contextmanager
 def no_monitor_warnings() -> Iterator[None]:
-    """For an epoch without validation, in which Keras's callbacks that monitor one do nothing but warn."""
+    """Silences the warnings of Keras's callbacks in an epoch without the validation that they monitor."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", r"(Early stopping|Learning rate reduction is) conditioned on metric"
@@ -173,7 +171,7 @@ def restored_epoch(callbacks: Iterable[keras.callbacks.Callback], last: int) -> 
 def _named(
     callbacks: Iterable[keras.callbacks.Callback],
 ) -> dict[str, keras.callbacks.Callback]:
-    """By class, from the second of a class on with its number."""
+    """Callbacks by class name; from the second of a class on with a number."""
     named: dict[str, keras.callbacks.Callback] = {}
     count: Counter[str] = Counter()
     for callback in callbacks:
@@ -184,8 +182,8 @@ def _named(
 
 
 def _attributes(callback: keras.callbacks.Callback) -> Sequence[str] | None:
-    """Those that hold its state; None for one that is not of a known class, nor derived from one."""
-    return next((REMEMBERED[kind] for kind in type(callback).__mro__ if kind in REMEMBERED), None)
+    """The attributes that hold its state; None for an unknown class."""
+    return next((STATE_ATTRIBUTES[kind] for kind in type(callback).__mro__ if kind in STATE_ATTRIBUTES), None)
 
 
 def _state(callback: keras.callbacks.Callback) -> dict[str, Any]:

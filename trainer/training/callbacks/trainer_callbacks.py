@@ -1,4 +1,4 @@
-"""Our own Keras callbacks. They run on every rank, on reduced logs, so that their memories agree; only the
+"""Our own Keras callbacks. They run on every rank, on reduced logs, so that their states agree; only the
 chief has side effects."""
 
 import logging
@@ -48,8 +48,8 @@ class BestWeights(keras.callbacks.Callback):
 
     Args:
         publish: returns the SHA-256 of what it published, on the chief.
-        history: the metrics of all epochs. With another `monitor` than before, a resumed run goes on from
-            what the best weights at hand reached by it.
+        history: the metrics of all epochs. If `monitor` changed, a resumed run compares with what the
+            current best weights reached by it.
         validated: whether there is a validation split.
     """
 
@@ -94,12 +94,12 @@ class BestWeights(keras.callbacks.Callback):
     def set_state(self, state: dict[str, Any]) -> None:
         self.best, self.best_epoch = state["best"], state["best_epoch"]
         self.sha256 = state.get("sha256")
-        before = state.get("monitor", self.monitor)
-        if before != self.monitor and self.best_epoch is not None:
+        previous = state.get("monitor", self.monitor)
+        if previous != self.monitor and self.best_epoch is not None:
             self.best = monitored(self.history[self.best_epoch], self._metric)
             log.info(
-                "run.monitor is %s now, not %s: the best weights are those of epoch %d until one is better",
-                *(self.monitor, before, self.best_epoch + 1),
+                "run.monitor changed from %s to %s; keeping epoch %d as best for now",
+                *(previous, self.monitor, self.best_epoch + 1),
             )
 
 
@@ -121,7 +121,7 @@ class History(keras.callbacks.Callback):
 
 
 class ProgressLog(keras.callbacks.Callback):
-    """The log lines of a run, and its bar on a terminal, which stands for the lines within an epoch; on the
+    """The log lines of a run, and its bar on a terminal, which replaces the lines within an epoch; on the
     chief."""
 
     EVERY_SECONDS = 10.0
@@ -149,7 +149,7 @@ class ProgressLog(keras.callbacks.Callback):
         epoch's so far, None while no step of it was read."""
         if self._first:
             self._first = False
-            log.info("first step done, %.1f s after the start of this process", process_age())
+            log.info("first step finished %.1f s after process start", process_age())
         self._steps += 1
         self._steps_in_epoch += 1
         now = time.monotonic()
@@ -170,13 +170,13 @@ class ProgressLog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs = logs or {}
         seconds = max(time.monotonic() - self._epoch_began, 1e-9)
-        shown = "  ".join(
+        metrics = "  ".join(
             f"{name} {logs[name]:.4f}"
             for name in ("loss", "accuracy", "val_loss", "val_accuracy")
             if name in logs
         )
         rate = self._steps_in_epoch * self.batch_size / seconds
-        log.info("epoch %d/%d  %s  %s images/s", epoch + 1, self.epochs, shown, _rate(rate))
+        log.info("epoch %d/%d  %s  %s images/s", epoch + 1, self.epochs, metrics, _rate(rate))
 
 
 def _metrics(loss: float | None, accuracy: float | None) -> str:

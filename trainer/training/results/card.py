@@ -1,4 +1,4 @@
-"""The model card: what a person who downloads a run's weights wants to know."""
+"""The model card: for people who download the weights of a run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -41,7 +41,7 @@ def card(plan: RunPlan, finished: RunResult, versions: Mapping[str, str]) -> byt
     config, dataset = plan.config, plan.dataset
     height, width, channels = plan.image_shape
     rows = ", ".join(f"{name} {split.rows:,}" for name, split in dataset.splits.items())
-    shown = ", ".join(dataset.classes[:SHOWN_CLASSES])
+    names = ", ".join(dataset.classes[:SHOWN_CLASSES])
     more = len(dataset.classes) - SHOWN_CLASSES
     facts = {
         "run": config.run.url,
@@ -49,7 +49,7 @@ def card(plan: RunPlan, finished: RunResult, versions: Mapping[str, str]) -> byt
         "dataset": dataset.url,
         "dataset's SHA-256": dataset.identity,
         "images": rows,
-        "classes": f"{len(dataset.classes)}: {shown}" + (f" and {more} more, see {CLASSES}" * (more > 0)),
+        "classes": f"{len(dataset.classes)}: {names}" + (f" and {more} more, see {CLASSES}" * (more > 0)),
         "image": f"{height} x {width} x {channels}, standardized `{config.data.standardize}`",
     }
     recipe = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -103,4 +103,4 @@ def _table(header: Sequence[Any], rows: Any) -> str:
 
 
 def _cell(value: Any) -> str:
-    return " ".join(str(value).replace("|", "\\|").split())
+    return " ".join(str(value).replace("|", "\\|").replace("<", "&lt;").split())

@@ -38,7 +38,7 @@ class Publisher:
     """Puts a run's files into its folder: on the chief, which has the fence; on other ranks it does nothing.
 
     What is published is made at once and written in `background`; `wait` for it. Every method raises
-    Superseded when a higher token was found, and Interrupted when `background` has given up.
+    Superseded when a higher token was found, and TransientError when `background` has given up.
     """
 
     def __init__(
@@ -47,27 +47,27 @@ class Publisher:
         self._store, self._fence, self._background = store, fence, background
         self._plan, self._model = plan, model
         self._epoch_ends: list[float] = []
-        """By the clock; of epochs before this process, when it published first."""
+        """Seconds since 1970; for epochs before this process, the time when it first published."""
         self._best = b""
         """The best weights of this process, for the case that another overwrites them late."""
         self._sha256: dict[str, str] = {}
-        """Of what is published and nobody else writes, by key."""
+        """The SHA-256 of the published files that nobody else writes, by key."""
 
     def reopen(self) -> None:
-        """A run that trains on is not finished, and what its end said of its weights holds no more."""
+        """Removes the files of a finished run, which are outdated when it trains on."""
 
-        def of_the_end() -> list[str]:
+        def outdated() -> list[str]:
             finished = [info.key for info in self._store.list(layout.FINISHED)]
             return [layout.CARD, layout.REPORT, *finished] if finished else []
 
-        self._remove(layout.FINISHED, of_the_end)
+        self._remove(layout.FINISHED, outdated)
 
     def discard_evaluations(self, digests: Mapping[str, str | None]) -> None:
         """Removes evaluations of other weights than the last and the best, of which these are the SHA-256."""
 
         def is_other(key: str) -> bool:
-            found = json.loads(self._store.get(key))
-            return bool(found["weights_sha256"] != digests.get(found["weights"]))
+            evaluation = json.loads(self._store.get(key))
+            return bool(evaluation["weights_sha256"] != digests.get(evaluation["weights"]))
 
         def others() -> list[str]:
             return [info.key for info in self._store.list(layout.EVALUATION) if is_other(info.key)]
@@ -75,7 +75,7 @@ class Publisher:
         self._remove(layout.EVALUATION, others)
 
     def weights(self, which: layout.WeightsName) -> str | None:
-        """The model's present weights; returns their SHA-256. Raises Diverged where they are not finite."""
+        """The model's current weights; returns their SHA-256. Raises Diverged where they are not finite."""
         if self._fence is None:
             return None
         check_weights(self._model)
@@ -110,18 +110,18 @@ class Publisher:
     def evaluation(
         self, split: str, which: layout.WeightsName, digest: str, tally: Tally, finished: RunResult
     ) -> None:
-        """What the model's present weights, the run's last or best, reached on a split."""
+        """What the model's current weights, the run's last or best, reached on a split."""
         parameters = int(self._model.count_params())
-        what = Evaluated(self._store.url, which, digest, self._plan.dataset, split, parameters)
+        evaluated = Evaluated(self._store.url, which, digest, self._plan.dataset, split, parameters)
         self._publish(
             layout.evaluation(split, which),
-            lambda: dump_evaluation(evaluation_document(what, tally, sensitivity={}, finished=finished)),
+            lambda: dump_evaluation(evaluation_document(evaluated, tally, sensitivity={}, finished=finished)),
         )
 
     def report(
         self, history: Sequence[Mapping[str, float]], finished: RunResult, timing: Sequence[EpochTiming]
     ) -> None:
-        """The run for a person: report/index.html, with the evaluations that are there."""
+        """The report for people: report/index.html, with the evaluations that are there."""
         plan = self._plan
         self.wait()
         self._publish(
@@ -140,24 +140,24 @@ class Publisher:
         """
         if self._fence is None:
             return b""
-        found = self._read(layout.weights("best"))
-        if found and digest in (None, _digest(found)):
-            self._sha256[layout.weights("best")] = _digest(found)
-            return found
+        published = self._read(layout.weights("best"))
+        if published and digest in (None, _digest(published)):
+            self._sha256[layout.weights("best")] = _digest(published)
+            return published
         content = self._best if _digest(self._best) == digest else self._from_checkpoint(digest, step)
         if not content:
             log.warning(
-                "%s/%s is not of step %d, where the run was best: another process wrote it last, or it was "
+                "%s/%s is not of step %d, the best of the run: another process overwrote it, or it was "
                 "deleted, and there is no checkpoint of that step",
                 *(self._store.url, layout.weights("best"), step),
             )
             return b""
-        log.warning("%s was overwritten by another process, and is published again", layout.weights("best"))
+        log.warning("%s was overwritten by another process; publishing it again", layout.weights("best"))
         self._publish(layout.weights("best"), lambda: content)
         return content
 
     def keras_model(self) -> None:
-        """The model with its present weights, of Keras's layers alone."""
+        """The model with its current weights, of Keras's layers alone."""
         self._publish(layout.KERAS_MODEL, lambda: keras_file(self._model))
 
     def finished(self, finished: RunResult) -> RunResult:
@@ -187,7 +187,7 @@ class Publisher:
             self._sha256[key] = _digest(data)
         self._background.submit(Write(key, key, lambda: publish(self._store, fence, key, data), may_wait))
 
-    def _remove(self, what: str, keys: Callable[[], Sequence[str]]) -> None:
+    def _remove(self, name: str, keys: Callable[[], Sequence[str]]) -> None:
         if (fence := self._fence) is None:
             return
 
@@ -196,19 +196,19 @@ class Publisher:
                 fence.check()
                 self._store.delete(key)
 
-        self._background.submit(Write(f"removing {what}", f"removing {what}", remove))
+        self._background.submit(Write(f"removing {name}", f"removing {name}", remove))
 
     def _read(self, key: str) -> bytes:
         """An object, when all before it is written; tried again as writes are. Empty where there is none."""
-        found = []
+        contents = []
 
         def read() -> None:
             with suppress(FileNotFoundError):
-                found.append(self._store.get(key))
+                contents.append(self._store.get(key))
 
         self._background.submit(Write(f"reading {key}", f"reading {key}", read))
         self.wait()
-        return b"".join(found)
+        return b"".join(contents)
 
     def _from_checkpoint(self, digest: str | None, step: int) -> bytes:
         """The weights of that digest in the checkpoint of `step`; empty, and the model as it was, without."""

@@ -14,7 +14,7 @@ def event_files(history: Sequence[Mapping[str, float]], times: Sequence[float]) 
     """The metrics of all epochs, and when each of them ended (seconds since 1970) -> "train", and where there
     are some "validation" -> the content of an event file. It grows by what an epoch adds, and stays the same
     before that, as TensorBoard expects."""
-    found = {}
+    files = {}
     for name, of_validation in (("train", False), ("validation", True)):
         values = [
             {
@@ -25,8 +25,8 @@ def event_files(history: Sequence[Mapping[str, float]], times: Sequence[float]) 
             for row in history
         ]
         if any(values):
-            found[name] = _events(values, times)
-    return found
+            files[name] = _events(values, times)
+    return files
 
 
 def _events(values: Sequence[Mapping[str, float]], times: Sequence[float]) -> bytes:

@@ -13,23 +13,23 @@ class Timer:
     """Adds up the seconds of an epoch.
 
     Args:
-        before: the epochs that are done.
-        publish: is given all epochs after each of them.
+        previous: the epochs that are done.
+        publish: called with all epochs after each of them.
     """
 
     def __init__(
         self,
         generation: int,
         ranks: int,
-        before: Sequence[EpochTiming],
+        previous: Sequence[EpochTiming],
         publish: Callable[[Sequence[EpochTiming]], None],
     ) -> None:
-        self.rows = list(before)
+        self.rows = list(previous)
         self._generation, self._ranks, self._publish = generation, ranks, publish
         self._begin()
 
     def step(self, images: int, waited: float, worked: float) -> None:
-        """A step of so many images over all ranks; in seconds."""
+        """Adds a step of `images` images over all ranks; in seconds."""
         self._images += images
         self._waiting += waited
         self._training += worked
@@ -47,7 +47,7 @@ class Timer:
         self._saving += time.perf_counter() - began
 
     def end_epoch(self, epoch: int) -> None:
-        """`epoch` counts from 0."""
+        """Ends `epoch`, counted from 0."""
         self.rows.append(
             EpochTiming(
                 epoch=epoch,
@@ -70,7 +70,7 @@ class Timer:
         self._waiting = self._training = self._validation = self._saving = 0.0
 
 
-def earlier(store: Store, epochs: int) -> list[EpochTiming]:
+def read_previous_epochs(store: Store, epochs: int) -> list[EpochTiming]:
     """The first `epochs` epochs as a run's folder has them; those that nobody published are missing."""
     with suppress(FileNotFoundError, ValueError):
         return [row for row in read_timing(store.get(layout.TIMING)) if row.epoch < epochs]

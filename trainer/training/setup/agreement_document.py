@@ -1,4 +1,4 @@
-"""What all pods and ranks of a run have to have alike, beside the number of their steps."""
+"""The values that have to be equal on all pods and ranks of a run."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,11 +14,12 @@ MAY_DIFFER = (
     ("run", "grace"),
     ("run", "stall_timeout"),
 )
-"""The keys of the configuration that each pod may have for itself."""
+"""The keys of the configuration that may differ between pods."""
 
 
 def agreement_document(plan: RunPlan, run_url: str, callbacks: Iterable[object] = ()) -> dict[str, Any]:
-    """Plain values, by the names of the configuration's keys. `callbacks`: those that it does not name."""
+    """Plain values, by the names of the configuration's keys. `callbacks`: others
+    than the configured ones."""
     config = plan.config.model_dump(mode="json")
     for *sections, name in MAY_DIFFER:
         section = config

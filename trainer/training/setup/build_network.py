@@ -1,4 +1,4 @@
-"""The network and its optimizer, from the configuration: what Keras refuses of it is a ConfigError."""
+"""The network and its optimizer, from the configuration: what Keras rejects is a ConfigError."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from trainer.config.sections import TrainSection
 from trainer.errors import ConfigError, shortened
 from trainer.machine.memory import available_memory
 from trainer.models.freeze import freeze
-from trainer.models.trial import check_export, check_forward, check_synchronized
+from trainer.models.trial import check_export, check_forward, check_grouped, check_synchronized
 from trainer.training.run_plan import RunPlan
 from trainer.training.run_state import weights
 from trainer.training.setup.first_rows import first_rows
@@ -38,8 +38,8 @@ class Footprint:
     Attributes:
         parameters: all of them, and `trained` without the frozen ones and the statistics.
         step_bytes: an estimate of the memory of a step: weights, four times the trained ones (gradients and
-            their exchange), the optimizer's state, two copies of every layer's output for the images that
-            are computed at once, and three batches of images.
+            their exchange; eight times in an exact run), the optimizer's state, two copies of every layer's
+            output for the images that are computed at once, and three batches of images.
         made_of: the SHA-256 of its configuration, with the constants in it.
     """
 
@@ -50,10 +50,13 @@ class Footprint:
 
 
 def setup_tensorflow(config: RunConfig) -> None:
-    """Memory of GPUs as it is needed, and determinism where it is asked for.
+    """Threads, memory of GPUs as it is needed, and determinism where it is asked for.
 
-    XLA has one of its own: of TensorFlow's it refuses the gradient of max pooling, also on CPUs.
+    XLA's determinism is one of its own: of TensorFlow's it refuses the gradient of max pooling, also on CPUs.
+
+    Raises ConfigError where TensorFlow has begun with another number of threads.
     """
+    _set_threads(config.train.threads)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     if config.train.deterministic and uses_xla(config.train):
@@ -62,6 +65,19 @@ def setup_tensorflow(config: RunConfig) -> None:
         )
     elif config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def _set_threads(threads: int | None) -> None:
+    """Sets the threads of an operation; None leaves them to the environment."""
+    if threads is None:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError:
+        raise ConfigError(
+            f"train.threads: expected {threads}, and TensorFlow runs in this process with another number",
+            "Train before anything else uses TensorFlow, or in a process of its own",
+        ) from None
 
 
 def uses_xla(train: TrainSection) -> bool:
@@ -93,8 +109,8 @@ def build(
         _check_values(model, plan.config.model.name)
         if models.is_own(plan.config.model.name) and _made_of(model) != needed.made_of:
             raise ConfigError(
-                f"model.name: {plan.config.model.name} returns another network at each call",
-                "Draw by numpy.random or random, which have a seed, and make no generator without one",
+                f"model.name: {plan.config.model.name} returns a different network at each call",
+                "Draw from numpy.random or random, which have a seed; make no generator without a seed",
             )
         optimizer = _optimizer(plan.config.train)
         with refusals(_described(plan.config.train), "train.optimizer"):
@@ -102,6 +118,7 @@ def build(
             optimizer.build(model.trainable_variables)
     weights(model)  # each has a name of its own
     check_synchronized(model, plan.config, plan.ranks)
+    check_grouped(model, plan.config)
     if models.is_own(plan.config.model.name):
         try_network(plan.config, model, first_rows(plan, "train", TRIED_IMAGES).images)
     return model, optimizer
@@ -118,7 +135,7 @@ def footprint(plan: RunPlan) -> Footprint:
     """What the network needs, found out without memory for its weights. Raises ConfigError as `build`."""
     models.builder_of(plan.config.model.name)  # a module of the user's own may make layers: these have values
     _begin(plan.config.train)
-    model = _of_shapes(plan)
+    model = _build_shapes(plan)
     trained = sum(math.prod(v.shape) for v in model.trainable_variables)
     outputs = sum(
         math.prod(side or 1 for side in tensor.shape[1:])  # an unknown side counts as 1
@@ -132,7 +149,8 @@ def footprint(plan: RunPlan) -> Footprint:
     width = 4 if plan.config.train.precision == "float32" else 2
     batches = 3 * -(-plan.config.train.batch_size // plan.ranks) * math.prod(plan.image_shape)
     parameters = model.count_params()
-    arrays = 4 * (parameters + (4 + slots) * trained + batches)
+    exchanged = 8 if plan.config.train.exact else 4  # of them: gradients and their exchange
+    arrays = 4 * (parameters + (exchanged + slots) * trained + batches)
     step_bytes = arrays + 2 * width * plan.micro_rows * outputs
     return Footprint(parameters, trained, step_bytes, _made_of(model))
 
@@ -150,7 +168,7 @@ def _begin(train: TrainSection) -> None:
     keras.config.set_dtype_policy(train.precision)
 
 
-def _of_shapes(plan: RunPlan) -> keras.Model:
+def _build_shapes(plan: RunPlan) -> keras.Model:
     """The network with variables that have shapes and no values; with values where a function of the user's
     own needs them, as one that compiles or fits its model."""
     try:
@@ -166,8 +184,8 @@ def _of_shapes(plan: RunPlan) -> keras.Model:
 def _network(plan: RunPlan) -> keras.Model:
     config = plan.config
     options = "".join(f", {name}={value}" for name, value in config.model.options.items())
-    what = f"model: {config.model.name}{options} for images of {'x'.join(map(str, plan.image_shape))}"
-    with refusals(what, "model.options or data.image_size"):
+    description = f"model: {config.model.name}{options} for images of {'x'.join(map(str, plan.image_shape))}"
+    with refusals(description, "model.options or data.image_size"):
         classes = len(plan.dataset.classes)
         model = models.network_for(config, plan.image_shape, classes)
     freeze(model, config.model.freeze)
@@ -179,7 +197,7 @@ def _check_values(model: keras.Model, name: str) -> None:
     for variable in model.variables:
         if not isinstance(variable.value, tf.Variable):
             raise ConfigError(
-                f"model.name: {name} returns a network with weights of an earlier one ({variable.path})",
+                f"model.name: {name} returns a network with weights of a previous one ({variable.path})",
                 "Make new layers at each call",
             )
 
@@ -194,27 +212,27 @@ def _optimizer(train: TrainSection) -> keras.optimizers.Optimizer:
 
 def _described(train: TrainSection) -> str:
     arguments = train.optimizer.model_dump(exclude={"name"})
-    given = ", ".join(f"{name}={value}" for name, value in arguments.items())
-    return f"train.optimizer: {train.optimizer.name} with {given}"
+    text = ", ".join(f"{name}={value}" for name, value in arguments.items())
+    return f"train.optimizer: {train.optimizer.name} with {text}"
 
 
 @contextmanager
-def refusals(what: str, keys: str) -> Iterator[None]:
-    """What Keras and TensorFlow refuse of `what`, as a ConfigError that names the keys to change."""
+def refusals(subject: str, keys: str) -> Iterator[None]:
+    """Raises what Keras and TensorFlow reject of `subject` as a ConfigError that names the keys to change."""
     try:
         yield
     except _REFUSALS as error:
-        said = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received by")[0]
-        said = shortened(" ".join(said.split()).rstrip(".")) or type(error).__name__
-        raise ConfigError(f"{what}: Keras refuses it: {said}", f"Change {keys}") from error
+        message = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received by")[0]
+        message = shortened(" ".join(message.split()).rstrip(".")) or type(error).__name__
+        raise ConfigError(f"{subject}: rejected by Keras: {message}", f"Change {keys}") from error
 
 
 def _check_memory(needed: Footprint) -> None:
     """Refuses what the kernel would kill; on GPUs their memory counts, which TensorFlow itself reports."""
-    there = available_memory()
-    if needed.step_bytes > 2 * there and not tf.config.list_physical_devices("GPU"):
+    available = available_memory()
+    if needed.step_bytes > 2 * available and not tf.config.list_physical_devices("GPU"):
         raise ConfigError(
             f"a step needs about {needed.step_bytes / 2**30:,.0f} GiB of memory for {needed.parameters:,} "
-            f"parameters, and there are {there / 2**30:,.0f} GiB",
+            f"parameters, and {available / 2**30:,.0f} GiB are available",
             "Lower model.options, data.image_size, train.micro_batch or train.batch_size",
         )

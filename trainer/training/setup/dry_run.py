@@ -26,19 +26,19 @@ def try_out(
     Raises ConfigError for a network that cannot be trained or exported, Diverged where the step is not
     finite.
     """
-    took: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     name = plan.config.model.name
     few = _few(plan, distribution.replicas)
     rows = few.config.train.batch_size
-    with _timed("reading", took):
+    with _timed("reading", seconds):
         trained = first_rows(few, "train", rows)
         validated = first_rows(few, "validation" if few.split("validation") else "train", rows)
-    with _timed("forward pass", took), refusals(f"model.name: {name}", "the network"):
+    with _timed("forward pass", seconds), refusals(f"model.name: {name}", "the network"):
         check_forward(model, name, trained.images)
-    with _timed("export", took), refusals(f"model.name: {name}", "the network"):
+    with _timed("export", seconds), refusals(f"model.name: {name}", "the network"):
         check_export(model, name, trained.images)
     with refusals(f"model.name: {name}, a step", "the network, train.precision or train.xla"):
-        with _timed("step", took):
+        with _timed("step", seconds):
             step = make_step(few, distribution, RankData(few, distribution), model, optimizer)
             for number in range(2):  # the second has the loss of weights that the first has changed
                 done = step(number, trained.images, trained.labels, trained.weights, False)
@@ -47,12 +47,13 @@ def try_out(
                         "gradients, statistics or loss of two steps on the first images are not finite"
                     )
             check_weights(model)
-        with _timed("validation", took):
+        with _timed("validation", seconds):
             smoothing = few.config.train.label_smoothing
-            evaluation = EvaluationStep(model, distribution, smoothing, xla=step.xla)
+            exact = few.config.train.exact
+            evaluation = EvaluationStep(model, distribution, smoothing, xla=step.xla, exact=exact)
             # Its loss may be infinite: batch norms have seen one batch.
             evaluation(validated.images, validated.labels, validated.weights)
-    return took
+    return seconds
 
 
 def _few(plan: RunPlan, replicas: int) -> RunPlan:
@@ -66,7 +67,7 @@ def _few(plan: RunPlan, replicas: int) -> RunPlan:
 
 
 @contextmanager
-def _timed(what: str, took: dict[str, float]) -> Iterator[None]:
+def _timed(part: str, seconds: dict[str, float]) -> Iterator[None]:
     began = time.monotonic()
     yield
-    took[what] = time.monotonic() - began
+    seconds[part] = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""The first rows of a split, as the network is given them."""
+"""The first rows of a split, as input of the network."""
 
 from trainer.dataset.pipeline.preprocessing import Preprocessing
 from trainer.dataset.pipeline.stream import TensorBatch, evaluation_stream

@@ -1,4 +1,4 @@
-"""The state with which a run begins: a checkpoint, weights that the configuration names, or random ones."""
+"""The first state of a run: a checkpoint, weights that the configuration names, or random ones."""
 
 import logging
 
@@ -46,11 +46,11 @@ def agree_on_state(
 def _first_state(plan: RunPlan, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> TrainingState:
     """The state of a new run: random weights, or those that the configuration names.
 
-    A whitening is that of the training images, but where the named weights have one of their own.
+    A whitening is that of the training images, unless the named weights have one.
     """
     if plan.config.data.standardize == ZCA:
         whiten(model, plan)
     if plan.config.model.weights != "none":
-        own = plan.config.model
-        log.info("%s", load_starting_weights(model, own.weights, network=own.name).text())
+        section = plan.config.model
+        log.info("%s", load_starting_weights(model, section.weights, network=section.name).text())
     return capture(model, optimizer, Progress(), [])

@@ -1,4 +1,4 @@
-"""What a run silently leaves out, as sentences: rows that fill no batch, classes without an image."""
+"""Warnings about what a run leaves out: rows that fill no batch, classes without an image."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from trainer.output.units import abbreviate
 from trainer.training.run_plan import RunPlan
 
 MANY_FRACTION = 0.05
-"""The share of the training images that an epoch may leave out without a word."""
+"""The fraction of the training images that an epoch may leave out without a warning."""
 FEW_FRACTION = 0.01
 """What another batch size should leave out at most."""
 ENOUGH_LANES = 8
@@ -18,19 +18,19 @@ MAX_CLASSES_NAMED = 5
 
 
 def left_out(plan: RunPlan) -> list[str]:
-    """A sentence for each thing that a person should know; none where nothing is wrong."""
+    """The warnings, a sentence each."""
     return [*_rows(plan), *_classes(plan)]
 
 
 def _rows(plan: RunPlan) -> Iterator[str]:
     total, size = plan.order.total, plan.config.train.batch_size
-    left = total % size
-    if left <= MANY_FRACTION * total:
+    rest = total % size
+    if rest <= MANY_FRACTION * total:
         return
     better = better_batch_size(plan)
     instead = "" if better is None else f"; train.batch_size {better} would leave out {total % better:,}"
     yield (
-        f"each epoch leaves out {left:,} of the {total:,} training images ({left / total:.0%}), others in "
+        f"each epoch leaves out {rest:,} of the {total:,} training images ({rest / total:.0%}), others in "
         f"each, since they fill no batch of {size:,}{instead}"
     )
 

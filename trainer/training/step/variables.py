@@ -54,7 +54,7 @@ class StepVariables:
         return values
 
     def connected(self, gradients: list[tf.Tensor | None]) -> list[tf.Tensor]:
-        """Those of `trained`, with zeros where there is none, as before keras.ops.stop_gradient.
+        """The gradients of `trained`, with zeros where there is none, as before keras.ops.stop_gradient.
 
         Raises ConfigError where there is none at all.
         """
@@ -70,7 +70,7 @@ class StepVariables:
         ]
 
     def changes(self, before: list[tf.Tensor], after: list[tf.Tensor]) -> list[tf.Tensor]:
-        """By how much the statistics changed."""
+        """The changes of the statistics."""
         return [after[i] - before[i] for i in self._changing]
 
     def seeds(self, seed: int, number: int, lane: int) -> NDArray[np.int64]:

@@ -1,0 +1,51 @@
+"""The identity of a run, with the rules that keep it equal to that of older run.json files."""
+
+from typing import Any
+
+from trainer.config import RunConfig
+
+
+def run_identity(config: RunConfig, dataset_identity: str, lanes: int) -> dict[str, Any]:
+    """The values that make two runs the same run, as plain values.
+
+    An option that older versions did not have is None when unset, to stay equal to the run.json files that
+    were written before it existed.
+    """
+    train = config.train
+    return {
+        "dataset": dataset_identity,
+        "model": config.model.model_dump(mode="json"),
+        "image_size": config.data.image_size,
+        "standardize": config.data.standardize,
+        "augment": _augment(config),
+        "seed": train.seed,
+        "batch_size": train.batch_size,
+        "lanes": lanes,
+        "group": train.micro_batch if has_groups(config) else None,
+        "optimizer": train.optimizer.model_dump(mode="json"),
+        "class_weight": train.class_weight,
+        "schedule": train.schedule if train.schedule != "constant" else None,
+        "warmup_epochs": train.warmup_epochs or None,
+        "decay": train.decay or None,
+        "label_smoothing": train.label_smoothing or None,
+        "mixed_precision": _mixed_precision(config),
+        "exact": train.exact or None,
+        "threads": train.threads if train.exact else None,
+    }
+
+
+def has_groups(config: RunConfig) -> bool:
+    """Whether train.micro_batch lanes are always computed together, on any number of ranks."""
+    return config.model.batch_norm == "grouped" or config.train.exact
+
+
+def _augment(config: RunConfig) -> dict[str, Any]:
+    """The augmentation; a brightness of 0 is left out, since older versions did not have the option."""
+    augment = config.data.augment
+    return augment.model_dump(mode="json", exclude=set() if augment.brightness else {"brightness"})
+
+
+def _mixed_precision(config: RunConfig) -> bool | str:
+    """The precision, as older versions wrote it: true and false for float16 and float32."""
+    precision = config.train.precision
+    return precision if precision == "mixed_bfloat16" else precision == "mixed_float16"
