@@ -21,6 +21,7 @@ from trainer.config.types import (
     Monitor,
     Pixels,
     Precision,
+    Seconds,
     Section,
     Standardize,
     Switch,
