@@ -143,7 +143,7 @@ class Coordinator:
         self._follow_up(previous, now)
 
     def _follow_tokens(self, keeper: TokenKeeper) -> None:
-        """Has a token taken for the generation that is to form, and does what the newest token requires."""
+        """Has the token of the next generation taken, and does what the newest token requires."""
         gang, pods = self._gang, dict(self._addresses)
         lead = replace(keeper.mine, pods=pods, step=gang.step, failures=gang.failures)
         outcome = keeper.poll(lead if gang.ready else None)

@@ -163,7 +163,7 @@ class Gang:
         formed: when it formed, in seconds of the coordinator's clock.
         waiting_since: when the gang began to wait for the next generation; None while one runs.
         ready: whether enough members wait for the next generation, which then needs a token.
-        token: the token that was taken for the next generation, 0 without one.
+        token: the token of the next generation, taken before it forms; 0 without one.
         step: the highest step that any rank has finished; -1 before the first.
         failures: generations in a row that failed without a higher step, over all coordinators.
         retired: the uids of supervisors that a newer one has replaced.
