@@ -34,6 +34,8 @@ from trainer.storage import Store
 
 log = logging.getLogger("trainer.line")
 
+_ASLEEP_SECONDS = 2.0
+
 MakeCoordinator = Callable[[TokenKeeper], Coordinator]
 
 
@@ -49,11 +51,12 @@ class Elected:
         self._coordinator: Coordinator | None = None
         self._line: Line | None = None
         self._redirect = ""
-        self._last_answer = self._coordinates_since = time.monotonic()
+        self._last_answer = self._last_turn = time.monotonic()
         self._leaving = threading.Event()
         lead, home = self._read_lead(), host_and_port(pods.coordinator, pods.port)
         self._contact = first_contact(pods.index, pods.count, gang, home, lead, time.monotonic())
         self._server = self._serve()
+        self._address = own_address(pods, self._server.port)
         self._connect(lead)
         threading.Thread(target=self._follow, name="election", daemon=True).start()
 
@@ -91,8 +94,12 @@ class Elected:
 
     def _follow(self) -> None:
         while not self._leaving.wait(POLL_SECONDS):
+            now, asleep = time.monotonic(), time.monotonic() - self._last_turn
+            self._last_turn = now
+            if asleep > _ASLEEP_SECONDS:  # as a whole: nobody could answer in that time
+                self._contact = replace(self._contact, since=self._contact.since + asleep)
             with suppress(OSError):
-                self._follow_once(time.monotonic())
+                self._follow_once(now)
 
     def _follow_once(self, now: float) -> None:
         contact, lead = self._contact, None
@@ -127,8 +134,7 @@ class Elected:
             old.close()
         contact = self._contact
         if contact.coordinates:
-            address = own_address(self._pods, self._server.port)
-            mine = Lead(contact.gang, self._uid, self._pods.index, address)
+            mine = Lead(contact.gang, self._uid, self._pods.index, self._address)
             coordinator = self._make(TokenKeeper(self._store, mine, lead))
             self._line = Direct(coordinator)
             self._coordinator = coordinator
