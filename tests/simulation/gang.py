@@ -242,10 +242,14 @@ class Training:
                     sim.world.after(1.0, lambda: self.save(then))
             else:
                 sim.acknowledged.append(attempt.step)
-                self.chief.call(sweep, lambda *_: None, lambda: self.chief.has(self))
+                self.chief.call(sweep, self.swept, lambda: self.chief.has(self))
                 then()
 
         self.chief.call(code, done, lambda: self.chief.has(self))
+
+    def swept(self, result: Any, error: Exception | None) -> None:
+        if error and not isinstance(error, Superseded | OSError):
+            raise Violation(f"retention failed: {error!r}")
 
     def finish(self) -> None:
         if self.whole():
@@ -455,7 +459,9 @@ class Pod:
     def ranks_end(self, code: int, step: int = -1) -> None:
         """The ranks have ended, and keep their state in a world whose ranks survive."""
         self.training = None
-        held = (Held(0, step),) if self.sim.survives and step >= 0 and code != EXIT_FINISHED else ()
+        held: tuple[Held, ...] = (
+            (Held(0, step),) if self.sim.survives and step >= 0 and code != EXIT_FINISHED else ()
+        )
         held = held or (self.member.held if code != EXIT_FINISHED else ())
         state = MemberState.DONE if code == EXIT_FINISHED else MemberState.IDLE
         self.member = replace(self.member, state=state, exit_code=code, held=held)

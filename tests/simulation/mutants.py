@@ -1,5 +1,6 @@
 """Errors planted in the protocol, each by replacing functions of the trainer; the simulation finds them."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -12,7 +13,8 @@ from trainer.gang import decisions
 from trainer.gang.forming import seats
 from trainer.gang.forming.policy import Policy
 from trainer.gang.leading import contact, tokens
-from trainer.gang.members import Gang, Leader, Member, MemberState, RunRanks
+from trainer.gang.members import Ending, Gang, Leader, Member, MemberState, RunRanks, StopMode
+from trainer.runs import layout
 from trainer.runs.fence import Fence
 
 Mutant = Callable[[], AbstractContextManager[Any]]
@@ -59,22 +61,22 @@ def grow_for_nobody(*arguments: Any) -> Any:
     _, generation, _, wanted, _ = arguments
     absent = [index for index in range(wanted) if generation.seat(index) is None]
     if absent:
-        return decisions.Ending(decisions.StopMode.GRACEFUL, f"pod {absent[0]} joins")
+        return Ending(StopMode.GRACEFUL, f"pod {absent[0]} joins")
     return original[3](*arguments)
 
 
 def early_commit(fence: Fence, attempt: Any, buffer: memoryview, state: bytes, **_: Any) -> Any:
     """The commit before what it names."""
     parts = (
-        commit.CheckpointObject(commit.layout.piece(0), len(buffer), commit._digest(buffer)),
-        commit.CheckpointObject(commit.STATE, len(state), commit._digest(state)),
+        commit.CheckpointObject(layout.piece(0), len(buffer), commit._digest(buffer)),
+        commit.CheckpointObject(layout.STATE, len(state), commit._digest(state)),
     )
     made = commit.Commit(attempt, "", parts, None)
     fence.check()
-    fence.store.put(attempt.key(commit.COMMIT), made.dumps(), if_absent=True)
+    fence.store.put(attempt.key(layout.COMMIT), made.dumps(), if_absent=True)
     fence.check()
     fence.store.put(attempt.key(parts[0].name), buffer)
-    fence.store.put(attempt.key(commit.STATE), state)
+    fence.store.put(attempt.key(layout.STATE), state)
     return made
 
 
@@ -82,7 +84,7 @@ def any_token(store: Any, number: int, lead: Any, extra: Any) -> bool:
     """Overwrites what others took."""
     fields = {"uid": lead.uid, "pod": lead.pod, "address": lead.address, "pods": dict(lead.pods)}
     token = {"gang": lead.gang, "generation": number, "coordinator": fields, **extra}
-    store.put(tokens.layout.token(number), tokens.json.dumps(token).encode())
+    store.put(layout.token(number), json.dumps(token).encode())
     return True
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo
+from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, RemoteStore
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,13 @@ class Objects:
         return ObjectInfo(key, len(data), etag, at)
 
 
-class Played:
+class Played(RemoteStore):
     """The store that played code sees."""
 
-    url = "memory://run"
+    refuses_conditions = refuses_checksums = False
 
     def __init__(self, answers: list[Any]) -> None:
+        self.url = "memory://run"
         self._answers = iter(answers)
 
     def _ask(self, request: Request) -> Any:

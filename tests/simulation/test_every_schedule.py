@@ -1,5 +1,6 @@
 """Three members, two tokens and one save, in every order of their requests up to a number of preemptions."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -137,7 +138,7 @@ def test_a_save_that_does_not_look_at_the_tokens_is_found() -> None:
 def test_a_token_without_the_condition_is_found() -> None:
     def overwrite(store: Any, number: int, mine: Lead, extra: Any) -> bool:
         fields = {"uid": mine.uid, "pod": mine.pod, "address": mine.address, "pods": {}}
-        text = tokens.json.dumps({"gang": mine.gang, "coordinator": fields})
+        text = json.dumps({"gang": mine.gang, "coordinator": fields})
         store.put(layout.token(number), text.encode())
         return True
 

@@ -22,9 +22,10 @@ _LOG_AGAIN_SECONDS = 30.0
 
 
 class Line(Protocol):
-    """`port`: the port at 127.0.0.1 where this pod's ranks reach the rendezvous of the newest generation."""
-
-    port: int
+    @property
+    def port(self) -> int:
+        """The port at 127.0.0.1 where this pod's ranks reach the rendezvous of the newest generation."""
+        ...
 
     def report(self, member: Member) -> Answer | None:
         """Reports the current state -> the coordinator's answer, None while there is none. Does not wait."""

@@ -66,7 +66,9 @@ class Elected:
 
     def report(self, member: Member) -> Answer | None:
         line = self._line
-        answer = line.report(_with_port(member, self._server.port)) if line else None
+        if line is None:
+            return None
+        answer = line.report(_with_port(member, self._server.port))
         if isinstance(answer, Redirect):
             self._redirect = answer.address
             return None

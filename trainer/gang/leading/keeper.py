@@ -102,4 +102,4 @@ class TokenKeeper:
         with suppress(FileExistsError):
             self._store.put(layout.token(number), data, if_absent=True)
             return False
-        return not getattr(self._store, "refuses_conditions", False)
+        return not self._store.refuses_conditions
