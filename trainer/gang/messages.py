@@ -78,6 +78,8 @@ def encode_answer(answer: Answer, port: int) -> bytes:
         }
     else:
         values = asdict(answer)
+    if isinstance(answer, ExitPod) and not answer.reason:
+        del values["reason"]
     if isinstance(answer, StopRanks):
         values["how"] = values.pop("mode")
     return json.dumps({"kind": type(answer).__name__, "port": port, **values}).encode()

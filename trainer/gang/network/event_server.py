@@ -50,8 +50,10 @@ class EventServer:
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
         self._loop = asyncio.new_event_loop()
+        self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
+        self._started.wait()
 
     def close(self) -> None:
         with suppress(RuntimeError):  # closed before
@@ -69,6 +71,7 @@ class EventServer:
         server = self._loop.run_until_complete(
             asyncio.start_server(self._serve, sock=self._socket, limit=_MAX_HEADER_BYTES, backlog=1024)
         )
+        self._loop.call_soon(self._started.set)
         try:
             self._loop.run_forever()
         finally:
