@@ -49,10 +49,11 @@ def record(gang: Gang, member: Member, *, now: float) -> Gang:
     last = gang.members.get(member.index)
     if member.uid in gang.retired and last and now - last.heard <= SILENT_AFTER:
         return gang
-    steps = [rank.step for rank in member.progress] + [rank.step for rank in member.held]
-    if max(steps, default=-1) > gang.step:
-        gang = replace(gang, step=max(steps), failures=0)
-    retired = gang.retired - {member.uid}
+    if member.progress or member.held:
+        steps = [rank.step for rank in member.progress] + [rank.step for rank in member.held]
+        if max(steps) > gang.step:
+            gang = replace(gang, step=max(steps), failures=0)
+    retired = gang.retired - {member.uid} if member.uid in gang.retired else gang.retired
     if last and last.uid != member.uid:
         retired |= {last.uid}
     return replace(gang, members={**gang.members, member.index: replace(member, heard=now)}, retired=retired)
