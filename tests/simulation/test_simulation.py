@@ -11,7 +11,6 @@ from tests.simulation.mutants import MUTANTS
 from tests.simulation.schedules import play, simulated
 from tests.simulation.world import Violation
 
-
 FIRST_SEEDS = {"replaced supervisors are heard": 200, "a coordinator ignores the others' tokens": 110}
 """Where the search for rare errors begins, so that the tests are short."""
 
