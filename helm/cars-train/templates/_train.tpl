@@ -12,13 +12,32 @@
 {{- define "train.run" -}}
 {{- $_ := required "run.data.url: expected the URL of the dataset, such as s3://bucket/cars, received none; set run.data.url" .Values.run.data.url -}}
 {{- $_ := required "run.run.url: expected the URL of the run's folder, such as s3://bucket/runs/cars-1, received none; set run.run.url" .Values.run.run.url -}}
-{{- if and (gt (int .Values.workers) 1) (eq (dig "distribution" "strategy" "" .Values.run) "mirrored") -}}
-{{- fail (printf "run.distribution.strategy: mirrored is for one pod, received workers %v; use horovod, or one pod with more GPUs" .Values.workers) -}}
+{{- if and (gt (include "cars.workers" . | int) 1) (eq (dig "distribution" "strategy" "" .Values.run) "mirrored") -}}
+{{- fail (printf "run.distribution.strategy: mirrored is for one pod, received workers %v; use horovod, or one pod with more GPUs" (include "cars.workers" .)) -}}
 {{- end -}}
-{{- include "cars.yaml" .Values.run -}}
+{{- $run := deepCopy .Values.run -}}
+{{- if kindIs "map" .Values.workers -}}
+{{- if gt (int .Values.workers.min) (int .Values.workers.max) -}}
+{{- fail (printf "workers.min: expected at most workers.max %v, received %v" .Values.workers.max .Values.workers.min) -}}
+{{- end -}}
+{{- if dig "distribution" "min_ranks" "" .Values.run -}}
+{{- fail "run.distribution.min_ranks: it follows from workers.min; remove one of them" -}}
+{{- end -}}
+{{- $_ := set $run "distribution" (get $run "distribution" | default dict) -}}
+{{- $_ := set $run.distribution "min_ranks" (mul (int .Values.workers.min) (include "train.ranks" . | int)) -}}
+{{- end -}}
+{{- include "cars.yaml" $run -}}
+{{- end -}}
+
+{{/* The number of ranks in each pod, as `supervise --ranks` counts them. */}}
+{{- define "train.ranks" -}}
+{{- eq (toString .Values.ranksPerPod) "auto" | ternary (max 1 (int .Values.gpu.perPod)) (int .Values.ranksPerPod) -}}
 {{- end -}}
 
 {{- define "train.env" -}}
+{{- if .Values.replaceLostPods }}
+- {name: TRAINER_REPLACE_LOST_PODS, value: "true"}
+{{- end }}
 - {name: TRAINER_COORDINATOR, value: {{ printf "%s-0.%s" (include "cars.name" .) (include "train.service" .) | quote }}}
 # By reference: the number may change while the pod template may not.
 - name: TRAINER_PODS
