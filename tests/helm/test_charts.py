@@ -118,6 +118,12 @@ def test_predictions_go_on_without_a_failing_index():
     assert smallest("cars-predict", workers=1).job["spec"]["maxFailedIndexes"] == 1
 
 
+def test_predictions_are_done_when_one_pod_says_so_and_a_lost_one_cannot():
+    rules = {"rules": [{"succeededCount": 1}]}
+    assert smallest("cars-predict", workers=9).job["spec"]["successPolicy"] == rules
+    assert "successPolicy" not in smallest("cars-train").job["spec"], "there all ranks leave together"
+
+
 def test_pods_know_their_job_and_nothing_that_no_one_reads():
     for chart in NAMES:
         environment = smallest(chart).environment

@@ -127,7 +127,7 @@ def run_url(release: str, namespace: str | None = None) -> str:
         url = _run_url(cluster, job)
         if not url and job["metadata"]["labels"]["app.kubernetes.io/name"] == "cars-train":
             raise ConfigError(
-                f"the ConfigMap of release {release!r}, with the URL of its run, is missing or cannot be read",
+                f"the ConfigMap of release {release!r}, which has its run's URL, is missing or unreadable",
                 "Specify the run's URL, s3://bucket/runs/NAME; check with: kubectl auth can-i get configmaps",
             )
     except JobGone as gone:

@@ -19,6 +19,7 @@ The Indexed Job. Takes
 {{- define "cars.job" -}}
 {{- $root := dict "Values" (.root.Values | toJson | fromJson) "Chart" .root.Chart "Release" .root.Release "Capabilities" .root.Capabilities -}}
 {{- $name := include "cars.name" $root -}}
+{{- include "cars.check" $root -}}
 {{- $workers := include "cars.workers" $root | int -}}
 {{- $live := dict -}}
 {{- if $root.Release.IsUpgrade -}}
@@ -31,7 +32,7 @@ The Indexed Job. Takes
 {{- $_ := set $values "workers" (omit (kindIs "map" $root.Values.workers | ternary $root.Values.workers dict) "max") -}}
 {{- end -}}
 {{- $annotations := dict "cars-trainer/fixed" (sha256sum $fixed) "cars-trainer/values" (toRawJson $values) -}}
-{{- with $live }}{{ include "cars.checkUpgrade" (dict "root" $root "live" . "annotations" $annotations) }}{{ end -}}
+{{- with $live }}{{ include "cars.checkEnded" (dict "root" $root "live" .) }}{{ include "cars.checkUpgrade" (dict "root" $root "live" . "annotations" $annotations) }}{{ end -}}
 {{- with $root.Values -}}
 apiVersion: batch/v1
 kind: Job
@@ -155,12 +156,7 @@ template:
         {{- end }}
         terminationMessagePolicy: FallbackToLogsOnError
         resources:
-          {{- $limits := dict -}}
-          {{- if .gpu.perPod }}{{ $_ := set $limits .gpu.resource .gpu.perPod }}{{ end }}
-          limits: {{- merge $limits .resources.limits | toYaml | nindent 12 }}
-          {{- with .resources.requests }}
-          requests: {{- toYaml . | nindent 12 }}
-          {{- end }}
+          {{- include "cars.resources" $root | nindent 10 }}
         securityContext:
           allowPrivilegeEscalation: false
           readOnlyRootFilesystem: true

@@ -71,7 +71,7 @@ automountServiceAccountToken: false
 
 {{/*
 The configuration that the Job mounts: one immutable ConfigMap for each content, so that an upgrade, refused or not,
-never changes what the pods of a running Job read. Takes `root`, and the `file` and its `content`.
+never changes what the pods of a running Job read. Takes `root`, the `file` and its `content`, and JSON of other `files`.
 */}}
 {{- define "cars.config" -}}
 apiVersion: v1
@@ -83,10 +83,13 @@ immutable: true
 data:
   {{ .file }}: |
     {{- .content | nindent 4 }}
+  {{- with .files | default "{}" | fromJson }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{- define "cars.configName" -}}
-{{ include "cars.name" .root }}-{{ printf "%s\n%s" .file .content | sha256sum | trunc 10 }}
+{{ include "cars.name" .root }}-{{ printf "%s\n%s%s" .file .content (.files | default "" | trimPrefix "{}") | sha256sum | trunc 10 }}
 {{- end -}}
 
 {{/* The version of the cluster; without one, that of Helm's own client. */}}

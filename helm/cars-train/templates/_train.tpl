@@ -15,6 +15,9 @@
 {{- if and (gt (include "cars.workers" . | int) 1) (eq (dig "distribution" "strategy" "" .Values.run) "mirrored") -}}
 {{- fail (printf "run.distribution.strategy: mirrored is for one pod, received workers %v; use horovod, or one pod with more GPUs" (include "cars.workers" .)) -}}
 {{- end -}}
+{{- if eq (int .Values.run.metrics.port) 29400 -}}
+{{- fail "run.metrics.port: expected another port than 29400, at which the pods answer each other, received 29400" -}}
+{{- end -}}
 {{- $run := deepCopy .Values.run -}}
 {{- if kindIs "map" .Values.workers -}}
 {{- if gt (int .Values.workers.min) (int .Values.workers.max) -}}

@@ -41,3 +41,28 @@ Refuses an upgrade that Kubernetes would refuse half-way, and names the values. 
 {{- $_ := set .into .path (toRawJson .value) -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Refuses to upgrade a Job that has failed: Kubernetes would accept it, and start nothing. */}}
+{{- define "cars.checkEnded" -}}
+{{- $name := .live.metadata.name -}}
+{{- $namespace := .root.Release.Namespace -}}
+{{- range dig "status" "conditions" list .live -}}
+{{- if and (eq .type "Failed") (eq .status "True") -}}
+{{- fail (printf "Job %s has failed (%s), and an upgrade does not start it again; run `kubectl -n %s delete job %s` and repeat the upgrade: finished work is kept" $name (.message | default .reason | trunc 120) $namespace $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the notes say of an upgrade that started nothing; "" if the Job is not complete. */}}
+{{- define "cars.complete" -}}
+{{- if .Release.IsUpgrade -}}
+{{- $name := include "cars.name" . -}}
+{{- $live := include "cars.live" (dict "apiVersion" "batch/v1" "kind" "Job" "namespace" .Release.Namespace "name" $name) | fromJson -}}
+{{- range dig "status" "conditions" list $live -}}
+{{- if and (eq .type "Complete") (eq .status "True") -}}
+Job {{ $name }} was complete before this upgrade: nothing was started. To run it again
+  kubectl -n {{ $.Release.Namespace }} delete job {{ $name }}    then repeat the upgrade
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
