@@ -158,9 +158,7 @@ def test_an_installation_that_was_refused_has_no_finished_run(cluster: FakeClust
 
 def test_a_release_whose_config_map_is_gone_still_leads_to_its_run(cluster: FakeCluster):
     cluster.jobs = [job()]
-    with pytest.raises(
-        ConfigError, match=r"the ConfigMap of release 'cars-1', .* is missing or unreadable"
-    ):
+    with pytest.raises(ConfigError, match=r"the ConfigMap of release 'cars-1', .* is missing or unreadable"):
         commands.run_url("cars-1")
     values = '{"run": {"run": {"url": "s3://bucket/runs/cars-1"}}}'
     cluster.jobs[0]["metadata"]["annotations"] = {"cars-trainer/values": values}

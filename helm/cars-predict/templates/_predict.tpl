@@ -44,5 +44,5 @@
 {{- end -}}
 
 {{- define "predict.images" -}}
-{{- if kindIs "slice" .Values.input }}{{ len .Values.input }} images or folders of a list{{ else }}the images in {{ .Values.input }}{{ end -}}
+{{- if kindIs "slice" .Values.input }}{{ len .Values.input }} images of a list{{ else }}the images in {{ .Values.input }}{{ end -}}
 {{- end -}}

@@ -2,6 +2,7 @@
 cars-train: scripts/generate copies it to cars-predict. */}}
 
 {{- define "cars.check" -}}
+{{- include "cars.checkKeys" . -}}
 {{- include "cars.checkResources" . -}}
 {{- include "cars.checkVolumes" . -}}
 {{- include "cars.checkTolerations" . -}}
@@ -9,6 +10,26 @@ cars-train: scripts/generate copies it to cars-predict. */}}
 {{- with .Values.image.repository -}}
 {{- if ne . (lower .) -}}
 {{- fail (printf "image.repository: expected lower case, received %s; an image's name has no capitals" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The keys of labels, annotations and resources. */}}
+{{- define "cars.checkKeys" -}}
+{{- $key := "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" -}}
+{{- $values := dict "jobLabels" .Values.jobLabels "jobAnnotations" .Values.jobAnnotations "podLabels" .Values.podLabels "podAnnotations" .Values.podAnnotations "nodeSelector" .Values.nodeSelector "serviceAccount.annotations" .Values.serviceAccount.annotations "podMonitor.labels" .Values.podMonitor.labels -}}
+{{- range $path, $given := $values -}}
+{{- range $name, $_ := $given -}}
+{{- if not (regexMatch $key $name) -}}
+{{- fail (printf "%s: expected keys such as example.com/team, whose last part has at most 63 letters, digits, -, _ and ., received %q" $path (trunc 80 $name)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $kind, $given := .Values.resources -}}
+{{- range $name, $_ := $given -}}
+{{- if not (regexMatch "^(cpu|memory|ephemeral-storage|hugepages-[0-9]+[KMG]i|[a-z0-9.-]+/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)$" $name) -}}
+{{- fail (printf "resources.%s: expected cpu, memory, ephemeral-storage or a name such as example.com/device, received %q" $kind $name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
