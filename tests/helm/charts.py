@@ -81,16 +81,19 @@ def render(
     release: str = "cars-1",
     *,
     live: Sequence[dict[str, Any]] | None = None,
+    others: Sequence[dict[str, Any]] = (),
     kubernetes: str = "",
 ) -> Rendered:
     """What `helm install` sends or, over the `live` objects of the cluster, what `helm upgrade` does; to a
-    cluster of version `kubernetes`, by default that of Helm's own client.
+    cluster of version `kubernetes`, by default that of Helm's own client, with the Jobs `others` in it.
 
     Raises helm_python.HelmError where helm would refuse the values.
     """
     with tempfile.TemporaryDirectory() as folder:
         upgrade = live is not None
-        path = _copied(chart, Path(folder), live, kubernetes) if upgrade or kubernetes else CHARTS / chart
+        path = CHARTS / chart
+        if upgrade or kubernetes or others:
+            path = _copied(chart, Path(folder), live or (), others, kubernetes)
         with helm_python.Chart.load(path) as loaded:
             files = loaded.render(
                 values, name=release, namespace="training", is_install=not upgrade, is_upgrade=upgrade
@@ -106,12 +109,19 @@ def render(
     return Rendered(tuple(objects), notes)
 
 
-def _copied(chart: str, folder: Path, live: Sequence[dict[str, Any]] | None, kubernetes: str) -> Path:
+def _copied(
+    chart: str,
+    folder: Path,
+    live: Sequence[dict[str, Any]],
+    others: Sequence[dict[str, Any]],
+    kubernetes: str,
+) -> Path:
     """A copy of the chart whose one `lookup`, which finds nothing without a cluster, finds `live`, and whose
     cluster has the version `kubernetes`."""
     copy = folder / chart
     shutil.copytree(CHARTS / chart, copy)
-    found = {f"{o['apiVersion']} {o['kind']} {o['metadata']['name']}": o for o in live or ()}
+    found = {f"{o['apiVersion']} {o['kind']} {o['metadata']['name']}": o for o in live}
+    found["batch/v1 Job "] = {"items": list(others)}
     fed = (
         f"get ({json.dumps(json.dumps(found))} | fromJson)"
         ' (printf "%s %s %s" .apiVersion .kind .name) | default dict | toJson'

@@ -130,7 +130,7 @@ BOTH: list[tuple[dict[str, Any], str]] = [
     ({"extraEnv": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s"}}}]}, "/extraEnv/0/valueFrom/se"),
     ({"extraEnv": [{"name": "A", "valueFrom": {"secretRef": {"name": "s", "key": "k"}}}]}, "'secretRef' not"),
     ({"extraEnv": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.nam"}}}]}, "/fieldPath"),
-    ({"extraEnv": [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.gpu"}}}]}, "resource"),
+    ({"extraEnv": [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.gp"}}}]}, "resource"),
     # Numbers.
     ({"podSecurityContext": {"runAsUser": 1 << 31}}, "/podSecurityContext/runAsUser"),
     ({"podSecurityContext": {"fsGroup": -1}}, "/podSecurityContext/fsGroup"),

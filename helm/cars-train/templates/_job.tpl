@@ -26,7 +26,7 @@ The Indexed Job. Takes
 {{- $live = include "cars.live" (dict "apiVersion" "batch/v1" "kind" "Job" "namespace" $root.Release.Namespace "name" $name) | fromJson -}}
 {{- end -}}
 {{- $fixed := include "cars.fixed" (merge (dict "root" $root "live" $live) (omit . "root")) -}}
-{{- $values := omit $root.Values "suspend" "maxFailedIndexes" "ttlSecondsAfterFinished" "activeDeadlineSeconds" "jobLabels" "jobAnnotations" "podMonitor" "networkPolicy" "global" -}}
+{{- $values := omit $root.Values "suspend" "maxFailedIndexes" "ttlSecondsAfterFinished" "activeDeadlineSeconds" "jobLabels" "jobAnnotations" "podMonitor" "networkPolicy" "takeOver" "global" -}}
 {{- $_ := set $values "serviceAccount" (pick $root.Values.serviceAccount "create" "name") -}}
 {{- if .elastic -}}
 {{- $_ := set $values "workers" (omit (kindIs "map" $root.Values.workers | ternary $root.Values.workers dict) "max") -}}

@@ -32,6 +32,28 @@
 {{- include "cars.yaml" $run -}}
 {{- end -}}
 
+{{/* Refuses to install into the folder of a run that another release of the namespace trains: it would supersede it. */}}
+{{- define "train.checkFolder" -}}
+{{- if and .Release.IsInstall (not .Values.takeOver) -}}
+{{- $mine := .Values.run.run.url | trimSuffix "/" -}}
+{{- $jobs := include "cars.live" (dict "apiVersion" "batch/v1" "kind" "Job" "namespace" .Release.Namespace "name" "") | fromJson -}}
+{{- range dig "items" list $jobs -}}
+{{- $values := dig "metadata" "annotations" "cars-trainer/values" "{}" . | fromJson -}}
+{{- $release := dig "metadata" "labels" "app.kubernetes.io/instance" "" . -}}
+{{- $over := false -}}
+{{- range dig "status" "conditions" list . -}}
+{{- if and (has .type (list "Complete" "Failed")) (eq .status "True") }}{{ $over = true }}{{ end -}}
+{{- end -}}
+{{- $run := get $values "run" -}}
+{{- if and (kindIs "map" $run) (not $over) (ne $release $.Release.Name) -}}
+{{- if eq (dig "run" "url" "" $run | trimSuffix "/") $mine -}}
+{{- fail (printf "run.run.url: release %s trains %s now, and would be stopped for good; use another run.run.url, or uninstall it first, or take its run over with takeOver=true" $release $mine) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* The number of ranks in each pod, as `supervise --ranks` counts them. */}}
 {{- define "train.ranks" -}}
 {{- eq (toString .Values.ranksPerPod) "auto" | ternary (max 1 (int .Values.gpu.perPod)) (int .Values.ranksPerPod) -}}
