@@ -1,5 +1,6 @@
 """With `replaceLostPods` the pods of a release end those of a lost node, and no others."""
 
+import os
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ OLD = "2026-11-20T11:58:00Z"
 def core(cluster: FakeCluster) -> Any:
     from kubernetes import client, config
 
-    config.load_kube_config()
+    config.load_kube_config(os.environ["KUBECONFIG"])
     return client.CoreV1Api()
 
 

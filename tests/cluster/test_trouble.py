@@ -129,7 +129,7 @@ def test_an_image_that_cannot_be_pulled_is_said_once(
     done = lambda: cluster.jobs.__setitem__(0, job(Complete=""))  # noqa: E731
     cluster.steps = [now("ErrImagePull", PULL), now("ImagePullBackOff", again)] * 2 + [done, lambda: None]
     assert commands.wait("cars-1") == 0
-    assert capsys.readouterr().err.count(f"pod 0: cannot start: its image cannot be pulled: {PULL}") == 1
+    assert capsys.readouterr().err.count(f"pod 0: cannot start: ErrImagePull: {PULL}") == 1
 
 
 def test_nobody_waits_for_a_name_that_no_image_can_have(

@@ -11,8 +11,6 @@ from trainer.gang.ranks import rank_processes
 from trainer.gang.ranks.rank_processes import Exit, Ranks
 from trainer.machine.memory import oom_kills
 
-pytestmark = pytest.mark.fast
-
 
 @pytest.mark.parametrize(
     ("file", "text", "kills"),

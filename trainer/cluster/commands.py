@@ -15,7 +15,7 @@ from trainer import interrupts
 from trainer.cluster import follow as following
 from trainer.cluster.api import CHARTS, NAMESPACE_REMEDY, RUN_FILE, Cluster, JobGone
 from trainer.cluster.pod_metrics import PodMetrics, read_metrics
-from trainer.cluster.pod_state import Pod
+from trainer.cluster.pod_state import PULL_FAILED, PULL_PAUSED, Pod
 from trainer.cluster.release import Release, ReleaseState
 from trainer.cluster.status_text import describe
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, TrainerError
@@ -91,9 +91,11 @@ def wait(
             text = f"{release} can never start"
             _print_end(release, state.state, EXIT_INVALID, state.hopeless, text, as_json)
             return EXIT_INVALID
-        if state.waits and state.waits != printed:
-            printed = state.waits
-            _notify(f"waiting for {'; '.join(printed)}")
+        # The two reasons alternate for as long as an image cannot be pulled.
+        waits = tuple(line.replace(PULL_PAUSED, PULL_FAILED) for line in state.waits)
+        if waits and waits != printed:
+            printed = waits
+            _notify(f"waiting for {'; '.join(waits)}")
         if deadline is not None and time.monotonic() > deadline:
             _notify(f"{release} is still {state.state}; see `trainer status {release}`")
             return EXIT_INTERRUPTED

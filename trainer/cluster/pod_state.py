@@ -11,7 +11,8 @@ from trainer.errors import EXIT_INTERRUPTED, one_line
 STARTING = "starting"
 _INDEX = "batch.kubernetes.io/job-completion-index"
 _QUIET = ("ContainerCreating", "PodInitializing")
-_PULLING = ("ErrImagePull", "ImagePullBackOff")
+PULL_FAILED, PULL_PAUSED = "ErrImagePull", "ImagePullBackOff"
+"""These alternate for as long as an image cannot be pulled."""
 _HOPELESS = "InvalidImageName"
 """No later attempt can succeed: the name of the image cannot change in a pod."""
 _PULL_AGAIN = re.compile(r'^Back-off pulling image "[^"]*"(: ErrImagePull: )?')
@@ -141,8 +142,8 @@ def _waiting(waiting: Mapping[str, Any], before: Mapping[str, Any] | None) -> st
         return STARTING
     if before and reason == "CrashLoopBackOff":
         return f"{_ending(before)}; it starts again after a back-off"
-    if reason in _PULLING:
-        reason, message = "its image cannot be pulled", _PULL_AGAIN.sub("", message)
+    if reason in (PULL_FAILED, PULL_PAUSED):
+        message = _PULL_AGAIN.sub("", message)
     return f"cannot start: {reason}: {message}".rstrip(": ")
 
 

@@ -215,7 +215,9 @@ def _finish(
 ) -> dict[str, Any]:
     new = prediction_plan.new_images(target, plan, source)
     if new:
-        log.warning("%s added since the job started; extend: true (--extend) predicts them too", plural(new, "image"))
+        log.warning(
+            "%s added since the job started; extend: true (--extend) predicts them too", plural(new, "image")
+        )
     job = os.environ.get(JOB, "")
     summary = write_summary(source, target, plan, config.format, new=new, job=job)
     Claims(target, "", 0, 1, plan.parts).clear()
