@@ -16,7 +16,9 @@ from typing import Any
 
 from trainer.cluster.client import api_client
 from trainer.cluster.pod_state import is_on_lost_node
+from trainer.cluster.wanted_pods import JOB, NAMESPACE
 from trainer.errors import one_line
+from trainer.gang.pods import PODS, whole_number
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +77,10 @@ def start_from_environment(environment: Mapping[str, str] = os.environ) -> threa
 
     The pod's ServiceAccount needs `list` and `delete` on pods, and `patch` on pods/status.
     """
-    job, namespace = environment.get("TRAINER_JOB"), environment.get("TRAINER_NAMESPACE")
+    job, namespace = environment.get(JOB), environment.get(NAMESPACE)
     if environment.get(REPLACE) != "true" or not job or not namespace:
         return None
-    pods = int(environment.get("TRAINER_PODS", "1"))
+    pods = whole_number({PODS: "1", **environment}, PODS, 1)
     seconds = _INTERVAL_SECONDS * max(1.0, pods / _PODS_AT_ONCE)
     thread = threading.Thread(target=_watch, args=(job, namespace, seconds), name="lost pods", daemon=True)
     thread.start()
