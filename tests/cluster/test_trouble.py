@@ -41,6 +41,9 @@ def test_the_metrics_are_those_of_a_pod_that_can_answer(
     text = said(capsys)
     assert "pod 0: terminating (DeletionByTaintManager); its node does not respond" in text
     assert "640 images/s" in text
+    cluster.pods = [pod(0, ready=False), pod(1)]
+    commands.status("cars-1")
+    assert "640 images/s" in said(capsys), "a pod that has just been replaced does not train yet"
 
 
 def test_waiting_names_the_lost_node_once(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):

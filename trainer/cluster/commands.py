@@ -182,7 +182,8 @@ class _View:
             self._run_url = _run_url(self._cluster, self._cluster.job(self._name))
         if release.state is not ReleaseState.RUNNING or release.chart != "cars-train":
             return release, None, ""
-        chief = next((pod for pod in release.pods if _can_be_asked(pod)), None)
+        asked = [pod for pod in release.pods if _can_be_asked(pod)]
+        chief = next((pod for pod in asked if pod.ready), asked[0] if asked else None)
         if chief is None or chief.port is None:
             return release, None, ""
         try:
