@@ -23,6 +23,11 @@ KEYS = {
         for network in ("resnet50", "lab")
         for key in ("cpu_per_image_1/cpu_per_image_2", "wall_two/one", "exchange_share", "predicted/measured")
     },
+    "exact": {
+        f"{network} {key}"
+        for network in ("resnet50", "lab")
+        for key in ("1 rank exact/float", "2 ranks exact_wall/float_wall", "bytes int64/float32")
+    },
     "predict": {"whole/bare_predict", "read_decode/whole", "whole/slower_of_decode_and_model"},
 }
 

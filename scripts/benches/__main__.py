@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainer.observability import log
 
-NAMES = ("data", "accelerators", "plan", "gang", "train", "scaling", "checkpoint", "predict")
+NAMES = ("data", "accelerators", "plan", "gang", "train", "scaling", "checkpoint", "predict", "exact")
 
 
 def main() -> None:

@@ -30,7 +30,8 @@ def main(options: dict[str, Any]) -> None:
 
 
 def _exchange(options: dict[str, Any]) -> None:
-    """`seconds`: the median of an exchange of a recipe's gradients, once both ranks are there."""
+    """`seconds`: the median of an exchange of a recipe's gradients as `dtype`, once both ranks are there;
+    `bytes`: of it."""
     import tensorflow as tf
 
     from trainer import models
@@ -40,7 +41,8 @@ def _exchange(options: dict[str, Any]) -> None:
 
     config = load(recipe=options["recipe"], overrides=["data.url=none", "run.url=none"])
     network = models.network_for(config, (options["side"], options["side"], 3), 10)
-    flat = tf.ones(sum(StepVariables(network).sizes) + 5)
+    dtype = options.get("dtype", "float32")
+    flat = tf.ones(sum(StepVariables(network).sizes) + 5, dtype)
     distribution = connect()
     exchange = tf.function(distribution.exchange)
     took = []
@@ -50,7 +52,8 @@ def _exchange(options: dict[str, Any]) -> None:
         exchange(flat).numpy()
         took.append(time.perf_counter() - began)
     if distribution.is_chief:
-        Path(options["file"]).write_text(json.dumps({"seconds": statistics.median(took[WARM:])}))
+        figures = {"seconds": statistics.median(took[WARM:]), "bytes": flat.dtype.size * flat.shape[0]}
+        Path(options["file"]).write_text(json.dumps(figures))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,6 +17,7 @@ from scripts.benches.images import make_random_dataset
 from scripts.benches.store import kept_store
 from trainer.machine.cores import thread_environment, usable_cores
 
+NO_SETTINGS: Mapping[str, str] = {}
 FROM_EPOCH = 1
 """What comes before its end, building and the first steps, is not counted."""
 
@@ -58,10 +60,13 @@ def data(side: int, images: int) -> str:
     return url
 
 
-def train(workload: Workload, *, ranks: int = 1, beside: int = 0) -> Pace:
+def train(
+    workload: Workload, *, ranks: int = 1, beside: int = 0, settings: Mapping[str, str] = NO_SETTINGS
+) -> Pace:
     """Trains from the store into a fresh run there, with a checkpoint an epoch.
 
-    `beside`: so many others share the cores. Raises RuntimeError where the training fails.
+    `beside`: so many others share the cores. `settings`: other values of the configuration, by key.
+    Raises RuntimeError where the training fails.
     """
     url = data(workload.side, workload.images)
     last = FROM_EPOCH + workload.epochs
@@ -73,6 +78,7 @@ def train(workload: Workload, *, ranks: int = 1, beside: int = 0) -> Pace:
         "train.epochs": last,
         "train.batch_size": workload.batch,
         "metrics": "{port: 0, linger: 0}",
+        **settings,
     }
     words = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
     command = [sys.executable, "-m", "trainer", "train", "--recipe", workload.recipe, "--ranks", str(ranks)]

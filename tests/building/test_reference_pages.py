@@ -12,7 +12,7 @@ import yaml
 from trainer import errors
 from trainer.checkpoints import training_state as state
 from trainer.cli.app import app
-from trainer.dataset.manifest import FOREIGN_VERSION, VERSION
+from trainer.dataset.manifest import COLUMN_VERSION, FOREIGN_VERSION, VERSION
 from trainer.evaluation import evaluation_document as evaluation
 from trainer.inference import prediction_plan as plan
 from trainer.inference.results import summary
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.fast
 
 ROOT = Path(__file__).parents[2]
 FORMATS = {
-    "`dataset.json`": {VERSION, FOREIGN_VERSION},
+    "`dataset.json`": {VERSION, FOREIGN_VERSION, COLUMN_VERSION},
     "`run.json`": {document.RUN_FORMAT},
     "`finished.json`": {document.FINISHED_FORMAT},
     "`commit.json`, `state.json` of a checkpoint": {state.FORMAT},

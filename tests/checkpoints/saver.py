@@ -16,6 +16,7 @@ from trainer.checkpoints.writer import CheckpointWriter
 from trainer.runs.background_writer import Background
 from trainer.runs.fence import Fence, Superseded
 from trainer.storage import Buffer, ObjectInfo, Store, open_store
+from trainer.storage.base import RemoteStore
 
 T = TypeVar("T")
 
@@ -41,8 +42,10 @@ def is_whole(found: TrainingState) -> bool:
     )
 
 
-class Flaky:
+class Flaky(RemoteStore):
     """A store of which a share of the requests times out, half of them after they were carried out."""
+
+    refuses_conditions = refuses_checksums = False
 
     def __init__(self, store: Store, seed: int, share: float) -> None:
         self.store, self.url, self.share = store, store.url, share

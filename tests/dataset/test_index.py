@@ -46,7 +46,7 @@ def test_a_copy_is_the_same_dataset(dataset: Dataset, copy: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(version=99), "a dataset of version 99; this trainer reads versions up to 2"),
+        (lambda m: m.update(version=99), "a dataset of version 99; this trainer reads versions up to 3"),
         (lambda m: m.pop("version"), "has no version"),
         (lambda m: m.update(format="?"), "is not the index of a dataset"),
         (lambda m: m.update(encoding="png"), "expected images encoded as raw or jpeg, received 'png'"),

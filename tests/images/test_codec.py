@@ -1,5 +1,6 @@
 """One image's bytes become pixels, or one clear line."""
 
+import importlib.util
 import io
 
 import numpy as np
@@ -15,7 +16,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)  # type: ignore[arg-type]
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -26,9 +27,19 @@ def test_lossless_images_keep_their_pixels(kind: str) -> None:
     np.testing.assert_array_equal(decoded, PIXELS)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "GIF", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "GIF", "WEBP", "AVIF", "JPEG2000"])
 def test_other_formats_decode(kind: str) -> None:
     assert decode_image(encoded(Image.fromarray(PIXELS), kind)).shape == (6, 9, 3)
+
+
+def test_heic_is_read_by_an_extra_and_named_without_it() -> None:
+    data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
+    if importlib.util.find_spec("pillow_heif"):
+        message = "a.heic: (not an image|a damaged image)"
+    else:
+        message = r"a.heic: a HEIC image, which is read by pillow-heif, .* pip install 'cars-trainer\[heic\]'"
+    with pytest.raises(DataError, match=message):
+        decode_image(data, name="a.heic")
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "1", "CMYK"])

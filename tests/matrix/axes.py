@@ -73,6 +73,7 @@ AXES: dict[str, dict[str, Settings]] = {
         "any": {},
         "deterministic": {"train.deterministic": True},
         "audited": {"train.deterministic": True, "train.audit": 3},
+        "exact": {"train.exact": True, "train.threads": 1},
     },
     "rate": {
         "constant": {},
@@ -223,6 +224,11 @@ def allowed(row: Mapping[str, str]) -> bool:
         or (
             row.get("network") == "small-resnet"
             and row.get("precision") in ("mixed_float16", "mixed_precision")
+        )
+        # An exact run has groups, and exchanges whole numbers.
+        or (
+            row.get("bits") == "exact"
+            and (row.get("groups", "grouped") != "grouped" or row.get("ranks") == "horovod in float16")
         )
         # Audits compare ranks.
         or (row.get("bits") == "audited" and not several and "ranks" in row)

@@ -19,7 +19,7 @@ from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.pixel_histogram import PixelHistogram
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import EXIT_INVALID, ConfigError, DataError
-from trainer.preparation import prepare as module
+from trainer.preparation import target
 from trainer.preparation.prepare import prepare
 from trainer.preparation.shards import chunk_rows
 from trainer.storage import open_store
@@ -232,8 +232,8 @@ def test_of_two_at_once_one_is_told(folders: Path, tmp_path: Path, monkeypatch: 
         open_store(url).put("dataset.json", b"{}")
         return original(*arguments, **options)
 
-    monkeypatch.setattr(module, "write_manifest", late)
-    with pytest.raises(ConfigError, match=r"another dataset was prepared here meanwhile"):
+    monkeypatch.setattr(target, "write_manifest", late)
+    with pytest.raises(ConfigError, match=r"another dataset was prepared here in the meantime"):
         prepare(str(folders), url)
 
 

@@ -17,10 +17,11 @@ from tests.interrupted import send, start, temporary_files
 from tests.preparation.killed_starts import OPTIONS, named, whole
 from trainer.errors import ConfigError, DataError
 from trainer.preparation import prepare as module
-from trainer.preparation.prepare import PreparedDataset, prepare
+from trainer.preparation.prepare import prepare
+from trainer.preparation.prepared import PreparedDataset
 from trainer.preparation.shard_writer import Writer
+from trainer.preparation.target import Target
 from trainer.storage import open_store
-from trainer.storage.base import Store
 from trainer.storage.file import FileStore
 
 
@@ -149,14 +150,14 @@ def test_two_starts_at_once_one_wins_whole_and_the_other_is_told(
     """Both have written everything when the first of them commits; one after the other, since moto's
     conditional writes are none between two threads."""
     together, in_turn = threading.Barrier(2), threading.Lock()
-    original = module._commit
+    original = Target.commit
 
     def both_first(*arguments: Any) -> str:
         together.wait(30)
         with in_turn:
             return original(*arguments)
 
-    monkeypatch.setattr(module, "_commit", both_first)
+    monkeypatch.setattr(Target, "commit", both_first)
     ends: dict[int, Any] = {}
 
     def one(seed: int) -> None:
@@ -172,7 +173,7 @@ def test_two_starts_at_once_one_wins_whole_and_the_other_is_told(
         thread.join()
     (identity,) = [end for end in ends.values() if isinstance(end, str)]
     (error,) = [end for end in ends.values() if isinstance(end, ConfigError)]
-    assert "another dataset was prepared here meanwhile" in str(error)
+    assert "another dataset was prepared here in the meantime" in str(error)
     assert whole(store_url) == identity
     assert named(store_url)
 
@@ -186,16 +187,16 @@ def test_the_same_start_twice_at_once_is_no_mixture_either(
         stopped_at(patched, "train/00001-", full_disk())
         with pytest.raises(OSError, match="No space left"):
             prepared(folders, url)
-    original = module._check_whole
+    original = Target.check_whole
     inner: list[PreparedDataset] = []
 
-    def meanwhile(store: Store, *arguments: Any) -> None:
-        monkeypatch.setattr(module, "_check_whole", original)
+    def meanwhile(target: Target, *arguments: Any) -> None:
+        monkeypatch.setattr(Target, "check_whole", original)
         inner.append(prepared(folders, url))
-        original(store, *arguments)
+        original(target, *arguments)
 
-    monkeypatch.setattr(module, "_check_whole", meanwhile)
-    with pytest.raises(ConfigError, match=r"another dataset was prepared here meanwhile"):
+    monkeypatch.setattr(Target, "check_whole", meanwhile)
+    with pytest.raises(ConfigError, match=r"another dataset was prepared here in the meantime"):
         prepared(folders, url)
     assert inner[0].resumed == 26
     assert whole(url) == inner[0].identity
@@ -234,13 +235,13 @@ def test_a_start_that_fails_leaves_the_shards_that_another_has_taken(
 ) -> None:
     """The other one takes them, and is about to commit, when the first finds an image that is bad."""
     url = str(tmp_path / "made")
-    original, commit = module._write, module._commit
+    original, commit = module._write, Target.commit
     first: list[str] = []
 
     def failing(*arguments: Any) -> Any:
         original(*arguments)
         monkeypatch.setattr(module, "_write", original)
-        monkeypatch.setattr(module, "_commit", late)
+        monkeypatch.setattr(Target, "commit", late)
         assert prepared(folders, url).resumed == 26
         raise AssertionError("the error of the first comes first")
 

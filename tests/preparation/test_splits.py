@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.preparation.labels import LabelledImage, LabelledImages
-from trainer.preparation.splits import divide, shuffled, stratified
+from trainer.preparation.splits import divide, shuffled, spread, stratified
 from trainer.storage import open_store
 
 pytestmark = pytest.mark.fast
@@ -50,3 +50,12 @@ def test_no_image_is_in_two_splits_and_none_is_lost(counts: list[int], seed: int
     keys = [item.key for part in splits.values() for item in part]
     assert len(keys) == len(set(keys)) == sum(min(count, most or count) for count in counts)
     assert splits == divide(source, 0.2, 0.1 if "test" in splits else 0, seed, most)
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=6), st.integers(1, 100), st.integers(0, 2**31 - 1))
+def test_the_first_images_are_of_all_classes(counts: list[int], count: int, seed: int) -> None:
+    items = [LabelledImage(f"{c}/{n}", c) for c, most in enumerate(counts) for n in range(most)]
+    taken = spread(items, count, seed)
+    assert taken == [item for item in items if item in taken] == spread(items, count, seed)
+    assert len(taken) == min(count, len(items))
+    assert len({item.label for item in taken}) == min(len(counts), len(taken))

@@ -21,7 +21,7 @@ class Handler(BaseHTTPRequestHandler):
     server: "FaultyProxy"
 
     def handle_request(self) -> None:
-        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.body = self.read_body()
         self.server.seen.append(f"{self.command} {self.path}")
         self.server.headers_seen.append(dict(self.headers))
         fault = self.server.next_fault(self)
@@ -31,6 +31,15 @@ class Handler(BaseHTTPRequestHandler):
             self.send(*self.forward())
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_request
+
+    def read_body(self) -> bytes:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            while length := int(self.rfile.readline().split(b";")[0], 16):
+                body += self.rfile.read(length)
+                self.rfile.readline()
+            self.rfile.readline()
+        return body
 
     def forward(self) -> tuple[int, dict[str, str], bytes]:
         address = urlsplit(self.server.upstream)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.storage import ObjectChanged, file, open_store, remove_leftovers
+from trainer.storage import ObjectChanged, file, open_store
 
 
 def test_a_file_changed_in_place_is_noticed(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_what_killed_writers_left_goes_when_it_is_old(tmp_path: Path) -> None:
         path.write_bytes(b"half")
         os.utime(path, (100, 100))
     os.utime(left[3], (200, 200))
-    remove_leftovers(store, before=150)
+    store.remove_leftovers(before=150)
     assert [path for path in left if path.exists()] == left[3:]
     assert not (tmp_path / "c/d").exists()
     assert store.get("a/b/k") == b"object"

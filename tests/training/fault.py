@@ -5,7 +5,7 @@ import os
 import tensorflow as tf
 
 from trainer.distribution import rank_variables
-from trainer.training.step import TrainStep
+from trainer.training.step import ExactStep, TrainStep
 
 FAULT = "TEST_FAULT"
 """`rank step once`: one computation of that step; `rank step always`: all from that step on; `rank step
@@ -22,22 +22,29 @@ def inject() -> None:
     if rank_variables.rank() != int(rank) or (rank_variables.generation() > 1 and how != "broken"):
         return
     mask = tf.Variable(0, dtype=tf.int32, trainable=False)
-    sound, call = TrainStep._micro_batch, TrainStep.__call__
+    sound = TrainStep._computed
 
     def faulty(self, *arguments):
-        flat = sound(self, *arguments)
-        flip = tf.one_hot(_PLACE, tf.size(flat), dtype=tf.int32) * mask
-        return tf.bitcast(tf.bitwise.bitwise_xor(tf.bitcast(flat, tf.int32), flip), tf.float32)
+        (gradient, *others), *rest = sound(self, *arguments)
+        bits = tf.bitcast(tf.reshape(gradient, [-1]), tf.int32)
+        flip = tf.one_hot(_PLACE, tf.size(bits), dtype=tf.int32) * mask
+        flipped = tf.bitcast(tf.bitwise.bitwise_xor(bits, flip), tf.float32)
+        return [tf.reshape(flipped, gradient.shape), *others], *rest
 
-    def from_step(self, number, *arguments):
-        *batch, check = arguments
-        mask.assign(_BIT if number == int(first) or (number > int(first) and how != "once") else 0)
+    def from_step(call):
+        def calling(self, number, *arguments):
+            *batch, check = arguments
+            mask.assign(_BIT if number == int(first) or (number > int(first) and how != "once") else 0)
 
-        def checked(flat):
-            if how == "once":
-                mask.assign(0)
-            check(flat)
+            def checked(flat):
+                if how == "once":
+                    mask.assign(0)
+                check(flat)
 
-        return call(self, number, *batch, check and checked)  # type: ignore[call-arg]
+            return call(self, number, *batch, check and checked)
 
-    TrainStep._micro_batch, TrainStep.__call__ = faulty, from_step  # type: ignore[method-assign]
+        return calling
+
+    TrainStep._computed = faulty  # type: ignore[method-assign]
+    for kind in (TrainStep, ExactStep):
+        kind.__call__ = from_step(kind.__call__)  # type: ignore[method-assign]

@@ -72,3 +72,18 @@ def test_audits_in_micro_batches_and_uneven_ranks_raise_no_alarm(runs):
     train = TRAIN | {"audit": 1, "lanes": 4, "micro_batch": 1, "xla": "on"}
     log = (runs.finish(runs.config("parts", model=STATEFUL, train=train), 3) / "log").read_text()
     assert re.search(r"\d\d audits passed", log)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_audits_of_an_exact_run_compare_groups(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = STATEFUL | {"batch_norm": "grouped"}
+    train = TRAIN | {"exact": True, "micro_batch": 2, "audit": 5}
+    clean = runs.finish(runs.config("clean", model=model, train=train), 2)
+    assert re.search(r"\b4 audits passed", (clean / "log").read_text())
+    monkeypatch.setenv(FAULT, "1 14 once")
+    folder = runs.finish(runs.config("faulty", model=model, train=train, run=EVERY_STEP), 3)
+    log = (folder / "log").read_text()
+    assert "audit: rank 1 " in log
+    assert "computed other gradients than the others in step 14" in log
+    assert runs.digests(folder)[-1] == runs.digests(clean)[-1], "also on another number of ranks"

@@ -9,7 +9,7 @@ from trainer.errors import RunError
 from trainer.runs.fence import Fence
 from trainer.runs.findings import is_doubted, read_findings
 from trainer.runs.layout import COMMIT, Attempt
-from trainer.storage import ObjectInfo, Store, remove_leftovers
+from trainer.storage import ObjectInfo, Store
 
 READ_AGE = 60.0
 ORPHAN_AGE = 300.0
@@ -123,7 +123,7 @@ class Retention:
             store.delete(attempt.key(COMMIT))
             each(delete, [attempt.key(n) for n in listed[attempt] if n != COMMIT], self.workers)
             removed.append(attempt)
-        remove_leftovers(store, now - LEFTOVER_AGE)
+        store.remove_leftovers(now - LEFTOVER_AGE)
         return removed
 
     def _may_be_under_way(self, attempt: Attempt, mine: Attempt | None) -> bool:

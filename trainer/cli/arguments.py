@@ -1,5 +1,6 @@
 """Arguments and options that several commands have, and their checks."""
 
+import csv
 import math
 from pathlib import Path
 from typing import Annotated, Literal
@@ -79,11 +80,15 @@ def check_image_size(text: str | None) -> str | None:
 
 
 def parse_shape(text: str) -> tuple[int, int, int]:
-    """(height, width, channels) of "64x64x3"; a ValueError otherwise."""
-    sides, _, channels = text.rpartition("x")
-    if sides.count("x") != 1 or channels not in ("1", "3"):
-        raise ValueError
-    return *parse_sides(sides), int(channels)
+    """(height, width, channels) of "64x64x3", (channels, height, width) of "3x64x64"; a ValueError
+    otherwise."""
+    sides, _, last = text.rpartition("x")
+    first, _, others = text.partition("x")
+    if text.count("x") == 2 and last in ("1", "3"):
+        return *parse_sides(sides), int(last)
+    if text.count("x") == 2 and first in ("1", "3"):
+        return int(first), *parse_sides(others)
+    raise ValueError
 
 
 def check_image_shape(text: str | None) -> str | None:
@@ -92,8 +97,14 @@ def check_image_shape(text: str | None) -> str | None:
             parse_shape(text)
     except ValueError:
         raise typer.BadParameter(
-            f"expected HEIGHTxWIDTHxCHANNELS, such as 64x64x3, received {text!r}"
+            f"expected HEIGHTxWIDTHxCHANNELS, such as 64x64x3, or 3x64x64, received {text!r}"
         ) from None
+    return text
+
+
+def check_class_names(text: str | None) -> str | None:
+    if text is not None and not text.strip():
+        raise typer.BadParameter("expected the name of a dataset, or none, received ''")
     return text
 
 
@@ -118,6 +129,78 @@ def check_split_folders(text: str | None) -> str | None:
             "expected FOLDER=SPLIT,… with one folder for train, and at most one for validation and test, "
             f"received {text!r}"
         ) from None
+    return text
+
+
+def check_pairs(texts: list[str] | None) -> list[str] | None:
+    """Each is IMAGES,LABELS."""
+    for text in texts or ():
+        if text.count(",") != 1 or not all(part.strip() for part in text.split(",")):
+            raise typer.BadParameter(f"expected IMAGES,LABELS, each [FILE:]NAME, received {text!r}")
+    return texts
+
+
+def parse_hdf5_datasets(text: str) -> tuple[str, str, str]:
+    """(split, images, labels) of "train=X,Y"; the split is empty in "X,Y"."""
+    split, equals, pair = text.partition("=")
+    if not equals or split not in ("train", "validation", "test"):
+        split, pair = "", text
+    images, labels = pair.split(",")
+    return split, images, labels
+
+
+def check_hdf5_datasets(texts: list[str] | None) -> list[str] | None:
+    """Each is [SPLIT=]IMAGES,LABELS."""
+    check_pairs([text.partition("=")[2] or text for text in texts or ()])
+    return texts
+
+
+SplitDatasets = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="IMAGES,LABELS",
+        callback=check_pairs,
+        help="HDF5 datasets of this split, each [FILE:]NAME. Repeatable. Default: the usual names.",
+    ),
+]
+
+
+ClassNames = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|none",
+        callback=check_class_names,
+        help="HDF5 dataset of the class names; none: call the classes by their numbers. Default: the usual "
+        "names, if there.",
+    ),
+]
+
+
+ImageShape = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HxWxC",
+        callback=check_image_shape,
+        help="The shape of an image, if a row of an HDF5 file is one long vector; CxHxW, if its channels "
+        "follow each other. Default: that in the file.",
+    ),
+]
+
+
+def parse_classes(text: str) -> tuple[str, ...]:
+    """The names in "cat,dog", or in '"cat, small",dog'; a ValueError for an empty one."""
+    names = tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True, strict=True), []))
+    if not names or not all(names):
+        raise ValueError
+    return names
+
+
+def check_classes(text: str | None) -> str | None:
+    try:
+        if text is not None:
+            parse_classes(text)
+    except (ValueError, csv.Error):
+        raise typer.BadParameter(f"expected names with commas between them, received {text!r}") from None
     return text
 
 

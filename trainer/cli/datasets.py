@@ -1,4 +1,4 @@
-"""`trainer prepare`, `index` and `inspect`."""
+"""`trainer prepare` and `inspect`."""
 
 from typing import Annotated
 
@@ -7,35 +7,55 @@ import typer
 from trainer import interrupts
 from trainer.cli.answers import print_json, print_next
 from trainer.cli.arguments import (
+    ClassNames,
     Encoding,
+    ImageShape,
     Json,
     OnBad,
     Resize,
-    check_image_shape,
+    check_classes,
+    check_hdf5_datasets,
     check_image_size,
     check_shard_size,
     check_split_folders,
     finite,
+    parse_classes,
+    parse_hdf5_datasets,
     parse_shape,
     parse_sides,
     parse_splits,
 )
-from trainer.errors import ConfigError
 from trainer.output.units import parse_size
 
 
 def prepare(
     source: Annotated[
         str,
-        typer.Argument(help="Images: SOURCE/CLASS/*.jpg, SOURCE/{train,test}/CLASS/*.jpg, or see --labels."),
+        typer.Argument(
+            help="Images: SOURCE/CLASS/*.jpg, SOURCE/{train,test}/CLASS/*.jpg, or see --labels. Also an HDF5 "
+            "file, or a folder of some, which are converted."
+        ),
     ],
     url: Annotated[str, typer.Argument(help="URL of the new dataset: s3://bucket/prefix or a folder.")],
     labels: Annotated[
         str | None,
         typer.Option(
             metavar="KIND|FILE",
-            help="folders, list, prefix, suffix, stanford-cars, uecfood, cifar10 (docs/datasets.md), or the "
-            "file of a label list. Default: detected from the source.",
+            help="folders, list, prefix, suffix, a dataset's name such as stanford-cars (docs/datasets.md), "
+            "or the file of a label list. Default: detected from the source.",
+        ),
+    ] = None,
+    image_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The column of a label table with the images' names. Default: the one that names them.",
+        ),
+    ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The column with their labels. Default: label, class, …, or the only other."
         ),
     ] = None,
     splits: Annotated[
@@ -50,6 +70,14 @@ def prepare(
     one_class: Annotated[
         bool, typer.Option("--one-class", help="Allow a dataset with a single class.")
     ] = False,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            callback=check_classes,
+            help='Take these classes alone, numbered in this order; "a, b" in quotes is one. Default: all.',
+        ),
+    ] = None,
     crop: Annotated[
         bool, typer.Option("--crop", help="Crop each image to its bounding box (stanford-cars, uecfood).")
     ] = False,
@@ -91,6 +119,14 @@ def prepare(
             help="Use at most this many images per class, chosen before the split. Default: all of them.",
         ),
     ] = None,
+    first: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Take N images of each split, of all classes, for a first try. Default: all of them.",
+            metavar="N",
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, help="Seed of the split and of the order of rows.")
     ] = 0,
@@ -112,6 +148,16 @@ def prepare(
         str, typer.Option(callback=check_shard_size, help="Target size of a shard, such as 64MiB.")
     ] = "64MiB",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing dataset.")] = False,
+    hdf5: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[SPLIT=]IMAGES,LABELS",
+            callback=check_hdf5_datasets,
+            help="HDF5 datasets of a split, each [FILE:]NAME. Repeatable. Default: the usual names.",
+        ),
+    ] = None,
+    class_names: ClassNames = None,
+    image_shape: ImageShape = None,
     json: Json = False,
 ) -> None:
     """Write images as HDF5 shards to object storage, or resume an interrupted run of this command."""
@@ -119,111 +165,49 @@ def prepare(
     from trainer.machine.cores import available_cores
     from trainer.observability.log import say
     from trainer.output.progress import progress
-    from trainer.preparation.bad_images import BadImagesError
+    from trainer.preparation.bad_images import BadImagesError, BadImagesReport
+    from trainer.preparation.hdf5.parts import DatasetNames, Pair
+    from trainer.preparation.labels import Columns
+    from trainer.preparation.options import PrepareOptions
     from trainer.preparation.prepare import prepare as run
 
+    pairs = tuple(Pair(*parse_hdf5_datasets(text)) for text in hdf5 or ())
+    shape = parse_shape(image_shape) if image_shape else None
+    named = DatasetNames(classes=class_names, shape=shape, pairs=pairs)
     try:
         with progress(say, "images prepared") as report, interrupts.unwinding():
-            prepared = run(
-                source,
-                url,
+            options = PrepareOptions(
                 labels=labels,
+                columns=Columns(image_column, label_column),
                 split_folders=parse_splits(splits) if splits else None,
                 one_class=one_class,
+                classes=parse_classes(classes) if classes else None,
                 crop=crop,
                 image_size=parse_sides(image_size) if image_size else None,
                 resize=resize,
                 validation=validation,
                 test=test,
                 max_per_class=max_per_class,
+                first=first,
                 seed=seed,
                 on_bad=on_bad,
                 max_bad=max_bad,
                 encoding=encoding,
                 shard_bytes=parse_size(shard_size),
                 overwrite=overwrite,
+                hdf5=named if named != DatasetNames() else None,
                 workers=available_cores(),
-                progress=report,
             )
+            prepared = run(source, url, options, progress=report)
     except BadImagesError as error:
         if json:
-            print_json({"bad": error.problems})
+            print_json(BadImagesReport(bad=list(error.problems)))
         raise
     if json:
         print_json(prepared)
     else:
         pages.print_prepared(prepared)
         print_next(pages.after_prepare(prepared))
-
-
-def index(
-    url: Annotated[
-        str,
-        typer.Argument(help="An HDF5 file, a prefix with several, an index, or a copied dataset."),
-    ],
-    target: Annotated[
-        str | None,
-        typer.Argument(help="URL of the index. Default: NAME.index beside a file, or the prefix."),
-    ] = None,
-    images: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="HDF5 dataset with the images. Default: the usual names."),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[FILE:]NAME",
-            help="HDF5 dataset with the labels; FILE:NAME if in another file. Default: the usual names.",
-        ),
-    ] = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="HDF5 dataset with the class names. Default: the usual names, or none."
-        ),
-    ] = None,
-    image_shape: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HxWxC",
-            callback=check_image_shape,
-            help="Shape of an image, if rows are flat vectors. Default: that in the file.",
-        ),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Index HDF5 files in place, to train from them without copying; or a dataset that was copied.
-
-    Every byte is read once, for checksums and for the range, mean and deviation of the values. Requirements:
-    docs/datasets.md.
-    """
-    from trainer.cli.pages import datasets as pages
-    from trainer.observability.log import say
-    from trainer.output.progress import progress
-    from trainer.preparation.hdf5.index_hdf5 import index_hdf5, is_prepared
-    from trainer.preparation.hdf5.parts import DatasetNames
-    from trainer.preparation.reindex import reindex
-
-    names = DatasetNames(images, labels, classes, parse_shape(image_shape) if image_shape else None)
-    if is_prepared(url):
-        if target or names != DatasetNames():
-            raise ConfigError(
-                f"{url}: a dataset of `trainer prepare` is indexed in place", "Pass its URL alone"
-            )
-        with progress(say, "shards read") as report, interrupts.unwinding():
-            copied = reindex(url, progress=report)
-        if json:
-            print_json(copied)
-        else:
-            pages.print_reindexed(copied)
-        return
-    with progress(say, "MiB read") as report, interrupts.unwinding():
-        indexed = index_hdf5(url, target, names, progress=report)
-    if json:
-        print_json(indexed)
-    else:
-        pages.print_indexed(indexed)
-        print_next(pages.after_prepare(indexed))
 
 
 def inspect(

@@ -7,7 +7,8 @@ import typer
 
 from trainer.cli.answers import print_json, print_next
 from trainer.cli.arguments import Config, Json, Overrides
-from trainer.errors import EXIT_INVALID
+from trainer.errors import EXIT_INVALID, DataError
+from trainer.output.units import abbreviate
 
 
 def predict(
@@ -67,9 +68,12 @@ def _predict_few(
     from trainer.inference.adhoc import main as predict_few
 
     rows = predict_few(images, config, arguments, overrides)
+    problems = [f"{row['image']}: {row['error']}" for row in rows if "error" in row]
     if json:
         print_json(rows)
+    elif len(problems) == len(rows):
+        raise DataError(abbreviate(problems, 3, separator="; "), "Name images that are there")
     else:
         pages.print_classified(rows, top)
-    if any("error" in row for row in rows):
+    if problems:
         raise typer.Exit(EXIT_INVALID)

@@ -19,7 +19,8 @@ class ReleaseState(StrEnum):
 
 @dataclass(frozen=True)
 class Release:
-    """
+    """A release, as its Job and its pods show it.
+
     Attributes:
         chart: cars-train or cars-predict.
         wanted: how many pods it should have.

@@ -7,14 +7,9 @@ from pydantic import (
 )
 
 from trainer.config.applications import APPLICATIONS
-from trainer.config.sections import (
-    DataSection,
-    DistributionSection,
-    MetricsSection,
-    ModelSection,
-    RunSection,
-    TrainSection,
-)
+from trainer.config.exact_runs import check_exact
+from trainer.config.run_sections import MetricsSection, RunSection
+from trainer.config.sections import DataSection, DistributionSection, ModelSection, TrainSection
 from trainer.config.types import Section
 
 
@@ -76,6 +71,12 @@ class RunConfig(Section):
         if train.audit and self.distribution.strategy == "mirrored":
             raise ValueError(
                 "train.audit: compares ranks, of which mirrored has one: set distribution.strategy: horovod"
+            )
+        if train.exact:
+            check_exact(
+                deterministic=train.deterministic,
+                micro_batch=train.micro_batch,
+                exchange=self.distribution.exchange,
             )
         if self.model.batch_norm == "grouped" and not train.micro_batch:
             raise ValueError("model.batch_norm: grouped needs train.micro_batch, the lanes of a group")

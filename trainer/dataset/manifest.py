@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from trainer.dataset.dataset import Split
 from trainer.dataset.shards.shard_reader import Shard
+from trainer.storage import join, split_url
 from trainer.storage.base import ObjectChanged, Store
 
 SPLITS = ("train", "validation", "test")
@@ -21,8 +23,9 @@ MANIFEST = "dataset.json"
 ARRAYS = "index/"
 
 
-VERSION, FOREIGN_VERSION = 1, 2
-"""2: rows that are stored in another way than ours, or in objects elsewhere."""
+VERSION, FOREIGN_VERSION, COLUMN_VERSION = 1, 2, 3
+"""2: rows that are stored in another way than ours, or in objects elsewhere; 3: also column by column."""
+NEWEST_VERSION = COLUMN_VERSION
 
 
 _ARRAYS = ("chunks", "labels", "pieces")
@@ -85,7 +88,7 @@ def write_manifest(
     one, ObjectChanged where that one is not there any more."""
     manifest = {
         "format": FORMAT,
-        "version": FOREIGN_VERSION if any(map(_is_foreign, splits.values())) else VERSION,
+        "version": max(map(_version, splits.values()), default=VERSION),
         "classes": list(classes),
         "image_shape": list(image_shape),
         "encoding": "jpeg" if any(map(_is_jpeg, splits.values())) else "raw",
@@ -104,8 +107,18 @@ def write_manifest(
     return identity_of(manifest)
 
 
-def _is_foreign(split: Mapping[str, Any]) -> bool:
-    return any(Shard.of(entry).foreign for entry in split["objects"])
+def index_beside(url: str) -> str:
+    """Where the index of an HDF5 file lies, if nobody says where else."""
+    folder, key = split_url(url)
+    return join(folder, PurePosixPath(key).stem + ".index")
+
+
+def _version(split: Mapping[str, Any]) -> int:
+    """The version of the trainer's format that a split needs."""
+    shards = [Shard.of(entry) for entry in split["objects"]]
+    if any(shard.layout.by_columns for shard in shards):
+        return COLUMN_VERSION
+    return FOREIGN_VERSION if any(shard.foreign for shard in shards) else VERSION
 
 
 def _is_jpeg(split: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.dataset import ENCODINGS, Dataset, Split
-from trainer.dataset.manifest import FOREIGN_VERSION, FORMAT, MANIFEST, identity_of
+from trainer.dataset.manifest import FORMAT, MANIFEST, NEWEST_VERSION, identity_of, index_beside
 from trainer.dataset.shards.ranges import CHUNK, NO_PIECES, PIECE
 from trainer.dataset.shards.shard_reader import Shard
 from trainer.errors import ConfigError, DataError
@@ -23,16 +23,18 @@ from trainer.storage.base import Store
 from trainer.storage.disk_cache import DiskCache
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
-"""The first bytes of an HDF5 file."""
+"""The first bytes of an HDF5 file, or those behind what the program that wrote it put before them."""
+_SIGNATURE_PLACES = (0, 512, 1024, 2048)
 
 
 def open_dataset(url: str, *, on_retry: OnRetry | None = None, cache: DiskCache | None = None) -> Dataset:
     """Read the index of the dataset at `url`: no shard is touched. With `cache`, rows are read through it.
 
+    `url` may also be that of an HDF5 file, whose index lies beside it.
+
     Raises DataError where there is none, where it is of a newer version, or is not whole.
     """
-    store = open_store(url, on_retry=on_retry)
-    manifest = _manifest(store)
+    store, manifest = _located(url, on_retry)
     try:
         height, width, channels = manifest["image_shape"]
         classes = tuple(manifest["classes"])
@@ -58,19 +60,29 @@ def open_dataset(url: str, *, on_retry: OnRetry | None = None, cache: DiskCache 
     )
 
 
-def _manifest(store: Store) -> dict[str, Any]:
+def _located(url: str, on_retry: OnRetry | None) -> tuple[Store, dict[str, Any]]:
+    """The dataset's store and manifest: at `url`, or beside the HDF5 file there."""
+    store = open_store(url, on_retry=on_retry)
     try:
-        data = store.get(MANIFEST)
-    except FileNotFoundError as error:
-        if _is_hdf5(store.url):
-            raise DataError(
-                f"{store.url} is an HDF5 file; expected a dataset, the prefix that `trainer prepare` or "
-                "`trainer index` filled",
-                f"Index it in place: trainer index {store.url}",
-            ) from error
+        return store, _checked(store, store.get(MANIFEST))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        missing = error
+    if not holds_hdf5(store.url):
         raise DataError(
-            f"there is no dataset at {store.url} ({error})", f"Make one: trainer prepare IMAGES {store.url}"
-        ) from error
+            f"there is no dataset at {store.url} ({missing})", f"Make one: trainer prepare IMAGES {store.url}"
+        ) from missing
+    beside = open_store(index_beside(store.url), on_retry=on_retry)
+    try:
+        return beside, _checked(beside, beside.get(MANIFEST))
+    except FileNotFoundError:
+        raise DataError(
+            f"{store.url} is an HDF5 file; expected a dataset, the prefix that `trainer prepare` or "
+            f"`trainer index` filled, or an index beside the file, {beside.url}",
+            f"Index it in place: trainer index {store.url}",
+        ) from missing
+
+
+def _checked(store: Store, data: bytes) -> dict[str, Any]:
     try:
         manifest = json.loads(data)
     except ValueError:
@@ -80,10 +92,10 @@ def _manifest(store: Store) -> dict[str, Any]:
     version = manifest.get("version")
     if not isinstance(version, int):
         raise DataError(f"{store.url}/{MANIFEST} has no version", "Prepare the dataset again")
-    if version > FOREIGN_VERSION:
+    if version > NEWEST_VERSION:
         raise DataError(
             f"{store.url} is a dataset of version {version}; this trainer reads versions up to "
-            f"{FOREIGN_VERSION}",
+            f"{NEWEST_VERSION}",
             "Use the trainer that prepared it, or a newer one",
         )
     if (encoding := manifest.get("encoding")) not in ENCODINGS:
@@ -94,11 +106,17 @@ def _manifest(store: Store) -> dict[str, Any]:
     return manifest
 
 
-def _is_hdf5(url: str) -> bool:
-    """Whether there is one object at `url`, and it begins as HDF5 files do."""
+def holds_hdf5(url: str) -> bool:
+    """Whether there is one object at `url`, and it has the bytes of HDF5 files."""
     try:
         folder, key = split_url(url)
-        return bytes(open_store(folder).get_range(key, 0, len(HDF5))) == HDF5
+        store = open_store(folder)
+        size = store.stat(key).size
+        return any(
+            bytes(store.get_range(key, start, start + len(HDF5))) == HDF5
+            for start in _SIGNATURE_PLACES
+            if start + len(HDF5) <= size
+        )
     except (OSError, EOFError, ValueError, ConfigError):
         return False
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from trainer.doctor.finding import CheckResult
 from trainer.errors import one_line
 from trainer.output.units import size
-from trainer.storage import LARGE_BYTES, ObjectChanged, Store, no_folders_left, open_store, refuses_conditions
+from trainer.storage import CHECKSUM_SETTING, LARGE_BYTES, ObjectChanged, Store, open_store
 
 READ_BYTES = 4 << 20
 """Size of one range, about that of a reader's requests."""
@@ -33,10 +33,10 @@ def examine(url: str) -> Iterator[CheckResult]:
         ("write if absent", lambda: _write_if_absent(store, small)),
         ("write if unchanged", lambda: _write_if_unchanged(store, small)),
     ]
-    if store.url.startswith("s3://"):
+    if store.local_root is None:
         steps.append(("write in parts", lambda: _write_in_parts(store, large)))
     written = False
-    with no_folders_left(store):
+    with store.no_folders_left():
         try:
             for check, action in steps:
                 written = written or check == "write"
@@ -66,13 +66,17 @@ def _list(store: Store) -> str:
 
 def _write(store: Store, key: str) -> str:
     store.put(key, b"0123456789")
+    if store.refuses_checksums:
+        return f"{store.url}/{key}, without checksums, which this store refuses: set {CHECKSUM_SETTING}"
     return f"{store.url}/{key}"
 
 
 def _read_range(store: Store, key: str) -> str:
     data = bytes(store.get_range(key, 2, 5))
     if data != b"234":
-        raise OSError(f"{store.url}/{key}: expected the bytes 234, received {data!r}")
+        kept = store.stat(key).size
+        reason = f": the store kept {kept} bytes of 10; try {CHECKSUM_SETTING}" if kept != 10 else ""
+        raise OSError(f"{store.url}/{key}: expected the bytes 234, received {data!r}{reason}")
     return f"{len(data)} bytes of 10"
 
 
@@ -80,9 +84,9 @@ def _write_if_absent(store: Store, key: str) -> str:
     try:
         store.put(key, b"once more", if_absent=True)
     except FileExistsError:
-        if not refuses_conditions(store):
+        if not store.refuses_conditions:
             return "supported: stale writers are fenced off"
-    outcome = "refused" if refuses_conditions(store) else "ignored"
+    outcome = "refused" if store.refuses_conditions else "ignored"
     raise Ignored(f"{outcome} by this store: a stale writer may not be fenced off")
 
 
@@ -92,7 +96,7 @@ def _write_if_unchanged(store: Store, key: str) -> str:
     with suppress(ObjectChanged):
         store.put(key, b"a late version", if_match=etag)
         raise Ignored("ignored by this store: do not start two runs with the same run.url")
-    if refuses_conditions(store):
+    if store.refuses_conditions:
         raise Ignored("refused by this store: do not start two runs with the same run.url")
     return "supported: only one of two concurrent runs wins"
 
@@ -121,7 +125,7 @@ def speed(url: str) -> Iterator[CheckResult]:
     """Writes an object, reads it in ranges as a reader does, and deletes it."""
     store = open_store(url)
     key = f".doctor-{uuid.uuid4().hex}/speed"
-    with no_folders_left(store):
+    with store.no_folders_left():
         try:
             yield _speed(store, key)
         except Exception as error:

@@ -13,10 +13,11 @@ from trainer.errors import DataError, one_line
 
 MAX_PIXELS = 64_000_000
 """More than any camera's photograph; decoded, 192 MB."""
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000")
+HEIF_SUFFIXES = (".heic", ".heif")
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".avif", ".jp2", ".j2k", ".jpx", *HEIF_SUFFIXES),
 )
 
 Resize = Literal["squash", "crop", "pad"]
@@ -34,6 +35,7 @@ JPEG_QUALITY = 95
 _EIGHT_BIT = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV"}
 _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2}
 """Bytes of a pixel as Pillow holds it; 4 in other modes, also in RGB."""
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _ROTATED = {5, 6, 7, 8}
 _ORIENTATION = 0x0112
 
@@ -62,7 +64,7 @@ class EncodedImage:
             raise DataError(f"{name}: the file is empty", "Replace or remove it")
         with _explained(name):
             self._image: Image.Image = (
-                Image.open(io.BytesIO(data), formats=FORMATS)
+                Image.open(io.BytesIO(data), formats=_formats(data, name))
                 if isinstance(data, bytes)
                 else Image.fromarray(data[..., 0] if data.shape[2:] == (1,) else data)
             )
@@ -180,6 +182,21 @@ def _resized(image: Image.Image, wanted: tuple[int, int], resize: Resize) -> Ima
         left, top = (width - used[0]) / 2, (height - used[1]) / 2
         box = (left, top, left + used[0], top + used[1])
     return image.resize(wanted, Image.Resampling.BILINEAR, box=box)
+
+
+def _formats(data: bytes, name: str) -> tuple[str, ...]:
+    """The formats that a file may have. Raises DataError for HEIC where nothing reads it."""
+    if data[4:8] != b"ftyp" or data[8:12] not in _HEIF_BRANDS or b"avif" in data[12:64]:
+        return FORMATS
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise DataError(
+            f"{name}: a HEIC image, which is read by pillow-heif, and that is not installed",
+            "pip install 'cars-trainer[heic]', or convert the image to JPEG",
+        ) from None
+    register_heif_opener()
+    return ("HEIF",)
 
 
 @contextmanager

@@ -84,7 +84,7 @@ class Decoder(Generic[ItemT]):
     ) -> None:
         self._source, self.size, self._resize, self._cores = source, size, resize, max(1, cores)
         self._jpeg = jpeg
-        self._local = source.store.url.startswith("file:")
+        self._local = source.store.local_root is not None
 
     def decode(self, items: Iterable[ItemT]) -> Iterator[Decoded[ItemT]]:
         """The images of `items` in their order, also those with a problem.

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.config.load import apply_overrides, read_yaml
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, DataError
 from trainer.inference.config import parse_few
-from trainer.inference.forms import Prediction
+from trainer.inference.forms import Prediction, PredictionRow, ReadError
 from trainer.inference.network import Network, network_of
 from trainer.inference.sources.image import Image, Task
 from trainer.inference.sources.paths import Paths
@@ -28,11 +28,11 @@ _BATCH = 64
 
 def main(
     names: Sequence[str], path: Path | None, arguments: Mapping[str, Any], overrides: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> list[PredictionRow | ReadError]:
     """Returns for each image its row as in JSON Lines, or `image` and `error`. A folder
     stands for its images.
 
-    Raises ConfigError, DataError for an invalid run, or more than `MAX_IMAGES` images.
+    Raises ConfigError, DataError for an invalid run, a folder without images, or more than `MAX_IMAGES`.
     """
     values = apply_overrides((dict(read_yaml(path)) if path else {}) | dict(arguments), overrides)
     config = parse_few(values, str(path) if path else "the command", overrides, arguments)
@@ -57,12 +57,15 @@ def main(
 def _files(names: Sequence[str], run: RunDocument) -> Iterator[str]:
     for name in names:
         if os.path.isdir(name):
-            yield from (os.path.join(name, image.key) for image in Prefix(open_store(name), run))
+            keys = [image.key for image in Prefix(open_store(name), run)]
+            if not keys:
+                raise DataError(f"{name}: no image found", "Name images, or a folder that holds some")
+            yield from (os.path.join(name, key) for key in keys)
         else:
             yield name
 
 
-def _classified(network: Network, images: Sequence[NDArray[np.uint8]]) -> Iterator[dict[str, Any]]:
+def _classified(network: Network, images: Sequence[NDArray[np.uint8]]) -> Iterator[PredictionRow]:
     with quiet_tensorflow_import():
         from trainer.inference.predictor import Predictor
 

@@ -4,7 +4,7 @@ Only for a new run: a resumed one has its weights from its checkpoint.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import keras
 
@@ -12,8 +12,10 @@ from trainer.config.applications import APPLICATIONS
 from trainer.errors import ConfigError
 from trainer.models.imagenet import imagenet_weights
 from trainer.models.networks.keras_applications import load_imagenet
+from trainer.models.weights_matching import NetworkLayer, describe, explain_difference, match
 from trainer.models.weights_reader import SavedLayer, layer_paths
 from trainer.models.weights_subprocess import read_layers_in_subprocess
+from trainer.models.whitening_limit import ZCA
 from trainer.output.units import abbreviate
 from trainer.runs import layout
 from trainer.storage import join, open_store, split_url
@@ -57,8 +59,8 @@ class _Target:
     path: str
 
     @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        return tuple(tuple(weight.shape) for weight in self.layer.weights)
+    def described(self) -> NetworkLayer:
+        return describe(self.layer, self.path)
 
 
 def load_starting_weights(
@@ -66,9 +68,10 @@ def load_starting_weights(
 ) -> Report:
     """Puts the weights of `source` into every layer of `model` that they fit.
 
-    A file of the same structure goes in by structure, any other by layer name, as Keras's
-    `load_weights(by_name=True)` did. A layer of another shape, such as the head of another number of
-    classes, stays fresh.
+    A file of the same structure goes in by structure, a legacy file of the same layers in the same order by
+    order, any other by the layer names that somebody chose (see `weights_matching`). A layer of another
+    shape, such as the head of another number of classes, stays fresh, and so does the whitening of a network
+    that got it later.
 
     Args:
         model: built.
@@ -96,12 +99,16 @@ def load_starting_weights(
                 f"Name a run that has published weights, a file ({', '.join(FILES)}), imagenet or none",
             ) from None
     saved = read_layers_in_subprocess(data, source)
-    report = _load(list(_targets(model)), saved, source)
+    targets = list(_targets(model.layers if _has_whitening(saved) else _without_whitening(model)))
+    report = _load(targets, saved, source)
+    fresh = [layer.name for layer in leaves(model) if layer not in [target.layer for target in targets]]
+    report = replace(report, missing={**report.missing, **dict.fromkeys(fresh, "not in the file")})
     if not report.matched:
         came = abbreviate([layer.name for layer in saved], MAX_LAYERS_SHOWN) or "none"
-        expected = abbreviate([target.layer.name for target in _targets(model)], MAX_LAYERS_SHOWN)
+        expected = abbreviate([target.layer.name for target in targets], MAX_LAYERS_SHOWN)
+        why = explain_difference([target.described for target in targets], saved)
         raise ConfigError(
-            f"model.weights: no layer of {source} fits {network}: expected layers as "
+            f"model.weights: no layer of {source} fits {network}{why and f' ({why})'}: expected layers as "
             f"{expected}; the file's are {came}",
             "Name weights of this network, or none",
         )
@@ -116,7 +123,7 @@ def _of_keras(model: keras.Model, network: str) -> Report:
 
 def leaves(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers that hold weights, in order, those of nested models in their model's place."""
-    return [target.layer for target in _targets(model)]
+    return [target.layer for target in _targets(model.layers)]
 
 
 def _read(url: str) -> bytes:
@@ -124,42 +131,31 @@ def _read(url: str) -> bytes:
     return open_store(folder).get(key)
 
 
-def _targets(model: keras.Model, place: str = "") -> Iterator[_Target]:
-    paths = layer_paths([type(layer).__name__ for layer in model.layers], place)
-    for layer, path in zip(model.layers, paths, strict=True):
+def _targets(layers: Sequence[keras.layers.Layer], place: str = "") -> Iterator[_Target]:
+    paths = layer_paths([type(layer).__name__ for layer in layers], place)
+    for layer, path in zip(layers, paths, strict=True):
         if isinstance(layer, keras.Model):
-            yield from _targets(layer, path + "/")
+            yield from _targets(layer.layers, path + "/")
         elif layer.weights:
             yield _Target(layer, path)
 
 
+def _has_whitening(saved: Sequence[SavedLayer]) -> bool:
+    return any(layer.name == ZCA for layer in saved)
+
+
+def _without_whitening(model: keras.Model) -> list[keras.layers.Layer]:
+    """The network's layers as they are numbered without the whitening before them (see `whitened`)."""
+    places = [place for place, layer in enumerate(model.layers) if layer.name == ZCA]
+    if not places:
+        return list(model.layers)
+    rest = model.layers[places[0] + 2 :]  # behind the layer that gives whitened images their shape again
+    return list(rest[0].layers) if len(rest) == 1 and isinstance(rest[0], keras.Model) else list(rest)
+
+
 def _load(targets: Sequence[_Target], saved: Sequence[SavedLayer], source: str) -> Report:
-    counts = {layer.path: len(layer.arrays) for layer in saved}
-    by_path = counts == {target.path: len(target.shapes) for target in targets}
-    found: dict[str, list[SavedLayer]] = {}
-    for layer in saved:
-        found.setdefault(layer.path if by_path else layer.name, []).append(layer)
-    matched: list[str] = []
-    mismatched: dict[str, str] = {}
-    missing: dict[str, str] = {}
-    for target in targets:
-        name = target.layer.name
-        fitting = found.pop(target.path if by_path else name, [])
-        if not fitting:
-            missing[name] = "not in the file"
-        elif len(fitting) > 1:
-            mismatched[name] = f"the file has {len(fitting)} layers of this name"
-        elif fitting[0].shapes != target.shapes:
-            mismatched[name] = _difference(fitting[0].shapes, target.shapes)
-        else:
-            target.layer.set_weights(list(fitting[0].arrays))
-            matched.append(name)
-    unused = {layer.name: "not in the network" for layers in found.values() for layer in layers}
-    return Report(source, tuple(matched), mismatched, unused, missing)
-
-
-def _difference(saved: tuple[tuple[int, ...], ...], own: tuple[tuple[int, ...], ...]) -> str:
-    if len(saved) != len(own):
-        return f"{len(saved)} arrays in the file, {len(own)} in the network"
-    first, second = next((s, o) for s, o in zip(saved, own, strict=True) if s != o)
-    return f"{first} in the file, {second} in the network"
+    found = match([target.described for target in targets], saved)
+    for own, place in found.pairs:
+        targets[own].layer.set_weights(list(saved[place].arrays))
+    matched = tuple(targets[own].layer.name for own, _ in found.pairs)
+    return Report(source, matched, found.mismatched, found.unused, found.missing)

@@ -76,6 +76,19 @@ def check_synchronized(model: keras.Model, config: RunConfig, ranks: int) -> Non
             )
 
 
+def check_grouped(model: keras.Model, config: RunConfig) -> None:
+    """Raises ConfigError for batch norms of an exact run that take their statistics over a rank's rows."""
+    if not config.train.exact or config.model.batch_norm == "grouped":
+        return
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
+            raise ConfigError(
+                f"train.exact: {config.model.name} has the batch norm {layer.name!r} over a rank's rows, "
+                "which are others on another number of ranks",
+                "Set model.batch_norm: grouped, which takes those of train.micro_batch lanes",
+            )
+
+
 def _check_probabilities(probabilities: NDArray[np.float32], name: str, limit: float) -> None:
     remedy = "End it in layers.Dense(classes, activation='softmax'); two classes are two outputs"
     if not np.isfinite(probabilities).all():

@@ -9,7 +9,7 @@ import json
 import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,16 +28,31 @@ OLD_LAYERS = "_layer_checkpoint_dependencies"
 """What TensorFlow 2.12 and 2.13 called the group `layers`."""
 
 
+_ROLE = re.compile(
+    "(?:^|_)((?:depthwise_|pointwise_|recurrent_)?kernel|bias|gamma|beta|moving_mean|moving_variance)"
+    r"(?:_\d+)?$"
+)
+_KERAS_1_ROLES = {
+    "W": "kernel",
+    "b": "bias",
+    "running_mean": "moving_mean",
+    "running_std": "moving_variance",  # its values are variances
+}
+_KERAS_1 = re.compile(f"_({'|'.join(_KERAS_1_ROLES)})$")
+
+
 @dataclass(frozen=True)
 class SavedLayer:
     """A layer that holds arrays, in the order in which Keras keeps them.
 
-    `path` is its place in the network ("layers/conv2d_1"), which the legacy format does not know: "".
+    `path` is its place in the network ("layers/conv2d_1"), which the legacy format does not know: "". There
+    the layers are in order, and `roles` says what each array is ("kernel"; "" where its name tells nothing).
     """
 
     name: str
     path: str
     arrays: tuple[NDArray[Any], ...]
+    roles: tuple[str, ...] = ()
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -91,8 +106,9 @@ def _layers(file: h5py.File, names: dict[str, str], source: str) -> list[SavedLa
     file.visititems(visit)  # each object once; links are not followed
     for root, group in (("", file), ("model_weights/", groups.get("model_weights"))):
         if group is not None and (layer_names := _strings(group, "layer_names")):
+            flipped = _strings(group, "backend") == ["theano"]
             return [
-                SavedLayer(inner, "", tuple(_array(dataset, source) for dataset in found))
+                _legacy_layer(inner, found, source, flipped)
                 for name in layer_names
                 for inner, found in _legacy(name, root + name, groups, datasets)
             ]
@@ -117,6 +133,33 @@ def _legacy(
             inner[weight.rpartition("/")[0]].append(dataset)
     for scope, found in inner.items():
         yield (scope.rpartition("/")[2] or name) if len(inner) > 1 else name, found
+
+
+def _legacy_layer(name: str, found: Sequence[h5py.Dataset], source: str, flipped: bool) -> SavedLayer:
+    """`flipped`: of Keras on Theano, which turned the kernels of convolutions by 180 degrees; Keras 2 turned
+    them back (keras/engine/topology.py, preprocess_weights_for_loading)."""
+    roles = tuple(weight_role(str(dataset.name)) for dataset in found)
+    arrays = [_array(dataset, source) for dataset in found]
+    if flipped:
+        arrays = [
+            np.flip(array, tuple(range(array.ndim - 2))) if role == "kernel" and array.ndim > 2 else array
+            for array, role in zip(arrays, roles, strict=True)
+        ]
+    return SavedLayer(name, "", tuple(arrays), roles)
+
+
+def weight_role(name: str) -> str:
+    """What a weight is, by its name in any Keras; "" for one that is not known.
+
+    >>> [weight_role(name) for name in ("conv/kernel_1:0", "convolution2d_1_W", "bn_1_running_std:0", "x:0")]
+    ['kernel', 'kernel', 'moving_variance', '']
+    """
+    word = name.rpartition("/")[2].partition(":")[0]
+    found = _KERAS_1.search(word)
+    if found:
+        return _KERAS_1_ROLES[found[1]]
+    known = _ROLE.search(word)
+    return known[1] if known else ""
 
 
 def _by_path(

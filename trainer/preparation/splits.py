@@ -11,7 +11,7 @@ from trainer.preparation.labels import LabelledImage, LabelledImages
 
 T = TypeVar("T")
 
-_STRATIFIED, _SHUFFLED, _LIMITED = 11, 12, 13
+_STRATIFIED, _SHUFFLED, _LIMITED, _SPREAD = 11, 12, 13, 14
 
 
 def stratified(labels: NDArray[np.integer], share: float, seed: int) -> NDArray[np.bool_]:
@@ -42,7 +42,7 @@ def shuffled(items: list[T], seed: int) -> list[T]:
 
 
 def limited(items: list[LabelledImage], most: int, seed: int) -> list[LabelledImage]:
-    """Of each class `most` images at random, in the order in which they were."""
+    """Chooses `most` images of each class at random, and keeps their order."""
     labels = np.array([item.label for item in items])
     chosen = np.zeros(len(items), np.bool_)
     for label in np.unique(labels).tolist():
@@ -51,20 +51,39 @@ def limited(items: list[LabelledImage], most: int, seed: int) -> list[LabelledIm
     return [item for item, taken in zip(items, chosen, strict=True) if taken]
 
 
+def spread(items: list[LabelledImage], count: int, seed: int) -> list[LabelledImage]:
+    """`count` images in the order in which they were: one of each class, then of each class at random as
+    many as its share of all of them."""
+    labels = np.array([item.label for item in items])
+    places: list[tuple[bool, float, int, int]] = []
+    for label in np.unique(labels).tolist():
+        rows = np.flatnonzero(labels == label)
+        order = rows[permutation(len(rows), _SPREAD, seed, label)].tolist()
+        places += [(rank > 0, (rank + 0.5) / len(rows), label, row) for rank, row in enumerate(order)]
+    return [items[row] for row in sorted(row for *_, row in sorted(places)[:count])]
+
+
 def divide(
     source: LabelledImages,
     validation: float | None,
     test: float | None,
     seed: int,
     max_per_class: int | None = None,
+    first: int | None = None,
 ) -> dict[str, list[LabelledImage]]:
     """The images of each split: train in random order, the others by class and name.
 
     Shares are of the images that are not in folders for validation or test, stratified by class. Of those
-    `max_per_class` of each class are taken before, by the seed.
-    Raises ConfigError for a share that is none, or that is given beside a folder, DataError where the
-    images are too few for it.
+    `max_per_class` of each class are taken before, by the seed. Of each split `first` images are taken after
+    it, of all classes as far as they go.
+    Raises ConfigError for a share that is none, or that is given beside a folder, and for fewer images than
+    classes; DataError where the images are too few for a share.
     """
+    if first is not None and first < len(source.classes):
+        raise ConfigError(
+            f"--first: expected {len(source.classes)} images or more, one of each class, received {first}",
+            "Take more, or fewer classes with --classes",
+        )
     items = list(source.splits["train"])
     if max_per_class:
         items = limited(items, max_per_class, seed)
@@ -96,4 +115,7 @@ def divide(
             splits[name] = [item for item, taken in zip(items, chosen, strict=True) if taken]
             items = [item for item, taken in zip(items, chosen, strict=True) if not taken]
     order = ("validation", "test")
-    return {"train": shuffled(items, seed)} | {name: splits[name] for name in order if name in splits}
+    splits = {"train": items} | {name: splits[name] for name in order if name in splits}
+    if first is not None:
+        splits = {name: spread(items, first, seed) for name, items in splits.items()}
+    return splits | {"train": shuffled(splits["train"], seed)}

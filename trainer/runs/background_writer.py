@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from trainer.errors import TransientError, explain_os_error
 from trainer.output.units import plural
 from trainer.runs.fence import Superseded
-from trainer.storage.retry import retry_seconds
+from trainer.storage import retry_seconds
 
 log = logging.getLogger(__name__)
 

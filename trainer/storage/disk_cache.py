@@ -24,7 +24,7 @@ _MAGIC = b"trblock1"
 _TEMPORARY, _LEFTOVER_SECONDS = ".tmp", 3600.0
 _LOCKS = 256
 _ROOM = 0.95
-"""To this part of its limit a cache is emptied once it is full, so that not each new block does it."""
+"""The fraction of its limit to which a full cache is emptied, so that not every new block has to."""
 _LOOK_EVERY = 64
 """Blocks written by one process after which it looks at the whole folder again."""
 _TOUCH_SECONDS = 60.0
@@ -112,7 +112,7 @@ class DiskCache:
                 if not whole or os.preadv(file.fileno(), [asked.view(block)], begin) != end - begin:
                     self._drop(path)
                     return False
-                if _stamp(file.fileno()) != stamp:  # written to meanwhile
+                if _stamp(file.fileno()) != stamp:  # written since then
                     self._drop(path)
                     return False
                 self._known[name] = stamp
@@ -180,9 +180,7 @@ class DiskCache:
         if not self._warned:
             self._warned = True
             reason = error.strerror or str(error)
-            log.warning(
-                "nothing more is cached in %s (%s): data comes from the store instead", self.folder, reason
-            )
+            log.warning("caching in %s is paused (%s); reading from the store", self.folder, reason)
 
     def _make_room(self, size: int) -> None:
         with self._lock:

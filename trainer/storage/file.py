@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trainer import interrupts
-from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, Store, buffer_for
+from trainer.storage.base import Buffer, ObjectChanged, ObjectInfo, buffer_for
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 _COPY_BYTES = 4 << 20
@@ -22,12 +22,25 @@ _MOUNTS = Path("/proc/self/mountinfo")
 class FileStore:
     """Objects below one folder, which need not be there yet.
 
-    One limit that S3 does not have: `a` and `a/b` cannot both be objects.
+    Limits that S3 does not have: `a` and `a/b` cannot both be objects, and no part of a key is empty, `.` or
+    `..`.
     """
 
     def __init__(self, root: Path) -> None:
         self.url = "file://" + str(root).replace("%", "%25")
         self.root = root
+
+    @property
+    def local_root(self) -> Path:
+        return self.root
+
+    @property
+    def refuses_conditions(self) -> bool:
+        return False
+
+    @property
+    def refuses_checksums(self) -> bool:
+        return False
 
     def get(self, key: str) -> bytes:
         with self._named(key), self._path(key).open("rb") as file:
@@ -92,6 +105,27 @@ class FileStore:
                     break
                 folder.rmdir()
 
+    @contextmanager
+    def no_folders_left(self) -> Iterator[None]:
+        made = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
+
+    def remove_leftovers(self, before: float) -> None:
+        for folder, _, names in os.walk(self.root, topdown=False):
+            left = [Path(folder, name) for name in names if _TEMPORARY.fullmatch(name)]
+            for path in left:
+                with suppress(OSError):
+                    if path.stat().st_mtime < before:
+                        path.unlink()
+            if left and Path(folder) != self.root:
+                with suppress(OSError):
+                    Path(folder).rmdir()
+
     def _write(
         self,
         key: str,
@@ -131,7 +165,7 @@ class FileStore:
             raise FileExistsError(f"{self._url(key)}: expected no such object, but it is there") from error
 
     def _replace_version(self, temporary: Path, path: Path, key: str, etag: str) -> None:
-        """One at a time: those who replace a version of a file hold a lock on its folder."""
+        """One at a time: whoever replaces a version of a file holds a lock on its folder."""
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
@@ -155,14 +189,14 @@ class FileStore:
                 if key.startswith(prefix) or prefix.startswith(key):
                     yield from self._walk(key, prefix)
             elif key.startswith(prefix) and not _TEMPORARY.fullmatch(name):
-                with suppress(FileNotFoundError):  # deleted meanwhile
+                with suppress(FileNotFoundError):  # deleted since it was listed
                     info = entry.stat()
                     yield ObjectInfo(key, info.st_size, _etag(info), info.st_mtime)
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")
         if any(part in ("", ".", "..") for part in parts) or "\0" in key or _TEMPORARY.fullmatch(parts[-1]):
-            raise ValueError(f"Expected a key below {self.url}, received {key!r}")
+            raise ValueError(f"expected a key below {self.url}, received {key!r}")
         return self.root.joinpath(*parts)
 
     def _url(self, key: str) -> str:
@@ -170,44 +204,13 @@ class FileStore:
 
     @contextmanager
     def _named(self, key: str) -> Iterator[None]:
-        """The system's errors, saying which object they are about."""
+        """The system's errors, with the URL of the object."""
         try:
             yield
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise FileNotFoundError(f"{self._url(key)}: no such object") from error
         except OSError as error:
             raise type(error)(f"{self._url(key)}: {error.strerror or error}") from error
-
-
-@contextmanager
-def no_folders_left(store: Store) -> Iterator[None]:
-    """Removes, behind it, the folders that were made for `store` and are empty: objects have none."""
-    if not isinstance(store, FileStore):
-        yield
-        return
-    made = [folder for folder in (store.root, *store.root.parents) if not folder.exists()]
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            for folder in made:
-                folder.rmdir()
-
-
-def remove_leftovers(store: Store, before: float) -> None:
-    """Removes what killed writers of a file store left half-written, last changed before this time (seconds
-    since the epoch, by the store's clock). Such files are no objects; other stores have none."""
-    if not isinstance(store, FileStore):
-        return
-    for folder, _, names in os.walk(store.root, topdown=False):
-        left = [Path(folder, name) for name in names if _TEMPORARY.fullmatch(name)]
-        for path in left:
-            with suppress(OSError):
-                if path.stat().st_mtime < before:
-                    path.unlink()
-        if left and Path(folder) != store.root:
-            with suppress(OSError):
-                Path(folder).rmdir()
 
 
 def _create(path: Path) -> BinaryIO:
@@ -218,14 +221,14 @@ def _create(path: Path) -> BinaryIO:
             return path.open("xb", buffering=0)
         except FileExistsError as error:
             if path.parent.is_file():
-                raise NotADirectoryError(f"{path.parent} is an object, and can hold none") from error
+                raise NotADirectoryError(f"{path.parent} is an object, and cannot hold others") from error
         except FileNotFoundError:
             pass
-    raise OSError(errno.ENOENT, f"{path.parent} cannot be made, or is removed as often as it is made")
+    raise OSError(errno.ENOENT, f"{path.parent} cannot be created, or is removed as often as it is created")
 
 
 def _write_all(file: BinaryIO, data: Buffer) -> None:
-    """A raw file takes only a part where the disk is nearly full; the next write says so."""
+    """A raw file writes only a part where the disk is nearly full; the next write then fails."""
     view = memoryview(data).cast("B")
     while len(view):
         view = view[file.write(view) :]
@@ -241,14 +244,14 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _etag(info: os.stat_result) -> str:
-    """Of inode, time and size. FUSE file systems such as s3fs give out other inodes after each mount."""
+    """Made of inode, time and size. FUSE file systems such as s3fs give out other inodes after each mount."""
     inode = 0 if _is_fuse(info.st_dev) else info.st_ino
     return f"{inode:x}-{info.st_mtime_ns:x}-{info.st_size:x}"
 
 
 @cache
 def _is_fuse(device: int) -> bool:
-    """By /proc/self/mountinfo, see proc(5); False where there is none."""
+    """Whether /proc/self/mountinfo, see proc(5), says so; False where there is none."""
     number = f"{os.major(device)}:{os.minor(device)}"
     try:
         mounts = [line.split() for line in _MOUNTS.read_text(errors="replace").splitlines()]

@@ -20,27 +20,27 @@ CAP_SECONDS = 10.0
 
 
 def retry_seconds() -> float:
-    """The budget of one operation: TRAINER_RETRY_SECONDS, or 60. ConfigError when that is no time."""
+    """The budget of one operation: TRAINER_RETRY_SECONDS, or 60. Raises ConfigError for an invalid one."""
     text = os.environ.get("TRAINER_RETRY_SECONDS", "60")
     try:
         seconds = float(text)
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise ConfigError(f"Expected seconds in TRAINER_RETRY_SECONDS, received {text!r}")
+        raise ConfigError(f"expected seconds in TRAINER_RETRY_SECONDS, received {text!r}")
     return seconds
 
 
 class RetryBudget:
     """The retries of one operation on one object.
 
-    The budget counts from the last progress, so a transfer that moves on is not given up for being long; a
-    second attempt is made in any case. Backoff is "full jitter": uniform in [0, min(cap, base 2^n)]
+    The budget counts from the last progress, so a transfer may take long; a second attempt is always made.
+    Backoff is "full jitter": uniform in [0, min(cap, base 2^n)]
     (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/).
 
     Attributes:
-        silent_since: when the operation began or last moved on, by the monotonic clock.
-        failures: attempts that failed since, the last of them with the words `last_failure`.
+        silent_since: when the operation began or last made progress, by the monotonic clock.
+        failures: attempts that failed since then, the last one with the text `last_failure`.
     """
 
     def __init__(self, url: str, seconds: float, on_retry: OnRetry | None = None) -> None:

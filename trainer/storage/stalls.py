@@ -1,5 +1,4 @@
-"""Says in the log what a store is waited for: after 5 s of silence, then less and less often, and when it
-answers again."""
+"""Logs which store is waited for: after 5 s of silence, then less and less often, and its next answer."""
 
 import logging
 import threading
@@ -22,8 +21,8 @@ class _Watch:
         self._lock = threading.Lock()
         self._under_way: list[RetryBudget] = []
         self._some = threading.Event()
-        self._said: dict[str, float] = {}
-        """The stores that the log says are waited for, and since when."""
+        self._logged: dict[str, float] = {}
+        """The stores that the log names as waited for, and since when."""
         self._thread: threading.Thread | None = None
 
     @contextmanager
@@ -43,7 +42,7 @@ class _Watch:
 
     def _answered(self, patience: RetryBudget) -> None:
         with self._lock:
-            since = self._said.pop(_store(patience), None)
+            since = self._logged.pop(_store(patience), None)
         if since is not None:
             log.info("%s answers again after %.0f s", _store(patience), time.monotonic() - since)
 
@@ -59,7 +58,7 @@ class _Watch:
                     self._some.clear()
                 if stalled and now >= next_line:
                     for patience in stalled:
-                        self._said.setdefault(_store(patience), patience.silent_since)
+                        self._logged.setdefault(_store(patience), patience.silent_since)
             if not stalled:
                 pause, next_line = SILENT_SECONDS, 0.0
             elif now >= next_line:
@@ -76,11 +75,11 @@ def _line(stalled: list[RetryBudget], now: float) -> str:
     longest = min(stalled, key=lambda patience: patience.silent_since)
     others = f" and {len(stalled) - 1} more requests" if len(stalled) > 1 else ""
     silent = f"{now - longest.silent_since:.0f} s"
-    found = f"no answer for {silent}"
+    state = f"no answer for {silent}"
     if longest.failures:
         attempts = "attempt" if longest.failures == 1 else "attempts"
-        found = f"{longest.failures} failed {attempts} in {silent}, the last: {longest.last_failure}"
-    return f"waiting for {longest.url}{others}: {found}; the limit is {longest.seconds:g} s"
+        state = f"{longest.failures} failed {attempts} in {silent}, the last: {longest.last_failure}"
+    return f"waiting for {longest.url}{others}: {state}; the limit is {longest.seconds:g} s"
 
 
 watch_stalls = _Watch().over

@@ -27,6 +27,7 @@ class RankData:
         self.rank, self.size = distribution.rank, distribution.size
         self.rows_per_step = len(self.lanes) * plan.order.lane_rows
         self.rows_at_once = plan.micro_rows * distribution.replicas
+        self._group = plan.micro_rows if plan.config.train.exact else None
         data = plan.config.data
         augmentation = Augmentation(**data.augment.model_dump())
         self.preprocessing = Preprocessing.of(plan.dataset, data.standardize, augmentation, data.image_size)
@@ -56,12 +57,13 @@ class RankData:
             pad_to=-(-reader.batch_rows // self.rows_at_once) * self.rows_at_once,
             steps=steps,
             parallel=self._parallel,
+            group=self._group,
         )
 
     def evaluation_batches(self, split: str) -> int:
         """How many batches the rank with the most rows of a split has."""
         rows = self.plan.dataset.split(split).rows
-        most = max(len(evaluation_range(rows, rank, self.size)) for rank in range(self.size))
+        most = max(len(self._evaluated_rows(rows, rank)) for rank in range(self.size))
         return -(-most // self.rows_at_once)
 
     def evaluation(self, split: str) -> BatchStream:
@@ -71,5 +73,18 @@ class RankData:
             reader = self._evaluated[split] = Reader(
                 self.plan.dataset, self.plan.dataset.split(split), budget_bytes=self._budget
             )
-        rows = evaluation_range(reader.split.rows, self.rank, self.size)
-        return evaluation_stream(reader, rows, self.rows_at_once, self.preprocessing, parallel=self._parallel)
+        return evaluation_stream(
+            reader,
+            self._evaluated_rows(reader.split.rows, self.rank),
+            self.rows_at_once,
+            self.preprocessing,
+            parallel=self._parallel,
+            group=self._group,
+        )
+
+    def _evaluated_rows(self, rows: int, rank: int) -> range:
+        """The rows of a split that a rank evaluates: in an exact run whole groups, which are the same on any
+        number of ranks."""
+        group = self._group or 1
+        groups = evaluation_range(-(-rows // group), rank, self.size)
+        return range(groups.start * group, min(groups.stop * group, rows))

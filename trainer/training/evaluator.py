@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +49,8 @@ class Evaluator:
         """
         if self._plan.split(split) is None:
             return None
-        sums_of_rank, done, chunk = Sums(), 0, 1
+        sums_of_rank: Any = self._step.nothing()
+        done, chunk = 0, 1
         batch_count = self._data.evaluation_batches(split)
         report_phase(Phase.EVALUATING)
         with self._data.evaluation(split) as batches:
@@ -58,12 +60,13 @@ class Evaluator:
                     sums, probabilities = self._step(images, labels, weights)
                     sums_of_rank += sums
                     if tally is not None:
-                        _add(tally, int(sums.rows), rows.numpy(), labels.numpy(), probabilities)
+                        own = int(np.count_nonzero(weights.numpy()))
+                        _add(tally, own, rows.numpy(), labels.numpy(), probabilities)
                     report_phase(Phase.EVALUATING)
                 done += chunk
                 chunk = self._next_chunk(chunk, time.perf_counter() - began)
         report_phase(Phase.MEETING)
-        total = Sums(*self._distribution.sum(np.array(sums_of_rank.values())))
+        total: Sums = sums_of_rank.over_ranks(self._distribution.sum)
         report_phase(Phase.PUBLISHING)
         return total
 

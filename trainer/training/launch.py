@@ -25,7 +25,7 @@ from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs.claim import check_identity, check_resumable, give_back
 from trainer.runs.published import not_as_published
 from trainer.runs.run_document import already_finished
-from trainer.storage import OnRetry, Store, no_folders_left, open_store
+from trainer.storage import OnRetry, Store, open_store
 from trainer.training.run_plan import RunPlan, make_plan, resume_step
 from trainer.training.setup.agreement_document import agreement_document
 from trainer.training.setup.left_out import left_out
@@ -183,7 +183,7 @@ def _train(config: RunConfig, replicas: int) -> int:
 @contextmanager
 def _leaving_nothing_behind(store: Store, unless: type[TrainerError]) -> Iterator[None]:
     """Removes a new folder if the start is refused, or a rank is lost, before anything was saved."""
-    with no_folders_left(store):
+    with store.no_folders_left():
         try:
             yield
         except TrainerError as error:

@@ -162,6 +162,8 @@ class Loop:
         """The state between two steps, with every result read."""
         self._read()
         self.progress.stop_training = bool(self.model.stop_training)
+        if self.step.exponents is not None:
+            self.progress.exponents = self.step.exponents.tolist()
         return capture(self.model, self.step.optimizer, self.progress, self.callbacks)
 
     def _audit(self, number: int) -> Callable[[tf.Tensor], None] | None:

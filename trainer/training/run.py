@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
+from typing import Any
 
 import keras
 import numpy as np
@@ -38,7 +39,7 @@ from trainer.training.saver import saver
 from trainer.training.setup.agreement_document import agreement_document
 from trainer.training.setup.build_network import build, uses_xla
 from trainer.training.setup.first_state import agree_on_state
-from trainer.training.step import EvaluationStep, TrainStep, balanced_class_weights
+from trainer.training.step import EvaluationStep, ExactStep, TrainStep, balanced_class_weights
 from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
@@ -86,8 +87,10 @@ def train(
         _log_monitors(config, validated=validated)
 
     data = RankData(plan, distribution)
-    step = make_step(plan, distribution, data, model, optimizer)
-    evaluation = EvaluationStep(model, distribution, config.train.label_smoothing, xla=step.xla)
+    step = make_step(plan, distribution, data, model, optimizer, progress.exponents)
+    evaluation = EvaluationStep(
+        model, distribution, config.train.label_smoothing, xla=step.xla, exact=config.train.exact
+    )
     with (
         _auditor(plan, distribution, data, step, progress, fence, metrics) as auditor,
         transient_errors(),
@@ -138,23 +141,26 @@ def make_step(
     data: RankData,
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
+    exponents: Sequence[int] | None = None,
 ) -> TrainStep:
-    """The step of this rank."""
-    return TrainStep(
-        model,
-        optimizer,
-        distribution,
-        batch_size=plan.config.train.batch_size,
-        micro_rows=plan.micro_rows,
-        micro_lanes=plan.micro_lanes,
-        first_lane=data.lanes.start,
-        seed=plan.config.train.seed,
-        class_weights=_class_weights(plan),
-        label_smoothing=plan.config.train.label_smoothing,
-        schedule=LearningRateSchedule(plan.config.train, plan.steps_per_epoch),
-        xla=uses_xla(plan.config.train),
-        exchange_dtype=plan.config.distribution.exchange,
-    )
+    """The step of this rank. `exponents`: those that an exact run resumes with."""
+    options: dict[str, Any] = {
+        "batch_size": plan.config.train.batch_size,
+        "micro_rows": plan.micro_rows,
+        "micro_lanes": plan.micro_lanes,
+        "first_lane": data.lanes.start,
+        "seed": plan.config.train.seed,
+        "class_weights": _class_weights(plan),
+        "label_smoothing": plan.config.train.label_smoothing,
+        "schedule": LearningRateSchedule(plan.config.train, plan.steps_per_epoch),
+        "xla": uses_xla(plan.config.train),
+    }
+    if not plan.config.train.exact:
+        dtype = plan.config.distribution.exchange
+        return TrainStep(model, optimizer, distribution, exchange_dtype=dtype, **options)
+    step = ExactStep(model, optimizer, distribution, groups=plan.lanes // plan.micro_lanes, **options)
+    step.resume(exponents)
+    return step
 
 
 @contextmanager

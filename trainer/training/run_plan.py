@@ -16,7 +16,7 @@ from trainer.runs import layout
 from trainer.runs.run_document import RunDocument, read_document
 from trainer.storage import OnRetry, Store
 from trainer.storage.disk_cache import DiskCache
-from trainer.training.setup.run_identity import run_identity
+from trainer.training.setup.run_identity import has_groups, run_identity
 from trainer.urls import beside, is_bucket, lies_in
 
 
@@ -56,7 +56,7 @@ class RunPlan:
 
     @property
     def group(self) -> int:
-        """The number of lanes that stay on one rank: those of a group of the batch norm, or one."""
+        """The number of lanes that stay on one rank: those of a group, or one."""
         return _group(self.config)
 
     def check_ranks(self, ranks: int) -> None:
@@ -177,7 +177,7 @@ def _cache(config: RunConfig) -> DiskCache | None:
 
 
 def _group(config: RunConfig) -> int:
-    return (config.train.micro_batch or 1) if config.model.batch_norm == "grouped" else 1
+    return (config.train.micro_batch or 1) if has_groups(config) else 1
 
 
 def _check_ranks(config: RunConfig, lanes: int, ranks: int) -> None:
@@ -195,7 +195,7 @@ def _check_ranks(config: RunConfig, lanes: int, ranks: int) -> None:
 def _micro_lanes(config: RunConfig, lanes: int, ranks: int) -> int:
     """Lanes that are computed at once: no more than a rank has, since the rest would be padding.
 
-    The groups of a batch norm do not depend on the ranks, and keep their size.
+    Groups, of a batch norm or of an exact run, do not depend on the ranks, and keep their size.
     """
     micro_batch, most = config.train.micro_batch, -(-lanes // ranks)
     if micro_batch is None:
@@ -206,4 +206,4 @@ def _micro_lanes(config: RunConfig, lanes: int, ranks: int) -> int:
             f"received {micro_batch}",
             f"Set train.micro_batch: {most}, or remove it",
         )
-    return micro_batch if config.model.batch_norm == "grouped" else min(micro_batch, most)
+    return micro_batch if has_groups(config) else min(micro_batch, most)

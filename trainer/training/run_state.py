@@ -21,6 +21,7 @@ class Progress:
     """Where a run is: `step` steps are done; `epochs_closed` epochs had their validation and callbacks.
 
     `audited`: how many steps were done when an audit passed last; None where there is none.
+    `exponents`: of an exact run's next step, see `ExactStep`; None in others, and before the first step.
     """
 
     step: int = 0
@@ -29,6 +30,11 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
     stop_training: bool = False
     audited: int | None = None
+    exponents: list[int] | None = None
+
+
+_BESIDE = ("audited", "exponents")
+"""What a state has beside the other values of `Progress`: older versions would not know it."""
 
 
 def weights(model: keras.Model) -> dict[str, keras.Variable]:
@@ -111,7 +117,8 @@ def capture(
     """The state between two steps; its arrays are read as they are asked for."""
     remembered, arrays = callback_state.capture(callbacks)
     values = {"progress": asdict(progress), "callbacks": remembered}
-    values["audited"] = values["progress"].pop("audited")  # beside it: older versions would not know it
+    for name in _BESIDE:
+        values[name] = values["progress"].pop(name)
     return TrainingState(progress.step, _Live({**variables(model, optimizer), **arrays}), values)
 
 
@@ -122,8 +129,8 @@ def assign(state: TrainingState, model: keras.Model, optimizer: keras.optimizers
     """
     _assign(state, variables(model, optimizer))
     values = state.values["progress"]
-    audited = state.values.get("audited")
-    return Progress(**(values | {"sums": Sums(**values["sums"]), "audited": audited}))
+    beside = {name: state.values.get(name) for name in _BESIDE}
+    return Progress(**(values | {"sums": Sums(**values["sums"])} | beside))
 
 
 def check_position(progress: Progress, steps_per_epoch: int) -> None:

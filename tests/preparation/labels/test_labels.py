@@ -156,7 +156,7 @@ def test_a_single_class_and_single_images_are_told_of(tmp_path: Path) -> None:
         (["train/1.jpg", "test/1.jpg"], "test, train: expected class folders in these, found images"),
         (["x/a/1.jpg", "x/b/1.jpg"], "all images are in one folder, x, which holds a, b. .* give .*/x$"),
         (["a/1.jpg", "b/notes.txt"], r"/b: the class has no images \(.jpg.*Add images, or remove the folder"),
-        (["a/1.jpg", "b/1.heic", "b/2.HEIC", "b/3"], r"/b: .*pnm\), but 2 .heic, 1 files without a suffix"),
+        (["a/1.jpg", "b/1.jxl", "b/2.JXL", "b/3"], r"/b: .*heif\), but 2 .jxl, 1 files without a suffix"),
         (["train/a/1.jpg", "test/a/1.jpg", "test/b/1.jpg"], "test/b: the class 'b' has no training images"),
         (
             ["train/a/1.jpg", "val/a/1.jpg", "valid/a/1.jpg"],

@@ -89,7 +89,7 @@ def test_matlab_files_that_are_none(tmp_path: Path) -> None:
     annotations = tmp_path / "devkit/cars_train_annos.mat"
     whole = annotations.read_bytes()
     annotations.write_bytes(b"MATLAB 7.3 MAT-file" + bytes(493) + b"\x89HDF\r\n\x1a\n")
-    with pytest.raises(DataError, match=r"expected a MATLAB file of version 7 or below, found 7.3"):
+    with pytest.raises(DataError, match=r"not a MATLAB file, or a damaged one"):
         find(str(tmp_path))
     generator = random.Random(0)
     for number in range(18):

@@ -34,9 +34,9 @@ def test_it_is_what_the_server_has(strict_s3: str) -> None:
     """On a server that checks signatures."""
     store, etag = stored(f"{strict_s3}/some/prefix")
     for start, stop in ((0, len(DATA)), (5, 9), (len(DATA) - 1, len(DATA))):
-        assert store._quick.get_range(f"some/prefix/{KEY}", start, stop, etag) == DATA[start:stop]
+        assert store._requests.fast.get_range(f"some/prefix/{KEY}", start, stop, etag) == DATA[start:stop]
         assert store.get_range(KEY, start, stop, etag=etag) == DATA[start:stop]
-    assert store._quick.get_range(f"some/prefix/{KEY}", 0, len(DATA) + 1, etag) is None
+    assert store._requests.fast.get_range(f"some/prefix/{KEY}", 0, len(DATA) + 1, etag) is None
     with pytest.raises(EOFError):
         store.get_range(KEY, len(DATA), len(DATA) + 5, etag=etag)
     with pytest.raises(FileNotFoundError):
@@ -77,20 +77,20 @@ def test_where_it_never_works_it_pauses(
     before = len(proxy.seen)
     assert store.get_range(KEY, 0, 5, etag=etag) == DATA[:5]
     assert len(proxy.seen) == before + 1
-    assert store._quick.get_range(KEY, 0, 5, etag) is None
+    assert store._requests.fast.get_range(KEY, 0, 5, etag) is None
     assert [record.message.partition(": ")[2] for record in caplog.records] == [
         "3 fast reads in a row failed (answered 503); reading without them, trying again every 60 s"
     ]
-    store._quick._resumes = 0.0
-    assert store._quick.get_range(KEY, 0, 5, etag) == DATA[:5]
+    store._requests.fast._resumes = 0.0
+    assert store._requests.fast.get_range(KEY, 0, 5, etag) == DATA[:5]
 
 
 def test_objects_that_are_gone_or_another_do_not_end_it(s3: str) -> None:
     store, etag = stored(s3)
     for _ in range(fast_ranges.MAX_CONSECUTIVE_FAILURES + 1):
-        assert store._quick.get_range(KEY, 0, 5, "another") is None
-        assert store._quick.get_range("gone", 0, 5, etag) is None
-    assert store._quick.get_range(KEY, 0, 5, etag) == DATA[:5]
+        assert store._requests.fast.get_range(KEY, 0, 5, "another") is None
+        assert store._requests.fast.get_range("gone", 0, 5, etag) is None
+    assert store._requests.fast.get_range(KEY, 0, 5, etag) == DATA[:5]
 
 
 def test_it_takes_no_more_than_the_operation_s_budget(
@@ -105,7 +105,7 @@ def test_it_takes_no_more_than_the_operation_s_budget(
 
 
 def test_a_proxy_is_not_gone_round(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert stored(s3)[0]._quick.get_range(KEY, 0, 5, stored(s3)[1]) == DATA[:5]
+    assert stored(s3)[0]._requests.fast.get_range(KEY, 0, 5, stored(s3)[1]) == DATA[:5]
     store, etag = stored(s3)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    assert store._quick.get_range(KEY, 0, 5, etag) is None
+    assert store._requests.fast.get_range(KEY, 0, 5, etag) is None

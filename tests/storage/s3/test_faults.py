@@ -18,7 +18,9 @@ from trainer.doctor import examine
 from trainer.errors import ConfigError
 from trainer.runs.fence import Fence
 from trainer.storage import ObjectChanged, Store, open_store, retry, stalls
+from trainer.storage.s3 import requests
 from trainer.storage.s3 import s3_store as s3
+from trainer.storage.s3.endpoints import Endpoints
 
 DATA = bytes(range(256)) * 4096  # 1 MiB
 
@@ -131,7 +133,7 @@ def test_a_wrong_byte_under_a_right_checksum_is_read_again(
 def test_a_silent_server_is_asked_again(
     store: Store, proxy: FaultyProxy, causes: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "READ_SECONDS", 1)
+    monkeypatch.setattr(requests, "READ_SECONDS", 1)
     store = open_store(store.url, on_retry=lambda cause: causes.update([cause]))
     proxy.spoil("GET", faulty.stall)
     assert bytes(store.get_range("k", 0, 10)) == DATA[:10]
@@ -293,7 +295,7 @@ def test_retries_are_said_in_the_log(
 def test_a_server_that_is_not_there_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     use_s3(monkeypatch, f"http://127.0.0.1:{free_port()}")
     # An earlier test's server may have had the same port.
-    monkeypatch.setattr(s3, "_endpoints_that_answered", set())
+    monkeypatch.setattr(requests, "ENDPOINTS", Endpoints())
     monkeypatch.setattr(retry, "FIRST_CONTACT_SECONDS", 0.3)
     monkeypatch.setenv("TRAINER_RETRY_SECONDS", "3600")
     with pytest.raises(TimeoutError, match=r"^s3://bucket/k: .*http://127.0.0.1:\d+/.*AWS_ENDPOINT_URL"):
@@ -336,7 +338,7 @@ def refuse_conditions(request: faulty.Handler) -> None:
 
 @pytest.fixture
 def without_conditions(store: Store, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setattr(s3, "_endpoints_without_conditions", set())
+    monkeypatch.setattr(requests, "ENDPOINTS", Endpoints())
     proxy.spoil("", *[refuse_conditions] * 1000)
     return store
 

@@ -70,3 +70,15 @@ class Preprocessing:
         if factors is not None:
             images = tf.minimum(images * factors[:, None, None, None], 255.0)
         return STANDARDIZATIONS[self.standardize].apply(images, ChannelStatistics(self.mean, self.std))
+
+    def in_groups(self, images: Any, rows: int | None, **drawn: Any) -> tf.Tensor:
+        """The same as calling it, with `rows` of the images at a time: what an operation computes of an image
+        may depend on how many it is given. None: all at once."""
+        if rows is None:
+            return self(images, **drawn)
+        parts = {
+            name: tf.reshape(value, (-1, rows, *value.shape[1:]))
+            for name, value in {"images": images, **drawn}.items()
+        }
+        found = tf.map_fn(lambda part: self(**part), parts, fn_output_signature=tf.float32)
+        return tf.reshape(found, (-1, *self.output_shape(tuple(images.shape[1:]))))

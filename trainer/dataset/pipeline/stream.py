@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from trainer.dataset.pipeline.preprocessing import Preprocessing
 from trainer.dataset.reading.reader import Reader
@@ -137,10 +138,12 @@ def training_stream(
     *,
     steps: Iterable[int] | None = None,
     parallel: bool = True,
+    group: int | None = None,
 ) -> BatchStream:
     """A rank's batches from `start_step` on, without end; or those of `steps` alone.
 
-    Each of `pad_to` rows: a rank with fewer repeats its own in turn, with weight 0.
+    Each of `pad_to` rows: a rank with fewer repeats its own in turn, with weight 0. With `group`, which
+    divides the rank's rows, `group` rows are preprocessed at a time.
     """
     height, width, channels = preprocessing.output_shape(reader.dataset.image_shape)
     count = reader.batch_rows
@@ -159,7 +162,7 @@ def training_stream(
             yield step, images, labels, drawn
 
     def finish(step: Any, images: Any, labels: Any, drawn: dict[str, Any]) -> tuple[Any, ...]:
-        images = preprocessing(images, **drawn)
+        images = preprocessing.in_groups(images, group, **drawn)
         if pad_to != count:
             places = np.arange(pad_to) % count
             images, labels = tf.gather(images, places), tf.gather(labels, places)
@@ -176,26 +179,34 @@ def training_stream(
 
 
 def evaluation_stream(
-    reader: Reader, rows: range, batch_size: int, preprocessing: Preprocessing, *, parallel: bool = True
+    reader: Reader,
+    rows: range,
+    batch_size: int,
+    preprocessing: Preprocessing,
+    *,
+    parallel: bool = True,
+    group: int | None = None,
 ) -> BatchStream:
     """Every row of `rows` once, in order, without augmentation.
 
-    Each of `batch_size` rows: the last batch repeats its own, with weight 0.
+    Each of `batch_size` rows: the last batch repeats its own, with weight 0. With `group`, which divides
+    `batch_size`, `group` rows are preprocessed at a time, and a last group repeats its own.
     """
     shape = preprocessing.output_shape(reader.dataset.image_shape)
 
     def arrays() -> Iterator[tuple[Any, ...]]:
         for batch in reader.batches_of(rows, batch_size):
             count = len(batch.rows)
-            weights = (np.arange(batch_size) < count).astype(np.float32)
             if count == batch_size:
-                yield batch.rows, batch.images, batch.labels, weights
+                yield batch.rows, batch.images, batch.labels, np.ones(batch_size, np.float32)
             else:
-                places = np.arange(batch_size) % count
+                places = _repeated(count, batch_size, group or batch_size)
+                weights = (np.arange(batch_size) < count).astype(np.float32)
                 yield batch.rows[places], batch.images[places], batch.labels[places], weights
 
     def finish(rows: Any, images: Any, labels: Any, weights: Any) -> tuple[Any, ...]:
-        return rows, tf.ensure_shape(preprocessing(images), (batch_size, *shape)), labels, weights
+        images = preprocessing.in_groups(images, group)
+        return rows, tf.ensure_shape(images, (batch_size, *shape)), labels, weights
 
     signature = (
         tf.TensorSpec((batch_size,), tf.int64),
@@ -204,3 +215,12 @@ def evaluation_stream(
         tf.TensorSpec((batch_size,), tf.float32),
     )
     return BatchStream(reader, arrays, signature, finish, parallel=parallel)
+
+
+def _repeated(count: int, size: int, group: int) -> NDArray[np.int64]:
+    """(size,): which of `count` rows fill it. Each group of places repeats its own rows, and one that has
+    none those of the first group."""
+    places = np.arange(size)
+    starts = places // group * group
+    starts[starts >= count] = 0
+    return starts + places % group % np.minimum(group, count - starts)

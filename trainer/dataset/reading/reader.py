@@ -2,11 +2,10 @@
 
 import copy
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from concurrent.futures import Future
+from contextlib import closing
 from functools import partial
 from typing import NamedTuple
 
@@ -14,24 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.dataset import Dataset, Split
-from trainer.dataset.order import BUDGET_BYTES, Order, Window
-from trainer.dataset.reading.buffers import Buffers, copy_rows
+from trainer.dataset.order import BUDGET_BYTES, Order
+from trainer.dataset.reading.buffers import Buffers
+from trainer.dataset.reading.fetch import Images, ReadCounters, RowFetcher, Rows, Stopped
 from trainer.dataset.reading.fetching import Fetchers
-from trainer.dataset.shards.ranges import RANGE_BYTES, Range, byte_ranges, piece_ranges
-from trainer.errors import ConfigError, DataError
-from trainer.images.codec import decode_jpeg
-
-Images = NDArray[np.uint8]
-Rows = NDArray[np.int64]
+from trainer.dataset.reading.windows import steps_from_windows
+from trainer.dataset.shards.ranges import RANGE_BYTES
+from trainer.errors import ConfigError
 
 _BLOCK_BYTES = 4 * RANGE_BYTES
 _AHEAD_BYTES = 4 * _BLOCK_BYTES
 """Memory for rows in sequence: twice what the threads fetch at once."""
-
-_JPEG_RANGE_BYTES = 1 << 20
-"""Small, for all cores to decode."""
-
-_STOP_SECONDS = 0.1
 
 
 class Batch(NamedTuple):
@@ -44,15 +36,6 @@ class Batch(NamedTuple):
     rows: Rows
     images: Images
     labels: NDArray[np.int32]
-
-
-@dataclass
-class ReadCounters:
-    """What a reader has done so far: bytes and ranges fetched, seconds that batches waited for them."""
-
-    bytes_read: int = 0
-    ranges_read: int = 0
-    seconds_waited: float = 0.0
 
 
 class Reader:
@@ -87,7 +70,7 @@ class Reader:
         self._thread_count = threads
         self._shape = dataset.image_shape
         self._kept: tuple[range, Images] | None = None
-        self._lock = threading.Lock()
+        self._fetcher = RowFetcher(split, dataset.image_shape, self.counters)
         self._stops: set[threading.Event] = set()
         size = split.rows * split.row_bytes
         if order is not None and order.small and size > budget_bytes:
@@ -150,7 +133,7 @@ class Reader:
                 if stopped.is_set():
                     return
                 yield batch
-        except _Stopped:
+        except Stopped:
             return
         finally:
             self._stops.discard(stopped)
@@ -186,50 +169,26 @@ class Reader:
             self._kept = None
             images = Buffers(self._shape).take(len(rows))
             with Fetchers(self._thread_count) as fetchers:
-                self._wait(self._fetch(fetchers, np.arange(rows.start, rows.stop), images), stopped)
+                self._fetcher.wait(
+                    self._fetcher.fetch(fetchers, np.arange(rows.start, rows.stop), images), stopped
+                )
             self._kept = (rows, images)
         return self._kept[1]
 
     def _from_windows(
         self, order: Order, lanes: range, step: int, stop: int | None, stopped: threading.Event
     ) -> Iterator[Batch]:
-        upcoming = order.windows(step, lanes, stop)
-        following = next(upcoming, None)
-        loading: deque[_Loading] = deque()
-        current: dict[int, _Loading] = {}
-        buffers = Buffers(self._shape)
-        held = 0
-        count = order.lane_rows
-        with Fetchers(self._thread_count) as fetchers:
-            while stop is None or step < stop:
-                for lane in lanes:
-                    if lane in current and current[lane].window.stop_step <= step:
-                        held -= current.pop(lane).images.nbytes
-                while following is not None and (
-                    following.first_step <= step
-                    or (
-                        held + len(following.rows) * self.split.row_bytes <= self._budget
-                        and following.first_step < step + order.steps_per_epoch
-                    )
-                ):
-                    images = buffers.take(len(following.rows))
-                    held += images.nbytes
-                    loading.append(_Loading(following, images, self._fetch(fetchers, following.rows, images)))
-                    following = next(upcoming, None)
-                while loading and loading[0].window.first_step <= step:
-                    entry = loading.popleft()
-                    self._wait(entry.futures, stopped)
-                    current[entry.window.lane] = entry
-                rows = np.empty(len(lanes) * count, np.int64)
-                taken = buffers.take(len(rows))
-                for place, lane in enumerate(lanes):
-                    window, into = current[lane].window, slice(place * count, (place + 1) * count)
-                    places = window.at(step, count)
-                    rows[into] = window.rows[places]
-                    copy_rows(current[lane].images, places, taken[into])
-                yield self._batch(step, rows, taken)
-                del taken
-                step += 1
+        steps = steps_from_windows(
+            *(order, lanes, step, stop, stopped),
+            fetcher=self._fetcher,
+            shape=self._shape,
+            budget_bytes=self._budget,
+            threads=self._thread_count,
+        )
+        with closing(steps):
+            for number, rows, images in steps:
+                yield self._batch(number, rows, images)
+                del rows, images
 
     def _in_sequence(self, rows: range, size: int, stopped: threading.Event) -> Iterator[Batch]:
         # Several batches at once, for ranges of a good size, where the budget has room for four such blocks.
@@ -246,90 +205,12 @@ class Reader:
                     start = starts.popleft()
                     taken = np.arange(start, min(start + block, rows.stop))
                     images = buffers.take(len(taken))
-                    loading.append((taken, images, self._fetch(fetchers, taken, images)))
+                    loading.append((taken, images, self._fetcher.fetch(fetchers, taken, images)))
                 taken, images, futures = loading.popleft()
-                self._wait(futures, stopped)
+                self._fetcher.wait(futures, stopped)
                 for first in range(0, len(taken), size):
                     yield self._batch(step, taken[first : first + size], images[first : first + size])
                     step += 1
 
-    def _fetch(self, fetchers: Fetchers, rows: Rows, images: Images) -> list[Future[None]]:
-        """Begin to fetch `rows` into `images`, (n, H, W, C)."""
-        if self.split.jpeg:
-            return self._fetch_jpegs(fetchers, rows, images)
-        if not self.split.plain:
-            return self._fetch_chunks(fetchers, rows, images)
-        buffer = images.data.cast("B")
-        ranges = byte_ranges(self.split.chunks, self.split.row_bytes, rows, RANGE_BYTES)
-        return [fetchers.submit(partial(self._read, buffer, part)) for part in ranges]
-
-    def _fetch_jpegs(self, fetchers: Fetchers, rows: Rows, images: Images) -> list[Future[None]]:
-        """Exactly these rows, which are decoded by the threads that fetch them."""
-        ranges = piece_ranges(self.split.chunks, self.split.pieces, rows, _JPEG_RANGE_BYTES)
-        return [fetchers.submit(partial(self._decode_jpegs, rows, images, *found)) for found in ranges]
-
-    def _decode_jpegs(self, rows: Rows, images: Images, part: Range, ends: Rows) -> None:
-        data, start = self.split.read(part.number, part.start, part.stop), 0
-        for place, end in enumerate(ends.tolist(), part.place):
-            try:
-                images[place] = decode_jpeg(data[start:end], self._shape)
-            except ValueError as error:
-                where = f"{self.split.objects[part.number].key}: row {int(rows[place])} of {self.split.name}"
-                raise DataError(f"{where}: {error}", "Prepare the dataset again") from None
-            start = end
-        self._count(part)
-
-    def _fetch_chunks(self, fetchers: Fetchers, rows: Rows, images: Images) -> list[Future[None]]:
-        """Whole chunks, which are decoded by the threads that fetch them."""
-        numbers = np.searchsorted(self.split.chunks["first"], rows, side="right") - 1
-        places = np.argsort(numbers, kind="stable")
-        ends = np.flatnonzero(np.diff(numbers[places])) + 1
-        return [
-            fetchers.submit(partial(self._decode, int(numbers[own[0]]), rows, images, own))
-            for own in np.split(places, ends)
-            if len(own)
-        ]
-
-    def _decode(self, number: int, rows: Rows, images: Images, places: Rows) -> None:
-        decoded = self.split.decode(number, self._shape)
-        chunk = self.split.chunks[number]
-        images[places] = decoded[rows[places] - int(chunk["first"])]
-        with self._lock:
-            self.counters.bytes_read += int(chunk["length"])
-            self.counters.ranges_read += 1
-
-    def _read(self, buffer: memoryview, part: Range) -> None:
-        start = part.place * self.split.row_bytes
-        into = buffer[start : start + part.stop - part.start]
-        self.split.read(part.number, part.start, part.stop, into=into)
-        self._count(part)
-
-    def _count(self, part: Range) -> None:
-        with self._lock:
-            self.counters.bytes_read += part.stop - part.start
-            self.counters.ranges_read += 1
-
-    def _wait(self, futures: list[Future[None]], stopped: threading.Event) -> None:
-        start = time.perf_counter()
-        try:
-            for future in futures:
-                while not future.done():
-                    if stopped.is_set():
-                        raise _Stopped
-                    wait([future], _STOP_SECONDS)
-                future.result()
-        finally:
-            self.counters.seconds_waited += time.perf_counter() - start
-
     def _batch(self, step: int, rows: Rows, images: Images) -> Batch:
         return Batch(step, rows, images, self.split.labels[rows].astype(np.int32))
-
-
-class _Stopped(Exception):
-    """`Reader.stop` was called."""
-
-
-class _Loading(NamedTuple):
-    window: Window
-    images: Images
-    futures: list[Future[None]]

@@ -13,7 +13,9 @@ from trainer.errors import DataError
 
 Filter = Literal["shuffle", "deflate", "fletcher32"]
 FILTERS: tuple[Filter, ...] = ("shuffle", "deflate", "fletcher32")
-Axes = Literal["HWC", "CHW", "HW"]
+Axes = Literal["HWC", "CHW", "HW", "CWH", "WHC", "WH"]
+"""The last three are the first three as MATLAB stores them, whose columns follow each other."""
+_COLUMNS = ("CWH", "WHC", "WH")
 Piece = tuple[int, int]
 """The first byte of a piece in its chunk's bytes, and the one after its last."""
 
@@ -29,8 +31,8 @@ class RowLayout:
     Attributes:
         dtype: of a stored value, as NumPy writes it.
         scale: by what values become 0..255.
-        axes: of a stored row; HW becomes C equal channels.
-        last: whether the rows are the last axis, instead of the first; then all are one chunk.
+        axes: of a stored row; HW and WH become C equal channels.
+        last: whether the rows are the last axis, instead of the first; a chunk then holds some columns.
         filters: in the order in which HDF5 applied them when it wrote.
         piece: the shape of HDF5's chunks, with their rows, and
         row: that of a row in the file; both empty where the bytes of rows follow each other.
@@ -56,6 +58,11 @@ class RowLayout:
     def plain(self) -> bool:
         """Whether the stored bytes are those of the images, row after row."""
         return self == PLAIN
+
+    @property
+    def by_columns(self) -> bool:
+        """Whether it is a form that trainers before version 3 of the index do not know."""
+        return self.axes in _COLUMNS
 
     def row_bytes(self, shape: tuple[int, int, int]) -> int:
         """Bytes of a stored row of images of `shape`, before filters."""
@@ -100,15 +107,13 @@ class RowLayout:
             raise DataError(f"{where}: the chunk from row {first} on is damaged: {error}", _DAMAGED) from None
         if values.dtype != np.uint8 or self.scale != 1:
             values = self._scaled(values, first, where)
-        if self.axes == "CHW":
-            values = values.transpose(0, 2, 3, 1)
-        elif self.axes == "HW":
+        values = values.transpose(0, *(1 + self.axes.index(axis) for axis in "HWC" if axis in self.axes))
+        if "C" not in self.axes:
             values = np.repeat(values[..., None], shape[2], axis=3)
         return np.ascontiguousarray(values)
 
     def _stored(self, shape: tuple[int, int, int]) -> tuple[int, ...]:
-        height, width, channels = shape
-        return {"HWC": shape, "CHW": (channels, height, width), "HW": (height, width)}[self.axes]
+        return tuple(shape["HWC".index(axis)] for axis in self.axes)
 
     def _joined(self, data: memoryview, pieces: Sequence[Piece], rows: int) -> NDArray[Any]:
         dtype, size = np.dtype(self.dtype), math.prod(self.piece)

@@ -6,7 +6,6 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from trainer.output.units import size
 from trainer.runs.run_document import RunDocument
 from trainer.storage import ObjectChanged, ObjectInfo, Store
 
-UNREAD = (".heic", ".heif", ".avif", ".jp2", ".jxl", ".svg", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
+UNREAD = (".jxl", ".svg", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
 """Suffixes of images that are not read."""
 
 HIDDEN, FOLDER = "hidden (a name that begins with a dot, or __MACOSX)", "folder marker (size 0, ends with /)"
@@ -106,11 +105,10 @@ def _checked(image: Image) -> Image:
 
 
 def _objects(store: Store) -> Iterator[Image]:
-    scheme, _, path = store.url.partition("://")
-    if scheme != "file":
+    if store.local_root is None:
         yield from (Image(info.key, info.size, info.etag) for info in store.list())
         return
-    root = unquote(path)
+    root = str(store.local_root)
     if not os.path.isdir(root):
         raise DataError(f"{root}: no such folder", "Specify a folder of images, or s3://bucket/prefix")
     yield from _walk(store, root, "", (os.path.realpath(root),))

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,12 @@ from trainer.dataset.manifest import MANIFEST, SPLITS, keys_in, smallest_unsigne
 from trainer.dataset.order import SMALL_BYTES
 from trainer.dataset.pixel_histogram import PixelHistogram
 from trainer.errors import ConfigError, DataError
-from trainer.preparation.hdf5.parts import DatasetNames, FileSplit, find_parts, find_source
+from trainer.preparation.hdf5.parts import DatasetNames, FileSplit, Hdf5Files, find_parts, find_source
+from trainer.preparation.hdf5.process import NotInPlace
+from trainer.preparation.hdf5.read_labels import number_classes
 from trainer.storage import Store, open_store, split_url
 from trainer.storage.base import ObjectChanged
+from trainer.urls import beside
 
 _BLOCK = 8 << 20
 _LARGE_SPLIT_CHUNK_BYTES = 64 << 20
@@ -32,7 +36,17 @@ ProgressCallback = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Indexed:
-    """The dataset that was made: rows of each split, and what was assumed."""
+    """The dataset that was made.
+
+    Attributes:
+        url: of the index.
+        files: URLs of the HDF5 files.
+        classes: their names, in the order of the labels.
+        image_shape: (H, W, C).
+        rows: split -> images.
+        identity: the SHA-256 of the index.
+        assumed: sentences about what the files do not say.
+    """
 
     url: str
     files: tuple[str, ...]
@@ -61,26 +75,33 @@ def index_hdf5(
     Raises DataError for what cannot be read as it is, ConfigError where another dataset is at `target`.
     """
     names = names or DatasetNames()
+    copied_to = target
     if target is None and (there := _index_at(url)):
         target, url = url, there["source"]
-        names = _names(there) if names == DatasetNames() else names
+        names = DatasetNames.of(there["names"]) if names == DatasetNames() else names
     source = find_source(url)
+    copied_to = copied_to or beside(source.target.removesuffix(".index"), "dataset")
+    convert = partial(names.prepare_command, url, copied_to)
     store = open_store(target or source.target)
     before = _replaced(store, source.url)
-    parts = find_parts(source, names)
+    parts = _in_place(source, names, convert)
     if all(part.split != "train" for part in parts):
         raise DataError(
             f"{url}: found no images to train on, only for {', '.join({part.split for part in parts})}",
             "Name them with --images and --labels",
         )
-    classes, shape = _classes(parts), parts[0].shape
-    digests = _digests(parts, progress)
-    splits = {
-        name: _measured(_joined(name, own, digests, store, len(classes)), shape)
+    found, shape = number_classes(parts), parts[0].shape
+    parts = [replace(part, labels=labels) for part, labels in zip(parts, found.labels, strict=True)]
+    classes = found.names
+    joined = {
+        name: _joined(name, own, store, len(classes), convert())
         for name in SPLITS
         if (own := [part for part in parts if part.split == name])
     }
-    assumed = tuple(dict.fromkeys(part.assumed for part in parts if part.assumed))
+    digests = _digests(parts, progress)
+    splits = {name: _measured(_pinned(split, digests), shape) for name, split in joined.items()}
+    assumed = tuple(dict.fromkeys([*(part.assumed for part in parts if part.assumed), *found.assumed]))
+    files = tuple(dict.fromkeys(part.file["url"] for part in parts))
     made = {
         "source": source.url,
         "trainer": __version__,
@@ -95,12 +116,28 @@ def index_hdf5(
             identity = write_manifest(store, classes, shape, written, made, if_match=before.etag)
         except (FileExistsError, ObjectChanged) as error:
             raise ConfigError(
-                f"{store.url}: another dataset was written there meanwhile", _ELSEWHERE
+                f"{store.url}: another dataset was written there in the meantime", _ELSEWHERE
             ) from error
         for key in before.keys:
             store.delete(key)
     rows = {name: split.rows for name, split in splits.items()}
-    return Indexed(store.url, source.files, classes, shape, rows, identity, assumed)
+    return Indexed(store.url, files, classes, shape, rows, identity, assumed)
+
+
+def _in_place(source: Hdf5Files, names: DatasetNames, convert: Callable[..., str]) -> list[FileSplit]:
+    try:
+        parts = find_parts(source, names)
+    except NotInPlace as error:
+        raise DataError(error.problem, f"Convert it: {convert()}") from None
+    height, width, _ = parts[0].shape
+    for part in parts:
+        if part.shape != parts[0].shape:
+            size = convert("--image-size", f"{height}x{width}")
+            raise DataError(
+                f"{part.where}: images of {part.shape}, and of {parts[0].shape} in {parts[0].where}",
+                f"Index them apart, or make them one size: {size}",
+            )
+    return parts
 
 
 @dataclass(frozen=True)
@@ -150,29 +187,6 @@ def _made_of(manifest: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _names(made: dict[str, Any]) -> DatasetNames:
-    shape = made["names"]["shape"]
-    return DatasetNames(**{**made["names"], "shape": tuple(shape) if shape else None})
-
-
-def _classes(parts: Sequence[FileSplit]) -> tuple[str, ...]:
-    """The names that the files give, else the numbers."""
-    named = [part.classes for part in parts if part.classes]
-    highest = max(parts, key=lambda part: int(part.labels.max()))
-    most = int(highest.labels.max())
-    if not named:
-        return tuple(str(number) for number in range(most + 1))
-    if any(classes != named[0] for classes in named):
-        raise DataError("The files name different classes", "Index them apart")
-    if most >= len(named[0]):
-        raise DataError(
-            f"{highest.where}: row {int(highest.labels.argmax())} has label {most}; with "
-            f"{len(named[0])} classes the highest is {len(named[0]) - 1}",
-            "Correct the labels, or name other classes: --classes",
-        )
-    return named[0]
-
-
 def _digests(parts: Sequence[FileSplit], progress: ProgressCallback | None) -> dict[str, str]:
     """Key -> SHA-256 of each file."""
     shards = {part.shard.key: part.shard for part in parts}
@@ -191,10 +205,8 @@ def _digests(parts: Sequence[FileSplit], progress: ProgressCallback | None) -> d
     return found
 
 
-def _joined(
-    name: str, parts: Sequence[FileSplit], digests: dict[str, str], store: Store, classes: int
-) -> Split:
-    """The rows of several files, one after the other."""
+def _joined(name: str, parts: Sequence[FileSplit], store: Store, classes: int, convert: str) -> Split:
+    """The rows of several files, one after the other; their checksums are not known yet."""
     rows, chunk = 0, 0
     chunks, pieces = [], []
     for number, part in enumerate(parts):
@@ -210,7 +222,7 @@ def _joined(
         rows=rows,
         labels=np.concatenate([part.labels for part in parts]).astype(smallest_unsigned(classes)),
         chunks=np.concatenate(chunks),
-        objects=tuple(replace(part.shard, sha256=digests[part.shard.key]) for part in parts),
+        objects=tuple(part.shard for part in parts),
         row_bytes=int(np.prod(parts[0].shape)),
         mean=(),
         std=(),
@@ -222,13 +234,17 @@ def _joined(
         raise DataError(
             f"{parts[0].where}: {largest:,} bytes must be read for each image; expected at most "
             f"{_LARGE_SPLIT_CHUNK_BYTES:,}, for images of {SMALL_BYTES:,} bytes in all or more",
-            "Write it again in chunks of some images: h5repack -l CHUNK=…",
+            f"Convert it: {convert}",
         )
     return split
 
 
+def _pinned(split: Split, digests: dict[str, str]) -> Split:
+    return replace(split, objects=tuple(replace(own, sha256=digests[own.key]) for own in split.objects))
+
+
 def _measured(split: Split, shape: tuple[int, int, int]) -> Split:
-    """With mean and deviation of its images, each of which is read and so checked."""
+    """The split with mean and deviation of its images, each of which is read and so checked."""
 
     def count(number: int) -> NDArray[np.int64]:
         return PixelHistogram.of(split.decode(number, shape)).counts

@@ -7,6 +7,8 @@ from typing import Any
 from trainer.storage import open_store, split_url
 
 _BLOCK, _BLOCKS = 256 << 10, 256
+_DIRECT = 4 * _BLOCK
+"""What is read at once from here on is one request, and not kept."""
 
 
 class RangeFile(io.RawIOBase):
@@ -34,8 +36,13 @@ class RangeFile(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         done = 0
         while done < len(view) and self._place < self.size:
+            wanted = min(len(view) - done, self.size - self._place)
             number, start = divmod(self._place, _BLOCK)
-            part = self._block(number)[start : start + len(view) - done]
+            part = (
+                self._block(number)[start : start + wanted]
+                if wanted < _DIRECT
+                else self.range(self._place, self._place + wanted)
+            )
             view[done : done + len(part)] = part
             done += len(part)
             self._place += len(part)

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import unquote
 
 from trainer.errors import DataError
 from trainer.images.files import has_image_suffix, is_folder, is_hidden, natural
 from trainer.storage import open_store
 from trainer.storage.base import Store
 
+_UNPACK = "Unpack it with unzip or tar -x, and give the folder"
+_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 _REMEDY = "Name a folder of images, or s3://bucket/prefix"
 
 
@@ -51,7 +52,8 @@ class Listing:
 
 
 def list_files(url: str) -> Listing:
-    """List a local folder or the objects below a URL. Raises DataError where there is nothing."""
+    """List a local folder or the objects below a URL. Raises DataError where there is nothing, and for
+    a key whose first folder has no name."""
     store = open_store(url)
     keys: list[str] = []
     folders: set[str] = set()
@@ -59,14 +61,27 @@ def list_files(url: str) -> Listing:
         parent, _, name = key.rpartition("/")
         if is_hidden(key):
             continue
+        if key.startswith("/") and name:
+            raise DataError(
+                f"{store.url}: expected folders with names, received the key {store.url}/{key}",
+                "Copy the objects to keys without a slash too many",
+            )
         while parent and parent not in folders:
             folders.add(parent)
             parent = parent.rpartition("/")[0]
         if name:
             keys.append(key)
+    archives = [key for key in keys if is_archive(key)]
+    if archives and not any(map(has_image_suffix, keys)):
+        raise DataError(f"{store.url}: expected images, found an archive, {archives[0]}", _UNPACK)
     if not keys and not folders:
         raise DataError(f"{store.url}: expected images, found nothing", _REMEDY)
     return Listing(store, tuple(keys), frozenset(folders))
+
+
+def is_archive(key: str) -> bool:
+    """Whether a file's name is that of an archive."""
+    return key.lower().endswith(_ARCHIVES)
 
 
 def in_order(names: Iterable[str]) -> list[str]:
@@ -79,13 +94,16 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 def _keys(store: Store) -> Iterator[str]:
     """Every key; one that ends with "/" is a folder, which a listing of objects may not show."""
-    scheme, _, path = store.url.partition("://")
-    if scheme == "file":
-        root = unquote(path)
+    if store.local_root is not None:
+        root = str(store.local_root)
+        if is_archive(root):
+            raise DataError(f"{root}: expected a folder of images, found an archive", _UNPACK)
         if not os.path.isdir(root):
             raise DataError(f"{root}: no such folder", _REMEDY)
         yield from _walk(root, "", (os.path.realpath(root),))
         return
+    if is_archive(store.url):
+        raise DataError(f"{store.url}: expected a prefix of images, found an archive", _UNPACK)
     try:
         yield from (info.key for info in store.list())
     except FileNotFoundError as error:

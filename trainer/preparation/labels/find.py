@@ -1,13 +1,26 @@
 """Which convention a source follows: the one that is named, or the one that fits."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trainer.errors import ConfigError, DataError
-from trainer.preparation.labels import cifar10, file_names, folders, lists, stanford_cars, uecfood
+from trainer.output.units import abbreviate
+from trainer.preparation.labels import file_names, folders, lists
+from trainer.preparation.labels.datasets import (
+    cifar10,
+    cub_200,
+    food_101,
+    oxford_flowers,
+    stanford_cars,
+    tiny_imagenet,
+    uecfood,
+)
 from trainer.preparation.labels.file_listing import Listing, list_files
-from trainer.preparation.labels.formats.tables import SUFFIXES_OF_LISTS
+from trainer.preparation.labels.formats.rows import NO_COLUMNS, SUFFIXES_OF_LISTS, Columns, UnclearTable
+from trainer.preparation.labels.lookup import Lookup
+from trainer.preparation.labels.selection import take_classes
 from trainer.preparation.labels.source import LabelledImages, printable
+from trainer.preparation.labels.split_names import split_named
 
 
 @dataclass(frozen=True)
@@ -17,7 +30,7 @@ class _Convention:
     cropped: Callable[[Listing], LabelledImages] | None = None
 
 
-_OWN = {
+_OWN: dict[str, _Convention] = {
     stanford_cars.NAME: _Convention(
         stanford_cars.plausible,
         stanford_cars.read,
@@ -26,10 +39,13 @@ _OWN = {
     uecfood.NAME: _Convention(
         uecfood.plausible, uecfood.read, lambda listing: uecfood.read(listing, crop=True)
     ),
-    cifar10.NAME: _Convention(cifar10.plausible, cifar10.read),
+    **{
+        module.NAME: _Convention(module.plausible, module.read)
+        for module in (cifar10, cub_200, food_101, oxford_flowers, tiny_imagenet)
+    },
 }
 """Files that one dataset alone has: where they are, nothing else is looked for."""
-_GENERAL = {
+_GENERAL: dict[str, _Convention] = {
     folders.NAME: _Convention(lambda listing: bool(folders.classes_of(listing)), folders.read),
     lists.NAME: _Convention(lambda listing: bool(lists.plausible(listing)), lists.read),
     **{
@@ -52,16 +68,29 @@ def find(
     crop: bool = False,
     splits: Mapping[str, str] | None = None,
     one_class: bool = False,
+    classes: Sequence[str] | None = None,
+    columns: Columns = NO_COLUMNS,
 ) -> LabelledImages:
     """The labelled images at a folder or an object URL.
 
     `labels`: one of `NAMES`, or a label list, by its key in the source or its own path or URL; by default
     what fits. `crop`: each image is cut to its box, where the convention has boxes. `splits`: folder of
-    class folders -> split. `one_class`: all images may be of one class.
+    class folders -> split. `one_class`: all images may be of one class. `classes`: those to take, in their
+    order; by default all. `columns`: those of a label table that are not known by their names.
     Raises DataError where nothing fits, or several do, ConfigError for `crop` without boxes.
     """
     listing = list_files(url)
-    source = _read(listing, labels, crop, splits)
+    if columns != NO_COLUMNS and (splits or labels in _ALL.keys() - {lists.NAME}):
+        raise ConfigError(
+            "--image-column, --label-column: expected a label table, received --labels "
+            f"{labels or folders.NAME}",
+            "Leave them out, or name the table with --labels",
+        )
+    if columns != NO_COLUMNS and labels is None:
+        labels = lists.NAME
+    source = _read(listing, labels, crop, splits, columns)
+    if classes is not None:
+        source = take_classes(source, classes)
     if len(source.classes) == 1 and not one_class:
         raise DataError(
             f"{listing.store.url}: expected two classes or more, found one: {printable(source.classes[0])} "
@@ -73,7 +102,7 @@ def find(
 
 
 def _read(
-    listing: Listing, labels: str | None, crop: bool, splits: Mapping[str, str] | None
+    listing: Listing, labels: str | None, crop: bool, splits: Mapping[str, str] | None, columns: Columns
 ) -> LabelledImages:
     if splits:
         if labels not in (None, folders.NAME) or crop:
@@ -96,7 +125,9 @@ def _read(
                 f"--labels: expected {', '.join(NAMES)} or a label list ({', '.join(SUFFIXES_OF_LISTS)}), "
                 f"received {name!r}"
             )
-        return lists.read(listing, name)
+        return lists.read(listing, name, columns)
+    if name == lists.NAME:
+        return lists.read(listing, columns=columns)
     return convention.cropped(listing) if crop and convention.cropped else convention.read(listing)
 
 
@@ -116,6 +147,17 @@ def _detected(listing: Listing) -> str:
             classes = folders.classes_of(listing)
             if len(classes) < 2 or folders.are_no_classes(classes):
                 del fitting[0]
+                if lists.NAME not in fitting:
+                    folders.check_depth(listing)
+    if fitting and isinstance(problem, UnclearTable | lists.ProblemOfImages) and lists.NAME not in fitting:
+        _check_confirmed(listing, problem, fitting[0])
+    if fitting[:1] == [folders.NAME] and (same := folders.same_below(listing)):
+        tops = sorted(folders.classes_of(listing))
+        raise DataError(
+            f"{listing.store.url}: {abbreviate(tops, 5)} may be the classes, or splits of the classes "
+            f"{abbreviate(same, 5)}, which each of them has",
+            f"Choose --labels {folders.NAME}, or say which are splits, as in --splits {tops[0]}=train",
+        )
     if len(fitting) > 1:
         return _agreed(listing, fitting)
     if fitting:
@@ -132,6 +174,23 @@ def _detected(listing: Listing) -> str:
     )
 
 
+def _check_confirmed(listing: Listing, problem: DataError, name: str) -> None:
+    """Raises the problem of a list that names images, where no column of it says what the convention `name`
+    says."""
+    names, others = (problem.names, problem.others) if isinstance(problem, UnclearTable) else ((), ())
+    if isinstance(problem, UnclearTable) and not names and not problem.names_images:
+        return
+    source = _ALL[name].read(listing)
+    folder = {item.key: source.classes[item.label] for items in source.splits.values() for item in items}
+    found = [lookup.find(name) for lookup in [Lookup(listing.images)] for name in names]
+    divided = any(len(set(column)) > 1 and all(map(split_named, column)) for column in others)
+    for column in [] if divided else others:
+        value = {keys[0]: text for keys, text in zip(found, column, strict=True) if len(keys) == 1}
+        if value and _follows(folder, value) and _follows(value, folder):
+            return
+    raise type(problem)(problem.problem, f"{problem.remedy}, or choose --labels {name}")
+
+
 def _agreed(listing: Listing, fitting: list[str]) -> str:
     """`folders`, where what the others say follows from it. Raises DataError where it does not."""
     sources = {name: _ALL[name].read(listing) for name in fitting}
@@ -141,7 +200,12 @@ def _agreed(listing: Listing, fitting: list[str]) -> str:
     }
     first, *others = fitting
     if first == folders.NAME and all(_follows(said[first], said[other]) for other in others):
-        return first
+        listed = said.get(lists.NAME, {})
+        whole = listed.keys() == said[first].keys()
+        if not listed or all(said[first].get(key) == label for key, label in listed.items()):
+            return first
+        if whole and _follows(listed, said[first]):
+            return lists.NAME
     examples = "; ".join(
         f"{key} is {' or '.join(repr(said[name].get(key)) for name in fitting)}"
         for key in _examples(said[first], said[others[-1]])

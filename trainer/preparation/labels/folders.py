@@ -12,14 +12,15 @@ from trainer.images.codec import SUFFIXES
 from trainer.output.units import abbreviate
 from trainer.preparation.labels.file_listing import Listing, in_order
 from trainer.preparation.labels.source import LabelledImage, LabelledImages, assemble
-from trainer.preparation.labels.split_folders import are_splits, split_named, split_prefixes
+from trainer.preparation.labels.split_folders import CONTAINERS, are_splits, split_prefixes
+from trainer.preparation.labels.split_names import split_named
 
 NAME = "folders"
 _PLACE = "Put the images of each class into a folder of the class's name"
 
 
-_CONTAINERS = {"images", "image", "imgs", "img", "jpg", "jpeg", "png", "pictures", "photos", "meta", "labels"}
-"""Names of folders that hold all images, or something else, but no class."""
+_NOT_CLASSES = {"background_google", "unlabelled", "unlabeled"}
+"""Beside class folders these hold images of no class: of Caltech-101 what a search gave for anything."""
 
 
 def classes_of(listing: Listing) -> set[str]:
@@ -29,12 +30,22 @@ def classes_of(listing: Listing) -> set[str]:
         key[len(prefix) :].partition("/")[0]
         for key in listing.images
         if key.startswith(prefix) and "/" in key[len(prefix) :]
-    }
+    } - {name for name in listing.below(prefix) if name.lower() in _NOT_CLASSES}
 
 
 def are_no_classes(names: Collection[str]) -> bool:
     """Whether all of these are names of splits, or of folders of whatever images."""
-    return are_splits(names) or all(split_named(name) or name.lower() in _CONTAINERS for name in names)
+    return are_splits(names) or all(split_named(name) or name.lower() in CONTAINERS for name in names)
+
+
+def same_below(listing: Listing) -> list[str]:
+    """The folders below those that seem to be classes, where all have some of the same, as train/ and test/
+    of any name have."""
+    prefix = split_prefixes(listing)["train"]
+    below = [set(listing.below(f"{prefix}{name}/")) for name in sorted(classes_of(listing))]
+    below = [names for names in below if names]
+    every = set().union(*below)
+    return sorted(every) if len(below) > 1 and len(every) > 1 and set.intersection(*below) else []
 
 
 def read(listing: Listing, splits: Mapping[str, str] | None = None) -> LabelledImages:
@@ -45,13 +56,18 @@ def read(listing: Listing, splits: Mapping[str, str] | None = None) -> LabelledI
     """
     prefixes = split_prefixes(listing, splits)
     found: dict[str, dict[str, list[str]]] = {
-        split: {name: [] for name in listing.below(prefix)} for split, prefix in prefixes.items()
+        split: {name: [] for name in listing.below(prefix) if name.lower() not in _NOT_CLASSES}
+        for split, prefix in prefixes.items()
     }
+    left_out = sorted(
+        {name for prefix in prefixes.values() for name in listing.below(prefix)}
+        - {name for names in found.values() for name in names}
+    )
     for key in listing.images:
         for split, prefix in prefixes.items():
             name, slash, _ = key[len(prefix) :].partition("/")
             if key.startswith(prefix) and slash:
-                found[split][name].append(key)
+                found[split].get(name, []).append(key)
                 break
     where = listing.store.url
     classes = in_order(found["train"])
@@ -75,7 +91,8 @@ def read(listing: Listing, splits: Mapping[str, str] | None = None) -> LabelledI
                     f"{place}: the class {name!r} has no training images",
                     f"Add the folder {prefixes['train']}{name}, or remove the folder",
                 )
-    _check_depth(listing, prefixes["train"], found["train"])
+    if not splits:
+        check_depth(listing)
     label = {name: number for number, name in enumerate(classes)}
     return assemble(
         listing,
@@ -85,6 +102,7 @@ def read(listing: Listing, splits: Mapping[str, str] | None = None) -> LabelledI
             split: [LabelledImage(key, label[name]) for name, keys in keys_of.items() for key in keys]
             for split, keys_of in found.items()
         },
+        warnings=[f"left out, not classes: {', '.join(left_out)}"] if left_out else [],
     )
 
 
@@ -96,15 +114,19 @@ def _instead(listing: Listing, place: str) -> str:
     return f", but {abbreviate(counted, 3)}" if counted else ""
 
 
-def _check_depth(listing: Listing, prefix: str, found: dict[str, list[str]]) -> None:
-    """One folder whose images are all in folders below it is a folder too high."""
-    if len(found) != 1:
+def check_depth(listing: Listing) -> None:
+    """Raises DataError for one folder whose images are all in folders below it: it is a folder too high."""
+    prefix = split_prefixes(listing)["train"]
+    names = classes_of(listing)
+    if len(names) != 1:
         return
-    ((name, keys),) = found.items()
-    inner = {key[len(prefix) + len(name) + 1 :].rpartition("/")[0].partition("/")[0] for key in keys}
+    (name,) = names
+    place = f"{prefix}{name}/"
+    keys = [key[len(place) :] for key in listing.images if key.startswith(place)]
+    inner = {key.rpartition("/")[0].partition("/")[0] for key in keys}
     if len(inner) > 1 and "" not in inner:
         raise DataError(
             f"{listing.url(prefix)}: all images are in one folder, {name}, which holds "
-            f"{', '.join(sorted(inner)[:5])}{', …' if len(inner) > 5 else ''}",
-            f"To take these for the classes, give {listing.url(prefix + name)}",
+            f"{abbreviate(sorted(inner), 5)}",
+            f"To take these for the classes, give {listing.url(place[:-1])}",
         )

@@ -5,76 +5,155 @@ one whose name begins so, as `train_labels.csv`.
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from trainer.errors import DataError
-from trainer.images.files import has_image_suffix
-from trainer.preparation.labels.file_listing import Listing, in_order
-from trainer.preparation.labels.formats.tables import SUFFIXES_OF_LISTS, Row, class_list, parse
+from trainer.output.units import abbreviate
+from trainer.preparation.labels.file_listing import Listing
+from trainer.preparation.labels.formats.rows import (
+    NO_COLUMNS,
+    SUFFIXES_OF_LISTS,
+    Columns,
+    NoLabels,
+    UnclearTable,
+)
+from trainer.preparation.labels.list_classes import FILES_OF_NAMES, class_names
+from trainer.preparation.labels.lookup import Lookup
+from trainer.preparation.labels.one_list import Labelled, read_list, says_the_folders
 from trainer.preparation.labels.source import LabelledImage, LabelledImages, assemble, printable
-from trainer.preparation.labels.split_folders import by_split, split_named
+from trainer.preparation.labels.split_folders import by_split
+from trainer.preparation.labels.split_names import split_named, words_of
 from trainer.storage import open_store, split_url
 
 NAME = "list"
-_CLASSES = frozenset({"classes", "class_names", "label_names", "categories", "names"})
 _PROSE = frozenset({"readme", "license", "licence", "copying", "requirements", "changelog"})
+_NO_LABELS = frozenset({"submission", "submit", "boxes", "captions"})
+"""Words in the names of files that have no labels, or made-up ones, as Kaggle's sample_submission.csv."""
 _MOST_CANDIDATES = 50
+_MANY_CLASSES = 20
+_SAMPLE_BYTES = 64 << 10
 
 
-def plausible(listing: Listing) -> dict[str, list[str]]:
-    """Split ("" for all images) -> the files that are its label list: more than one where it is not clear.
+class ProblemOfImages(DataError):
+    """A list that names images, and cannot be read."""
+
+
+def plausible(listing: Listing, columns: Columns = NO_COLUMNS) -> dict[str, list[Labelled]]:
+    """Split ("" for all images) -> what its label lists say: of more than one where it is not clear which.
 
     Raises the DataError of a file that seems to be a list, where no other is.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Labelled]] = {}
     problem: DataError | None = None
     candidates = [key for key in listing.keys if _may_be_a_list(key)]
     for key in sorted(candidates, key=lambda key: (key.count("/"), key))[:_MOST_CANDIDATES]:
         scope = _scope(key)
         try:
-            labelled = _labelled(listing, key, listing.read(key), scope)
-        except DataError as error:
-            problem = problem or error
+            labelled = read_list(listing, key, listing.read(key), scope, columns)
+        except NoLabels:
             continue
-        if labelled.labels and (labelled.named or len(set(labelled.labels.values())) * 2 <= labelled.rows):
-            found.setdefault(scope, []).append(key)
+        except DataError as error:
+            problem = problem or _explained(listing, key, error)
+            continue
+        by_folder = says_the_folders(labelled) if columns == NO_COLUMNS else None
+        if by_folder:
+            continue
+        if by_folder is False:
+            problem = problem or ProblemOfImages(
+                f"{listing.url(key)}: the column {labelled.column} may be the label, but says something else "
+                "than the folders",
+                f"Choose --label-column {labelled.column}",
+            )
+            continue
+        classes = len(set(labelled.labels.values()))
+        if classes > _MANY_CLASSES and classes * 2 > labelled.rows:
+            problem = problem or DataError(
+                f"{listing.url(key)}: has {classes} labels for {labelled.rows} images, such as "
+                f"{printable(next(iter(labelled.labels.values())))[:60]}: these seem to be no classes",
+                f"Name the labels with --labels {key}, or --label-column",
+            )
+        elif labelled.labels and (labelled.named or classes * 2 <= labelled.rows):
+            found.setdefault(scope, []).append(labelled)
+        elif labelled.rows == len(listing.images) > 2:
+            problem = problem or ProblemOfImages(
+                f"{listing.url(key)}: has a line for each image, and all are different",
+                "Write a table (.csv) with the heads filename and label",
+            )
     if not found and problem:
         raise problem
     if len(found) == 1 and not found.keys() & {"", "train"} and not _in_split_folders(listing):
-        return {"": next(iter(found.values()))}  # the folder of a split is the source
+        (several,) = found.values()  # the folder of a split is the source
+        found = {"": [replace(labelled, scope="") for labelled in several]}
     if "" in found and len(found) > 1:  # one for all beside those of the splits
-        found = {"": [key for keys in found.values() for key in keys]}
-    return found
+        found = {"": [labelled for several in found.values() for labelled in several]}
+    return {scope: _merged(listing, several) for scope, several in found.items()}
 
 
-def read(listing: Listing, file: str | None = None) -> LabelledImages:
+def read(listing: Listing, file: str | None = None, columns: Columns = NO_COLUMNS) -> LabelledImages:
     """The images that a list labels. `file`: the list, by its key in the source, or its own path or URL.
 
     Raises DataError for a list that does not fit its images, and where it is not clear which file it is.
     """
     if file is not None:
-        return _assembled(listing, {"": (file, _contents(listing, file))})
-    found = plausible(listing)
+        return _assembled(listing, [read_list(listing, file, _contents(listing, file), "", columns)])
+    found = plausible(listing, columns)
     if not found:
         raise DataError(
             f"{listing.store.url}: expected a label list ({', '.join(SUFFIXES_OF_LISTS)}), found none for "
             "these images",
             "Name the file with --labels",
         )
-    for keys in found.values():
-        if len(keys) > 1:
+    for several in found.values():
+        if len(several) > 1:
+            names = [key for labelled in several for key in labelled.keys]
             raise DataError(
-                f"{listing.store.url}: more than one file may be the label list: {', '.join(keys[:5])}",
+                f"{listing.store.url}: more than one file may be the label list: {abbreviate(names, 5)}",
                 "Name it with --labels",
             )
-    return _assembled(listing, {scope: (keys[0], listing.read(keys[0])) for scope, keys in found.items()})
+    lists = [several[0] for several in found.values()]
+    columns_of = {labelled.column: labelled.keys[0] for labelled in lists if labelled.column}
+    if len(columns_of) > 1:
+        said = " and ".join(f"{column} in {key}" for column, key in columns_of.items())
+        raise DataError(
+            f"{listing.store.url}: expected one column of labels, found {said}",
+            "Name it with --label-column, or one of the files with --labels",
+        )
+    return _assembled(listing, lists)
+
+
+def _explained(listing: Listing, key: str, error: DataError) -> DataError:
+    """The error of a list that seems to name images, as such."""
+    if isinstance(error, UnclearTable):
+        return error
+    lookup = Lookup(listing.images)
+    lines = [line for line in listing.read(key)[:_SAMPLE_BYTES].decode(errors="replace").split("\n") if line]
+    naming = sum(_names_an_image(line.strip(), lookup) for line in lines)
+    repeated = len(set(lines)) * 2 <= len(lines) and len(lines) * 2 >= len(listing.images)
+    counting = len(lines) > 2 and (repeated or abs(len(lines) - len(listing.images)) < 2)
+    return ProblemOfImages(error.problem, error.remedy) if counting or naming * 2 > len(lines) else error
+
+
+def _names_an_image(line: str, lookup: Lookup) -> bool:
+    """Whether a line holds an image's name: one value of several, or its beginning, or its end."""
+    ends = [found.start() for found in re.finditer(r"\s", line)]
+    parts = [
+        *re.split(r"""[\s,;|"':]+""", line),
+        *(line[:end] for end in ends),
+        *(line[end:] for end in ends),
+    ]
+    return any(lookup.find(part.strip()) for part in parts)
 
 
 def _may_be_a_list(key: str) -> bool:
-    name = key.rpartition("/")[2].lower()
-    stem = name.rpartition(".")[0]
-    return name.endswith(SUFFIXES_OF_LISTS) and stem not in _CLASSES and stem not in _PROSE
+    name = key.rpartition("/")[2]
+    stem = name.lower().rpartition(".")[0]
+    return (
+        name.lower().endswith(SUFFIXES_OF_LISTS)
+        and stem not in FILES_OF_NAMES
+        and stem not in _PROSE
+        and _NO_LABELS.isdisjoint(words_of(name))
+    )
 
 
 def _in_split_folders(listing: Listing) -> bool:
@@ -101,153 +180,42 @@ def _contents(listing: Listing, file: str) -> bytes:
         ) from error
 
 
-@dataclass
-class _Labelled:
-    """What one list says of the images that are there: key -> label."""
-
-    labels: dict[str, str] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-    repeated: int = 0
-    rows: int = 0
-    named: bool = False
-
-
-def _labelled(listing: Listing, key: str, data: bytes, scope: str) -> _Labelled:
-    images: Sequence[str] = listing.images
-    if scope:
-        below = [image for image in images if split_named(image.partition("/")[0]) == scope]
-        images = below or images
-    lookup = _Lookup(images)
-    where = listing.url(key) if key in listing.keys else key
-    rows = parse(where, data, lambda name: lookup.find(name) is not None)
-    found = _Labelled(rows=len(rows), named=rows[0].name is not None)
-    if not found.named:
-        found.labels, found.missing = _by_number(where, rows, images)
-        return found
-    missing: dict[str, None] = {}
-    for row in rows:
-        image = lookup.find(row.name or "")
-        if image is None:
-            missing[row.name or ""] = None
-        elif image in found.labels and found.labels[image] != row.label:
-            raise DataError(
-                f"{where}, line {row.line}: {image} is {row.label!r} here and {found.labels[image]!r} above",
-                "Keep one of the two lines",
-            )
-        else:
-            found.repeated += image in found.labels
-            found.labels[image] = row.label
-    found.missing = list(missing)
-    return found
-
-
-def _by_number(where: str, rows: Sequence[Row], images: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """One label for each number: the labels of the images, and the numbers without one."""
-    numbers: dict[int, str] = {}
-    for image in images:
-        stem = image.rpartition("/")[2].rpartition(".")[0]
-        digits = re.findall("[0-9]+", stem)
-        if not digits:
-            raise DataError(
-                f"{where}: has labels without names, and the image {printable(image)} has no number",
-                "Name the image of each label in the list",
-            )
-        other = numbers.setdefault(int(digits[-1]), image)
-        if other is not image:
-            raise DataError(
-                f"{where}: has labels without names, and {printable(other)} and {printable(image)} have one "
-                "number",
-                "Name the image of each label in the list",
-            )
-    if len(rows) < len(numbers):
-        raise DataError(
-            f"{where}: expected a label for each of {len(numbers)} images, found {len(rows)}",
-            "Add the others, or name the image of each label",
-        )
-    ordered = sorted(numbers)
-    if len(rows) == len(numbers):
-        return {numbers[number]: row.label for number, row in zip(ordered, rows, strict=True)}, []
-    first = _first_number(where, ordered, len(rows))
-    labels = {numbers[number]: rows[number - first].label for number in ordered}
-    return labels, [str(number) for number in range(first, first + len(rows)) if number not in numbers]
-
-
-def _first_number(where: str, numbers: Sequence[int], count: int) -> int:
-    """Whether `count` labels, more than images, are for 0 to count - 1, or for 1 to count."""
-    if numbers and numbers[-1] <= count:
-        if numbers[0] == 0 and numbers[-1] < count:
-            return 0
-        if numbers[0] > 0 and numbers[-1] == count:
-            return 1
-    span = f"{numbers[0]} to {numbers[-1]}" if numbers else "none"
-    raise DataError(
-        f"{where}: {count} labels without names for {len(numbers)} images with the numbers {span}: which "
-        "belongs to which is not clear",
-        "Name the image of each label in the list",
+def _merged(listing: Listing, several: list[Labelled]) -> list[Labelled]:
+    """One for lists of the same columns that lie in different folders, each beside images of its own."""
+    folders = {labelled.keys[0].rpartition("/")[0] for labelled in several}
+    own = all(
+        image.startswith(f"{labelled.keys[0].rpartition('/')[0]}/")
+        for labelled in several
+        for image in labelled.labels
     )
+    if len(several) < 2 or len(folders) < len(several) or "" in folders or not own:
+        return several
+    if len({listing.read(labelled.keys[0]).partition(b"\n")[0] for labelled in several}) > 1:
+        return several
+    one = Labelled(
+        tuple(labelled.keys[0] for labelled in several),
+        several[0].scope,
+        several[0].column,
+        {image: label for labelled in several for image, label in labelled.labels.items()},
+        {image: split for labelled in several for image, split in labelled.splits.items()},
+        [name for labelled in several for name in labelled.missing],
+        sum(labelled.repeated for labelled in several),
+        sum(labelled.rows for labelled in several),
+        True,
+    )
+    return [one]
 
 
-class _Lookup:
-    """Finds images by what lists call them: a key, the end of one, a name without its suffix, a number."""
-
-    def __init__(self, images: Iterable[str]) -> None:
-        self._names: dict[str, list[str]] = {}
-        self._stems: dict[str, list[str]] = {}
-        self._numbers: dict[int, list[str]] = {}
-        for image in images:
-            name = image.rpartition("/")[2]
-            stem = name.rpartition(".")[0]
-            self._names.setdefault(name, []).append(image)
-            self._stems.setdefault(stem, []).append(image)
-            if re.fullmatch("[0-9]+", stem):
-                self._numbers.setdefault(int(stem), []).append(image)
-
-    def find(self, name: str) -> str | None:
-        """The image of this name. A path of another machine does, as long as its end is the image's key or
-        the other way round. Raises DataError where several images have the name."""
-        parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
-        if not parts or ".." in parts:
-            return None
-        last = parts[-1]
-        if has_image_suffix(last):
-            found = self._names.get(last, [])
-        else:
-            found = self._stems.get(last, [])
-            if not found and len(parts) == 1 and re.fullmatch("[0-9]{1,18}", last):
-                found = self._numbers.get(int(last), [])
-        folders = parts[:-1]
-        fitting = [image for image in found if _same_end(image.split("/")[:-1], folders)]
-        exact = [image for image in fitting if image.split("/")[:-1] == folders]
-        if len(exact) == 1:
-            return exact[0]
-        if len(fitting) > 1:
-            raise DataError(
-                f"The label list names {printable(name)}, which is any of {', '.join(fitting[:3])}",
-                "Write the folder before each name",
-            )
-        return fitting[0] if fitting else None
-
-
-def _same_end(one: Sequence[str], other: Sequence[str]) -> bool:
-    length = min(len(one), len(other))
-    return one[len(one) - length :] == other[len(other) - length :]
-
-
-def _assembled(listing: Listing, files: dict[str, tuple[str, bytes]]) -> LabelledImages:
+def _assembled(listing: Listing, lists: Sequence[Labelled]) -> LabelledImages:
     splits: dict[str, dict[str, str]] = {}
-    missing: list[str] = []
-    repeated = 0
-    for scope, (key, data) in files.items():
-        found = _labelled(listing, key, data, scope)
-        missing += found.missing
-        repeated += found.repeated
-        parts = {scope: list(found.labels)} if scope else by_split(listing, found.labels)
-        for split, images in parts.items():
-            splits.setdefault(split, {}).update((image, found.labels[image]) for image in images)
-    keys = [key for key, _ in files.values()]
+    for labelled in lists:
+        for split, images in _divided(listing, labelled).items():
+            splits.setdefault(split, {}).update((image, labelled.labels[image]) for image in images)
+    keys = [key for labelled in lists for key in labelled.keys]
     used = {label for labels in splits.values() for label in labels.values()}
-    classes, names, listed = _class_names(listing, used, keys)
+    classes, names, listed = class_names(listing, used, keys)
     number = {label: place for place, label in enumerate(classes)}
+    repeated = sum(labelled.repeated for labelled in lists)
     return assemble(
         listing,
         NAME,
@@ -256,39 +224,17 @@ def _assembled(listing: Listing, files: dict[str, tuple[str, bytes]]) -> Labelle
             split: [LabelledImage(image, number[label]) for image, label in labels.items()]
             for split, labels in splits.items()
         },
-        missing=missing,
+        missing=[name for labelled in lists for name in labelled.missing],
         read=[*keys, *listed],
         warnings=[f"{repeated} images are in the list more than once"] if repeated else [],
     )
 
 
-def _class_names(
-    listing: Listing, used: set[str], lists: Sequence[str]
-) -> tuple[list[str], list[str], list[str]]:
-    """The labels in order, what each is called, and the file of the names: numbers may have names."""
-    classes = in_order(used)
-    found = [
-        key
-        for key in listing.keys
-        if key.lower().endswith((".txt", ".json"))
-        and key.rpartition("/")[2].lower().rpartition(".")[0] in _CLASSES
-        and key not in lists
-    ]
-    if len(found) != 1 or not all(re.fullmatch("[0-9]+", label) for label in classes) or not classes:
-        return classes, list(classes), []
-    where = listing.url(found[0])
-    names = class_list(where, listing.read(found[0]))
-    numbers = [int(label) for label in classes]
-    if isinstance(names, list):
-        low, high = numbers[0], numbers[-1]
-        if high > len(names) or (low == 0) == (high == len(names)):
-            raise DataError(
-                f"{where}: {len(names)} names for labels from {low} to {high}: which belongs to which is not "
-                "clear",
-                "Write the number before each name",
-            )
-        names = dict(enumerate(names, 0 if low == 0 else 1))
-    unknown = [str(number) for number in numbers if number not in names]
-    if unknown:
-        raise DataError(f"{where}: has no name for the labels {', '.join(unknown[:5])}", "Add the names")
-    return classes, [names[number] for number in numbers], found
+def _divided(listing: Listing, labelled: Labelled) -> Mapping[str, Sequence[str]]:
+    """Split -> its images: as the list says, else all are of its split, else by their folders."""
+    if labelled.splits:
+        found: dict[str, list[str]] = {}
+        for image in labelled.labels:
+            found.setdefault(labelled.splits[image], []).append(image)
+        return found
+    return {labelled.scope: list(labelled.labels)} if labelled.scope else by_split(listing, labelled.labels)

@@ -1,30 +1,23 @@
 """Which folders are splits, by the names that people give them: Training, seg_train, test_set."""
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 
 from trainer.dataset.manifest import SPLITS
 from trainer.errors import ConfigError, DataError
 from trainer.output.units import abbreviate
 from trainer.preparation.labels.file_listing import Listing
+from trainer.preparation.labels.split_names import split_meaning, split_of, words_of
 
-_WORDS = {
-    **dict.fromkeys(("train", "training", "trainset"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "validate", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "testset"), "test"),
+CONTAINERS = {
+    *("images", "image", "imgs", "img", "jpg", "jpeg", "png", "pictures", "photos", "meta", "labels"),
+    *("101_objectcategories", "256_objectcategories"),
 }
-_FILLERS = {"set", "data", "dataset", "split", "images"}
-
-
-def split_named(folder: str) -> str | None:
-    """The split that a folder's name says, and nothing else: `Training`, `val`, `test_set`."""
-    meaning = _meaning(folder)
-    return meaning[0] if meaning and not meaning[1] else None
+"""Names of folders that hold all images, or something else, but no class."""
 
 
 def are_splits(folders: Collection[str]) -> bool:
     """Whether the names say different splits, and the same beside them: cars_train and cars_test."""
-    meanings = [_meaning(folder) for folder in folders]
+    meanings = [split_meaning(folder) for folder in folders]
     known = [meaning for meaning in meanings if meaning]
     return len(known) == len(meanings) == len(dict(known)) > 1 and len({rest for _, rest in known}) == 1
 
@@ -40,18 +33,22 @@ def split_prefixes(listing: Listing, named: Mapping[str, str] | None = None) -> 
     """
     root = _inside(listing, "")
     top = listing.below(root)
+    holders = [name for name in top if _holds_folders(listing, f"{root}{name}/")]
+    if len(holders) == 1 and _is_container(listing, root, holders[0]):
+        root = f"{root}{holders[0]}/"
+        top = listing.below(root)
     inner = {name: _inside(listing, f"{root}{name}/") for name in top}
     if named:
         return _as_named(listing, named, inner)
     holding = [name for name in top if _holds_folders(listing, inner[name])]
-    meanings = {name: meaning for name in holding if (meaning := _meaning(name))}
+    meanings = {name: meaning for name in holding if (meaning := split_meaning(name))}
     if not meanings:
         return {"train": root}
     found = {split: name for name, (split, _) in meanings.items()}
     others = [name for name in holding if name not in meanings]
     rests = {rest for _, rest in meanings.values()}
     # rps beside rps-test-set
-    if "train" not in found and len(others) == 1 and rests == {_words(others[0])}:
+    if "train" not in found and len(others) == 1 and rests == {words_of(others[0])}:
         found["train"] = others.pop()
         meanings[found["train"]] = ("train", next(iter(rests)))
     if "train" in found and not others and len(rests) == 1 and len(found) == len(meanings):
@@ -74,9 +71,8 @@ def by_split(listing: Listing, keys: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     tops = set()
     for key in keys:
-        top = key.partition("/")[0] if "/" in key else ""
-        tops.add(top)
-        found.setdefault(split_named(top) or "", []).append(key)
+        tops.add(key.partition("/")[0] if "/" in key else "")
+        found.setdefault(split_of(key) or "", []).append(key)
     if set(found) <= {""}:
         return {"train": found.get("", [])}
     if "" in found or "train" not in found:
@@ -99,20 +95,6 @@ def _as_named(listing: Listing, named: Mapping[str, str], inner: Mapping[str, st
     return {split: inner[name] for split in SPLITS for name, of in named.items() if of == split}
 
 
-def _meaning(folder: str) -> tuple[str, tuple[str, ...]] | None:
-    """(split, the words beside it); None where the name says no split, or several."""
-    words = _words(folder)
-    splits = [word for word in words if word in _WORDS]
-    if len(splits) != 1:
-        return None
-    return _WORDS[splits[0]], tuple(word for word in words if word not in _WORDS)
-
-
-def _words(folder: str) -> tuple[str, ...]:
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder).lower()
-    return tuple(word for word in re.findall(r"[a-z]+|[0-9]+", spaced) if word not in _FILLERS)
-
-
 def _inside(listing: Listing, prefix: str) -> str:
     """Behind folders that hold nothing but one of their own name; at the top, of any name at first."""
     while True:
@@ -126,6 +108,13 @@ def _inside(listing: Listing, prefix: str) -> str:
         if prefix and below[0].lower() != outer.lower():
             return prefix
         prefix = inner
+
+
+def _is_container(listing: Listing, prefix: str, name: str) -> bool:
+    """Whether a folder holds the folders of all images, and is not a class."""
+    place = f"{prefix}{name}"
+    alone = listing.folders_of_images.isdisjoint((prefix.rstrip("/"), place))
+    return alone and name.lower() in CONTAINERS and bool(listing.below(f"{place}/"))
 
 
 def _holds_folders(listing: Listing, prefix: str) -> bool:

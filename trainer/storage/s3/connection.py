@@ -1,6 +1,8 @@
 """Clients of boto3, and whether credentials that cannot be had now may be had later."""
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -14,6 +16,7 @@ from botocore.session import Session
 
 from trainer.errors import ConfigError
 from trainer.storage.retry import RetryBudget
+from trainer.storage.s3.certificates import check_ca_bundle
 from trainer.storage.s3.faults import Kind, explain
 
 if TYPE_CHECKING:
@@ -24,15 +27,30 @@ CONNECT_SECONDS = 5
 METADATA_SECONDS = 2.0
 
 
-def connect(url: str, read_seconds: float, patience: RetryBudget) -> "tuple[boto3.Session, S3Client]":
-    """A session, and a client whose every request is one attempt. Credentials are where boto3 finds them.
+@dataclass(frozen=True)
+class Connection:
+    """`client` makes each request once. `ca_bundle` is the file of certificates that it goes by, or None for
+    those of the public authorities."""
+
+    session: boto3.Session
+    client: "S3Client"
+    ca_bundle: str | None
+
+
+def connect(
+    url: str, read_seconds: float, patience: RetryBudget, takes_checksums: Callable[[str], bool]
+) -> Connection:
+    """A client with credentials from where boto3 finds them.
 
     An endpoint of credentials that fails is asked again within `patience`. Raises TimeoutError when that is
     spent, PermissionError where the credentials are refused, ConfigError for invalid settings.
+
+    Args:
+        takes_checksums: whether the store at an endpoint takes botocore's checksums of uploads.
     """
     while True:
         try:
-            return _client(read_seconds)
+            return _connection(read_seconds, takes_checksums)
         except (BotoCoreError, ValueError) as error:
             fault = explain(error)
             if fault and fault.kind is Kind.RETRY:
@@ -76,7 +94,7 @@ def _ask(url: str, method: str, headers: dict[str, str]) -> tuple[int, str]:
         return refusal.code, ""
 
 
-def _client(read_seconds: float) -> "tuple[boto3.Session, S3Client]":
+def _connection(read_seconds: float, takes_checksums: Callable[[str], bool]) -> Connection:
     settings = Session()
     settings.register_component("data_loader", _models())
     session = boto3.Session(botocore_session=settings)
@@ -90,11 +108,18 @@ def _client(read_seconds: float) -> "tuple[boto3.Session, S3Client]":
         user_agent_extra="cars-trainer",
     )
     client = session.client("s3", config=config)
-    if "addressing_style" in (settings.get_scoped_config().get("s3") or {}) or _is_aws(
-        client.meta.endpoint_url
-    ):
-        return session, client
-    return session, session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
+    endpoint = client.meta.endpoint_url
+    ca_bundle = settings.get_config_variable("ca_bundle")
+    if ca_bundle and endpoint.startswith("https:"):
+        check_ca_bundle(ca_bundle)
+    changes: dict[str, Any] = {}
+    if "addressing_style" not in (settings.get_scoped_config().get("s3") or {}) and not _is_aws(endpoint):
+        changes["s3"] = {"addressing_style": "path"}
+    if not takes_checksums(endpoint):
+        changes["request_checksum_calculation"] = "when_required"
+    if changes:
+        client = session.client("s3", config=config.merge(Config(**changes)))
+    return Connection(session, client, ca_bundle)
 
 
 @cache

@@ -1,35 +1,34 @@
 """Small ranges of objects for less than half of the processor time: signed by botocore, and sent by urllib3
 without botocore's models, events and parsers.
 
-It knows no retries and no errors: what does not come at once as it should is asked for again in full.
+It has no retries and no errors: what does not arrive at once and as expected is requested again in full.
 """
 
 import logging
-import os
+import re
 import time
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import boto3
 import urllib3
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.httpsession import get_cert_path
 
 from trainer.errors import one_line
-from trainer.storage.s3.connection import CONNECTIONS
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from trainer.storage.s3.connection import CONNECTIONS, Connection
 
 QUICK_BYTES = 1 << 20
 FIRST_BYTE_SECONDS = 5.0
-"""For connecting, for each silence of the server, and for the body; or less, see `FastRangeReader`."""
+"""The limit for connecting, for each silence of the server, and for the body; see `FastRangeReader`."""
 MAX_CONSECUTIVE_FAILURES = 3
 """Failed requests in a row after which it pauses."""
 PAUSE_SECONDS = 60.0
+
+_DOTS = re.compile(r"(^|/)\.\.?(/|$)")
+"""Parts of a key that urllib3 would take out of a URL."""
 
 log = logging.getLogger(__name__)
 
@@ -38,21 +37,26 @@ class FastRangeReader:
     """Ranges from one bucket. Safe to use from several threads.
 
     Args:
+        connection: with the credentials, the address and the certificates to use.
         budget: seconds of a whole operation, of which at most a quarter is spent here on each wait.
     """
 
-    def __init__(self, session: boto3.Session, client: "S3Client", bucket: str, budget: float) -> None:
-        self._session, self._client, self._bucket = session, client, bucket
+    def __init__(self, connection: Connection, bucket: str, budget: float) -> None:
+        self._session, self._client = connection.session, connection.client
+        self._ca_bundle = connection.ca_bundle or get_cert_path(True)
+        self._bucket = bucket
         self._seconds = min(FIRST_BYTE_SECONDS, budget / 4)
         self._misses, self._resumes = 0, 0.0
 
     def get_range(self, key: str, start: int, stop: int, etag: str) -> bytes | None:
-        """Bytes [start, stop) of the object of this etag; None where they did not come as they should."""
+        """Bytes [start, stop) of the object of this etag; None where they did not arrive as expected."""
         if self._misses >= MAX_CONSECUTIVE_FAILURES and time.monotonic() < self._resumes:
+            return None
+        if _DOTS.search(key):
             return None
         try:
             data = self._ask(key, start, stop, etag)
-        except Exception as error:  # asked for again, where the reason is found out and said
+        except Exception as error:  # requested again with retries, which report the reason
             self._misses += 1
             self._resumes = time.monotonic() + PAUSE_SECONDS
             if self._misses == MAX_CONSECUTIVE_FAILURES:
@@ -66,7 +70,7 @@ class FastRangeReader:
         return data
 
     def _ask(self, key: str, start: int, stop: int, etag: str) -> bytes | None:
-        """None for an object that is gone, shorter, or another one. Raises whatever stops it otherwise."""
+        """None for an object that is missing, shorter, or another version. Raises what else stops it."""
         request = AWSRequest("GET", self._base + quote(key, safe="/~"))
         request.headers["Range"] = f"bytes={start}-{stop - 1}"
         request.headers["User-Agent"] = "cars-trainer"
@@ -87,7 +91,7 @@ class FastRangeReader:
             while block := answer.read1():
                 data += block
                 if len(data) > stop - start or time.monotonic() > until:
-                    raise OSError("too much, or too slow")
+                    raise OSError("too many bytes, or too slow")
             answer.release_conn()
             return bytes(data) if len(data) == stop - start else None
         finally:
@@ -114,5 +118,5 @@ class FastRangeReader:
             retries=False,
             timeout=urllib3.Timeout(connect=self._seconds, read=self._seconds),
             cert_reqs="CERT_REQUIRED",
-            ca_certs=os.environ.get("AWS_CA_BUNDLE") or get_cert_path(True),
+            ca_certs=self._ca_bundle,
         )

@@ -1,4 +1,4 @@
-"""What S3, botocore and the network say, as one of a few kinds of fault."""
+"""Errors of S3, botocore and the network, each as one of a few kinds of fault."""
 
 import re
 import ssl
@@ -11,6 +11,7 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from trainer.errors import one_line
+from trainer.storage.s3.certificates import tls_remedy
 
 CREDENTIALS = "credentials"
 """The cause of a retry where an endpoint of credentials fails."""
@@ -30,14 +31,15 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """One failed request: `text` is one line for a person, `cause` counts it where it is retried."""
+    """One failed request: `text` is one line, `cause` counts it where it is retried."""
 
     kind: Kind
     text: str
     cause: str = ""
     code: str = ""
     answered: bool = False
-    """A server spoke, so its address is right."""
+    """The server answered, so its address is right."""
+    remedy: str = ""
 
 
 _BY_CODE: dict[str, tuple[Kind, str]] = {
@@ -54,7 +56,7 @@ _BY_CODE: dict[str, tuple[Kind, str]] = {
         (Kind.EXPIRED, "", "ExpiredToken ExpiredTokenException TokenRefreshRequired RequestExpired"),
         (Kind.PRECONDITION, "", "412 PreconditionFailed"),
         (Kind.RANGE, "", "416 InvalidRange"),
-        (Kind.CONFIG, "", "InvalidBucketName"),
+        (Kind.CONFIG, "", "InvalidBucketName KeyTooLongError"),
         (Kind.UNSUPPORTED, "", "501 NotImplemented"),
         (Kind.RETRY, "conflict", "ConditionalRequestConflict OperationAborted"),
         (
@@ -92,7 +94,7 @@ _SHORT = (boto.IncompleteReadError, boto.ResponseStreamingError, boto.FlexibleCh
 
 
 def explain(error: Exception) -> Fault | None:
-    """The fault that `error` stands for; None when it comes neither from S3 nor from the way there."""
+    """The fault behind `error`; None when it comes neither from S3 nor from the network."""
     text = one_line(error)
     if isinstance(error, boto.ClientError):
         return _answer(error.response)
@@ -102,8 +104,8 @@ def explain(error: Exception) -> Fault | None:
         return Fault(Kind.RETRY, f"no credentials now: {text}", CREDENTIALS)
     if isinstance(error, _DENIED):
         return Fault(Kind.DENIED, f"no usable credentials: {text}")
-    if isinstance(error, boto.SSLError) and ("VERIFY_FAILED" in text or "WRONG_VERSION" in text):
-        return Fault(Kind.CONFIG, text)
+    if isinstance(error, boto.SSLError) and (remedy := tls_remedy(text)):
+        return Fault(Kind.CONFIG, text, remedy=remedy)
     if isinstance(error, _TIMEOUT):
         answered = isinstance(error, boto.ReadTimeoutError)
         return Fault(Kind.RETRY, text, "timeout", answered=answered)
@@ -122,7 +124,7 @@ def explain(error: Exception) -> Fault | None:
 
 def _may_pass(error: Exception, text: str) -> bool:
     """Whether an endpoint of credentials failed, as opposed to one that refuses: botocore has one error for
-    both, whose words tell."""
+    both, and only its text differs."""
     if not isinstance(error, boto.CredentialRetrievalError):
         return False
     if status := re.search(r"non 200 response (\d+)", text):
@@ -131,10 +133,10 @@ def _may_pass(error: Exception, text: str) -> bool:
 
 
 def _answer(response: Any) -> Fault:
-    said = response.get("Error", {})
+    answer = response.get("Error", {})
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    code = str(said.get("Code", "")) or str(status)
+    code = str(answer.get("Code", "")) or str(status)
     kind, cause = _BY_CODE.get(code) or _BY_CODE.get(str(status)) or (Kind.OTHER, "")
-    message = " ".join(str(said.get("Message", "")).split())
+    message = " ".join(str(answer.get("Message", "")).split())
     text = f"{code} ({status}): {message}" if message and message != code else f"{code} ({status})"
     return Fault(kind, text, cause, code, answered=True)

@@ -107,7 +107,7 @@ def content_type(key: str) -> str:
 
 
 def etag_of(answer: Any, url: str) -> str:
-    """Raises OSError where there is none, as of files that were put below a gateway to a file system."""
+    """Raises OSError where there is none, as for files put into a file system behind a gateway."""
     if not answer.get("ETag"):
         raise OSError(
             f"{url}: its store gives it no ETag, by which a changed object is noticed; upload it again"
@@ -116,7 +116,7 @@ def etag_of(answer: Any, url: str) -> str:
 
 
 def _etag_of_parts(parts: list[dict[str, Any]]) -> str:
-    """S3's etag of an object in parts: the MD5 of the parts' MD5s, and how many they are."""
+    """S3's etag of an object in parts: the MD5 of the parts' MD5s, and the number of parts."""
     try:
         digests = b"".join(bytes.fromhex(part["ETag"].strip('"')) for part in parts)
     except ValueError:

@@ -20,7 +20,7 @@ from trainer.config.sections import TrainSection
 from trainer.errors import ConfigError, shortened
 from trainer.machine.memory import available_memory
 from trainer.models.freeze import freeze
-from trainer.models.trial import check_export, check_forward, check_synchronized
+from trainer.models.trial import check_export, check_forward, check_grouped, check_synchronized
 from trainer.training.run_plan import RunPlan
 from trainer.training.run_state import weights
 from trainer.training.setup.first_rows import first_rows
@@ -38,8 +38,8 @@ class Footprint:
     Attributes:
         parameters: all of them, and `trained` without the frozen ones and the statistics.
         step_bytes: an estimate of the memory of a step: weights, four times the trained ones (gradients and
-            their exchange), the optimizer's state, two copies of every layer's output for the images that
-            are computed at once, and three batches of images.
+            their exchange; eight times in an exact run), the optimizer's state, two copies of every layer's
+            output for the images that are computed at once, and three batches of images.
         made_of: the SHA-256 of its configuration, with the constants in it.
     """
 
@@ -50,10 +50,13 @@ class Footprint:
 
 
 def setup_tensorflow(config: RunConfig) -> None:
-    """Memory of GPUs as it is needed, and determinism where it is asked for.
+    """Threads, memory of GPUs as it is needed, and determinism where it is asked for.
 
-    XLA has one of its own: of TensorFlow's it refuses the gradient of max pooling, also on CPUs.
+    XLA's determinism is one of its own: of TensorFlow's it refuses the gradient of max pooling, also on CPUs.
+
+    Raises ConfigError where TensorFlow has begun with another number of threads.
     """
+    _set_threads(config.train.threads)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
     if config.train.deterministic and uses_xla(config.train):
@@ -62,6 +65,19 @@ def setup_tensorflow(config: RunConfig) -> None:
         )
     elif config.train.deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def _set_threads(threads: int | None) -> None:
+    """Sets the threads of an operation; None leaves them to the environment."""
+    if threads is None:
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+    except RuntimeError:
+        raise ConfigError(
+            f"train.threads: expected {threads}, and TensorFlow runs in this process with another number",
+            "Train before anything else uses TensorFlow, or in a process of its own",
+        ) from None
 
 
 def uses_xla(train: TrainSection) -> bool:
@@ -102,6 +118,7 @@ def build(
             optimizer.build(model.trainable_variables)
     weights(model)  # each has a name of its own
     check_synchronized(model, plan.config, plan.ranks)
+    check_grouped(model, plan.config)
     if models.is_own(plan.config.model.name):
         try_network(plan.config, model, first_rows(plan, "train", TRIED_IMAGES).images)
     return model, optimizer
@@ -132,7 +149,8 @@ def footprint(plan: RunPlan) -> Footprint:
     width = 4 if plan.config.train.precision == "float32" else 2
     batches = 3 * -(-plan.config.train.batch_size // plan.ranks) * math.prod(plan.image_shape)
     parameters = model.count_params()
-    arrays = 4 * (parameters + (4 + slots) * trained + batches)
+    exchanged = 8 if plan.config.train.exact else 4  # of them: gradients and their exchange
+    arrays = 4 * (parameters + (exchanged + slots) * trained + batches)
     step_bytes = arrays + 2 * width * plan.micro_rows * outputs
     return Footprint(parameters, trained, step_bytes, _made_of(model))
 

@@ -16,7 +16,7 @@ from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs import layout
 from trainer.runs.claim import check_identity, check_resumable
 from trainer.runs.run_document import already_finished
-from trainer.storage import Store, join, no_folders_left, open_store
+from trainer.storage import Store, join, open_store
 from trainer.training.run_plan import RunPlan, make_plan, resume_step
 from trainer.training.setup.left_out import left_out
 
@@ -26,6 +26,24 @@ class Checked:
     """What a run would do.
 
     Attributes:
+        dataset: URL.
+        classes: their number.
+        image_shape: (H, W, C) of what the network is given.
+        rows: split -> images.
+        epochs: of the run.
+        steps_per_epoch: batches.
+        total_steps: of all epochs.
+        batch_size: images of a step, over all ranks.
+        ranks: of the run.
+        lanes: of all ranks.
+        network: by its name in the configuration.
+        parameters: the network's.
+        trained: those that are not frozen.
+        optimizer: its name and arguments.
+        run: URL of the run's folder.
+        weights: URLs of the weights that it publishes.
+        checkpoints: where they go, how often, and how many are kept, in words.
+        metrics: URL of metrics.csv.
         lanes_per_rank: the most that one rank has.
         images_at_once: that a rank computes at once.
         step_bytes: an estimate of one rank's memory; see `trainer.training.setup.build_network.Footprint`.
@@ -153,7 +171,7 @@ def _read_a_row_of_each_split(plan: RunPlan) -> None:
 
 def _write_and_delete(store: Store) -> None:
     key = f".check-{uuid.uuid4().hex}"
-    with interrupts.unwinding(), no_folders_left(store):
+    with interrupts.unwinding(), store.no_folders_left():
         try:
             store.put(key, b"written by `trainer train --check`")
             store.get(key)

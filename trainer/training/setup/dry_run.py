@@ -49,7 +49,8 @@ def try_out(
             check_weights(model)
         with _timed("validation", seconds):
             smoothing = few.config.train.label_smoothing
-            evaluation = EvaluationStep(model, distribution, smoothing, xla=step.xla)
+            exact = few.config.train.exact
+            evaluation = EvaluationStep(model, distribution, smoothing, xla=step.xla, exact=exact)
             # Its loss may be infinite: batch norms have seen one batch.
             evaluation(validated.images, validated.labels, validated.weights)
     return seconds

@@ -21,7 +21,7 @@ def run_identity(config: RunConfig, dataset_identity: str, lanes: int) -> dict[s
         "seed": train.seed,
         "batch_size": train.batch_size,
         "lanes": lanes,
-        "group": train.micro_batch if config.model.batch_norm == "grouped" else None,
+        "group": train.micro_batch if has_groups(config) else None,
         "optimizer": train.optimizer.model_dump(mode="json"),
         "class_weight": train.class_weight,
         "schedule": train.schedule if train.schedule != "constant" else None,
@@ -29,7 +29,14 @@ def run_identity(config: RunConfig, dataset_identity: str, lanes: int) -> dict[s
         "decay": train.decay or None,
         "label_smoothing": train.label_smoothing or None,
         "mixed_precision": _mixed_precision(config),
+        "exact": train.exact or None,
+        "threads": train.threads if train.exact else None,
     }
+
+
+def has_groups(config: RunConfig) -> bool:
+    """Whether train.micro_batch lanes are always computed together, on any number of ranks."""
+    return config.model.batch_norm == "grouped" or config.train.exact
 
 
 def _augment(config: RunConfig) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """What is counted of a batch: sums over its rows, which add up over batches, replicas and ranks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 TOP = 5
 
@@ -22,6 +25,10 @@ class Sums:
 
     def values(self) -> tuple[float, float, float, float]:
         return self.loss, self.correct, self.top5, self.rows
+
+    def over_ranks(self, add: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> "Sums":
+        """The sums over all ranks; `add`: float64 (n,) -> its sum over the ranks."""
+        return Sums(*add(np.array(self.values())).tolist())
 
     def means(self, prefix: str = "") -> dict[str, float]:
         """Keras's log names -> means over the rows."""

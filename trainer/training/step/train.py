@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from trainer.distribution import Distribution
 from trainer.models.loss import penalty, row_losses
 from trainer.training.learning_rate import LearningRateSchedule
+from trainer.training.step.fixed_point import Exponents
 from trainer.training.step.sums import Result, Sums, metric_sums
 from trainer.training.step.update import Update
 from trainer.training.step.variables import StepVariables
@@ -38,7 +39,12 @@ class TrainStep:
         schedule: of the learning rate; None for a constant one.
         xla: whether XLA compiles gradients and update. The update of several replicas is never compiled.
         exchange_dtype: as which gradients travel; all else travels as float32.
+
+    Attributes:
+        exponents: of an `ExactStep`; none here.
     """
+
+    exponents: Exponents | None = None
 
     def __init__(
         self,
@@ -189,6 +195,21 @@ class TrainStep:
         carry: tf.Tensor | None,
     ) -> tf.Tensor:
         """Gradients, statistics' changes and what is counted, of this micro-batch, added to `carry`."""
+        gradients, changes, counted = self._computed(trained, others, scale, images, labels, weights)
+        flat = [tf.reshape(tf.cast(t, tf.float32), [-1]) for t in (*gradients, *changes, counted, votes)]
+        own = tf.concat(flat, 0)
+        return own if carry is None else carry + own
+
+    def _computed(
+        self,
+        trained: list[tf.Tensor],
+        others: list[tf.Tensor],
+        scale: tf.Tensor,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        weights: tf.Tensor,
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor], tf.Tensor]:
+        """Gradients, statistics' changes and what is counted, of this micro-batch."""
         share = tf.reduce_sum(weights) / self.batch_size
         with tf.GradientTape() as tape:
             tape.watch(trained)
@@ -204,10 +225,7 @@ class TrainStep:
             scaled = tf.reduce_sum(losses * weights) / self.batch_size * scale
         gradients = self.variables.connected(tape.gradient(scaled, trained))
         changes = [change * share for change in self.variables.changes(others, after)]
-        counted = metric_sums(labels, probabilities, losses, weights)
-        flat = [tf.reshape(tf.cast(t, tf.float32), [-1]) for t in (*gradients, *changes, counted, votes)]
-        own = tf.concat(flat, 0)
-        return own if carry is None else carry + own
+        return gradients, changes, metric_sums(labels, probabilities, losses, weights)
 
 
 def balanced_class_weights(counts: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float32]:

@@ -5,19 +5,18 @@
 
 import io
 import json
-import resource
-import signal
-import subprocess
 import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from trainer.errors import ConfigError, DataError, one_line
+from trainer.machine.sandbox import ProcessFailed, SandboxLimits, ask
 
 _MEMORY_BYTES = 2 << 30
 _SECONDS = 60
 _DAMAGED = "Download it again"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 class Variable(NamedTuple):
@@ -30,51 +29,33 @@ class Variable(NamedTuple):
 
 def read_variable(where: str, data: bytes, name: str) -> Variable:
     """One variable of a file, flat. Raises DataError that names `where`, ConfigError without scipy."""
-    if data[:14] == b"MATLAB 7.3 MAT" or b"\x89HDF\r\n\x1a\n" in data[:1024]:
-        raise DataError(
-            f"{where}: expected a MATLAB file of version 7 or below, found 7.3 (HDF5)",
-            "Save it in MATLAB with save(…, '-v7')",
-        )
-    command = [sys.executable, "-m", __name__, name]
+    limits = SandboxLimits(_SECONDS, _SECONDS, _MEMORY_BYTES + 8 * len(data))
     try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=_SECONDS)
-    except subprocess.TimeoutExpired:
-        raise DataError(f"{where}: a damaged MATLAB file (reading it does not end)", _DAMAGED) from None
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        why = signal.Signals(-done.returncode).name if done.returncode < 0 else f"code {done.returncode}"
-        raise DataError(f"{where}: a damaged MATLAB file (its reader ended with {why})", _DAMAGED) from None
-    if "scipy" in answer:
-        raise ConfigError(
-            f"{where}: MATLAB's files are read by scipy, which is not installed", "pip install scipy"
-        )
-    if "problem" in answer:
-        reason = f"not a MATLAB file, or a damaged one ({answer['problem']})"
-        raise DataError(f"{where}: {reason}", _DAMAGED)
+        answer = json.loads(ask(__name__, [name], data=data, limits=limits))
+    except ProcessFailed as error:
+        raise DataError(f"{where}: a damaged MATLAB file (its reader {error})", _DAMAGED) from None
+    except (ConfigError, DataError) as error:
+        raise type(error)(f"{where}: {error.problem}", error.remedy) from None
     if "rows" not in answer:
         raise DataError(f"{where}: expected the variable {name}, found none", _DAMAGED)
     return Variable(tuple(answer["fields"]), answer["rows"])
 
 
-def _main(name: str) -> None:
-    data = sys.stdin.buffer.read()
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES + 8 * len(data),) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    print(json.dumps(_answer(data, name)))
-
-
 def _answer(data: bytes, name: str) -> dict[str, Any]:
+    if _HDF5 in data[:1024]:
+        return _from_hdf5(data, name)
     try:
         from scipy.io import loadmat
     except ImportError:
-        return {"scipy": None}
+        raise ConfigError(
+            "MATLAB's files are read by scipy, which is not installed", "pip install scipy"
+        ) from None
     try:
         found = loadmat(io.BytesIO(data), squeeze_me=True, variable_names=[name])
     except Exception as error:
         # Damage shows as errors of many kinds, TypeError and MemoryError among them.
-        return {"problem": one_line(error)[:100]}
+        reason = one_line(error)[:100]
+        raise DataError(f"not a MATLAB file, or a damaged one ({reason})", _DAMAGED) from None
     if name not in found:
         return {}
     array = np.atleast_1d(found[name]).ravel()
@@ -83,10 +64,39 @@ def _answer(data: bytes, name: str) -> dict[str, Any]:
     return {"fields": fields, "rows": rows}
 
 
+def _from_hdf5(data: bytes, name: str) -> dict[str, Any]:
+    """The variables of a MATLAB 7.3 file, which is HDF5: cells and structures refer to their values."""
+    try:
+        import h5py
+
+        with h5py.File(io.BytesIO(data), "r") as file:
+            if name not in file:
+                return {}
+            found = file[name]
+            if not isinstance(found, h5py.Group):
+                return {"fields": [], "rows": _values(file, found)}
+            columns = {field: _values(file, found[field]) for field in found}
+            rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+            return {"fields": list(columns), "rows": rows}
+    except Exception as error:
+        reason = one_line(error)[:100]
+        raise DataError(f"not a MATLAB file, or a damaged one ({reason})", _DAMAGED) from None
+
+
+def _values(file: Any, dataset: Any) -> list[Any]:
+    """The values of an array, in MATLAB's order; a text is one."""
+    if dataset.attrs.get("MATLAB_class") == b"char":
+        return ["".join(map(chr, dataset[()].ravel().tolist()))]
+    values = dataset[()].ravel()
+    if dataset.dtype == object:  # references
+        return [_plain(one[0]) if len(one := _values(file, file[value])) == 1 else None for value in values]
+    return [_plain(value) for value in values]
+
+
 def _plain(value: Any) -> Any:
     value = value.item() if isinstance(value, np.generic | np.ndarray) and value.size == 1 else value
     return value if isinstance(value, int | float | str) else None
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    print(json.dumps(_answer(sys.stdin.buffer.read(), sys.argv[1])))

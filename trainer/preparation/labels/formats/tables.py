@@ -1,283 +1,209 @@
-"""Label lists as people write them, in text, CSV or JSON -> names and labels. Pure.
-
-A list names its images, or has one label for each in the order of their numbers.
-"""
+"""Label lists as tables: CSV, TSV and JSON -> rows. Pure."""
 
 import csv
 import io
-import json
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainer.errors import DataError
-from trainer.images.codec import SUFFIXES
-
-TABLES = (".csv", ".tsv")
-SUFFIXES_OF_LISTS = (".txt", *TABLES, ".json")
-_NAME_COLUMN = re.compile("(file|image|img|f)?_?(name|path|id)|file|image|img", re.IGNORECASE)
-_LABEL_COLUMN = re.compile(
-    "(label|class)(_?(name|id))?|labels|category|target|breed|species|variety|diagnosis|dx|y", re.IGNORECASE
+from trainer.images.files import has_image_suffix
+from trainer.preparation.labels.formats.columns import (
+    Table,
+    has_heads,
+    image_column,
+    label_columns,
+    named_column,
+    one_hot_label,
+    split_column,
 )
-_CLASS_NAME = re.compile("(label|class|category)_?name|breed|species|variety", re.IGNORECASE)
-_IMAGE = "|".join(re.escape(suffix) for suffix in SUFFIXES)
-_NAMED = re.compile(rf"""(?P<q>["']?)(.+?(?:{_IMAGE}))(?P=q)\s*[\s,;:|]\s*(.*)""", re.IGNORECASE)
-_NUMBERED = re.compile(r"([0-9]+)\s*[\s,;:|]\s*(\S.*)")
-_BITS = frozenset({"0", "1", "0.0", "1.0"})
-_BOX = re.compile(r"(\t-?[0-9.]+)+$")
-"""Behind a label, as in tiny-imagenet's val_annotations.txt."""
-_REMEDY = "Correct the list"
+from trainer.preparation.labels.formats.rows import (
+    LABEL_COLUMN,
+    NO_COLUMNS,
+    Columns,
+    Find,
+    NoLabels,
+    Row,
+    UnclearTable,
+    normal,
+)
+from trainer.preparation.labels.formats.text import REMEDY, load_literal
+from trainer.preparation.labels.split_names import split_named
+
+DELIMITERS = ",;\t|"
+_SAMPLE_LINES = 50
+
+Cells = list[tuple[int, list[str]]]
+"""The lines that are not empty: their numbers, counted from 1, and their values."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A label, the image that the list names for it, if it names them, and the line, counted from 1."""
-
-    label: str
-    line: int
-    name: str | None = None
+def rows_of_text(name: str, text: str, find: Find, columns: Columns) -> list[Row]:
+    """The rows of a table with commas, semicolons, tabs or bars between its values."""
+    cells = cells_of(name, text, _delimiter(text, find))
+    return rows_of_cells(name, cells, find, columns) if cells else []
 
 
-def parse(name: str, data: bytes, known: Callable[[str], bool]) -> list[Row]:
-    """The rows of a label list, in its order; all of them name an image, or none.
-
-    `known` tells whether a text names an image that is there. Raises DataError with the list's name and line.
-    """
-    text = decode(name, data)
-    if name.lower().endswith(".json"):
-        rows = _from_json(name, text)
-    elif name.lower().endswith(TABLES):
-        rows = _from_table(name, text, known)
-    else:
-        rows = _from_lines(name, text, known)
-    if not rows:
-        raise DataError(f"{name}: the label list is empty", _REMEDY)
-    for row in rows:
-        if not row.label or (row.name is not None and not row.name):
-            what = "label" if not row.label else "name of an image"
-            raise DataError(f"{name}, line {row.line}: expected a {what}, found nothing", _REMEDY)
-    return rows
-
-
-def decode(name: str, data: bytes) -> str:
-    """UTF-8, with or without a mark before it; or UTF-16 with one, as spreadsheets write it."""
-    try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name}: expected text in UTF-8, found other bytes at {error.start}", _REMEDY
-        ) from None
-    if "\0" in text:
-        raise DataError(f"{name}: expected text, found a zero byte", _REMEDY)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def lines_of(name: str, data: bytes) -> list[str]:
-    """The lines without blanks and quotes around them; empty lines at the end are none."""
-    return [_bare(line) for line in decode(name, data).rstrip().split("\n")]
-
-
-def class_list(name: str, data: bytes) -> dict[int, str] | list[str]:
-    """Class names: one a line in their order, or `NUMBER NAME` on each or all on one line, or JSON."""
-    text = decode(name, data).strip()
-    if name.lower().endswith(".json"):
-        value = _json(name, text)
-        if isinstance(value, list) and value and all(isinstance(label, str) for label in value):
-            return [label.strip() for label in value]
-        if isinstance(value, dict) and value and all(re.fullmatch("[0-9]+", key) for key in value):
-            return {int(key): str(label).strip() for key, label in value.items()}
-        raise DataError(f"{name}: expected a list of class names, or numbers with their names", _REMEDY)
-    lines = [_bare(line) for line in text.split("\n") if line.strip()]
-    if lines and re.fullmatch(r"(?i)id\W+name", lines[0]):
-        lines = lines[1:]
-    numbered = [_NUMBERED.fullmatch(line) for line in lines]
-    if len(lines) == 1 and numbered[0]:
-        return _on_one_line(lines[0])
-    pairs = [(int(found[1]), _bare(found[2])) for found in numbered if found]
-    if pairs and len(pairs) == len(lines):
-        if len({number for number, _ in pairs}) < len(pairs):
-            twice = next(a for (a, _), (b, _) in pairwise(sorted(pairs)) if a == b)
-            raise DataError(f"{name}: the number {twice} has two names", _REMEDY)
-        return dict(pairs)
-    if pairs and len(pairs) > len(lines) // 2:
-        odd = next(line for line, found in zip(lines, numbered, strict=True) if not found)
-        raise DataError(f"{name}: expected a number and a name on each line, found {odd[:60]!r}", _REMEDY)
-    if not lines:
-        raise DataError(f"{name}: the list of classes is empty", _REMEDY)
-    return lines
-
-
-def _on_one_line(line: str) -> dict[int, str]:
-    """`1 rice 2 eels on rice 3 pilaf`: a number begins a name only where it is the next one."""
-    found: dict[int, list[str]] = {}
-    number = int(line.split()[0])
-    for word in line.split():
-        if word == str(number):
-            found[number] = []
-            number += 1
-        else:
-            found[number - 1].append(word)
-    return {number: " ".join(words) for number, words in found.items()}
-
-
-def _from_lines(name: str, text: str, known: Callable[[str], bool]) -> list[Row]:
-    lines = [line.strip() for line in text.rstrip().split("\n")]
-    if lines == [""]:
-        return []
-    for pattern, group in ((_NAMED, 2), (_NUMBERED, 1)):
-        found = [pattern.fullmatch(line) for line in lines]
-        first = 0 if found[0] else 1  # a line of headings
-        matches = [match for match in found if match]
-        if pattern is _NUMBERED and not any(known(match[group]) for match in matches[:50]):
-            continue
-        if matches and len(matches) * 2 > len(lines) - first:
-            rows = []
-            for number, (line, match) in enumerate(zip(lines, found, strict=True), 1):
-                if match:
-                    rows.append(Row(_bare(_BOX.sub("", match[group + 1])), number, match[group]))
-                elif line and number > first:
-                    raise DataError(
-                        f"{name}, line {number}: expected an image's name and a label, found {line[:60]!r}",
-                        _REMEDY,
-                    )
-            return rows
-    return [Row(_bare(line), number) for number, line in enumerate(lines, 1)]
-
-
-def _from_table(name: str, text: str, known: Callable[[str], bool]) -> list[Row]:
-    head = text.partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
+def cells_of(name: str, text: str, delimiter: str) -> Cells:
+    """Raises DataError for a text that is not a table."""
     try:
         reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
-        cells = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+        return [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
     except csv.Error as error:
-        raise DataError(f"{name}: not a table of values ({error})", _REMEDY) from None
-    if not cells:
-        return []
-    heads = [cell.lower() for cell in cells[0][1]]
-    names = [place for place, cell in enumerate(heads) if _NAME_COLUMN.fullmatch(cell)]
-    labels = [place for place, cell in enumerate(heads) if _LABEL_COLUMN.fullmatch(cell)]
-    if len(heads) == 1:
-        return [Row(row[0], line) for line, row in cells[1 if labels else 0 :]]
-    names = names or _naming(cells[1:], len(heads), known)
-    if len(heads) > 2 and names and (hot := _one_hot(cells, _most_known(cells[1:], names, known))):
-        return hot
-    labels = _one_of(labels, heads, cells[1:])
-    if len(labels) == 1 and names:
-        of_name, of_label, rows = _most_known(cells[1:], names, known), labels[0], cells[1:]
-    elif len(heads) == 2:
-        of_name = _most_known(cells, [0, 1], known)
-        of_label, rows = 1 - of_name, cells
-        first = heads[of_name]
-        if len(cells) > 1 and not known(cells[0][1][of_name]) and not first.endswith(SUFFIXES):
-            rows = cells[1:]
-    else:
-        raise DataError(
-            f"{name}: expected columns for the image and for the label, found {', '.join(heads)[:120]}",
-            "Name one of them filename, and one label, in the first line",
-        )
-    for line, row in rows:
-        if len(row) != len(heads):
+        raise DataError(f"{name}: not a table of values ({error})", REMEDY) from None
+
+
+def rows_of_cells(name: str, cells: Cells, find: Find, columns: Columns) -> list[Row]:
+    """The rows of a table. Raises UnclearTable where it is not clear what its columns are."""
+    width = len(cells[0][1])
+    for line, row in cells:
+        if len(row) != width:
             raise DataError(
-                f"{name}, line {line}: expected {len(heads)} values as in the first line, found {len(row)}",
-                _REMEDY,
+                f"{name}, line {line}: expected {width} values as in the first line, found {len(row)}", REMEDY
             )
-    return [Row(row[of_label], line, row[of_name]) for line, row in rows]
+    if width == 1:
+        return _single(name, cells, find, columns)
+    wanted = {column for column in (columns.image, columns.label) if column}
+    heads = wanted <= set(cells[0][1]) if wanted else has_heads([row for _, row in cells], find, name)
+    if wanted and not heads and not all(column.isdecimal() for column in wanted):
+        heads = True  # then the error names the heads
+    table = Table(
+        name,
+        ", ".join(cells[0][1]),
+        tuple(cells[0][1]) if heads else (),
+        tuple(tuple(row) for _, row in (cells[1:] if heads else cells)),
+        tuple(line for line, _ in (cells[1:] if heads else cells)),
+    )
+    return _chosen(table, find, columns)
 
 
-def _naming(cells: Sequence[tuple[int, list[str]]], width: int, known: Callable[[str], bool]) -> list[int]:
-    """The columns whose first values all name images that are there."""
-    first = [row for _, row in cells[:50]]
+def _chosen(table: Table, find: Find, columns: Columns) -> list[Row]:
+    if not table.rows:
+        return []
+    image = named_column(table, columns.image, "--image-column") if columns.image else None
+    label = named_column(table, columns.label, "--label-column") if columns.label else None
+    if image is None:
+        image = image_column(table, find)
+    if image == label:
+        raise DataError(
+            f"--label-column: {table.name}: {columns.label!r} is the column of the images",
+            "Name another one, or the images' by --image-column",
+        )
+    split = split_column(table, image)
+    split = None if split == label else split
+    labels = label_columns(table, image, split) if label is None else (label,)
     return [
-        column
-        for column in range(width)
-        if first and all(column < len(row) and known(row[column]) for row in first)
+        Row(
+            row[labels[0]] if len(labels) == 1 else one_hot_label(table, labels, row),
+            line,
+            row[image],
+            None if split is None else split_named(row[split]),
+            normal(table.heads[labels[0]]) if table.heads and len(labels) == 1 else "",
+        )
+        for line, row in zip(table.lines, table.rows, strict=True)
     ]
 
 
-def _one_hot(cells: Sequence[tuple[int, list[str]]], of_name: int) -> list[Row]:
-    """Rows of a table whose other columns are classes, with a single 1 in each row; else none."""
-    heads, rows = cells[0][1], cells[1:]
-    columns = [column for column in range(len(heads)) if column != of_name]
-    found = []
-    for line, row in rows:
-        if len(row) != len(heads) or any(row[column] not in _BITS for column in columns):
-            return []
-        ones = [heads[column] for column in columns if float(row[column])]
-        if len(ones) != 1:
-            return []
-        found.append(Row(ones[0], line, row[of_name]))
-    return found
+def _single(name: str, cells: Cells, find: Find, columns: Columns) -> list[Row]:
+    """A label for each image in the order of their numbers; the first line may be a head."""
+    values = [row[0] for _, row in cells]
+    if columns != NO_COLUMNS:
+        raise DataError(f"{name}: has one column, received --label-column or --image-column", "Leave it out")
+    check_labels_alone(name, values, find)
+    first = 1 if LABEL_COLUMN.fullmatch(normal(values[0])) and values[0] not in values[1:] else 0
+    return [Row(row[0], line) for line, row in cells[first:]]
 
 
-def _one_of(labels: list[int], heads: list[str], cells: Sequence[tuple[int, list[str]]]) -> list[int]:
-    """Of columns that say the same, a class's number and its name, the one of names."""
-    named = [column for column in labels if _CLASS_NAME.fullmatch(heads[column])]
-    if len(labels) < 2 or len(named) != 1:
-        return labels
-    rows = [row for _, row in cells if len(row) == len(heads)]
-    for column in labels:
-        pairs = {(row[column], row[named[0]]) for row in rows}
-        if len(pairs) != len({one for one, _ in pairs}) or len(pairs) != len({name for _, name in pairs}):
-            return labels
-    return named
+def check_labels_alone(name: str, values: Sequence[str], find: Find) -> None:
+    """Raises NoLabels where the lines are images, UnclearTable where they name some in another way."""
+    rest = values[1:] or values
+    if sum(not value.isdecimal() and names_image(value, find) for value in rest) * 2 > len(rest):
+        raise NoLabels(
+            f"{name}: names images without labels; its first line: {values[0][:120]}",
+            "Write the label behind each name, or label the images by folders",
+        )
+    if sum(map(has_image_suffix, rest)) * 2 > len(rest):
+        raise UnclearTable(
+            f"{name}: expected an image's name and a label on each line, found {values[0][:120]}",
+            "Write a table (.csv) with the heads filename and label",
+        )
 
 
-def _most_known(
-    cells: Sequence[tuple[int, list[str]]], columns: Sequence[int], known: Callable[[str], bool]
-) -> int:
-    """The column with the most names of images in its first rows; of several the first."""
-    return max(
-        columns, key=lambda column: sum(column < len(row) and known(row[column]) for _, row in cells[:50])
-    )
+def names_image(text: str, find: Find) -> bool:
+    """Whether a text is the name of an image; with blanks in it, all of it is."""
+    found = find(text)
+    return bool(found) and (not re.search(r"\s", text) or found[0].endswith(text.removeprefix("./")))
 
 
-def _from_json(name: str, text: str) -> list[Row]:
-    value = _json(name, text)
+def _delimiter(text: str, find: Find) -> str:
+    """What separates the values: with it all lines have the same number of them, and some name images."""
+    sample = "\n".join([line for line in text.split("\n", 2 * _SAMPLE_LINES) if line.strip()][:_SAMPLE_LINES])
+    best, delimiter = (False, False, 1), DELIMITERS[0]
+    for candidate in DELIMITERS:
+        try:
+            rows = [row for _, row in cells_of("", sample, candidate)]
+        except DataError:  # a value in quotes that does not end in the sample
+            rows = [row.split(candidate) for row in sample.split("\n")]
+        if not rows:
+            continue
+        width = len(rows[0])
+        known = width > 1 and any(find(cell) or has_image_suffix(cell) for row in rows for cell in row)
+        found = (width > 1 and all(len(row) == width for row in rows), known, width)
+        if found > best:
+            best, delimiter = found, candidate
+    return delimiter
+
+
+def rows_of_json(name: str, text: str, find: Find, columns: Columns) -> list[Row]:
+    """The rows of a list of labels, of names with their labels, of labels with their names, of objects that
+    have both, or of COCO's images and annotations."""
+    value = load_literal(name, text)
+    if isinstance(value, dict) and value.keys() >= {"images", "annotations"}:
+        return _from_coco(name, value)
+    if isinstance(value, dict) and value and all(_is_list_of_texts(names) for names in value.values()):
+        pairs = [(str(label), image) for label, names in value.items() for image in names]
+        return [Row(label, line, image) for line, (label, image) in enumerate(pairs, 1)]
     if isinstance(value, dict):
-        return [Row(_label(name, label), line, key) for line, (key, label) in enumerate(value.items(), 1)]
+        return [Row(_text(name, label), line, str(key)) for line, (key, label) in enumerate(value.items(), 1)]
     if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
-        rows = []
-        for line, row in enumerate(value, 1):
-            names = [key for key in row if _NAME_COLUMN.fullmatch(key)]
-            labels = [key for key in row if _LABEL_COLUMN.fullmatch(key)]
-            if len(names) != 1 or len(labels) != 1:
-                raise DataError(
-                    f"{name}, entry {line}: expected filename and label, found {', '.join(row)[:120]}",
-                    _REMEDY,
-                )
-            rows.append(Row(_label(name, row[labels[0]]), line, _label(name, row[names[0]])))
-        return rows
+        heads = list(dict.fromkeys(head for row in value for head in row))
+        scalar = [head for head in heads if all(_is_text(row.get(head)) for row in value)]
+        cells = [(line, [_text(name, row[head]) for head in scalar]) for line, row in enumerate(value, 1)]
+        return rows_of_cells(name, [(0, scalar or heads), *cells], find, columns)
     if isinstance(value, list):
-        return [Row(_label(name, label), line) for line, label in enumerate(value, 1)]
-    raise DataError(f"{name}: expected a list of labels, or names with their labels", _REMEDY)
+        labels = [_text(name, label) for label in value]
+        if labels:
+            check_labels_alone(name, labels, find)
+        return [Row(label, line) for line, label in enumerate(labels, 1)]
+    raise DataError(f"{name}: expected a list of labels, or names with their labels", REMEDY)
 
 
-def _label(name: str, value: Any) -> str:
-    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-        return str(value).strip()
-    raise DataError(f"{name}: expected a text or a whole number, found {str(value)[:60]}", _REMEDY)
-
-
-def _json(name: str, text: str) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise DataError(f"{name}: {twice!r} is there twice", _REMEDY)
-        return found
-
+def _from_coco(name: str, value: Mapping[str, Any]) -> list[Row]:
+    """One label for each image, as iNaturalist has it. Raises DataError for an image with several."""
     try:
-        return json.loads(text, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{name}: not JSON ({' '.join(str(error).split())})", _REMEDY) from None
+        files = {image["id"]: _text(name, image["file_name"]) for image in value["images"]}
+        titles = {kind["id"]: _text(name, kind["name"]) for kind in value.get("categories", ())}
+        pairs = [(row["image_id"], row["category_id"]) for row in value["annotations"]]
+        return [
+            Row(titles[kind] if titles else _text(name, kind), line, files[image])
+            for line, (image, kind) in enumerate(dict.fromkeys(pairs), 1)
+        ]
+    except (KeyError, TypeError):
+        raise DataError(
+            f"{name}: expected COCO's images (id, file_name), annotations (image_id, category_id) and "
+            "categories (id, name), found others",
+            REMEDY,
+        ) from None
 
 
-def _bare(text: str) -> str:
-    """Without blanks and a pair of quotes around it."""
-    text = text.strip()
-    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
-    return text[1:-1].strip() if quoted else text
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _text(name: str, value: Any) -> str:
+    if not _is_text(value):
+        raise DataError(f"{name}: expected a text or a whole number, found {str(value)[:60]}", REMEDY)
+    return str(value).strip()

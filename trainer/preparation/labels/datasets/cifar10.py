@@ -14,7 +14,7 @@ from trainer.errors import DataError
 from trainer.images.files import natural
 from trainer.preparation.labels.file_listing import Listing
 from trainer.preparation.labels.formats.inert_pickle import load_inert
-from trainer.preparation.labels.formats.tables import lines_of
+from trainer.preparation.labels.formats.text import lines_of
 from trainer.preparation.labels.source import LabelledImage, LabelledImages, assemble
 
 NAME = "cifar10"

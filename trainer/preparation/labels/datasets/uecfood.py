@@ -5,7 +5,8 @@ import re
 from trainer.errors import DataError
 from trainer.images.files import natural
 from trainer.preparation.labels.file_listing import Listing
-from trainer.preparation.labels.formats.tables import class_list, lines_of
+from trainer.preparation.labels.formats.class_names import class_list
+from trainer.preparation.labels.formats.text import lines_of
 from trainer.preparation.labels.source import Box, LabelledImage, LabelledImages, assemble
 
 NAME = "uecfood"

@@ -1,0 +1,1 @@
+"""Datasets by the files that they alone have: one module for each."""
