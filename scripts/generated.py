@@ -71,7 +71,8 @@ def metrics() -> str:
     return _METRICS + "\n".join(sorted(rows)) + "\n"
 
 
-HELPERS = ROOT / "helm" / "cars-train" / "templates" / "_cars.tpl"
+_TEMPLATES = ROOT / "helm" / "cars-train" / "templates"
+HELPERS = [path for path in sorted(_TEMPLATES.glob("_*.tpl")) if path.name != "_train.tpl"]
 """The helpers of both charts. A chart holds all that it needs, so the other one has a copy."""
 
 FILES: dict[Path, Callable[[], str]] = {
@@ -79,7 +80,7 @@ FILES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "metrics.md": metrics,
     ROOT / "docs" / "json.md": json_page.json_page,
     run_schema.SCHEMA: run_schema.values_schema,
-    ROOT / "helm" / "cars-predict" / "templates" / HELPERS.name: HELPERS.read_text,
+    **{ROOT / "helm" / "cars-predict" / "templates" / path.name: path.read_text for path in HELPERS},
     **{path: partial(versions.stamped, path) for path in versions.PLACES},
 }
 

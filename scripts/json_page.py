@@ -37,7 +37,7 @@ PRINTED: tuple[tuple[str, Any, str], ...] = (
     ("train --check", Checked, ""),
     ("evaluate", EvaluationDocument, ""),
     ("compare", list[ComparedRun], ""),
-    ("predict", PredictionSummary, "of a job; nothing from the pods that do not write it"),
+    ("predict", PredictionSummary, "of a job, from every pod"),
     ("predict", list[PredictionRow | ReadError], "of a few images"),
     ("runs", list[ListedRun], ""),
     ("runs --remove", RemovedRuns, ""),

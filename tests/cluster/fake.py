@@ -25,6 +25,8 @@ class FakeCluster:
         forbidden: resources that may not be asked for, such as `pods/log`.
         steps: called one after the other, each time pods are listed: what happens meanwhile.
         cut: pods whose log's connection is cut once, after so many lines.
+        helm: release -> the status that Helm has noted of its newest revision.
+        changes: what was changed: (verb, path, body).
     """
 
     jobs: list[Object] = field(default_factory=list)
@@ -37,6 +39,8 @@ class FakeCluster:
     forbidden: set[str] = field(default_factory=set)
     steps: list[Any] = field(default_factory=list)
     cut: dict[str, int] = field(default_factory=dict)
+    helm: dict[str, str] = field(default_factory=dict)
+    changes: list[tuple[str, str, Object]] = field(default_factory=list)
 
     def answer(self, path: str, query: dict[str, list[str]]) -> tuple[int, str]:
         parts = path.strip("/").split("/")
@@ -56,6 +60,13 @@ class FakeCluster:
             return _list(_selected(self.jobs, query))
         if resource == "events":
             return _list(self.events)
+        if resource == "secrets":
+            notes = [
+                {"metadata": {"labels": {"owner": "helm", "name": name, "version": str(n), "status": status}}}
+                for name, newest in self.helm.items()
+                for n, status in enumerate(("superseded", newest), 9)
+            ]
+            return _list(_selected(notes, query))
         if resource == "configmaps" and not name:
             labels = {"app.kubernetes.io/part-of": "cars-trainer"}
             found = [
@@ -101,6 +112,25 @@ def serving(cluster: FakeCluster, folder: Path) -> Iterator[Path]:
             self.send_header("Content-Length", str(len(body.encode())))
             self.end_headers()
             self.wfile.write(body.encode())
+
+        def do_PATCH(self) -> None:
+            self._change()
+
+        def do_DELETE(self) -> None:
+            self._change()
+
+        def _change(self) -> None:
+            url = urlsplit(self.path)
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"] or 0)) or "{}")
+            cluster.changes.append((self.command, url.path.rpartition("/training/")[2], body))
+            name = url.path.split("/")[6]
+            known = name in [pod["metadata"]["name"] for pod in cluster.pods]
+            status, text = (200, "{}") if known else _status(404, f"pods {name!r} not found")
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text.encode())
 
         def _log(self, pod: str) -> None:
             lines = cluster.logs[pod]
@@ -173,8 +203,9 @@ def pod(
     ready: bool = True,
     created: str = BORN,
     leaving: bool = False,
+    before: Object | None = None,
 ) -> Object:
-    """A pod as the API gives it."""
+    """A pod as the API gives it; `before` is how its container ended the last time."""
     states = {"Running": {"running": {}}, "Succeeded": {"terminated": {"exitCode": 0, "reason": "Completed"}}}
     return {
         "metadata": {
@@ -197,15 +228,28 @@ def pod(
                     "name": "trainer",
                     "ready": ready,
                     "state": states.get(phase, {}) if state is None else state,
+                    "lastState": before or {},
+                    "restartCount": int(before is not None),
                 }
             ],
         },
     }
 
 
-def ended(code: int, message: str = "") -> Object:
+def ended(code: int, message: str = "", reason: str = "Error") -> Object:
     """The state of a container that has ended."""
-    return {"terminated": {"exitCode": code, "reason": "Error", "message": message}}
+    return {"terminated": {"exitCode": code, "reason": reason, "message": message}}
+
+
+def dark(*, since: str = BORN) -> list[Object]:
+    """The conditions of a pod whose node does not respond, as Kubernetes 1.36 gives them: no reason."""
+    return [
+        {"type": "PodReadyToStartContainers", "status": "True", "lastTransitionTime": BORN},
+        {"type": "Initialized", "status": "True", "lastTransitionTime": BORN},
+        {"type": "Ready", "status": "False", "lastTransitionTime": since},
+        {"type": "ContainersReady", "status": "True", "lastTransitionTime": BORN},
+        {"type": "PodScheduled", "status": "True", "lastTransitionTime": BORN},
+    ]
 
 
 def _selected(objects: list[Object], query: dict[str, list[str]]) -> list[Object]:

@@ -16,7 +16,7 @@ from trainer.runs import layout
 from trainer.runs.run_document import Reached, RunResult
 from trainer.storage import open_store
 
-from .fake import FakeCluster, ended, job, pod
+from .fake import FakeCluster, dark, ended, job, pod
 
 METRICS = """\
 # TYPE trainer_step gauge
@@ -60,6 +60,15 @@ def training(cluster: FakeCluster) -> None:
 
 def _checkpoint() -> str:
     return f'trainer_last_checkpoint_timestamp_seconds{{rank="0"}} {time.time() - 42}\n'
+
+
+def warning(kind: str, name: str, message: str) -> dict[str, Any]:
+    """A Warning event as the API gives it."""
+    return {
+        "involvedObject": {"kind": kind, "name": name},
+        "message": message,
+        "lastTimestamp": "2026-11-20T12:00:01Z",
+    }
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
@@ -133,18 +142,17 @@ def test_a_pod_that_does_not_start_is_named_with_its_reason(
 def test_pods_that_are_going_or_gone_are_named(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
     training(cluster)
     drained = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
-    dark = [{"type": "Ready", "status": "False", "reason": "NodeNotReady"}]
     cluster.jobs = [job(wanted=5)]
     cluster.pods = [
         pod(0, leaving=True, conditions=drained),
-        pod(1, conditions=dark),
+        pod(1, conditions=dark()),
         pod(2, "Failed", state=ended(1, "Traceback\nMemoryError\n")),
         pod(3, "Failed", state=ended(75)),
     ]
     commands.status("cars-1")
     text = said(capsys)
     assert "pod 0: terminating (EvictionByEvictionAPI)" in text
-    assert "pod 1: its node is not ready" in text
+    assert "pod 1: its node does not respond" in text
     assert "pod 2: ended with exit code 1: MemoryError" in text
     assert "pod 3: stopped, and will resume" in text
     assert "pod 4: not created yet" in text
@@ -154,9 +162,7 @@ def test_pods_that_are_refused_are_said_in_the_clusters_words(
     cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
 ):
     cluster.jobs = [job(wanted=1)]
-    cluster.events = [
-        {"message": "pods is forbidden: exceeded quota", "lastTimestamp": "2026-11-20T12:00:01Z"}
-    ]
+    cluster.events = [warning("Job", "cars-1", "pods is forbidden: exceeded quota")]
     commands.status("cars-1")
     assert "pod 0: not created yet (pods is forbidden: exceeded quota" in said(capsys)
 
@@ -223,7 +229,9 @@ def test_a_release_whose_job_is_gone_still_leads_to_its_run(
     cluster.config_maps = {"cars-1-1234": {"run.yaml": f"run: {{url: {run}}}\n"}}
     assert commands.run_url("cars-1") == run
     for command in (commands.status, commands.logs, commands.wait):
-        with pytest.raises(ConfigError, match=r"the Job of release 'cars-1' was deleted.*trainer weights"):
+        with pytest.raises(
+            ConfigError, match=r"release 'cars-1' has no Job: it was deleted.*trainer weights"
+        ):
             command("cars-1")
     finished = RunResult(epochs=3, steps=30, stopped_early=False, last=Reached(3, {}))
     open_store(run).put(layout.FINISHED, finished.dumps())

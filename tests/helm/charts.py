@@ -81,15 +81,20 @@ def render(
     release: str = "cars-1",
     *,
     live: Sequence[dict[str, Any]] | None = None,
+    others: Sequence[dict[str, Any]] = (),
+    kubernetes: str = "",
 ) -> Rendered:
-    """What `helm install` sends or, over the `live` objects of the cluster, what `helm upgrade` does.
+    """What `helm install` sends or, over the `live` objects of the cluster, what `helm upgrade` does; to a
+    cluster of version `kubernetes`, by default that of Helm's own client, with the Jobs `others` in it.
 
     Raises helm_python.HelmError where helm would refuse the values.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = CHARTS / chart if live is None else _over(live, chart, Path(folder))
+        upgrade = live is not None
+        path = CHARTS / chart
+        if upgrade or kubernetes or others:
+            path = _copied(chart, Path(folder), live or (), others, kubernetes)
         with helm_python.Chart.load(path) as loaded:
-            upgrade = live is not None
             files = loaded.render(
                 values, name=release, namespace="training", is_install=not upgrade, is_upgrade=upgrade
             )
@@ -104,27 +109,39 @@ def render(
     return Rendered(tuple(objects), notes)
 
 
-def _over(live: Sequence[dict[str, Any]], chart: str, folder: Path) -> Path:
-    """A copy of the chart whose one `lookup`, which finds nothing without a cluster, finds `live`."""
+def _copied(
+    chart: str,
+    folder: Path,
+    live: Sequence[dict[str, Any]],
+    others: Sequence[dict[str, Any]],
+    kubernetes: str,
+) -> Path:
+    """A copy of the chart whose one `lookup`, which finds nothing without a cluster, finds `live`, and whose
+    cluster has the version `kubernetes`."""
     copy = folder / chart
     shutil.copytree(CHARTS / chart, copy)
     found = {f"{o['apiVersion']} {o['kind']} {o['metadata']['name']}": o for o in live}
+    found["batch/v1 Job "] = {"items": list(others)}
     fed = (
         f"get ({json.dumps(json.dumps(found))} | fromJson)"
         ' (printf "%s %s %s" .apiVersion .kind .name) | default dict | toJson'
     )
+    changes = {r"lookup .apiVersion .kind .namespace .name \| toJson": fed}
+    if kubernetes:
+        changes[r"\.Capabilities\.KubeVersion\.Version"] = json.dumps(kubernetes)
     helpers = copy / "templates" / "_cars.tpl"
-    asking = r"lookup .apiVersion .kind .namespace .name \| toJson"
-    text, count = re.subn(asking, lambda _: fed, helpers.read_text())
-    assert count == 1
+    text = helpers.read_text()
+    for pattern, replacement in changes.items():
+        text, count = re.subn(pattern, lambda _, new=replacement: new, text)
+        assert count == 1, pattern
     helpers.write_text(text)
     return copy
 
 
 @cache
-def scenario(path: Path) -> Rendered:
+def scenario(path: Path, kubernetes: str = "") -> Rendered:
     """One of the charts' ci/*-values.yaml, rendered."""
-    return render(path.parents[1].name, read(path))
+    return render(path.parents[1].name, read(path), kubernetes=kubernetes)
 
 
 def smallest(chart: str, **changes: Any) -> Rendered:

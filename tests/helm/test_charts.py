@@ -33,8 +33,9 @@ def test_charts_pass_helms_strict_lint_with_every_scenario(values: Path):
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
-def test_manifests_are_valid_for_kubernetes(rendered: Rendered, version: str):
-    for document in rendered.objects:
+@pytest.mark.parametrize("values", SCENARIOS, ids=lambda p: f"{p.parents[1].name}-{p.stem}")
+def test_manifests_are_valid_for_kubernetes(values: Path, version: str):
+    for document in scenario(values, f"v{version}.0").objects:
         if document["kind"] != "PodMonitor":
             kubernetes_validate.validate(document, version, strict=True)
 
@@ -115,6 +116,12 @@ def test_predictions_go_on_without_a_failing_index():
     """Kubernetes refuses a Job whose maxFailedIndexes exceeds its completions."""
     assert smallest("cars-predict", workers=9).job["spec"]["maxFailedIndexes"] == 2
     assert smallest("cars-predict", workers=1).job["spec"]["maxFailedIndexes"] == 1
+
+
+def test_predictions_are_done_when_one_pod_says_so_and_a_lost_one_cannot():
+    rules = {"rules": [{"succeededCount": 1}]}
+    assert smallest("cars-predict", workers=9).job["spec"]["successPolicy"] == rules
+    assert "successPolicy" not in smallest("cars-train").job["spec"], "there all ranks leave together"
 
 
 def test_pods_know_their_job_and_nothing_that_no_one_reads():

@@ -11,12 +11,14 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import helm_python
 import pytest
 
-from .charts import CHARTS, least, merged
+from .charts import CHARTS, least, merged, smallest
+from .test_wrong_values import ODD
 
 NOTHING_RUNS = {"image": {"tag": "none", "pullPolicy": "Never"}}
 KINDS = "jobs,pods,services,configmaps,secrets,serviceaccounts,roles,rolebindings,networkpolicies"
@@ -205,3 +207,12 @@ def kubectl(*words: str) -> str:
     found = subprocess.run(["kubectl", *words], capture_output=True, text=True)
     assert found.returncode == 0, f"kubectl {' '.join(words)}: {found.stderr}"
     return found.stdout
+
+
+@pytest.mark.parametrize("chart", ["cars-train", "cars-predict"])
+def test_what_is_odd_and_right_is_accepted_by_the_api_server(namespace: str, chart: str, tmp_path: Path):
+    for number, values in enumerate([{}, *ODD]):
+        rendered = smallest(chart, **values)
+        path = tmp_path / f"{number}.json"
+        path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": list(rendered.objects)}))
+        kubectl("-n", namespace, "create", "--dry-run=server", "-f", str(path))

@@ -31,7 +31,11 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("cars-train", {"image": {"repository": "cars-trainer:latest"}}, "/image/repository"),
     ("cars-train", {"s3": {"accessKey": "AKIA"}}, "'accessKey' not allowed"),
     ("cars-train", {"s3": {"endpoint": "http://me:secret@s3"}}, "/s3/endpoint"),
-    ("cars-train", {"extraEnv": [{"name": "AWS_SECRET_ACCESS_KEY", "value": "x"}]}, "/extraEnv/0"),
+    (
+        "cars-train",
+        {"extraEnv": [{"name": "AWS_SECRET_ACCESS_KEY", "value": "x"}]},
+        "extraEnv: expected a secret by reference, received the value of AWS_SECRET_ACCESS_KEY",
+    ),
     (
         "cars-train",
         {"podSecurityContext": {"runAsUser": 0}},
@@ -84,7 +88,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
         {"extraEnv": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]},
         "extraEnv: expected each variable once, received A twice",
     ),
-    ("cars-train", {"extraEnv": [{"name": "HF_TOKEN", "value": "x"}]}, "/extraEnv/0"),
+    ("cars-train", {"extraEnv": [{"name": "HF_TOKEN", "value": "x"}]}, "the value of HF_TOKEN"),
     (
         "cars-train",
         {"networkPolicy": {"enabled": True, "egress": {"restricted": True}}},

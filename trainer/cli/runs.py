@@ -70,12 +70,13 @@ def supervise(
     ] = "auto",
 ) -> None:
     """Run as process 1 of a pod: start its ranks, join the gang, restart failed ranks."""
-    from trainer.cluster import wanted_pods
+    from trainer.cluster import lost_pods, wanted_pods
     from trainer.config.load import load
     from trainer.training.launch import ranks_of, supervise_pod, this_command
 
     run = load(config, recipe=recipe, overrides=overrides or ())
     command = [word if word != "supervise" else "train" for word in this_command()]
+    lost_pods.start_from_environment()
     sys.exit(
         supervise_pod(run, ranks=ranks_of(ranks), command=command, wanted=wanted_pods.from_environment())
     )

@@ -17,6 +17,8 @@ RUN_FILE = "run.yaml"
 """The key of a run's configuration in its ConfigMap."""
 CHARTS = "cars-train or cars-predict"
 NAMESPACE_REMEDY = "specify another namespace with -n, or see `helm list -A`"
+MAX_EVENTS = 500
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _TIMEOUT = (5, 30)
 """Seconds to connect, and between two bytes of a response."""
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -55,7 +57,7 @@ class Cluster:
             return jobs[0]
         self._check_namespace()
         if config_maps := [data for data in self.config_maps(release) if RUN_FILE in data]:
-            raise JobGone(release, config_maps[-1])
+            raise JobGone(release, config_maps[-1], failed=self.installation_failed(release))
         others = sorted({str(job["metadata"]["labels"][_INSTANCE]) for job in self.jobs()})
         raise ConfigError(
             f"release {release!r} not found in namespace {self.namespace!r} of {self.context}",
@@ -71,18 +73,36 @@ class Cluster:
             )
             return _items(response)
 
-    def warnings(self, job: str) -> list[dict[str, Any]]:
-        """The Job's own Warning events; empty without permission to read them."""
+    def warnings(self) -> list[dict[str, Any]]:
+        """The Warning events of the namespace's Jobs and pods; empty without permission to read them."""
         try:
             with self._request("list events"):
                 response = self._core.list_namespaced_event(
-                    self.namespace,
-                    field_selector=f"involvedObject.kind=Job,involvedObject.name={job},type=Warning",
-                    **_PLAIN,
+                    self.namespace, field_selector="type=Warning", limit=MAX_EVENTS, **_PLAIN
                 )
                 return _items(response)
         except ConfigError:
             return []
+
+    def installation_failed(self, release: str) -> bool:
+        """Whether Helm could not install or upgrade the release; False without permission to list secrets.
+
+        Only the metadata of Helm's own secrets are read.
+        """
+        try:
+            with self._request("list secrets"):
+                response = self._core.list_namespaced_secret(
+                    self.namespace,
+                    label_selector=f"owner=helm,name={release}",
+                    _headers={"Accept": _METADATA_ONLY},
+                    **_PLAIN,
+                )
+                items = _items(response)
+        except ConfigError:
+            return False
+        labels = [item["metadata"].get("labels") or {} for item in items]
+        newest = max(labels, key=lambda label: int(label.get("version") or 0), default={})
+        return newest.get("status") == "failed"
 
     def config_map(self, name: str) -> Mapping[str, str]:
         with self._request("get configmaps"):
@@ -183,14 +203,28 @@ class Cluster:
 
 
 class JobGone(ConfigError):
-    """A release whose Job was deleted, as after its TTL; `config_map` is the data of its ConfigMap."""
+    """A release without a Job.
 
-    def __init__(self, release: str, config_map: Mapping[str, str]) -> None:
-        super().__init__(
-            f"the Job of release {release!r} was deleted with its logs (ttlSecondsAfterFinished)",
-            f"Its run is still in the store: `trainer weights {release} .` downloads the weights",
-        )
+    Attributes:
+        config_map: the data of its ConfigMap.
+        failed: whether Helm says that its installation failed, so that it never had one.
+    """
+
+    def __init__(self, release: str, config_map: Mapping[str, str], *, failed: bool = False) -> None:
+        if failed:
+            super().__init__(
+                f"the installation of release {release!r} failed, and it has no Job",
+                f"`helm status {release}` shows why: correct the values, and repeat it as "
+                f"`helm upgrade --install {release}`",
+            )
+        else:
+            super().__init__(
+                f"release {release!r} has no Job: it was deleted (ttlSecondsAfterFinished), or refused "
+                "when it was installed",
+                f"See `helm status {release}`; `trainer weights {release} .` downloads what its run saved",
+            )
         self.config_map = config_map
+        self.failed = failed
 
 
 class NotFound(ConfigError):

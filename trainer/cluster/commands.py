@@ -14,16 +14,19 @@ from trainer import interrupts
 from trainer.cluster import follow as following
 from trainer.cluster.api import CHARTS, NAMESPACE_REMEDY, RUN_FILE, Cluster, JobGone
 from trainer.cluster.pod_metrics import PodMetrics, read_metrics
+from trainer.cluster.pod_state import PULL_FAILED, PULL_PAUSED, Pod
 from trainer.cluster.release import Release, ReleaseState
 from trainer.cluster.release_status import EndedRelease, ReleaseStatus, release_status
 from trainer.cluster.status_text import describe
-from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, ConfigError, TrainerError
+from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, TrainerError
 from trainer.gang.endpoint import METRICS, READYZ, rank_log
 from trainer.output.units import plural, span
 from trainer.runs.run_document import read_finished
 from trainer.storage import open_store
 
 WATCH_SECONDS = 2.0
+VALUES = "cars-trainer/values"
+"""The annotation of a Job with the values that it was installed with, as JSON."""
 
 
 def status(
@@ -76,15 +79,23 @@ def wait(
         try:
             state = following.read(cluster, release)
         except JobGone as gone:
+            if gone.failed:
+                raise
             return _wait_for_run(release, _url_in(gone.config_map), gone, as_json)
         if state.state in (ReleaseState.FINISHED, ReleaseState.FAILED):
             seconds = ((state.ended or datetime.now(UTC)) - state.created).total_seconds()
             text = f"{release} {state.state} after {span(seconds)}"
             _print_end(release, state.state, state.exit_code, state.reason, text, as_json)
             return state.exit_code
-        if state.waits and state.waits != printed:
-            printed = state.waits
-            _notify(f"waiting for {'; '.join(printed)}")
+        if state.hopeless:
+            text = f"{release} can never start"
+            _print_end(release, state.state, EXIT_INVALID, state.hopeless, text, as_json)
+            return EXIT_INVALID
+        # The two reasons alternate for as long as an image cannot be pulled.
+        waits = tuple(line.replace(PULL_PAUSED, PULL_FAILED) for line in state.waits)
+        if waits and waits != printed:
+            printed = waits
+            _notify(f"waiting for {'; '.join(waits)}")
         if deadline is not None and time.monotonic() > deadline:
             _notify(f"{release} is still {state.state}; see `trainer status {release}`")
             return EXIT_INTERRUPTED
@@ -119,7 +130,13 @@ def run_url(release: str, namespace: str | None = None) -> str:
     """URL of the run that a release of cars-train trains, also if its Job was deleted."""
     cluster = Cluster(namespace)
     try:
-        url = _run_url(cluster, cluster.job(release))
+        job = cluster.job(release)
+        url = _run_url(cluster, job)
+        if not url and job["metadata"]["labels"]["app.kubernetes.io/name"] == "cars-train":
+            raise ConfigError(
+                f"the ConfigMap of release {release!r}, which has its run's URL, is missing or unreadable",
+                "Specify the run's URL, s3://bucket/runs/NAME; check with: kubectl auth can-i get configmaps",
+            )
     except JobGone as gone:
         url = _url_in(gone.config_map)
     if not url:
@@ -164,7 +181,8 @@ class _View:
             self._run_url = _run_url(self._cluster, self._cluster.job(self._name))
         if release.state is not ReleaseState.RUNNING or release.chart != "cars-train":
             return release, None, ""
-        chief = next((pod for pod in release.pods if pod.phase == "Running" and pod.port), None)
+        asked = [pod for pod in release.pods if _can_be_asked(pod)]
+        chief = next((pod for pod in asked if pod.ready), asked[0] if asked else None)
         if chief is None or chief.port is None:
             return release, None, ""
         try:
@@ -175,6 +193,11 @@ class _View:
             problem = error.problem if isinstance(error, TrainerError) else error
             return release, None, f"no metrics from {chief.name}: {problem}"
         return release, progress, "" if ready == 200 else reason.strip()
+
+
+def _can_be_asked(pod: Pod) -> bool:
+    """Whether a pod's endpoint can be reached."""
+    return pod.phase == "Running" and bool(pod.port) and not pod.on_lost_node
 
 
 def _releases(cluster: Cluster) -> list[str]:
@@ -188,8 +211,11 @@ def _releases(cluster: Cluster) -> list[str]:
 
 
 def _run_url(cluster: Cluster, job: Mapping[str, Any]) -> str:
-    """The run's URL from the ConfigMap that the Job mounts; "" without one, or without permission to read
-    it."""
+    """The run's URL from the values that the chart noted at the Job, or from the ConfigMap that it mounts; ""
+    without both, or without permission to read the latter."""
+    noted = json.loads(job["metadata"].get("annotations", {}).get(VALUES, "{}")).get("run")
+    if isinstance(noted, dict) and (url := noted.get("run", {}).get("url")):
+        return str(url)
     volumes = job["spec"]["template"]["spec"].get("volumes", [])
     name = next((v["configMap"]["name"] for v in volumes if v["name"] == "config"), "")
     try:
@@ -205,7 +231,7 @@ def _url_in(config_map: Mapping[str, str]) -> str:
 
 def _rank_log(cluster: Cluster, release: str, rank: int) -> str:
     """The last output of a rank other than the chief, from its supervisor."""
-    running = [pod for pod in following.read(cluster, release).pods if pod.phase == "Running" and pod.port]
+    running = [pod for pod in following.read(cluster, release).pods if _can_be_asked(pod)]
     for pod in running:
         assert pod.port
         code, text = cluster.fetch(pod.name, pod.port, rank_log(rank))

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from trainer.cluster.api import Cluster, NotFound
-from trainer.cluster.release import Pod, Release, ReleaseState, read_release
+from trainer.cluster.pod_state import STARTING, Pod
+from trainer.cluster.release import Release, ReleaseState, read_release
 from trainer.errors import ConfigError, TransientError
 
 POLL_SECONDS = 1.0
@@ -33,7 +34,16 @@ def lines(
             time.sleep(POLL_SECONDS)
             continue
         last_response = time.monotonic()
-        pod = next((pod for pod in state.pods if pod.index == index), None)
+        pod = _reachable(state, index)
+        if pod is not None and pod.on_lost_node:
+            if not follow:
+                raise TransientError(
+                    f"the log of {pod.name} cannot be read: its node {pod.node} does not respond",
+                    "Follow it with -f, or see `trainer status`",
+                )
+            position.notify_once(f"waiting for pod {pod.index}: {pod.trouble}", notify)
+            time.sleep(POLL_SECONDS)
+            continue
         if pod is not None and pod.logs and not position.is_at_end_of(pod):
             yield from position.read(cluster, pod, follow=follow, notify=notify)
             if not follow:
@@ -60,9 +70,18 @@ def read(cluster: Cluster, release: str) -> Release:
     name = job["metadata"]["name"]
     pods = cluster.pods(name)
     state = read_release(job, pods)
-    if state.waits and len(state.pods) < state.wanted:
-        return read_release(job, pods, cluster.warnings(name))
+    if state.waits and (len(state.pods) < state.wanted or any(p.trouble == STARTING for p in state.pods)):
+        return read_release(job, pods, cluster.warnings())
     return state
+
+
+def _reachable(state: Release, index: int) -> Pod | None:
+    """The pod with `index`; if its node is lost, the first of the others, which then has rank 0."""
+    pods = [pod for pod in state.pods if pod.index >= index]
+    own = next((pod for pod in pods if pod.index == index), None)
+    if own is None or not own.on_lost_node:
+        return own
+    return next((pod for pod in pods if not pod.on_lost_node and pod.phase == "Running"), own)
 
 
 def _is_later(time_a: str, time_b: str) -> bool:

@@ -6,10 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID
-
-_INDEX = "batch.kubernetes.io/job-completion-index"
-_QUIET = ("ContainerCreating", "PodInitializing")
+from trainer.cluster.pod_state import STARTING, Pod, read_pod, read_time
+from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, one_line
 
 
 class ReleaseState(StrEnum):
@@ -17,41 +15,6 @@ class ReleaseState(StrEnum):
     RUNNING = "running"
     FINISHED = "finished"
     FAILED = "failed"
-
-
-@dataclass(frozen=True)
-class Pod:
-    """One pod of a release.
-
-    Attributes:
-        name: of the pod.
-        uid: of the pod.
-        index: its number in the gang.
-        phase: Pending, Running, Succeeded, Failed, or Terminating.
-        node: where it runs; empty until it is scheduled.
-        ready: whether it trains, according to its readiness probe.
-        logs: whether its container has started.
-        created: when it was created.
-        exit_code: the exit code of its container, once it has ended.
-        trouble: why it does not run, "" if it does.
-        port: the port of its metrics, None if it has none.
-    """
-
-    name: str
-    uid: str
-    index: int
-    phase: str
-    node: str
-    ready: bool
-    logs: bool
-    created: datetime
-    exit_code: int | None
-    trouble: str
-    port: int | None
-
-    @property
-    def ended(self) -> bool:
-        return self.phase in ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True)
@@ -64,6 +27,7 @@ class Release:
         reason: why it failed, from the Job and the pod.
         pods: the newest pod of each index, in the order of the indexes.
         waits: the pods that do not run, one line each.
+        hopeless: why a pod can never start, "" if all can.
     """
 
     name: str
@@ -77,6 +41,7 @@ class Release:
     ended: datetime | None
     pods: tuple[Pod, ...]
     waits: tuple[str, ...]
+    hopeless: str = ""
 
     @property
     def ready(self) -> int:
@@ -88,33 +53,6 @@ class Release:
         if self.state is ReleaseState.FINISHED:
             return 0
         return EXIT_INVALID if any(pod.exit_code == EXIT_INVALID for pod in self.pods) else 1
-
-
-def read_pod(pod: Mapping[str, Any]) -> Pod:
-    """A pod as the API returns it -> the values that are used here."""
-    metadata, status = pod["metadata"], pod.get("status", {})
-    container: Mapping[str, Any] = next(
-        (c for c in status.get("containerStatuses", ()) if c["name"] == "trainer"), {}
-    )
-    state = container.get("state", {})
-    terminated = state.get("terminated")
-    leaving = "deletionTimestamp" in metadata
-    phase = status.get("phase", "Unknown")
-    if leaving and phase in ("Pending", "Running"):
-        phase = "Terminating"
-    return Pod(
-        name=metadata["name"],
-        uid=metadata["uid"],
-        index=int(metadata.get("annotations", {}).get(_INDEX, 0)),
-        phase=phase,
-        node=pod["spec"].get("nodeName", ""),
-        ready=bool(container.get("ready")) and not leaving,
-        logs="running" in state or terminated is not None,
-        created=_time(metadata["creationTimestamp"]),
-        exit_code=terminated["exitCode"] if terminated else None,
-        trouble=_trouble(status, state, phase),
-        port=next((p["containerPort"] for c in pod["spec"]["containers"] for p in c.get("ports", ())), None),
-    )
 
 
 def read_release(
@@ -138,10 +76,11 @@ def read_release(
         wanted=wanted,
         state=state,
         reason=_reason(conditions, finished_pods) if state is ReleaseState.FAILED else "",
-        created=_time(metadata["creationTimestamp"]),
-        ended=_time(ended["lastTransitionTime"]) if ended else None,
+        created=read_time(metadata["creationTimestamp"]),
+        ended=read_time(ended["lastTransitionTime"]) if ended else None,
         pods=tuple(finished_pods),
         waits=tuple(_waits(newest, wanted, warnings)) if state is ReleaseState.RUNNING else (),
+        hopeless=next((f"pod {pod.index} {pod.trouble}" for pod in finished_pods if pod.hopeless), ""),
     )
 
 
@@ -166,44 +105,17 @@ def _waits(pods: Mapping[int, Pod], wanted: int, warnings: Sequence[Mapping[str,
     for index in range(wanted):
         pod = pods.get(index)
         if pod is None:
-            latest = max(warnings, key=lambda event: event.get("lastTimestamp") or "", default=None)
-            message = f" ({latest.get('message', '')})" if latest else ""
-            yield f"pod {index}: not created yet{message}"
+            yield f"pod {index}: not created yet{_latest(warnings, kind='Job')}"
         elif pod.phase == "Failed":
             yield f"pod {index}: {pod.trouble}; the Job replaces it after its back-off"
+        elif pod.trouble == STARTING:
+            yield f"pod {index}: {pod.trouble}{_latest(warnings, kind='Pod', name=pod.name)}"
         elif pod.trouble:
             yield f"pod {index}: {pod.trouble}"
 
 
-def _trouble(status: Mapping[str, Any], state: Mapping[str, Any], phase: str) -> str:
-    conditions = {c["type"]: c for c in status.get("conditions", ())}
-    disrupted = conditions.get("DisruptionTarget", {})
-    if phase == "Terminating":
-        reason = f" ({disrupted['reason']})" if disrupted.get("reason") else ""
-        return f"terminating{reason}"
-    if phase == "Failed":
-        terminated = state.get("terminated") or {}
-        if not terminated:
-            return f"failed: {status.get('reason', '')} {status.get('message', '')}".strip()
-        if terminated["exitCode"] == EXIT_INTERRUPTED:
-            return f"stopped, and will resume (exit code {EXIT_INTERRUPTED})"
-        lines = str(terminated.get("message", "")).strip().splitlines()
-        last = f": {lines[-1]}" if lines else ""
-        signal = terminated.get("reason") if terminated.get("reason") not in (None, "Error") else ""
-        return f"ended with exit code {terminated['exitCode']}{f' ({signal})' if signal else ''}{last}"
-    scheduled = conditions.get("PodScheduled", {})
-    if scheduled.get("status") == "False":
-        return f"not scheduled: {scheduled.get('message', scheduled.get('reason', ''))}"
-    waiting = state.get("waiting")
-    if waiting:
-        if waiting["reason"] in _QUIET:
-            return "starting"
-        return f"cannot start: {waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
-    ready = conditions.get("Ready", {})
-    if phase == "Running" and ready.get("status") == "False" and ready.get("reason") == "NodeNotReady":
-        return "its node is not ready"
-    return "starting" if phase == "Pending" else ""
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def _latest(warnings: Sequence[Mapping[str, Any]], **of: str) -> str:
+    """The newest of the warnings of one object, in parentheses; "" if there is none."""
+    own = [event for event in warnings if of.items() <= event.get("involvedObject", {}).items()]
+    newest = max(own, key=lambda event: event.get("lastTimestamp") or "", default=None)
+    return f" ({one_line(newest.get('message', ''))})" if newest else ""

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any, NotRequired, TypedDict, cast
 
 from trainer.cluster.pod_metrics import PodMetrics
-from trainer.cluster.release import Pod, Release, ReleaseState
+from trainer.cluster.pod_state import Pod
+from trainer.cluster.release import Release, ReleaseState
 
 
 class RunProgress(TypedDict):
@@ -67,6 +68,7 @@ class ReleaseStatus(TypedDict):
         ended: when it ended; null while it runs.
         pods: the newest of each index, in the order of their indexes.
         waits: what is waited for, one sentence each.
+        hopeless: why a pod can never start; empty if all can.
         ready: pods that train.
         run: URL of the run's folder; empty for cars-predict.
         progress: of a training that runs and whose metrics can be read; else absent.
@@ -83,6 +85,7 @@ class ReleaseStatus(TypedDict):
     ended: datetime | None
     pods: tuple[Pod, ...]
     waits: tuple[str, ...]
+    hopeless: str
     ready: int
     run: str
     progress: NotRequired[RunProgress]

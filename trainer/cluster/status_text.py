@@ -31,7 +31,7 @@ def describe(
     if release.reason:
         lines.append(f"  failed      {release.reason}")
     if progress and progress.step is not None:
-        lines += _progress(progress, earlier, now)
+        lines += _progress(progress, earlier, now, trains=not problem)
     if problem and release.state is ReleaseState.RUNNING:
         lines.append(f"  now         {problem}")
     if release.state is ReleaseState.FINISHED and run_url and release.chart == "cars-train":
@@ -57,7 +57,8 @@ def _title(release: Release, now: datetime) -> str:
     return f"{release.name} ({release.chart} in {release.namespace}): {state}"
 
 
-def _progress(progress: PodMetrics, earlier: PodMetrics | None, now: datetime) -> list[str]:
+def _progress(progress: PodMetrics, earlier: PodMetrics | None, now: datetime, *, trains: bool) -> list[str]:
+    """Without a rate where the ranks wait: that of the past would be wrong."""
     parts = []
     if progress.epoch is not None:
         parts.append(f"epoch {progress.epoch + 1}")
@@ -67,9 +68,9 @@ def _progress(progress: PodMetrics, earlier: PodMetrics | None, now: datetime) -
     else:
         parts.append(f"step {progress.step:,}")
     rate, left = progress.rate(earlier), progress.seconds_left(earlier)
-    if rate is not None:
+    if rate is not None and trains:
         parts.append(f"{rate:,.0f} images/s")
-    if left:
+    if left and trains:
         parts.append(f"about {span(left)} left")
     lines = [f"  progress    {', '.join(parts)}"]
     metrics = [
@@ -97,6 +98,7 @@ def _table(release: Release, now: datetime) -> list[str]:
     rows = [("POD", "NAME", "STATE", "READY", "NODE", "AGE")]
     for pod in release.pods:
         state = pod.phase if pod.exit_code is None else f"{pod.phase} ({pod.exit_code})"
+        state += f", {plural(pod.restarts, 'restart')}" if pod.restarts else ""
         age = span((now - pod.created).total_seconds())
         rows.append((str(pod.index), pod.name, state, "yes" if pod.ready else "no", pod.node or "-", age))
     return [f"  {line}" for line in columns(rows)]

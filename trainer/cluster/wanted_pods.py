@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 
 from trainer.cluster.client import api_client
 
+JOB, NAMESPACE = "TRAINER_JOB", "TRAINER_NAMESPACE"
+"""The environment variables with this pod's Job and its namespace."""
+
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Callable[[], int] | None:
     """A function that reads `spec.completions` of the Job TRAINER_JOB in TRAINER_NAMESPACE; None outside a
@@ -14,7 +17,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Callable[[]
     The pod's ServiceAccount needs `get` on that Job. A call takes a round trip, and raises the errors of the
     kubernetes client.
     """
-    job, namespace = environment.get("TRAINER_JOB"), environment.get("TRAINER_NAMESPACE")
+    job, namespace = environment.get(JOB), environment.get(NAMESPACE)
     if not job or not namespace or "KUBERNETES_SERVICE_HOST" not in environment:
         return None
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -36,6 +37,11 @@ from trainer.urls import lies_in, looks_like_a_url
 log = logging.getLogger(__name__)
 
 INDEX = "JOB_COMPLETION_INDEX"
+_LOCAL_WORKER = "TRAINER_LOCAL_WORKER"
+"""Set by a pod for its worker processes."""
+SUMMARY_SECONDS = 30.0
+"""How long the other workers wait for the summary of worker 0, before they write it themselves."""
+POLL_SECONDS = 1.0
 
 
 def main(
@@ -43,8 +49,9 @@ def main(
 ) -> PredictionSummary | None:
     """Runs a job with the values of the file, then the options, then `--set`; returns its summary.
 
-    This is pod number JOB_COMPLETION_INDEX of TRAINER_PODS. Number 0 writes the summary; the others end when
-    all parts are done, and return None.
+    This is pod number JOB_COMPLETION_INDEX of TRAINER_PODS. Each ends when all parts are done and the summary
+    is written: by number 0, or by another one if that takes too long. A worker process of a pod leaves it to
+    the pod, and returns None.
     """
     values = dict(read_yaml(path)) if path else {}
     values = apply_overrides(values | dict(arguments), overrides)
@@ -59,19 +66,24 @@ def main(
     network = network_of(config)
     source = open_source(config.input, config.split, network.run, allow_private=config.allow_private)
     _check_urls(target.url, source.url, network.url)
-    plan = _plan(config, source, target, index, _bound(config, source, network))
+    plan = _plan(config, source, target, _bound(config, source, network))
     summary = read_summary(target, plan)
     if summary:
         log.info("%s is finished: nothing to do", target.url)
-    else:
+    while summary is None:
         if workers > 1:
             _in_processes(target, plan, workers, index, pods)
         else:
             claims = Claims(target, str(index), index % pods, pods, plan.parts)
             _work(config, source, target, plan, claims, network)
-        if index:  # the summary is that of worker 0
+        if _LOCAL_WORKER in os.environ:
             return None
-        summary = _finish(config, source, target, plan)
+        newest = prediction_plan.read(target)
+        if newest and newest[0].digest != plan.digest:  # another worker has extended it
+            plan = newest[0]
+            summary = read_summary(target, plan)
+            continue
+        summary = (index and _summary_of_another(target, plan)) or _finish(config, source, target, plan)
     check_bad(summary["failed"], summary["images"], config.max_bad_fraction, target)
     return summary
 
@@ -121,7 +133,7 @@ def _bound(config: PredictConfig, source: ImageSource, network: Network) -> dict
 
 
 def _plan(
-    config: PredictConfig, source: ImageSource, target: Store, index: int, bound: Mapping[str, Any]
+    config: PredictConfig, source: ImageSource, target: Store, bound: Mapping[str, Any]
 ) -> PredictionPlan:
     """The committed plan: the existing one, extended with --extend, or a new one."""
     existing = prediction_plan.read(target)
@@ -132,9 +144,10 @@ def _plan(
         return plan
     plan, etag = existing
     prediction_plan.check_bound(target, plan, bound)
-    if config.extend and not index:
+    if config.extend:
         extended = prediction_plan.extend(target, plan, etag, source, config.part_size)
-        log.info("%s added since the last run", plural(extended.images - plan.images, "image"))
+        if extended.images > plan.images:
+            log.info("%s added since the last run", plural(extended.images - plan.images, "image"))
         return extended
     summary = read_summary(target, plan)
     this_job = bool(summary and summary["job"] and summary["job"] == os.environ.get(JOB))
@@ -142,7 +155,7 @@ def _plan(
         raise RunError(
             f"the input {source.url} has {plural(new, 'image')} that the finished job in {target.url} did "
             "not predict",
-            "Pass --extend to predict them too",
+            "Set extend: true (--extend) to predict them too",
         )
     return plan
 
@@ -170,7 +183,7 @@ def _in_processes(target: Store, plan: PredictionPlan, workers: int, index: int,
 
     def environment(number: int) -> dict[str, str]:
         # From 1 on: the summary is this process's.
-        return {INDEX: str(index * workers + number + 1), PODS: str(pods * workers)}
+        return {INDEX: str(index * workers + number + 1), PODS: str(pods * workers), _LOCAL_WORKER: "1"}
 
     with _progress(plan) as report:
         local.run(workers, local.this_command(), environment, done, lambda: report(done()))
@@ -190,12 +203,22 @@ def _progress(plan: PredictionPlan) -> Iterator[Callable[[int], None]]:
         yield report
 
 
+def _summary_of_another(target: Store, plan: PredictionPlan) -> dict[str, Any] | None:
+    """The summary that worker 0 writes; None if it does not in time, as on a node that is lost."""
+    deadline = time.monotonic() + SUMMARY_SECONDS
+    while (summary := read_summary(target, plan)) is None and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return summary
+
+
 def _finish(
     config: PredictConfig, source: ImageSource, target: Store, plan: PredictionPlan
 ) -> PredictionSummary:
     new = prediction_plan.new_images(target, plan, source)
     if new:
-        log.warning("%s added since the job started; --extend predicts them too", plural(new, "image"))
+        log.warning(
+            "%s added since the job started; extend: true (--extend) predicts them too", plural(new, "image")
+        )
     job = os.environ.get(JOB, "")
     summary = write_summary(source, target, plan, config.format, new=new, job=job)
     Claims(target, "", 0, 1, plan.parts).clear()

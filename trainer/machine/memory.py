@@ -16,6 +16,18 @@ def available_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     return total
 
 
+def oom_kills(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """How many processes of this container the kernel has killed for want of memory (cgroups 2 or 1); None if
+    it does not count them."""
+    for events in ("memory.events", "memory/memory.oom_control"):
+        try:
+            words = dict(line.split() for line in (cgroup / events).read_text().splitlines())
+            return int(words["oom_kill"])
+        except (OSError, ValueError, KeyError):
+            pass
+    return None
+
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of mallopt(3)."""
 _MAX_MMAP_THRESHOLD = 32 << 20

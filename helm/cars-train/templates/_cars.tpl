@@ -71,7 +71,7 @@ automountServiceAccountToken: false
 
 {{/*
 The configuration that the Job mounts: one immutable ConfigMap for each content, so that an upgrade, refused or not,
-never changes what the pods of a running Job read. Takes `root`, and the `file` and its `content`.
+never changes what the pods of a running Job read. Takes `root`, the `file` and its `content`, and JSON of other `files`.
 */}}
 {{- define "cars.config" -}}
 apiVersion: v1
@@ -83,10 +83,23 @@ immutable: true
 data:
   {{ .file }}: |
     {{- .content | nindent 4 }}
+  {{- with .files | default "{}" | fromJson }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
 {{- end -}}
 
 {{- define "cars.configName" -}}
-{{ include "cars.name" .root }}-{{ printf "%s\n%s" .file .content | sha256sum | trunc 10 }}
+{{ include "cars.name" .root }}-{{ printf "%s\n%s%s" .file .content (.files | default "" | trimPrefix "{}") | sha256sum | trunc 10 }}
+{{- end -}}
+
+{{/* The version of the cluster; without one, that of Helm's own client. */}}
+{{- define "cars.kubeVersion" -}}
+{{- .Capabilities.KubeVersion.Version -}}
+{{- end -}}
+
+{{/* The number of pods; of a range, the most. */}}
+{{- define "cars.workers" -}}
+{{- kindIs "map" .Values.workers | ternary .Values.workers (dict "max" .Values.workers) | dig "max" 1 | int -}}
 {{- end -}}
 
 {{/* The value as YAML, the same whether it comes from a file, from --set or from --reuse-values. */}}
@@ -166,174 +179,6 @@ data:
 {{- end }}
 {{- end -}}
 
-{{/*
-The Indexed Job. Takes
-  root       the chart's own context
-  file       the configuration's file name in /etc/cars-trainer
-  content    its content
-  args       the container's arguments
-  env        YAML of the chart's own environment
-  grace      seconds between SIGTERM and SIGKILL
-  port       of /metrics, or nothing
-  probes     whether /healthz and /readyz are there too
-  subdomain  the headless Service, or nothing
-  token      whether the pod uses the Kubernetes API
-  elastic    whether `workers` may change while the Job runs
-*/}}
-{{- define "cars.job" -}}
-{{- $root := dict "Values" (.root.Values | toJson | fromJson) "Chart" .root.Chart "Release" .root.Release -}}
-{{- $name := include "cars.name" $root -}}
-{{- $fixed := include "cars.fixed" (merge (dict "root" $root) (omit . "root")) -}}
-{{- $values := omit $root.Values (ternary "workers" "" .elastic) "suspend" "maxFailedIndexes" "ttlSecondsAfterFinished" "activeDeadlineSeconds" "jobLabels" "jobAnnotations" "podMonitor" "networkPolicy" "global" -}}
-{{- $_ := set $values "serviceAccount" (pick $root.Values.serviceAccount "create" "name") -}}
-{{- $annotations := dict "cars-trainer/fixed" (sha256sum $fixed) "cars-trainer/values" (toRawJson $values) -}}
-{{- $live := dict -}}
-{{- if $root.Release.IsUpgrade -}}
-{{- $live = include "cars.live" (dict "apiVersion" "batch/v1" "kind" "Job" "namespace" $root.Release.Namespace "name" $name) | fromJson -}}
-{{- end -}}
-{{- with $live }}{{ include "cars.checkUpgrade" (dict "root" $root "live" . "annotations" $annotations) }}{{ end -}}
-{{- with $root.Values -}}
-apiVersion: batch/v1
-kind: Job
-metadata:
-  name: {{ $name | quote }}
-  labels: {{- include "cars.labels" $root | nindent 4 }}
-    {{- with include "cars.given" (dict "path" "jobLabels" "given" (.jobLabels | default dict) "own" (include "cars.labels" $root)) }}{{ . | nindent 4 }}{{ end }}
-  annotations: {{- toYaml $annotations | nindent 4 }}
-    {{- with include "cars.given" (dict "path" "jobAnnotations" "given" (.jobAnnotations | default dict) "own" (toYaml $annotations)) }}{{ . | nindent 4 }}{{ end }}
-spec:
-  completions: {{ int .workers }}
-  parallelism: {{ int .workers }}
-  {{- /* A queue or a user resumes the Job: an upgrade keeps its current state. */}}
-  {{- if .suspend }}
-  suspend: {{ dig "spec" "suspend" (empty $live) $live }}
-  {{- end }}
-  maxFailedIndexes: {{ min .maxFailedIndexes .workers }}
-  podReplacementPolicy: Failed
-  {{- if not (kindIs "invalid" .ttlSecondsAfterFinished) }}
-  ttlSecondsAfterFinished: {{ int64 .ttlSecondsAfterFinished }}
-  {{- end }}
-  {{- if not (kindIs "invalid" .activeDeadlineSeconds) }}
-  activeDeadlineSeconds: {{ int64 .activeDeadlineSeconds }}
-  {{- end }}
-  {{- $fixed | nindent 2 }}
-{{- end }}
-{{- end -}}
-
-{{/*
-The part of the Job's spec that Kubernetes never lets change. Nothing here may depend on the chart's version or, where
-it may change, on the number of workers.
-*/}}
-{{- define "cars.fixed" -}}
-{{- $root := .root -}}
-{{- with .root.Values -}}
-completionMode: Indexed
-backoffLimitPerIndex: {{ int .backoffLimitPerIndex }}
-podFailurePolicy:
-  rules:
-    # 64: the configuration or the data is invalid; a restart does not help.
-    - action: FailJob
-      onExitCodes: {containerName: trainer, operator: In, values: [64]}
-    # Drained, preempted or evicted: not the pod's fault.
-    - action: Ignore
-      onPodConditions:
-        - {type: DisruptionTarget, status: "True"}
-    # 75: stopped on request with everything saved; restart.
-    - action: Ignore
-      onExitCodes: {containerName: trainer, operator: In, values: [75]}
-template:
-  metadata:
-    labels: {{- include "cars.selectorLabels" $root | nindent 6 }}
-      {{- with include "cars.given" (dict "path" "podLabels" "given" (.podLabels | default dict) "own" (include "cars.reservedPodLabels" $root)) }}{{ . | nindent 6 }}{{ end }}
-    {{- with .podAnnotations }}
-    annotations: {{- toYaml . | nindent 6 }}
-    {{- end }}
-  spec:
-    restartPolicy: Never
-    {{- with $.subdomain }}
-    subdomain: {{ . | quote }}
-    {{- end }}
-    serviceAccountName: {{ include "cars.serviceAccountName" $root | quote }}
-    automountServiceAccountToken: {{ $.token }}
-    enableServiceLinks: false
-    terminationGracePeriodSeconds: {{ $.grace }}
-    securityContext:
-      runAsNonRoot: true
-      {{- with .podSecurityContext }}{{ toYaml . | nindent 6 }}{{ end }}
-      seccompProfile: {type: RuntimeDefault}
-    {{- with .image.pullSecrets }}
-    imagePullSecrets: {{- toYaml . | nindent 6 }}
-    {{- end }}
-    {{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "priorityClassName" "runtimeClassName" "schedulerName" }}
-    {{- with index $root.Values $key }}
-    {{ $key }}: {{- toYaml . | nindent 6 }}
-    {{- end }}
-    {{- end }}
-    containers:
-      - name: trainer
-        image: {{ include "cars.image" $root | quote }}
-        imagePullPolicy: {{ .image.pullPolicy }}
-        args: {{- toYaml $.args | nindent 10 }}
-        env: {{- include "cars.env" $ | nindent 10 }}
-        {{- with $.port }}
-        ports:
-          - {name: metrics, containerPort: {{ int . }}}
-        {{- end }}
-        {{- if and $.port $.probes }}
-        readinessProbe:
-          httpGet: {path: /readyz, port: metrics}
-          initialDelaySeconds: 5
-          periodSeconds: 5
-          timeoutSeconds: 5
-          failureThreshold: 6
-        # The supervisor itself: it responds after the dataset was opened, which may wait for the store. /healthz fails
-        # if its main loop is stuck for 60 s.
-        startupProbe:
-          httpGet: {path: /healthz, port: metrics}
-          periodSeconds: 5
-          timeoutSeconds: 5
-          failureThreshold: 120
-        livenessProbe:
-          httpGet: {path: /healthz, port: metrics}
-          periodSeconds: 20
-          timeoutSeconds: 10
-          failureThreshold: 3
-        {{- end }}
-        terminationMessagePolicy: FallbackToLogsOnError
-        resources:
-          {{- $limits := dict -}}
-          {{- if .gpu.perPod }}{{ $_ := set $limits .gpu.resource .gpu.perPod }}{{ end }}
-          limits: {{- merge $limits .resources.limits | toYaml | nindent 12 }}
-          {{- with .resources.requests }}
-          requests: {{- toYaml . | nindent 12 }}
-          {{- end }}
-        securityContext:
-          allowPrivilegeEscalation: false
-          readOnlyRootFilesystem: true
-          capabilities: {drop: [ALL]}
-        volumeMounts:
-          - {name: config, mountPath: /etc/cars-trainer, readOnly: true}
-          - {name: tmp, mountPath: /tmp}
-          - {name: shm, mountPath: /dev/shm}
-          {{- with include "cars.cachePath" $root }}
-          - {name: cache, mountPath: {{ . | quote }}}
-          {{- end }}
-          {{- with .extraVolumeMounts }}{{ toYaml . | nindent 10 }}{{ end }}
-    volumes:
-      - name: config
-        configMap: {name: {{ include "cars.configName" $ | quote }}}
-      - name: tmp
-        emptyDir: {}
-      - name: shm
-        emptyDir: {medium: Memory, sizeLimit: {{ toJson .sharedMemory }}}
-      {{- if include "cars.cachePath" $root }}
-      - name: cache
-        {{- toYaml (.cacheVolume | default (dict "emptyDir" dict)) | nindent 8 }}
-      {{- end }}
-      {{- with .extraVolumes }}{{ toYaml . | nindent 6 }}{{ end }}
-{{- end }}
-{{- end -}}
-
 {{/* The folder of the run's disk cache, if it has one. */}}
 {{- define "cars.cachePath" -}}
 {{- if kindIs "map" .Values.run -}}
@@ -349,48 +194,6 @@ batch.kubernetes.io/{{ . }}: ""
 {{- end }}
 job-name: ""
 controller-uid: ""
-{{- end -}}
-
-{{/*
-Refuses an upgrade that Kubernetes would refuse half-way, and names the values. `live` is the existing Job,
-`annotations` those of the new one.
-*/}}
-{{- define "cars.checkUpgrade" -}}
-{{- $old := dig "metadata" "annotations" dict .live | default dict -}}
-{{- if ne (get $old "cars-trainer/fixed") (get .annotations "cars-trainer/fixed") -}}
-{{- $name := .live.metadata.name -}}
-{{- $before := dict -}}
-{{- $after := dict -}}
-{{- include "cars.flatten" (dict "value" (get $old "cars-trainer/values" | default "{}" | fromJson) "path" "" "into" $before) -}}
-{{- include "cars.flatten" (dict "value" (get .annotations "cars-trainer/values" | fromJson) "path" "" "into" $after) -}}
-{{- $changes := list -}}
-{{- range $path := concat (keys $before) (keys $after) | uniq | sortAlpha -}}
-{{- $was := get $before $path | default "no value" -}}
-{{- $is := get $after $path | default "no value" -}}
-{{- if ne $was $is -}}
-{{- $changes = append $changes (printf "%s: expected %s, received %s" $path (trunc 60 $was) (trunc 60 $is)) -}}
-{{- end -}}
-{{- end -}}
-{{- if or (not $before) (not $changes) -}}
-{{- $changes = list (printf "expected the version of %s that Job %s was created with, received %s" .root.Chart.Name $name .root.Chart.Version) -}}
-{{- end -}}
-{{- $more := sub (len $changes) 3 -}}
-{{- $summary := slice $changes 0 (min 3 (len $changes) | int) | join "; " -}}
-{{- if gt $more 0 }}{{ $summary = printf "%s; and %d more" $summary $more }}{{ end -}}
-{{- fail (printf "%s (the pods of an existing Job cannot be changed); keep it as it is, or run `kubectl -n %s delete job %s` and repeat the upgrade" $summary .root.Release.Namespace $name) -}}
-{{- end -}}
-{{- end -}}
-
-{{/* Sets `into` to the leaves of `value` by their dotted path, as JSON; empty values count as missing. */}}
-{{- define "cars.flatten" -}}
-{{- $top := . -}}
-{{- if kindIs "map" .value -}}
-{{- range $key, $value := .value -}}
-{{- include "cars.flatten" (dict "value" $value "path" (trimPrefix "." (printf "%s.%s" $top.path $key)) "into" $top.into) -}}
-{{- end -}}
-{{- else if not (or (kindIs "invalid" .value) (eq (toJson .value) "[]") (eq (toJson .value) "\"\"")) -}}
-{{- $_ := set .into .path (toRawJson .value) -}}
-{{- end -}}
 {{- end -}}
 
 {{/*

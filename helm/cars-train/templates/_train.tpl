@@ -12,13 +12,57 @@
 {{- define "train.run" -}}
 {{- $_ := required "run.data.url: expected the URL of the dataset, such as s3://bucket/cars, received none; set run.data.url" .Values.run.data.url -}}
 {{- $_ := required "run.run.url: expected the URL of the run's folder, such as s3://bucket/runs/cars-1, received none; set run.run.url" .Values.run.run.url -}}
-{{- if and (gt (int .Values.workers) 1) (eq (dig "distribution" "strategy" "" .Values.run) "mirrored") -}}
-{{- fail (printf "run.distribution.strategy: mirrored is for one pod, received workers %v; use horovod, or one pod with more GPUs" .Values.workers) -}}
+{{- if and (gt (include "cars.workers" . | int) 1) (eq (dig "distribution" "strategy" "" .Values.run) "mirrored") -}}
+{{- fail (printf "run.distribution.strategy: mirrored is for one pod, received workers %v; use horovod, or one pod with more GPUs" (include "cars.workers" .)) -}}
 {{- end -}}
-{{- include "cars.yaml" .Values.run -}}
+{{- if eq (int .Values.run.metrics.port) 29400 -}}
+{{- fail "run.metrics.port: expected another port than 29400, at which the pods answer each other, received 29400" -}}
+{{- end -}}
+{{- $run := deepCopy .Values.run -}}
+{{- if kindIs "map" .Values.workers -}}
+{{- if gt (int .Values.workers.min) (int .Values.workers.max) -}}
+{{- fail (printf "workers.min: expected at most workers.max %v, received %v" .Values.workers.max .Values.workers.min) -}}
+{{- end -}}
+{{- if dig "distribution" "min_ranks" "" .Values.run -}}
+{{- fail "run.distribution.min_ranks: it follows from workers.min; remove one of them" -}}
+{{- end -}}
+{{- $_ := set $run "distribution" (get $run "distribution" | default dict) -}}
+{{- $_ := set $run.distribution "min_ranks" (mul (int .Values.workers.min) (include "train.ranks" . | int)) -}}
+{{- end -}}
+{{- include "cars.yaml" $run -}}
+{{- end -}}
+
+{{/* Refuses to install into the folder of a run that another release of the namespace trains: it would supersede it. */}}
+{{- define "train.checkFolder" -}}
+{{- if and .Release.IsInstall (not .Values.takeOver) -}}
+{{- $mine := .Values.run.run.url | trimSuffix "/" -}}
+{{- $jobs := include "cars.live" (dict "apiVersion" "batch/v1" "kind" "Job" "namespace" .Release.Namespace "name" "") | fromJson -}}
+{{- range dig "items" list $jobs -}}
+{{- $values := dig "metadata" "annotations" "cars-trainer/values" "{}" . | fromJson -}}
+{{- $release := dig "metadata" "labels" "app.kubernetes.io/instance" "" . -}}
+{{- $over := false -}}
+{{- range dig "status" "conditions" list . -}}
+{{- if and (has .type (list "Complete" "Failed")) (eq .status "True") }}{{ $over = true }}{{ end -}}
+{{- end -}}
+{{- $run := get $values "run" -}}
+{{- if and (kindIs "map" $run) (not $over) (ne $release $.Release.Name) -}}
+{{- if eq (dig "run" "url" "" $run | trimSuffix "/") $mine -}}
+{{- fail (printf "run.run.url: release %s trains %s now, and would be stopped for good; use another run.run.url, or uninstall it first, or take its run over with takeOver=true" $release $mine) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The number of ranks in each pod, as `supervise --ranks` counts them. */}}
+{{- define "train.ranks" -}}
+{{- eq (toString .Values.ranksPerPod) "auto" | ternary (max 1 (int .Values.gpu.perPod)) (int .Values.ranksPerPod) -}}
 {{- end -}}
 
 {{- define "train.env" -}}
+{{- if .Values.replaceLostPods }}
+- {name: TRAINER_REPLACE_LOST_PODS, value: "true"}
+{{- end }}
 - {name: TRAINER_COORDINATOR, value: {{ printf "%s-0.%s" (include "cars.name" .) (include "train.service" .) | quote }}}
 # By reference: the number may change while the pod template may not.
 - name: TRAINER_PODS

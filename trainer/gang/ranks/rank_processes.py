@@ -14,6 +14,7 @@ from trainer.distribution.rank_status import RankStatus, StatusChannel
 from trainer.distribution.rank_variables import STATUS_FD
 from trainer.gang.ranks.descendants import MARK, kill_marked, new_mark
 from trainer.gang.ranks.stall import RankHistory, RankProgress
+from trainer.machine.memory import oom_kills
 from trainer.machine.processes import is_frozen, leashed
 from trainer.observability.stacks import STACKS
 
@@ -24,16 +25,26 @@ _QUIET_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Exit:
-    """How a rank ended. `code`: negative for a signal; `asked`: whether it had been asked to stop."""
+    """How a rank ended.
+
+    Attributes:
+        code: negative for a signal.
+        asked: whether it had been asked to stop.
+        out_of_memory: whether the kernel killed processes of this container for want of memory meanwhile.
+    """
 
     rank: int
     code: int
     asked: bool
+    out_of_memory: bool = False
 
     def __str__(self) -> str:
         if self.code >= 0:
             return f"rank {self.rank} exited with code {self.code}"
-        return f"rank {self.rank} was killed by {signal.Signals(-self.code).name}"
+        cause = signal.Signals(-self.code).name
+        if self.out_of_memory:
+            cause += ": the container ran out of memory; raise resources.limits.memory, or lower batch_size"
+        return f"rank {self.rank} was killed by {cause}"
 
 
 class Rank:
@@ -127,6 +138,7 @@ class Ranks:
         self.exits: list[Exit] = []
         self._asked = False
         self._asked_at = 0.0
+        self._oom_kills = oom_kills()
         self._selector = selectors.DefaultSelector()
         self._all: dict[int, Rank] = {}
         self._alive: dict[int, Rank] = {}
@@ -181,7 +193,8 @@ class Ranks:
             code = rank.poll()
             if code is not None:
                 del self._alive[number]
-                self.exits.append(Exit(number, code, self._asked))
+                killed = code == -signal.SIGKILL and oom_kills() != self._oom_kills
+                self.exits.append(Exit(number, code, self._asked, out_of_memory=killed))
 
     def terminate(self) -> None:
         """Sends SIGTERM, once: the ranks stop at a step that all agree on, save and exit."""
