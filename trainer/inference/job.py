@@ -203,7 +203,7 @@ def _progress(plan: PredictionPlan) -> Iterator[Callable[[int], None]]:
         yield report
 
 
-def _summary_of_another(target: Store, plan: PredictionPlan) -> dict[str, Any] | None:
+def _summary_of_another(target: Store, plan: PredictionPlan) -> PredictionSummary | None:
     """The summary that worker 0 writes; None if it does not in time, as on a node that is lost."""
     deadline = time.monotonic() + SUMMARY_SECONDS
     while (summary := read_summary(target, plan)) is None and time.monotonic() < deadline:

@@ -47,7 +47,7 @@
 {{- $run := get $values "run" -}}
 {{- if and (kindIs "map" $run) (not $over) (ne $release $.Release.Name) -}}
 {{- if eq (dig "run" "url" "" $run | trimSuffix "/") $mine -}}
-{{- fail (printf "run.run.url: release %s trains %s now, and would be stopped for good; use another run.run.url, or uninstall it first, or take its run over with takeOver=true" $release $mine) -}}
+{{- fail (printf "run.run.url: release %s trains %s now, and would be stopped permanently; use another run.run.url, or uninstall it first, or take its run over with takeOver=true" $release $mine) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
