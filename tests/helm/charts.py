@@ -132,7 +132,7 @@ def _copied(
     helpers = copy / "templates" / "_cars.tpl"
     text = helpers.read_text()
     for pattern, replacement in changes.items():
-        text, count = re.subn(pattern, lambda _, new=replacement: new, text)
+        text, count = re.subn(pattern, replacement.replace("\\", r"\\"), text)
         assert count == 1, pattern
     helpers.write_text(text)
     return copy

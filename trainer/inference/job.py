@@ -83,7 +83,8 @@ def main(
             plan = newest[0]
             summary = read_summary(target, plan)
             continue
-        summary = (index and _summary_of_another(target, plan)) or _finish(config, source, target, plan)
+        summary = _summary_of_another(target, plan) if index else None
+        summary = summary or _finish(config, source, target, plan)
     check_bad(summary["failed"], summary["images"], config.max_bad_fraction, target)
     return summary
 
@@ -203,7 +204,7 @@ def _progress(plan: PredictionPlan) -> Iterator[Callable[[int], None]]:
         yield report
 
 
-def _summary_of_another(target: Store, plan: PredictionPlan) -> dict[str, Any] | None:
+def _summary_of_another(target: Store, plan: PredictionPlan) -> PredictionSummary | None:
     """The summary that worker 0 writes; None if it does not in time, as on a node that is lost."""
     deadline = time.monotonic() + SUMMARY_SECONDS
     while (summary := read_summary(target, plan)) is None and time.monotonic() < deadline:
