@@ -47,9 +47,12 @@ def test_a_second_release_may_not_take_the_folder_of_a_living_run():
         in said
     )
     assert "takeOver=true" in said
-    render("cars-train", merged(values, {"takeOver": True}), release="second", others=[holder.job])
-    render("cars-train", values, release="first", others=[holder.job])  # it is its own
     other = merged(values, {"run": {"run": {"url": "s3://bucket/runs/lab-2/"}}})
-    render("cars-train", other, release="second", others=[holder.job])
-    holder.job["status"] = {"conditions": [{"type": "Failed", "status": "True"}]}
-    render("cars-train", values, release="second", others=[holder.job])  # it has ended
+    ended = {"status": {"conditions": [{"type": "Failed", "status": "True"}]}}
+    for free, release, job in (
+        (merged(values, {"takeOver": True}), "second", holder.job),
+        (values, "first", holder.job),  # its own
+        (other, "second", holder.job),
+        (values, "second", holder.job | ended),
+    ):
+        assert render("cars-train", free, release=release, others=[job]).job["spec"]["completions"] == 1

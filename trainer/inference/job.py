@@ -83,7 +83,8 @@ def main(
             plan = newest[0]
             summary = read_summary(target, plan)
             continue
-        summary = (index and _summary_of_another(target, plan)) or _finish(config, source, target, plan)
+        summary = _summary_of_another(target, plan) if index else None
+        summary = summary or _finish(config, source, target, plan)
     check_bad(summary["failed"], summary["images"], config.max_bad_fraction, target)
     return summary
 

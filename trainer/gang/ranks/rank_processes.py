@@ -30,7 +30,7 @@ class Exit:
     Attributes:
         code: negative for a signal.
         asked: whether it had been asked to stop.
-        out_of_memory: whether the kernel killed processes of this container for want of memory in the meantime.
+        out_of_memory: whether the kernel killed processes of this container, which had no memory left.
     """
 
     rank: int
