@@ -54,3 +54,26 @@ def test_a_result_that_cannot_be_read_is_not_known_to_be_whole(
     monkeypatch.setattr(TrainStep, "read", staticmethod(after(7, TrainStep.read, GONE)))
     every_five = {"checkpoint": {"every": "5 steps"}}
     assert committed(runs.config("read", train=TWENTY_STEPS, run=every_five)) == [5]
+
+
+GRAPH = """Graph execution error:
+
+Detected at node exchange defined at (most recent call last):
+  File "/app/train.py", line 1, in <module>
+
+Horovod has been shut down. This was caused by an exception on one of the ranks or an attempt to allreduce.
+\t [[{{node exchange}}]]"""
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (GRAPH, "Horovod has been shut down"),
+        ("Connection closed by peer", "Connection closed by peer"),
+        ("word " * 60, f"{' '.join(['word'] * 24)}…{' '.join(['word'] * 8)}"),
+        ("x" * 300, f"{'x' * 120}…{'x' * 40}"),
+    ],
+)
+def test_a_lost_rank_is_reported_in_whole_words(text: str, reason: str) -> None:
+    lost = lost_peer(tf.errors.UnknownError(None, None, text))
+    assert lost.problem == f"another rank was lost ({reason})"
