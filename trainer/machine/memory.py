@@ -4,8 +4,11 @@ import ctypes
 import os
 from pathlib import Path
 
+CGROUP = Path("/sys/fs/cgroup")
+"""This container's cgroup, where the kernel counts and limits its memory (cgroups 2 or 1)."""
 
-def available_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+
+def available_memory(cgroup: Path = CGROUP) -> int:
     """Bytes of memory that this process may use: the machine's, or its container's limit (cgroups 2 or 1)."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for limit in ("memory.max", "memory/memory.limit_in_bytes"):
@@ -14,6 +17,18 @@ def available_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
         except (OSError, ValueError):  # not this version, or "max"
             pass
     return total
+
+
+def oom_kills(cgroup: Path = CGROUP) -> int:
+    """Processes of this container that the kernel has killed for want of memory; 0 where it does not say."""
+    for counters in ("memory.events", "memory/memory.oom_control"):
+        try:
+            lines = (cgroup / counters).read_text().splitlines()
+        except OSError:  # not this version
+            continue
+        counts = dict(line.split(maxsplit=1) for line in lines if " " in line)
+        return int(counts.get("oom_kill", 0))
+    return 0
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
