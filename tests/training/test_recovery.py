@@ -113,6 +113,21 @@ def test_a_lost_rank_is_replaced_and_no_finished_step_is_lost(runs, undisturbed,
     assert runs.digests(folder) == runs.digests(undisturbed)
 
 
+def test_a_killed_chief_loses_no_finished_step(runs, undisturbed):
+    """The other rank hands its state over in memory: no checkpoint is due in this run."""
+    config = runs.config("chief-lost", **EXACT | {"run": {"checkpoint": {"every": "1000 steps"}}})
+    folder = config.parent
+    process = runs.start(config, 2)
+    wait_for_steps(runs, folder, 30, process)
+    os.kill(int((folder / "pid-0").read_text()), signal.SIGKILL)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert "rank 1 holds the newest state, in memory" in output
+    assert runs.digests(folder, 1) == runs.digests(undisturbed)
+    assert same_weights(runs, folder, undisturbed)
+    assert files(folder)["metrics.csv"] == files(undisturbed)["metrics.csv"]
+
+
 def test_asked_to_stop_it_saves_the_last_finished_step_and_says_to_start_it_again(runs, undisturbed):
     config = runs.config("stopped", **EXACT)
     folder = config.parent

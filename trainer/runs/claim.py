@@ -69,6 +69,18 @@ def claim_folder(store: Store, run: RunDocument, holder: Mapping[str, Any]) -> t
     )
 
 
+def claim_again(store: Store, run: RunDocument, holder: Mapping[str, Any]) -> Fence:
+    """A new token for `holder`, of a gang whose ranks hold the run's state: what the gang has claimed and
+    published stays.
+
+    Raises RunError if the folder contains a different run.
+    """
+    check_identity(store, run.identity)
+    fence = Fence.take(store, holder, above=_first(_read_document(store)))
+    fence.identity = plain(run.identity)
+    return fence
+
+
 def give_back(store: Store, holder: Mapping[str, Any]) -> None:
     """Removes what `claim_folder` wrote for `holder`, if the folder was new and contains nothing else.
 
