@@ -1,8 +1,10 @@
 """Whoever dies, whenever: the run goes on at its last checkpoint and ends with the undisturbed run's bits."""
 
+import itertools
 import os
 import random
 import signal
+import threading
 import time
 from pathlib import Path
 from statistics import median
@@ -155,6 +157,33 @@ def test_thirty_kills_of_everything_end_with_the_same_bits(runs, long_undisturbe
         process.communicate()
     assert not (folder / "run" / "finished.json").exists()
     runs.finish(config, 2)
+    assert same_weights(runs, folder, long_undisturbed)
+    assert files(folder) == files(long_undisturbed)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_twenty_kills_of_one_rank_or_the_other_lose_no_step_that_the_other_has_finished(
+    runs, long_undisturbed, say
+):
+    """At random moments, with no checkpoint due but those that the chief saves when it lives."""
+    config = runs.config("twenty-kills", **LONG | {"run": {"checkpoint": {"every": "100000 steps"}}})
+    folder = config.parent
+    generator = random.Random(4)
+    process = runs.start(config, 2)
+    log = (folder / "log").open("w")
+    reader = threading.Thread(target=lambda: log.writelines(process.stdout), daemon=True)
+    reader.start()
+    for number in range(20):
+        wait_for_a_moment(runs, folder, process, generator, number)
+        os.kill(int((folder / f"pid-{generator.randrange(2)}").read_text()), signal.SIGKILL)
+    assert process.wait() == 0, (folder / "log").read_text()
+    reader.join()
+    expected = runs.digests(long_undisturbed)
+    for rank in range(2):
+        digests = runs.digests(folder, rank)
+        assert [one for one, _ in itertools.groupby(digests)] == expected
+        say(f"rank {rank}: {len(digests) - len(expected)} of {len(expected)} steps done twice, in 20 kills")
     assert same_weights(runs, folder, long_undisturbed)
     assert files(folder) == files(long_undisturbed)
 

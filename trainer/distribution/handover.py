@@ -4,12 +4,15 @@ A rank whose exchange broke leaves the state of its last finished step there. So
 while one rank lives, whichever of them died.
 """
 
+import logging
 import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from trainer.distribution.rank_variables import STATE_FD
+
+log = logging.getLogger(__name__)
 
 _HEADER = 16
 _MAGIC = b"trainer1"
@@ -30,16 +33,23 @@ def new_memory() -> Iterator[int]:
 def hand_over(state: bytes) -> None:
     """Leaves a state to the next process of this rank; does nothing without a supervisor.
 
-    It is complete or not there, whenever this process is killed.
+    It is complete or not there, whenever this process is killed. Logs a want of memory.
     """
     fd = _memory()
     if fd is None:
         return
     os.ftruncate(fd, 0)
-    view = memoryview(state)
+    try:
+        _write(fd, memoryview(state))
+    except OSError as error:
+        os.ftruncate(fd, 0)
+        log.warning("the state could not be handed over to the next process: %s", error.strerror)
+
+
+def _write(fd: int, state: memoryview) -> None:
     at = 0
     while at < len(state):
-        at += os.pwrite(fd, view[at : at + _PART_BYTES], _HEADER + at)
+        at += os.pwrite(fd, state[at : at + _PART_BYTES], _HEADER + at)
     os.pwrite(fd, _MAGIC + len(state).to_bytes(8, "little"), 0)
 
 
