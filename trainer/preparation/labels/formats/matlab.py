@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trainer.errors import ConfigError, DataError, one_line
+from trainer.errors import ConfigError, DataError, one_line, shortened
 
 _MEMORY_BYTES = 2 << 30
 _SECONDS = 60
@@ -72,7 +72,7 @@ def _answer(data: bytes, name: str) -> dict[str, Any]:
         found = loadmat(io.BytesIO(data), squeeze_me=True, variable_names=[name])
     except Exception as error:
         # Damage shows as errors of many kinds, TypeError and MemoryError among them.
-        return {"problem": one_line(error)[:100]}
+        return {"problem": shortened(one_line(error))}
     if name not in found:
         return {}
     array = np.atleast_1d(found[name]).ravel()
@@ -96,7 +96,7 @@ def _from_hdf5(data: bytes, name: str) -> dict[str, Any]:
             rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
             return {"fields": list(columns), "rows": rows}
     except Exception as error:
-        return {"problem": one_line(error)[:100]}
+        return {"problem": shortened(one_line(error))}
 
 
 def _values(file: Any, dataset: Any) -> list[Any]:
