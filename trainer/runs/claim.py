@@ -71,12 +71,14 @@ def claim_folder(store: Store, run: RunDocument, holder: Mapping[str, Any]) -> t
 
 def claim_again(store: Store, run: RunDocument, holder: Mapping[str, Any]) -> Fence:
     """A new token for `holder`, of a gang whose ranks hold the run's state: what the gang has claimed and
-    published stays.
+    published stays. If the folder is not this run's, such as after `give_back`, it is claimed.
 
     Raises RunError if the folder contains a different run.
     """
-    check_identity(store, run.identity)
-    fence = Fence.take(store, holder, above=_first(_read_document(store)))
+    document = _read_document(store)
+    if document is None or difference(document["identity"], run.identity):
+        return claim_folder(store, run, holder)[0]
+    fence = Fence.take(store, holder, above=_first(document))
     fence.identity = plain(run.identity)
     return fence
 
