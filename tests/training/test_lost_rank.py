@@ -82,7 +82,7 @@ def test_the_next_process_resumes_from_the_newest_state(
         caplog.clear()
         train(config)
         assert "in memory" not in caplog.text
-        assert "resuming at step 12 (epoch 2)" in caplog.text
+        assert "resuming at step 12 (epoch 1)" in caplog.text
         assert handed_over() is None
 
 
