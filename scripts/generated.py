@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
-from scripts import run_schema, versions
+from scripts import json_page, run_schema, versions
 from trainer.config import RunConfig
 from trainer.config.types import Every, Seconds, Section
 from trainer.inference.config import PredictConfig
@@ -77,6 +77,7 @@ HELPERS = ROOT / "helm" / "cars-train" / "templates" / "_cars.tpl"
 FILES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "configuration.md": configuration,
     ROOT / "docs" / "metrics.md": metrics,
+    ROOT / "docs" / "json.md": json_page.json_page,
     run_schema.SCHEMA: run_schema.values_schema,
     ROOT / "helm" / "cars-predict" / "templates" / HELPERS.name: HELPERS.read_text,
     **{path: partial(versions.stamped, path) for path in versions.PLACES},

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.commands import trainer
+from tests.documents import assert_document
 from trainer.doctor import devices, examine, probe, store_checks, to_fix
 from trainer.doctor.finding import CheckResult
+from trainer.machine.sandbox import ProcessFailed
 from trainer.storage import Store, open_store
 from trainer.storage.base import ObjectInfo
 from trainer.storage.s3.s3_store import S3Store
@@ -68,6 +70,7 @@ def test_it_cleans_up_when_it_is_interrupted(store_url: str, monkeypatch: pytest
 def test_it_times_the_convolution_the_exchange_and_the_store(tmp_path: Path):
     done = trainer("doctor", str(tmp_path / "new"), "--json", timeout=280)
     assert done.returncode == 0, done.stderr
+    assert_document(json.loads(done.stdout), list[CheckResult])
     said = {found["what"]: found for found in json.loads(done.stdout)}
     for what, text in {
         "devices": "the CPU alone (TensorFlow is built for CPUs)",
@@ -92,8 +95,8 @@ def test_a_probe_that_fails_ends_the_others_and_says_how(tmp_path: Path, monkeyp
         "os.abort()"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    for rank, ending in (("1", "exit code 1: no libcudart.so.12"), ("2", "killed by SIGABRT")):
-        with pytest.raises(probe.ProbeFailed, match=ending):
+    for rank, ending in (("1", "ended with code 1: no libcudart.so.12"), ("2", "ended with SIGABRT")):
+        with pytest.raises(ProcessFailed, match=ending):
             probe.run("broken", [environment | {"RANK": number} for number in ("0", rank)])
 
 

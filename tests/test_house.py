@@ -166,6 +166,14 @@ def test_keys_metric_names_and_paths_are_imported():
                 assert not again, f"{path.relative_to(PACKAGE)} spells {again}; they are in {owner}"
 
 
+def test_html_is_written_by_templates_alone():
+    """A forgotten escape in a text of Python would be an injection."""
+    names = "html|head|title|style|script|body|h[1-6]|p|br|table|t[rhd]|div|span|b|i|img|figure|svg|text|rect"
+    tag = re.compile(rf"</?({names})[\s>/]|<!doctype", re.IGNORECASE)
+    spelled = [str(path.relative_to(PACKAGE)) for path in MODULES if any(map(tag.search, literals(path)))]
+    assert not spelled
+
+
 @pytest.mark.parametrize("path", generated.FILES, ids=lambda path: path.name)
 def test_generated_files_are_up_to_date(path: Path):
     assert path.read_text() == generated.FILES[path](), "run scripts/generate"

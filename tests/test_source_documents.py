@@ -119,7 +119,7 @@ def test_cars_resnet152_from_a_legacy_file_of_its_names(sample_data: Path, tmp_p
     with h5py.File(tmp_path / "run/weights/last.weights.h5") as file:
         np.testing.assert_array_equal(file["layers/conv2d/vars/0"][()], kernel)
 
-    image = sorted((cars / "cars_train").glob("*.jpg"))[0]
+    image = min((cars / "cars_train").glob("*.jpg"))
     done = trainer("predict", str(image), "--run", f"{tmp_path}/run")
     assert done.returncode == 0, done.stderr
     assert any(name in done.stdout for name in manifest["classes"])

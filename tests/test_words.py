@@ -15,6 +15,7 @@ PAGES = sorted(
     path
     for pattern in (
         "*.md",
+        "trainer/**/*.html",
         "docs/**/*.md",
         "helm/*/README.md",
         "helm/*/values.yaml",

@@ -80,7 +80,7 @@ def _explain(error: BaseException) -> int:
     if isinstance(error, TrainerError):
         return _fail(str(error), error.exit_code)
     if isinstance(error, USAGE_ERROR):
-        return _fail(str(TrainerError(error.format_message(), "See `trainer --help`")), EXIT_INVALID)
+        return _fail(str(_usage_problem(error)), EXIT_INVALID)
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         return _fail("interrupted", INTERRUPT)
     if isinstance(error, BrokenPipeError):  # the output pipe is closed, as by `| head`
@@ -95,6 +95,17 @@ def _explain(error: BaseException) -> int:
     # A bug: print the traceback.
     traceback.print_exception(error)
     return 1
+
+
+def _usage_problem(error: Any) -> TrainerError:
+    """The problem of a command line, and whose help says what is expected."""
+    message = error.format_message()
+    commands: list[str] = []
+    context = error.ctx
+    while context and context.parent:
+        commands.insert(0, context.info_name)
+        context = context.parent
+    return TrainerError(message[:1].lower() + message[1:], f"See `{' '.join(['trainer', *commands])} --help`")
 
 
 def _fail(message: str, code: int) -> int:

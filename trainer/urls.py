@@ -11,7 +11,9 @@ _SUPPORTED = (
     "Supported: s3://bucket/prefix (any S3 server by AWS_ENDPOINT_URL), file:///path, or a plain path."
 )
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)(:/*|//)")
-_COMMON = re.compile("s3[an]?|gcs?|gs|https?|s?ftp|ssh|file|hdfs|az|azure|abfss?|wasbs?|minio|oss|r2", re.I)
+_COMMON = re.compile(
+    "s3[an]?|gcs?|gs|https?|s?ftp|ssh|file|hdfs|az|azure|abfss?|wasbs?|minio|oss|r2", re.IGNORECASE
+)
 """Where one of these stands before a colon, a URL was meant, also without the two slashes."""
 
 

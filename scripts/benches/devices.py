@@ -44,6 +44,7 @@ def restore(options: dict[str, Any]) -> dict[str, Any]:
     from trainer.dataset.reading.reader import Reader
     from trainer.storage.disk_cache import DiskCache
 
+    seconds = 0.0
     with tempfile.TemporaryDirectory(dir=options["folder"]) as folder:
         for filled in (False, True):
             dataset = open_dataset(options["url"], cache=DiskCache(Path(folder), 1 << 40))
@@ -54,10 +55,10 @@ def restore(options: dict[str, Any]) -> dict[str, Any]:
             batches = reader.batches(middle if filled else 0)
             for _ in range(1 if filled else order.steps_per_epoch):
                 next(batches)
-            found = {"seconds": time.monotonic() - began}
+            seconds = time.monotonic() - began
             batches.close()  # type: ignore[attr-defined]
-        report(found)
-    return found
+        report({"seconds": seconds})
+    return {"seconds": seconds}
 
 
 def _ready(batches: Iterator[Any], ahead: int) -> Iterator[Any]:

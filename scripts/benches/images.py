@@ -51,12 +51,12 @@ def make_jpeg_dataset(folder: Path, bucket: str, count: int, shape: Shape) -> st
 def photographs(count: int, shape: Shape) -> Iterator[Images]:
     height, width, _ = shape
     draw = np.random.default_rng(0)
-    for number in range(count):
-        if number % 50 == 0:
-            coarse = Image.fromarray(draw.integers(0, 256, (20, 20, 3), np.uint8))
-            smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32)
-            base = np.clip(smooth + draw.normal(0, 5, shape), 0, 255).astype(np.uint8)
-        yield np.roll(base, 3 * (number % 50), axis=1)
+    for first in range(0, count, 50):
+        coarse = Image.fromarray(draw.integers(0, 256, (20, 20, 3), np.uint8))
+        smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32)
+        base = np.clip(smooth + draw.normal(0, 5, shape), 0, 255).astype(np.uint8)
+        for number in range(min(50, count - first)):
+            yield np.roll(base, 3 * number, axis=1)
 
 
 def _prepare(folder: Path, url: str, images: Iterable[Images], **options: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.cluster.fake import FakeCluster, job, pod, serving
 from tests.run_processes import Runs
+from trainer.output.html.render import TEMPLATES
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +22,7 @@ CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command `trainer` of an environment with the wheel and the locked versions of what it needs."""
     environment = tmp_path_factory.mktemp("client") / "environment"
-    version = re.search(r"^uv_version=(.*)$", (ROOT / "scripts/env").read_text(), re.M)
+    version = re.search(r"^uv_version=(.*)$", (ROOT / "scripts/env").read_text(), re.MULTILINE)
     assert version
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cars-trainer"
     done = subprocess.run(
@@ -78,6 +79,13 @@ def test_it_brings_neither_tensorflow_nor_what_only_training_needs(client: Path)
 def test_its_types_can_be_used_by_others(client: Path):
     """PEP 561."""
     assert list(client.parent.parent.glob("lib/*/site-packages/trainer/py.typed"))
+
+
+def test_it_brings_every_template_and_style_sheet(client: Path):
+    (installed,) = client.parent.parent.glob("lib/*/site-packages/trainer")
+    files = [path.relative_to(ROOT / "trainer") for path in TEMPLATES.iterdir()]
+    assert Path("output/html/templates/style.css") in files
+    assert [path for path in files if not (installed / path).exists()] == []
 
 
 def test_datasets(client: Path, folders: Path, tmp_path: Path):

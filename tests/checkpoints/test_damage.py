@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.documents import assert_document
 from trainer.checkpoints.commit import CheckpointObject, Commit, Damaged, survey
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.training_state import TrainingState
-from trainer.checkpoints.verify import verify
+from trainer.checkpoints.verify import VerifiedCheckpoint, verify
 from trainer.checkpoints.writer import CheckpointWriter
 from trainer.errors import RunError
 from trainer.runs import layout
@@ -83,6 +84,7 @@ def test_restore_says_what_is_damaged_and_uses_the_one_before(
 
         store.put(newest.key(name), whole)
     assert [found.problems for found in verify(store)] == [(), ()]
+    assert_document([found.values() for found in verify(store)], list[VerifiedCheckpoint])
 
 
 def test_no_changed_bit_of_a_commit_goes_unseen() -> None:
@@ -161,7 +163,7 @@ def test_a_store_that_does_not_answer_is_no_damage(tmp_path: Any, method: str, e
     store = open_store(str(tmp_path))
     save(store, 1, 2)
     with pytest.raises(type(error)):
-        restore(Failing(store, method, error))  # type: ignore[arg-type]
+        restore(Failing(store, method, error))
 
 
 def test_what_is_no_checkpoint_is_passed_over(store_url: str) -> None:

@@ -14,8 +14,10 @@ from typer.main import get_group
 from typer.testing import CliRunner
 
 from tests.commands import TRAIN, on_a_terminal, refused, trainer, training
+from tests.documents import assert_document
 from trainer import __version__
 from trainer.cli.app import app
+from trainer.runs.documents.finished_values import FinishedRun
 from trainer.storage import open_store
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
@@ -45,7 +47,8 @@ def test_without_arguments_it_shows_its_help():
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (["trian"], "No such command 'trian'"),
+        (["trian"], "no such command 'trian'"),
+        (["index"], "missing argument 'url'. See `trainer index --help`"),
         (["train", "--rank", "2"], "--ranks"),
         (["train"], "Pass a YAML file with --config"),
         (["train", "--recipe", "digts"], "Did you mean 'digits'?"),
@@ -124,6 +127,7 @@ def test_a_used_folder_is_another_run_s(dataset: str, s3: str):
     assert f"next: trainer predict --run {s3}/run --input IMAGES" in done.stderr
     done = trainer(*training(dataset, f"{s3}/run"), "--json")
     end = json.loads(done.stdout)
+    assert_document(end, FinishedRun)
     assert (end["url"], end["version"], end["epochs"], end["last"]["epoch"]) == (f"{s3}/run", 2, 1, 1)
     assert "next:" not in done.stderr
 

@@ -8,11 +8,14 @@ import pytest
 from PIL import Image
 
 from tests.commands import on_a_terminal, trainer, without_codes
+from tests.documents import assert_document
 from trainer.cli.app import app
 from trainer.cli.pages.runs import print_runs
+from trainer.dataset.inspection.describe import DatasetDescription
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import shape, size, span
 from trainer.preparation.prepare import prepare
+from trainer.preparation.prepared import PreparedDataset
 from trainer.runs.find_runs import ListedRun
 from trainer.runs.run_document import Reached
 
@@ -73,7 +76,9 @@ def test_a_terminal_shows_whole_lines_of_its_width(many: str, width: int):
 
 
 def test_json_has_every_class(many: str, printed: Screen):
-    assert len(json.loads(printed("inspect", many, "--json"))["classes"]) == 196
+    found = json.loads(printed("inspect", many, "--json", "--read"))
+    assert_document(found, DatasetDescription)
+    assert len(found["classes"]) == 196
 
 
 def test_runs_have_a_header_and_their_best_weights(capsys: pytest.CaptureFixture[str]):
@@ -97,6 +102,7 @@ def test_what_is_prepared_is_said_with_what_may_come_next(
     )
     app(["prepare", str(folders), f"{tmp_path}/again", "--json"], standalone_mode=False)
     said = capsys.readouterr()
+    assert_document(json.loads(said.out), PreparedDataset)
     assert (json.loads(said.out)["image_shape"], said.err) == ([8, 8, 3], "")
 
 

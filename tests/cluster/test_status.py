@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.documents import assert_document
 from trainer.cluster import commands
+from trainer.cluster.release_status import EndedRelease, ReleaseStatus
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, TransientError
 from trainer.runs import layout
 from trainer.runs.run_document import Reached, RunResult
@@ -82,6 +84,7 @@ def test_the_same_for_scripts(cluster: FakeCluster, capsys: pytest.CaptureFixtur
     training(cluster)
     commands.status("cars-1", as_json=True)
     found = json.loads(said(capsys))
+    assert_document(found, ReleaseStatus)
     assert found["state"] == "running"
     assert found["progress"]["step"] == 300
     assert found["progress"]["images_per_second"] == 640
@@ -195,6 +198,7 @@ def test_waiting_gives_the_trainers_exit_code(cluster: FakeCluster, capsys: pyte
     assert "pod 0 ended with exit code 64: trainer: error: data.url is missing" in said(capsys)
     assert commands.wait("cars-1", as_json=True) == EXIT_INVALID
     end = json.loads(capsys.readouterr().out)
+    assert_document(end, EndedRelease)
     assert (end["release"], end["state"], end["exit_code"]) == ("cars-1", "failed", EXIT_INVALID)
     cluster.pods = [pod(0, "Failed", state=ended(137))]
     assert commands.wait("cars-1") == 1

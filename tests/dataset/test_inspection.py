@@ -42,6 +42,7 @@ def test_names_that_are_twice_in_the_list() -> None:
 def test_a_good_dataset_has_nothing_suspicious(dataset: Dataset) -> None:
     found = inspect(dataset.url, read=True)
     assert found["findings"] == []
+    assert found["read"]
     for name, split in dataset.splits.items():
         read = found["read"][name]
         assert (read["images"], read["different_images"]) == (split.rows, split.rows)

@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from tests.commands import refused, trainer
+from tests.documents import assert_document
 from tests.inference.conftest import predicted
 from tests.trained import CLASSES
 from trainer.errors import DataError
 from trainer.evaluation.evaluate import evaluate
+from trainer.inference.results.prediction_summary import PredictionSummary
 from trainer.runs import layout
+from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.storage import open_store
 
 
@@ -19,6 +22,7 @@ def test_a_split_is_evaluated_and_written_beside_the_run(trained: str, tmp_path:
     shown = trainer("evaluate", trained, "--split", "train", "--sensitivity", "--json", "--batch-size", "4")
     assert shown.returncode == 0, shown.stderr
     found = json.loads(shown.stdout)
+    assert_document(found, EvaluationDocument)
     assert found["rows"] == sum(map(sum, found["confusion"])) == 9
     assert [one["class"] for one in found["classes"]] == list(CLASSES)
     assert set(found["sensitivity"]) >= {"turned by 90 degrees", "moved up by 10 %"}
@@ -26,6 +30,7 @@ def test_a_split_is_evaluated_and_written_beside_the_run(trained: str, tmp_path:
     summary = predicted(
         trained, found["dataset"]["url"], tmp_path / "out", split="train", batch_size=4, format="csv"
     )
+    assert_document(summary, PredictionSummary)
     assert summary["accuracy"] == found["top1"], "as predictions of the same rows"
 
 

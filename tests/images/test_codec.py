@@ -16,7 +16,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, kind, **options)  # type: ignore[arg-type]
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 

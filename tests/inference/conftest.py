@@ -17,7 +17,7 @@ def predicted(run: str, source: str | Path, output: str | Path, **more: Any) -> 
     given = {"run": run, "input": str(source), "output": str(output), **more}
     summary = job.main(None, given, ())
     assert summary is not None
-    return summary
+    return dict(summary)
 
 
 def invalid(run: str, source: str | Path, output: str | Path, **more: Any) -> str:

@@ -130,7 +130,7 @@ def run_of(
     sides = (size, size) if isinstance(size, int) else size or prepared
     pixels = {"mean": [101.5, 99.25, 88.125][:channels], "std": [61.5, 59.0, 70.25][:channels]}
     made = {"shape": (*prepared, channels), "resize": resize, "encoding": encoding}
-    return RunDocument({}, parse(values), NAMES, (*sides, channels), pixels, prepared=made)  # type: ignore[arg-type]
+    return RunDocument({}, parse(values), NAMES, (*sides, channels), pixels, prepared=made)
 
 
 def predictor(run: RunDocument, batch_size: int = 128) -> Predictor:

@@ -6,15 +6,18 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from tests.commands import trainer
+from tests.documents import assert_document
 from tests.inference.conftest import invalid, predicted, rows
 from tests.trained import CLASSES, images
 from trainer.errors import DataError
 from trainer.inference import adhoc
+from trainer.inference.forms import PredictionRow, ReadError
 from trainer.inference.sources import web
 from trainer.inference.sources.addresses import is_public
 
@@ -89,6 +92,16 @@ def test_limits_of_the_web(served: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(web, "MAX_BYTES", 30)
     with pytest.raises(DataError, match="more than 30 B"):
         web.fetch(f"{served}/1.png", allow_private=True)
+
+
+def test_a_connection_that_breaks_without_a_text_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(web, "ATTEMPTS", 1)
+    monkeypatch.setattr(web, "_opener", lambda _: SimpleNamespace(open=broken))
+    with pytest.raises(DataError, match=r"the connection broke \(ConnectionResetError\)"):
+        web.fetch("http://example.com/1.png")
 
 
 PUBLIC = """
@@ -181,9 +194,10 @@ def test_a_few_images_by_name(trained: str, served: str, tmp_path: Path) -> None
     broken.write_bytes(b"no image")
     names = [str(folder), str(broken), f"{served}/1.png", "nowhere.png"]
     found = adhoc.main(names, None, {"run": trained, "allow_private": True}, ())
+    assert_document(found, list[PredictionRow | ReadError])
     assert [row["image"] for row in found] == [f"{folder}/a/0.png", f"{folder}/a/1.png", *names[1:]]
     assert ["error" in row for row in found] == [False, False, True, False, True]
-    assert found[0]["class_name"] in CLASSES
+    assert cast(PredictionRow, found[0])["class_name"] in CLASSES
     shown = trainer("predict", "--run", trained, f"{folder}/a/0.png", "--top", "3")
     assert shown.returncode == 0, shown.stderr
     assert all(name in shown.stdout for name in ("PROBABILITY", *CLASSES))

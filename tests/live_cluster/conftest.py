@@ -34,7 +34,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield made
 
 
-def client(stack: Stack):  # type: ignore[no-untyped-def]
+def client(stack: Stack):
     """boto3's client of the stack's store."""
     return boto3.client(
         "s3",

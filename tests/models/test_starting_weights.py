@@ -3,9 +3,9 @@
 import hashlib
 import io
 import json
+import os
 import random
 import socket
-import sys
 import zipfile
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -20,7 +20,7 @@ from keras import layers
 
 from tests.models.networks import legacy_file, legacy_layers, small_resnet, used
 from trainer.errors import ConfigError
-from trainer.models import imagenet
+from trainer.models import imagenet, weights_subprocess
 from trainer.models.export import keras_file
 from trainer.models.networks.lab import build_cnn
 from trainer.models.starting_weights import Report, load_starting_weights
@@ -271,9 +271,22 @@ def test_damage_anywhere_is_one_clear_line_or_does_no_harm() -> None:
     assert all(line.startswith("weights.h5: ") and "\n" not in line for line in said)
 
 
-def test_a_reader_that_crashes_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(ConfigError, match=r"^weights\.h5: not a whole HDF5 file \(reading it ended with 1\)"):
+@pytest.mark.parametrize(
+    ("code", "ending"),
+    [
+        ("raise SystemExit(1)", "ended with code 1"),
+        ("import os; os.kill(os.getpid(), 11)", "ended with SIGSEGV"),
+        ("import time; time.sleep(1000)", "did not end in 2 s"),
+    ],
+)
+def test_a_reader_that_crashes_or_hangs_is_one_clear_line(
+    code: str, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_reader.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.setattr(weights_subprocess, "_MODULE", "broken_reader")
+    monkeypatch.setattr(weights_subprocess, "WALL_SECONDS", 2.0)
+    with pytest.raises(ConfigError, match=rf"^weights\.h5: not a whole HDF5 file \(reading it {ending}\)"):
         read_layers_in_subprocess(b"", "weights.h5")
 
 

@@ -233,7 +233,7 @@ def test_of_two_at_once_one_is_told(folders: Path, tmp_path: Path, monkeypatch: 
         return original(*arguments, **options)
 
     monkeypatch.setattr(target, "write_manifest", late)
-    with pytest.raises(ConfigError, match=r"another dataset was prepared here meanwhile"):
+    with pytest.raises(ConfigError, match=r"another dataset was prepared here in the meantime"):
         prepare(str(folders), url)
 
 

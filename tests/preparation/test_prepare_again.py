@@ -173,7 +173,7 @@ def test_two_starts_at_once_one_wins_whole_and_the_other_is_told(
         thread.join()
     (identity,) = [end for end in ends.values() if isinstance(end, str)]
     (error,) = [end for end in ends.values() if isinstance(end, ConfigError)]
-    assert "another dataset was prepared here meanwhile" in str(error)
+    assert "another dataset was prepared here in the meantime" in str(error)
     assert whole(store_url) == identity
     assert named(store_url)
 
@@ -196,7 +196,7 @@ def test_the_same_start_twice_at_once_is_no_mixture_either(
         original(target, *arguments)
 
     monkeypatch.setattr(Target, "check_whole", meanwhile)
-    with pytest.raises(ConfigError, match=r"another dataset was prepared here meanwhile"):
+    with pytest.raises(ConfigError, match=r"another dataset was prepared here in the meantime"):
         prepared(folders, url)
     assert inner[0].resumed == 26
     assert whole(url) == inner[0].identity

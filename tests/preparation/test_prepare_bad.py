@@ -15,9 +15,11 @@ from PIL import Image
 
 from tests.commands import trainer
 from tests.datasets import make_folders
+from tests.documents import assert_document
 from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import ConfigError, DataError
 from trainer.images.decoding import Decoder
+from trainer.preparation.bad_images import BadImagesReport
 from trainer.preparation.duplicates import Seen, find_duplicates
 from trainer.preparation.labels import LabelledImage, LabelledImages
 from trainer.preparation.prepare import prepare
@@ -76,6 +78,7 @@ def test_a_long_list_is_named_in_part_and_whole_in_json(folders: Path, tmp_path:
         path.write_bytes(b"no")
     done = trainer("prepare", str(folders), str(tmp_path / "made"), "--json")
     assert done.returncode == 64
+    assert_document(json.loads(done.stdout), BadImagesReport)
     assert len(json.loads(done.stdout)["bad"]) == 40
     assert done.stderr.count("not an image") == 20
     assert "and 20 more. Replace or remove them" in done.stderr

@@ -5,21 +5,23 @@ import io
 import json
 
 from tests.commands import refused, trainer
+from tests.documents import assert_document
 from trainer.evaluation.evaluate import evaluate
-from trainer.report.compare import COLUMNS, cells, compare, dumps
+from trainer.report.compare import COLUMNS, ComparedRun, cells, compare, dumps
 
 
 def test_runs_are_compared_by_their_evaluations(trained: str) -> None:
     found = evaluate(trained, "validation", "last")
     (row,) = compare([trained], "validation", "last")
     assert tuple(row) == COLUMNS
+    assert_document(row, ComparedRun)
     assert (row["top 1"], row["parameters"], row["remark"]) == (found["top1"], found["parameters"], None)
-    assert row["parameters"] > 100
-    assert row["time"] > 0
+    assert (row["parameters"] or 0) > 100
+    assert (row["time"] or 0) > 0
     assert next(csv.DictReader(io.StringIO(dumps([row], "csv"))))["top 1"] == str(found["top1"])
     assert json.loads(dumps([row], "json")) == [row]
     assert dumps([row], "html").count("<td>") == len(COLUMNS)
-    assert cells(row | {"top 5": None})[COLUMNS.index("top 5")] == "-"
+    assert cells({**row, "top 5": None})[COLUMNS.index("top 5")] == "-"
 
 
 def test_what_is_missing_is_said(trained: str) -> None:

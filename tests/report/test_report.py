@@ -4,10 +4,13 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests import pages
 from tests.commands import refused
 from trainer.evaluation.evaluate import evaluate
 from trainer.report.report_page import Known, page
@@ -18,11 +21,17 @@ from trainer.runs.timing import EpochTiming
 from trainer.storage import open_store
 
 CHECK = """
-<script>addEventListener("load", () => document.body.dataset.found = JSON.stringify({
-  overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-  broken: [...document.images].filter(i => !i.complete || !i.naturalWidth).length,
-  images: document.images.length}))</script>
+<iframe id='f' src='page.html' width={width} height=2000></iframe>
+<script>f.onload = () => setTimeout(() => {{
+  const page = f.contentDocument, root = page.documentElement
+  document.body.dataset.found = JSON.stringify({{
+    overflow: root.scrollWidth - root.clientWidth,
+    broken: [...page.images].filter(i => !i.complete || !i.naturalWidth).length,
+    title: page.title,
+    images: page.images.length}})
+}}, 200)</script>
 """
+"""A window cannot be narrower than 500 pixels; a frame in it can."""
 
 
 @pytest.fixture(scope="module")
@@ -58,28 +67,23 @@ def test_it_marks_where_a_run_was_started_again(trained: str) -> None:
     assert known.restarts == [2.5]
     text = page(known).decode()
     assert "Dashed: the run was started again." in text
-    assert text.count("class='mark'") == 3, "in each curve"
+    assert text.count('class="mark"') == 3, "in each curve"
     assert "80.0%" in text, "of training"
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_in_a_browser_nothing_overflows_and_every_image_loads(html: str, width: int, tmp_path: Path) -> None:
+def looked_at(html: str, width: int, folder: Path) -> dict[str, Any]:
+    """What a browser finds in a page; skips the test where there is none."""
     browser = shutil.which("chromium")
     if browser is None:
         pytest.skip("chromium is not on the PATH")
-    frame = tmp_path / "frame.html"
-    page = tmp_path / "report.html"
-    page.write_text(html.replace("</body>", f"{CHECK}</body>"))
-    frame.write_text(  # a window cannot be narrower than 500 pixels
-        f"<iframe id='f' src='report.html' width={width} height=2000></iframe><script>"
-        "f.onload = () => setTimeout(() => document.body.dataset.found = "
-        "f.contentDocument.body.dataset.found, 200)</script>"
-    )
+    (folder / "page.html").write_text(html)
+    frame = folder / "frame.html"
+    frame.write_text(CHECK.format(width=width))
     done = subprocess.run(
         [
             *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"),
             *("--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom", frame.as_uri()),
-            f"--user-data-dir={tmp_path}/profile",
+            f"--user-data-dir={folder}/profile",
         ],
         capture_output=True,
         text=True,
@@ -87,10 +91,31 @@ def test_in_a_browser_nothing_overflows_and_every_image_loads(html: str, width: 
     )
     match = re.search(r'data-found="([^"]*)"', done.stdout)
     assert match, done.stderr
-    found = json.loads(match[1].replace("&quot;", '"'))
+    assert "CONSOLE" not in done.stderr
+    found: dict[str, Any] = json.loads(match[1].replace("&quot;", '"'))
+    return found
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser_nothing_overflows_and_every_image_loads(html: str, width: int, tmp_path: Path) -> None:
+    found = looked_at(html, width, tmp_path)
     assert found["images"] > 9
     assert (found["overflow"], found["broken"]) == (0, 0)
-    assert "CONSOLE" not in done.stderr
+
+
+@pytest.mark.parametrize("page", [pages.report_page, pages.summary_page])
+def test_in_a_browser_hostile_and_long_names_do_no_harm(page: Callable[..., str], tmp_path: Path) -> None:
+    names = (
+        "x" * 300,
+        "<script>document.title = 'x'</script>",
+        "\u202etxt",
+        "😀",
+        "' onerror='",
+        "y z" * 200,
+    )
+    found = looked_at(page(names), 390, tmp_path)
+    assert (found["overflow"], found["broken"]) == (0, 0)
+    assert found["title"] in ("x" * 300, "Predictions")
 
 
 def test_written_from_another_folder_it_has_the_images(

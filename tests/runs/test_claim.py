@@ -145,8 +145,8 @@ def test_a_checkpoint_that_the_run_before_commits_late_is_not_of_this_run(store:
 
 
 def test_tokens_that_were_deleted_do_not_begin_again_below_the_checkpoints(store: Store):
-    for learning_rate in (1.0, 0.1):
-        fence, first = claim_folder(store, run(learning_rate), {})
+    claim_folder(store, run(1.0), {})
+    fence, first = claim_folder(store, run(0.1), {})
     commit(store, fence)
     for number in (1, 2):
         store.delete(layout.token(number))

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from tests.commands import refused, trainer
+from tests.documents import assert_document
 from tests.run_processes import Runs
-from trainer.runs.find_runs import find_runs
+from trainer.runs.find_runs import ListedRun, find_runs
 from trainer.runs.run_document import Reached
 from trainer.storage import open_store
 
@@ -84,6 +85,7 @@ def test_the_weights_of_any_checkpoint(runs: Runs, tmp_path: Path):
     runs.finish(config)
     run = f"{tmp_path}/run"
     listed = json.loads(trainer("runs", run, "--json").stdout)
+    assert_document(listed, list[ListedRun])
     assert [(r["state"], r["epochs"]) for r in listed] == [("finished", 2)]
     end = listed[0]["step"]
     last = trainer("weights", run, "--last", f"{tmp_path}/new/folder/").stdout.strip()

@@ -85,9 +85,9 @@ def test_it_gives_the_figures_of_the_best_and_of_the_last_epoch(plan: RunPlan) -
     assert last == "| last: 2 | 1 | 0.75 | 1.75 | 0.5 | 0.4375 | last.weights.h5 |"
 
 
-def test_names_with_bars_and_line_ends_stay_in_their_cell(plan: RunPlan) -> None:
-    odd = replace(plan, dataset=replace(plan.dataset, classes=("a|b", "c\nd")))
-    assert "| classes | 2: a\\|b, c d |" in text_of(odd)
+def test_names_with_bars_line_ends_and_tags_stay_text_in_their_cell(plan: RunPlan) -> None:
+    odd = replace(plan, dataset=replace(plan.dataset, classes=("a|b", "c\nd", "<img src=x>")))
+    assert "| classes | 3: a\\|b, c d, &lt;img src=x> |" in text_of(odd)
 
 
 def test_classes_are_a_json_list_in_the_order_of_the_probabilities() -> None:

@@ -11,6 +11,7 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 
 from tests.commands import trainer
+from tests.documents import assert_document
 from trainer import main
 from trainer.checkpoints.commit import write
 from trainer.config import RunConfig, load
@@ -19,7 +20,7 @@ from trainer.runs.claim import claim_folder
 from trainer.runs.layout import Attempt
 from trainer.storage import open_store
 from trainer.training.run_plan import make_plan
-from trainer.training.setup.check import check
+from trainer.training.setup.check import Checked, check
 
 MOBILENET = "mobilenet_1_0_224_tf_no_top.h5"  # has no hash in Keras
 
@@ -117,6 +118,7 @@ def test_the_figures_as_json(digits: str, store_url: str, capsys: Any):
     sets = ["--set", f"data.url={digits}", "--set", f"run.url={store_url}"]
     assert main.run(["train", "--check", "--json", "--recipe", "digits", *sets]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert_document(found, Checked)
     assert found["network"] == "lab-cnn"
     assert found["parameters"] == 12_440
     assert found["step_bytes"] > 4 * found["parameters"]

@@ -178,7 +178,7 @@ def test_ranks_and_replicas_end_with_the_same_bits(jpeg_runs: Runs) -> None:
     assert json.loads((path.parent / "run" / "run.json").read_text())["config"]["train"]["threads"] == 1
     for key, value in {"threads": "2", "micro_batch": "1"}.items():
         line = refused(*words(path, *ONE), "--set", f"train.{key}={value}")
-        assert "is another run's folder" in line
+        assert "already contains a different run" in line
 
 
 @pytest.mark.parametrize(

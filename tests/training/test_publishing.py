@@ -185,7 +185,7 @@ def test_an_evaluation_of_the_last_weights_goes_when_these_are_the_best_alone(tm
     store = open_store(str(tmp_path))
     for which in ("best", "last"):
         text = json.dumps({"weights": which, "weights_sha256": "of epoch 2"})
-        store.put(layout.evaluation("test", which), text.encode())  # type: ignore[arg-type]
+        store.put(layout.evaluation("test", which), text.encode())
     background = Background(store.url)
     fence: Any = SimpleNamespace(check=lambda: None)
     plan: Any = SimpleNamespace(dataset=SimpleNamespace(classes=["a", "b"]))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.run_processes import committed_steps
 from trainer.checkpoints.training_state import TrainingState
-from trainer.config.sections import RunSection
+from trainer.config.run_sections import RunSection
 from trainer.observability.metrics import RunMetrics
 from trainer.runs.background_writer import Background
 from trainer.runs.fence import Fence

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from typing import TypedDict
 
 from trainer.checkpoints.commit import CheckpointObject, Commit, Damaged, survey
 from trainer.checkpoints.parallel import each
@@ -9,6 +10,20 @@ from trainer.checkpoints.restore import Vanished, check_sizes, read_commit, read
 from trainer.errors import RunError
 from trainer.runs.layout import COMMIT, Attempt
 from trainer.storage.base import Store
+
+
+class VerifiedCheckpoint(TypedDict):
+    """A checkpoint that was read.
+
+    Attributes:
+        step: of the run.
+        generation: the number of the token that wrote it.
+        problems: sentences; none if it is whole.
+    """
+
+    step: int
+    generation: int
+    problems: list[str]
 
 
 @dataclass(frozen=True)
@@ -25,6 +40,10 @@ class CheckpointReport:
     @property
     def generation(self) -> int:
         return self.attempt.generation
+
+    def values(self) -> VerifiedCheckpoint:
+        """What `--json` prints."""
+        return {"step": self.step, "generation": self.generation, "problems": list(self.problems)}
 
 
 def verify(store: Store, *, workers: int = 4) -> list[CheckpointReport]:

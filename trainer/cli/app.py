@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from trainer import __version__
-from trainer.cli import cluster, datasets, machine, predictions, runs
+from trainer.cli import cluster, datasets, hdf5, machine, predictions, runs
 
 PANELS = {
-    "Datasets and predictions": (datasets.prepare, datasets.index, datasets.inspect, predictions.predict),
+    "Datasets and predictions": (datasets.prepare, hdf5.index, datasets.inspect, predictions.predict),
     "Runs": (
         runs.train,
         runs.supervise,

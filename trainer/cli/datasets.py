@@ -1,4 +1,4 @@
-"""`trainer prepare`, `index` and `inspect`."""
+"""`trainer prepare` and `inspect`."""
 
 from typing import Annotated
 
@@ -13,7 +13,6 @@ from trainer.cli.arguments import (
     Json,
     OnBad,
     Resize,
-    SplitDatasets,
     check_classes,
     check_hdf5_datasets,
     check_image_size,
@@ -26,7 +25,6 @@ from trainer.cli.arguments import (
     parse_sides,
     parse_splits,
 )
-from trainer.errors import ConfigError
 from trainer.output.units import parse_size
 
 
@@ -167,7 +165,7 @@ def prepare(
     from trainer.machine.cores import available_cores
     from trainer.observability.log import say
     from trainer.output.progress import progress
-    from trainer.preparation.bad_images import BadImagesError
+    from trainer.preparation.bad_images import BadImagesError, BadImagesReport
     from trainer.preparation.hdf5.parts import DatasetNames, Pair
     from trainer.preparation.labels import Columns
     from trainer.preparation.options import PrepareOptions
@@ -203,79 +201,13 @@ def prepare(
             prepared = run(source, url, options, progress=report)
     except BadImagesError as error:
         if json:
-            print_json({"bad": error.problems})
+            print_json(BadImagesReport(bad=list(error.problems)))
         raise
     if json:
         print_json(prepared)
     else:
         pages.print_prepared(prepared)
         print_next(pages.after_prepare(prepared))
-
-
-def index(
-    url: Annotated[
-        str,
-        typer.Argument(help="An HDF5 file, a prefix with several, an index, or a copied dataset."),
-    ],
-    target: Annotated[
-        str | None,
-        typer.Argument(help="URL of the index. Default: NAME.index beside a file, or the prefix."),
-    ] = None,
-    images: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="HDF5 dataset with the images. Default: the usual names."),
-    ] = None,
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            metavar="[FILE:]NAME",
-            help="HDF5 dataset with the labels; FILE:NAME if in another file. Default: the usual names.",
-        ),
-    ] = None,
-    train: SplitDatasets = None,
-    validation: SplitDatasets = None,
-    test: SplitDatasets = None,
-    classes: ClassNames = None,
-    image_shape: ImageShape = None,
-    json: Json = False,
-) -> None:
-    """Index HDF5 files in place, to train from them without copying; or a dataset that was copied.
-
-    Every byte is read once, for checksums and for the range, mean and deviation of the values. Requirements:
-    docs/datasets.md.
-    """
-    from trainer.cli.pages import datasets as pages
-    from trainer.observability.log import say
-    from trainer.output.progress import progress
-    from trainer.preparation.hdf5.index_hdf5 import index_hdf5, is_prepared
-    from trainer.preparation.hdf5.parts import DatasetNames, Pair
-    from trainer.preparation.reindex import reindex
-
-    splits = {"train": train, "validation": validation, "test": test}
-    pairs = tuple(Pair(split, *text.split(",")) for split, texts in splits.items() for text in texts or ())
-    if pairs and (images or labels):
-        raise ConfigError("--images, --labels: the splits have datasets of their own", "Leave them out")
-    shape = parse_shape(image_shape) if image_shape else None
-    names = DatasetNames(images, labels, classes, shape, pairs)
-    if is_prepared(url):
-        if target or names != DatasetNames():
-            raise ConfigError(
-                f"{url}: a dataset of `trainer prepare` is indexed in place", "Pass its URL alone"
-            )
-        with progress(say, "shards read") as report, interrupts.unwinding():
-            copied = reindex(url, progress=report)
-        if json:
-            print_json(copied)
-        else:
-            pages.print_reindexed(copied)
-        return
-    with progress(say, "MiB read") as report, interrupts.unwinding():
-        indexed = index_hdf5(url, target, names, progress=report)
-    if json:
-        print_json(indexed)
-    else:
-        pages.print_indexed(indexed)
-        print_next(pages.after_prepare(indexed))
 
 
 def inspect(

@@ -68,12 +68,12 @@ def _predict_few(
     from trainer.inference.adhoc import main as predict_few
 
     rows = predict_few(images, config, arguments, overrides)
+    problems = [f"{row['image']}: {row['error']}" for row in rows if "error" in row]
     if json:
         print_json(rows)
-    elif all("error" in row for row in rows):
-        problems = [f"{row['image']}: {row['error']}" for row in rows]
+    elif len(problems) == len(rows):
         raise DataError(abbreviate(problems, 3, separator="; "), "Name images that are there")
     else:
         pages.print_classified(rows, top)
-    if any("error" in row for row in rows):
+    if problems:
         raise typer.Exit(EXIT_INVALID)

@@ -52,7 +52,7 @@ def train(
     code = launch(run, ranks=ranks_of(ranks), command=this_command())
     if code == 0 and rank() == 0 and not is_supervised():
         from trainer.cli.pages import runs as pages
-        from trainer.runs.run_document import finished_values
+        from trainer.runs.documents.finished_values import finished_values
 
         if json:
             print_json(finished_values(run.run.url))
@@ -210,7 +210,7 @@ def runs(
     """List the runs below a prefix with the epoch and metrics of their best weights, or delete some."""
     from trainer.cli.pages import runs as pages
     from trainer.runs.find_runs import find_runs
-    from trainer.runs.removal import find_removable
+    from trainer.runs.removal import RemovedRuns, find_removable
     from trainer.runs.removal import remove as delete
     from trainer.storage import open_store
 
@@ -227,7 +227,7 @@ def runs(
         if not json:
             typer.echo(f"removed {run.url}")
     if json:
-        print_json({"removed": [run.url for run in chosen]})
+        print_json(RemovedRuns(removed=[run.url for run in chosen]))
 
 
 def verify(run: Annotated[str, typer.Argument(help="Folder of the run.")], json: Json = False) -> None:
@@ -241,11 +241,7 @@ def verify(run: Annotated[str, typer.Argument(help="Folder of the run.")], json:
     read_document(store)  # raises where there is no run
     reports = read(store)
     if json:
-        rows = [
-            {"step": c.attempt.step, "generation": c.attempt.generation, "problems": c.problems}
-            for c in reports
-        ]
-        print_json(rows)
+        print_json([report.values() for report in reports])
     elif reports:
         pages.print_checkpoints(reports)
     else:

@@ -1,6 +1,5 @@
 """The commands `trainer status`, `logs` and `wait`, and the run that a release trains."""
 
-import dataclasses
 import json
 import sys
 import time
@@ -16,6 +15,7 @@ from trainer.cluster import follow as following
 from trainer.cluster.api import CHARTS, NAMESPACE_REMEDY, RUN_FILE, Cluster, JobGone
 from trainer.cluster.pod_metrics import PodMetrics, read_metrics
 from trainer.cluster.release import Release, ReleaseState
+from trainer.cluster.release_status import EndedRelease, ReleaseStatus, release_status
 from trainer.cluster.status_text import describe
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, ConfigError, TrainerError
 from trainer.gang.endpoint import METRICS, READYZ, rank_log
@@ -104,7 +104,12 @@ def _wait_for_run(release: str, url: str, gone: JobGone, as_json: bool) -> int:
 
 def _print_end(release: str, state: str, code: int, reason: str, text: str, as_json: bool) -> None:
     if as_json:
-        values = {"release": release, "state": str(state), "exit_code": code, "reason": reason}
+        values: EndedRelease = {
+            "release": release,
+            "state": str(state),
+            "exit_code": code,
+            "reason": reason,
+        }
         print(json.dumps(values, indent=1))
     else:
         print(f"{text}: {reason}" if reason else text)
@@ -148,15 +153,9 @@ class _View:
             self._earlier = progress
         return lines
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> ReleaseStatus:
         release, progress, _ = self._read()
-        document = dataclasses.asdict(release) | {"ready": release.ready, "run": self._run_url}
-        if progress:
-            document["progress"] = dataclasses.asdict(progress) | {
-                "images_per_second": progress.rate(),
-                "seconds_left": progress.seconds_left(),
-            }
-        return document
+        return release_status(release, self._run_url or "", progress)
 
     def _read(self) -> tuple[Release, PodMetrics | None, str]:
         release = following.read(self._cluster, self._name)

@@ -21,12 +21,17 @@ class ReleaseState(StrEnum):
 
 @dataclass(frozen=True)
 class Pod:
-    """
+    """One pod of a release.
+
     Attributes:
+        name: of the pod.
+        uid: of the pod.
         index: its number in the gang.
         phase: Pending, Running, Succeeded, Failed, or Terminating.
+        node: where it runs; empty until it is scheduled.
         ready: whether it trains, according to its readiness probe.
         logs: whether its container has started.
+        created: when it was created.
         exit_code: the exit code of its container, once it has ended.
         trouble: why it does not run, "" if it does.
         port: the port of its metrics, None if it has none.
@@ -51,7 +56,8 @@ class Pod:
 
 @dataclass(frozen=True)
 class Release:
-    """
+    """A release, as its Job and its pods show it.
+
     Attributes:
         chart: cars-train or cars-predict.
         wanted: how many pods it should have.

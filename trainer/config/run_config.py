@@ -8,14 +8,8 @@ from pydantic import (
 
 from trainer.config.applications import APPLICATIONS
 from trainer.config.exact_runs import check_exact
-from trainer.config.sections import (
-    DataSection,
-    DistributionSection,
-    MetricsSection,
-    ModelSection,
-    RunSection,
-    TrainSection,
-)
+from trainer.config.run_sections import MetricsSection, RunSection
+from trainer.config.sections import DataSection, DistributionSection, ModelSection, TrainSection
 from trainer.config.types import Section
 
 

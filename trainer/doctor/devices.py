@@ -7,6 +7,7 @@ from typing import Any
 from trainer.doctor import installed, probe
 from trainer.doctor.finding import CheckResult
 from trainer.machine.gpus import visible_gpus
+from trainer.machine.sandbox import ProcessFailed
 
 IMAGES = (100, 2)
 """How many images are convolved at once."""
@@ -21,7 +22,7 @@ def examine() -> Iterator[CheckResult]:
         return
     try:
         measured = probe.run(PROBE, [os.environ])
-    except probe.ProbeFailed as error:
+    except ProcessFailed as error:
         yield CheckResult(
             "error", "TensorFlow", str(error), "python -c 'import tensorflow' shows its whole output"
         )

@@ -9,6 +9,7 @@ from trainer.gang.network.rendezvous import Rendezvous
 from trainer.gang.ranks.rank_environment import rank_environment
 from trainer.gang.ranks.slot import Slot
 from trainer.machine import gpus
+from trainer.machine.sandbox import ProcessFailed
 
 EXCHANGED_VALUES = 25_600_000
 """float32 values of the large sum: about ResNet-50's parameters."""
@@ -36,7 +37,7 @@ def examine() -> Iterator[CheckResult]:
         ]
         try:
             times = probe.run(PROBE, environments)
-        except probe.ProbeFailed as error:
+        except ProcessFailed as error:
             remedy = "Use one rank (--ranks 1), or compile Horovod with scripts/env"
             yield CheckResult("error", "exchange", str(error), remedy)
             return

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CheckResult:
-    """`mark` is ok, warning or error; `remedy` is empty where there is nothing to do, or nothing known."""
+    """The result of one check.
+
+    Attributes:
+        mark: ok, warning or error.
+        what: was checked.
+        found: the result.
+        remedy: what to do; empty where there is nothing to do, or nothing known.
+    """
 
     mark: str
     what: str

@@ -1,7 +1,6 @@
 """`trainer evaluate`: a run's weights on a split of its dataset, or of another one."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from trainer.images.codec import decode_image
 from trainer.inference.network import Network, network_from_run
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
 from trainer.runs import layout
+from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.run_document import read_finished
 from trainer.storage import open_store
 
@@ -32,8 +32,8 @@ def evaluate(
     dataset_url: str | None = None,
     sensitivity: bool = False,
     batch_size: int = 64,
-    progress: ProgressCallback = lambda done, total: None,
-) -> dict[str, Any]:
+    progress: ProgressCallback = lambda _done, _total: None,
+) -> EvaluationDocument:
     """Evaluates each row of the split once.
 
     Returns the document in docs/json.md, which is also written to the run's folder.

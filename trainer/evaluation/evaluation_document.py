@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from trainer.dataset.dataset import Dataset
 from trainer.evaluation.tally import Tally, metrics_per_class, most_confused
+from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.layout import WeightsName
 from trainer.runs.run_document import RunResult
 
@@ -30,9 +30,9 @@ class Evaluated:
 
 def evaluation_document(
     evaluated: Evaluated, tally: Tally, *, sensitivity: Mapping[str, float], finished: RunResult | None
-) -> dict[str, Any]:
-    """The document as plain values; `finished` is how the run ended, None while it has not."""
-    dataset = evaluated.dataset
+) -> EvaluationDocument:
+    """The document; `finished` is how the run ended, None while it has not."""
+    dataset, names = evaluated.dataset, tuple(evaluated.dataset.classes)
     return {
         "version": VERSION,
         "run": evaluated.run,
@@ -40,28 +40,6 @@ def evaluation_document(
         "weights_sha256": evaluated.weights_sha256,
         "dataset": {"url": dataset.url, "identity": dataset.identity, "split": evaluated.split},
         "parameters": evaluated.parameters,
-        **_figures(tally, tuple(dataset.classes)),
-        "sensitivity": dict(sensitivity),
-        "warnings": _warnings(finished),
-    }
-
-
-def dump_evaluation(document: Mapping[str, Any]) -> bytes:
-    """The JSON text."""
-    return json.dumps(document, indent=1, ensure_ascii=False).encode()
-
-
-def _figures(tally: Tally, names: tuple[str, ...]) -> dict[str, Any]:
-    worst = [
-        {
-            "row": mistake.row,
-            "class": names[mistake.label],
-            "predicted": names[mistake.predicted],
-            "probability": round(mistake.probability, 6),
-        }
-        for mistake in tally.worst
-    ]
-    return {
         "rows": tally.rows,
         "loss": round(tally.loss / tally.rows, 6),
         "top1": round(tally.top1, 6),
@@ -88,8 +66,23 @@ def _figures(tally: Tally, names: tuple[str, ...]) -> dict[str, Any]:
             {"class": label, "predicted": predicted, "rows": rows}
             for label, predicted, rows in most_confused(tally.confusion, names)
         ],
-        "misclassified": worst,
+        "misclassified": [
+            {
+                "row": mistake.row,
+                "class": names[mistake.label],
+                "predicted": names[mistake.predicted],
+                "probability": round(mistake.probability, 6),
+            }
+            for mistake in tally.worst
+        ],
+        "sensitivity": dict(sensitivity),
+        "warnings": _warnings(finished),
     }
+
+
+def dump_evaluation(document: EvaluationDocument) -> bytes:
+    """The JSON text."""
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
 def _warnings(finished: RunResult | None) -> list[str]:

@@ -92,7 +92,7 @@ class Endpoint:
 
     def metrics(self) -> bytes:
         """The metrics of the ranks and of the supervisor, in Prometheus' text format."""
-        return generate_latest(self._registry) + generate_latest(_Ranks(self.folder))  # type: ignore[arg-type]
+        return generate_latest(self._registry) + generate_latest(_Ranks(self.folder))
 
     def update(self, ranks: Sequence[RankProgress]) -> None:
         """Updates the metrics of this pod's ranks. The supervisor's main loop calls it in each turn."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trainer.config.load import apply_overrides, read_yaml
 from trainer.errors import ConfigError, DataError
 from trainer.inference.config import parse_few
-from trainer.inference.forms import Prediction
+from trainer.inference.forms import Prediction, PredictionRow, ReadError
 from trainer.inference.network import Network, network_of
 from trainer.inference.sources.image import Image, Task
 from trainer.inference.sources.paths import Paths
@@ -28,7 +28,7 @@ _BATCH = 64
 
 def main(
     names: Sequence[str], path: Path | None, arguments: Mapping[str, Any], overrides: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> list[PredictionRow | ReadError]:
     """Returns for each image its row as in JSON Lines, or `image` and `error`. A folder
     stands for its images.
 
@@ -65,7 +65,7 @@ def _files(names: Sequence[str], run: RunDocument) -> Iterator[str]:
             yield name
 
 
-def _classified(network: Network, images: Sequence[NDArray[np.uint8]]) -> Iterator[dict[str, Any]]:
+def _classified(network: Network, images: Sequence[NDArray[np.uint8]]) -> Iterator[PredictionRow]:
     with quiet_tensorflow_import():
         from trainer.inference.predictor import Predictor
 

@@ -4,10 +4,10 @@ import csv
 import io
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Literal, TypedDict, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,46 @@ PredictionFormat = Literal["jsonl", "csv", "parquet", "json"]
 _COLUMNS = ("image", "class_id", "class_name", "probability")
 
 
+class ClassProbability(TypedDict):
+    """One class of an image.
+
+    Attributes:
+        class_id: its number, counted from 0.
+        class_name: its name.
+        probability: with 6 digits.
+    """
+
+    class_id: int
+    class_name: str
+    probability: float
+
+
+@final
+class PredictionRow(ClassProbability):
+    """The prediction of one image, and its most probable class.
+
+    Attributes:
+        image: its key below the input, or as it was named.
+        top: up to 5 classes, the most probable one first; not in CSV and results.json.
+    """
+
+    image: str
+    top: list[ClassProbability]
+
+
+@final
+class ReadError(TypedDict):
+    """An image that could not be read.
+
+    Attributes:
+        image: its key below the input, or as it was named.
+        error: the reason.
+    """
+
+    image: str
+    error: str
+
+
 @dataclass(frozen=True)
 class Prediction:
     """The class of one image, and the `TOP` classes with their probabilities where they are known."""
@@ -29,21 +69,27 @@ class Prediction:
     class_id: int
     class_name: str
     probability: float
-    top: Sequence[dict[str, Any]] = ()
+    top: Sequence[ClassProbability] = ()
 
     @classmethod
     def of(cls, image: str, probabilities: NDArray[np.float32], classes: Sequence[str]) -> "Prediction":
         """Makes it from the network's float32 (classes,). Probabilities have 6 digits."""
         order = np.argsort(-probabilities, kind="stable")[:TOP].tolist()
-        top: list[dict[str, Any]] = [
+        top: list[ClassProbability] = [
             {"class_id": i, "class_name": classes[i], "probability": round(float(probabilities[i]), 6)}
             for i in order
         ]
         return cls(image=image, **top[0], top=top)
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> PredictionRow:
         """The values of its JSON line."""
-        return {**{name: getattr(self, name) for name in _COLUMNS}, "top": list(self.top)}
+        return {
+            "image": self.image,
+            "class_id": self.class_id,
+            "class_name": self.class_name,
+            "probability": self.probability,
+            "top": list(self.top),
+        }
 
 
 def check(format: PredictionFormat) -> None:
@@ -89,7 +135,7 @@ def result(prediction: Prediction) -> str:
     return textwrap.indent(json.dumps(values, ensure_ascii=False, indent=4), "    ")
 
 
-def lines(rows: Iterable[dict[str, Any]]) -> bytes:
+def lines(rows: Iterable[Mapping[str, object]]) -> bytes:
     """JSON Lines."""
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
 

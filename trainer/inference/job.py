@@ -20,6 +20,7 @@ from trainer.inference.claims import Claims
 from trainer.inference.config import PredictConfig
 from trainer.inference.network import Network, network_of
 from trainer.inference.prediction_plan import PredictionPlan
+from trainer.inference.results.prediction_summary import PredictionSummary
 from trainer.inference.results.read_errors import check_bad
 from trainer.inference.results.summary import read_summary, write_summary
 from trainer.inference.sources import ImageSource, open_source
@@ -39,7 +40,7 @@ INDEX = "JOB_COMPLETION_INDEX"
 
 def main(
     path: Path | None, arguments: Mapping[str, Any], overrides: Sequence[str], workers: int = 1
-) -> dict[str, Any] | None:
+) -> PredictionSummary | None:
     """Runs a job with the values of the file, then the options, then `--set`; returns its summary.
 
     This is pod number JOB_COMPLETION_INDEX of TRAINER_PODS. Number 0 writes the summary; the others end when
@@ -191,7 +192,7 @@ def _progress(plan: PredictionPlan) -> Iterator[Callable[[int], None]]:
 
 def _finish(
     config: PredictConfig, source: ImageSource, target: Store, plan: PredictionPlan
-) -> dict[str, Any]:
+) -> PredictionSummary:
     new = prediction_plan.new_images(target, plan, source)
     if new:
         log.warning("%s added since the job started; --extend predicts them too", plural(new, "image"))

@@ -65,7 +65,7 @@ def describe(layer: keras.layers.Layer, path: str) -> NetworkLayer:
 
 
 def _role(weight: keras.Variable, layer: keras.layers.Layer) -> str:
-    """As Keras 2 calls it; in Keras 3 that of a depthwise convolution is a `kernel` too."""
+    """The name that Keras 2 uses; in Keras 3 that of a depthwise convolution is a `kernel` too."""
     role: str = weight.path.rpartition("/")[2]
     depthwise = isinstance(layer, keras.layers.DepthwiseConv1D | keras.layers.DepthwiseConv2D)
     return "depthwise_kernel" if depthwise and role == "kernel" else role

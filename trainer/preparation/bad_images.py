@@ -1,14 +1,24 @@
 """Images that cannot be used: each with its reason, and how many of them are too many."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypedDict
 
 from trainer.errors import DataError
 from trainer.output.units import abbreviate
 
 OnBad = Literal["fail", "skip"]
 MAX_NAMED_IMAGES = 20
-"""So many are named in an error."""
+"""Images that are named in an error."""
+
+
+class BadImagesReport(TypedDict):
+    """Why nothing was prepared.
+
+    Attributes:
+        bad: name and reason of each image that cannot be used.
+    """
+
+    bad: list[str]
 
 
 class BadImages:

@@ -39,8 +39,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Copies of images: how many more there are of a class in a split than different ones; those of images
-    of another class; and those of images in an earlier split, which were left out. A line names both."""
+    """Copies of images. A line names both.
+
+    Attributes:
+        within_classes: how many more images of a class there are in a split than different ones.
+        over_classes: copies of images of another class.
+        left_out: copies of images in an earlier split, which were left out.
+    """
 
     within_classes: int
     over_classes: tuple[str, ...]
@@ -58,8 +63,8 @@ class Duplicates:
 
 
 def find_duplicates(splits: Mapping[str, tuple[Sequence[LabelledImage], Digests]]) -> Duplicates:
-    """Of each split its items and their SHA-256, uint8 (items, 32), zero for none; in the order in which
-    images were kept."""
+    """Finds images of equal content. `splits`: the items of each split and their SHA-256, uint8 (items, 32),
+    zero for none; in the order in which images were kept."""
     all_items = [(split, item) for split, (items, _) in splits.items() for item in items]
     digests = np.concatenate([found for _, found in splits.values()])
     places = np.flatnonzero(digests.any(axis=1))

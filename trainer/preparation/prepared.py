@@ -10,9 +10,26 @@ from trainer.preparation.labels import LabelledImages
 
 @dataclass(frozen=True)
 class PreparedDataset:
-    """What was written: rows of each split, the images that were skipped (name and reason), copies of
-    images, files that were no images, images that were not there, and how many images an interrupted start
-    had finished. `labels` is the convention that was followed, `warnings` are sentences for a person."""
+    """What was written.
+
+    Attributes:
+        url: of the dataset.
+        classes: their names, in the order of the labels.
+        image_shape: (H, W, C).
+        rows: split -> images.
+        objects: shards.
+        size: bytes of all shards.
+        identity: the SHA-256 of the index.
+        skipped: name and reason of each bad image.
+        ignored: files that are not images, or have no label.
+        duplicates: copies of images.
+        resumed: images that an interrupted start had finished.
+        labels: the convention that was followed.
+        ignored_names: some of the ignored files.
+        missing: images that have a label and are not there.
+        missing_names: some of them.
+        warnings: sentences.
+    """
 
     url: str
     classes: tuple[str, ...]

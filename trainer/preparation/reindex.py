@@ -16,7 +16,14 @@ ProgressCallback = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Reindexed:
-    """The shards whose bytes are those that were prepared, and how many of them have another etag now."""
+    """A dataset all of whose bytes are those that were prepared.
+
+    Attributes:
+        url: of the dataset.
+        identity: the SHA-256 of the index.
+        objects: shards.
+        changed: those that had another etag.
+    """
 
     url: str
     identity: str
@@ -28,7 +35,7 @@ def reindex(url: str, *, progress: ProgressCallback | None = None) -> Reindexed:
     """Reads every shard of the dataset at `url`, and writes the etags that they have now into its index.
 
     Raises DataError where a shard is missing or its checksum differs, ConfigError where the index was
-    replaced meanwhile: then nothing is written.
+    replaced in the meantime: then nothing is written.
     """
     dataset = open_dataset(url)
     store = dataset.store
@@ -46,5 +53,5 @@ def reindex(url: str, *, progress: ProgressCallback | None = None) -> Reindexed:
         try:
             store.put(MANIFEST, json.dumps(manifest, indent=1).encode(), if_match=before)
         except ObjectChanged as error:
-            raise ConfigError(f"{store.url}: its index was replaced meanwhile", "Try again") from error
+            raise ConfigError(f"{store.url}: its index was replaced in the meantime", "Try again") from error
     return Reindexed(store.url, dataset.identity, len(entries), changed)

@@ -146,7 +146,7 @@ def adopt(store: Store, plan: str, split: str, start: str) -> list[FinishedShard
 
 
 def abandon(store: Store, key: str, etag: str) -> bool:
-    """Of a record that this start put: whether nobody has taken the shard, and nobody will."""
+    """Gives up a record that this start put: whether nobody has adopted the shard, and nobody will."""
     try:
         store.put(key, b"given up", if_match=etag)
     except Exception:

@@ -37,7 +37,7 @@ class ShardBuffer(ABC):
         self._labels.append(decoded.item.label)
 
     def closed(self, start: int, digests: Digests, problems: list[str]) -> Self:
-        """With what is known of it as a whole."""
+        """Completes the buffer by what is known of the whole shard."""
         self.start, self.digests, self.problems = start, digests, problems
         return self
 
@@ -60,7 +60,7 @@ class ShardBuffer(ABC):
 
 
 class PixelBuffer(ShardBuffer):
-    """Of at most `most` rows of images (H, W, C)."""
+    """Holds at most `most` rows of images (H, W, C)."""
 
     def __init__(self, most: int, shape: tuple[int, int, int], rows_of_chunk: int | None) -> None:
         self._images = np.empty((most, *shape), np.uint8)
@@ -84,7 +84,7 @@ class PixelBuffer(ShardBuffer):
 
 
 class JpegBuffer(ShardBuffer):
-    """Of about `most` bytes of JPEG files."""
+    """Holds about `most` bytes of JPEG files."""
 
     def __init__(self, most: int, rows_of_chunk: int | None) -> None:
         self._most = most

@@ -226,7 +226,7 @@ class Writer:
             )
 
     def _check_room(self, rows: int) -> None:
-        """That two shards of so many rows fit into memory, and one into the temporary folder."""
+        """Checks that two shards of `rows` rows fit into memory, and one into the temporary folder."""
         shard = rows * int(np.prod(self.shape))
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         disk = shutil.disk_usage(self._folder)

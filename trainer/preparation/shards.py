@@ -24,7 +24,7 @@ class ShardRows(NamedTuple):
 
 
 class JpegRows(NamedTuple):
-    """As `ShardRows`, of images that are JPEG files."""
+    """`ShardRows` whose images are JPEG files."""
 
     files: Sequence[bytes]
     labels: NDArray[np.unsignedinteger]
@@ -80,7 +80,7 @@ def write_shard(
 def write_jpeg_shard(
     path: Path, rows: JpegRows, per_chunk: int | None, attributes: Mapping[str, str | Sequence[str]]
 ) -> Layout:
-    """As `write_shard`, with the files one behind the other in `jpeg`, uint8, file i in the bytes
+    """Like `write_shard`, with the files one behind the other in `jpeg`, uint8, file i in the bytes
     [jpeg_offsets[i], jpeg_offsets[i + 1]). What is read together is `per_chunk` of them, or about 1 MiB."""
     lengths = np.array([len(file) for file in rows.files], np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])

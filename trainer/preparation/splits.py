@@ -42,7 +42,7 @@ def shuffled(items: list[T], seed: int) -> list[T]:
 
 
 def limited(items: list[LabelledImage], most: int, seed: int) -> list[LabelledImage]:
-    """Of each class `most` images at random, in the order in which they were."""
+    """Chooses `most` images of each class at random, and keeps their order."""
     labels = np.array([item.label for item in items])
     chosen = np.zeros(len(items), np.bool_)
     for label in np.unique(labels).tolist():

@@ -13,7 +13,7 @@ from trainer.preparation import resume
 from trainer.preparation.prepared import PreparedDataset
 from trainer.storage.base import ObjectChanged, Store
 
-_MEANWHILE = "{}: another dataset was prepared here meanwhile"
+_MEANWHILE = "{}: another dataset was prepared here in the meantime"
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Target:
         return PreparedDataset.of_dataset(dataset)
 
     def check_whole(self, written: Mapping[str, Split]) -> None:
-        """That nobody who has committed meanwhile has deleted a shard. Raises ConfigError."""
+        """Raises ConfigError if another process has committed in the meantime and deleted a shard."""
         for name, split in written.items():
             there = {info.key: info.etag for info in self.store.list(f"{name}/")}
             if any(there.get(shard.key) != shard.etag for shard in split.objects):
@@ -67,8 +67,8 @@ class Target:
         splits: dict[str, dict[str, Any]],
         made: dict[str, Any],
     ) -> str:
-        """Put the file that makes it a dataset, and return its SHA-256. Raises ConfigError where another
-        dataset was committed meanwhile."""
+        """Put the file that makes it a dataset, and return its SHA-256. Raises ConfigError if another
+        dataset was committed in the meantime."""
         try:
             return write_manifest(self.store, classes, shape, splits, made, if_match=self.etag)
         except (FileExistsError, ObjectChanged):

@@ -1,37 +1,64 @@
 """`trainer compare`: runs side by side, as in the food document's table of results."""
 
 import csv
-import html
 import io
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, cast
 
+from trainer.output.html.render import render
 from trainer.output.units import span
 from trainer.runs import layout
+from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.run_document import read_finished, read_run
 from trainer.storage import Store, open_store
 
 Format = Literal["text", "csv", "html", "json"]
+
+_Top = TypedDict("_Top", {"top 1": float | None, "top 5": float | None})
+"""Keys that are not names of Python."""
+
+
+class ComparedRun(_Top):
+    """A run beside others; null for what is not known.
+
+    Attributes:
+        run: the name of its folder.
+        network: by its name in the configuration.
+        parameters: the network's.
+        epoch: of the weights, counted from 1.
+        top 1: the fraction of the split whose class was predicted.
+        top 5: the fraction whose class is among the five most probable ones.
+        loss: as `val_loss`.
+        split: train, validation or test.
+        time: seconds between the run's first start and its end, pauses included.
+        remark: why something is not known.
+    """
+
+    run: str
+    network: str
+    parameters: int | None
+    epoch: int | None
+    loss: float | None
+    split: str
+    time: float | None
+    remark: str | None
+
 
 COLUMNS = ("run", "network", "parameters", "epoch", "top 1", "top 5", "loss", "split", "time", "remark")
 
 NUMBERS = tuple(COLUMNS.index(name) for name in ("parameters", "epoch", "top 1", "top 5", "loss"))
 
 
-def compare(urls: Sequence[str], split: str, which: layout.WeightsName) -> list[dict[str, Any]]:
-    """A row for each run: `COLUMNS`, None for what is unknown. Raises DataError where there is no run.
-
-    `time` are the seconds between the run's first start and its end, pauses included; `parameters`, `top 1`,
-    `top 5` and `loss` are those of `trainer evaluate`.
-    """
+def compare(urls: Sequence[str], split: str, which: layout.WeightsName) -> list[ComparedRun]:
+    """A row for each run, with the results of `trainer evaluate`. Raises DataError where there is no run."""
     return [_row(open_store(url), split, which) for url in urls]
 
 
-def _row(store: Store, split: str, which: layout.WeightsName) -> dict[str, Any]:
+def _row(store: Store, split: str, which: layout.WeightsName) -> ComparedRun:
     run = read_run(store)
     finished = read_finished(store)
-    evaluation: dict[str, Any] = {}
+    evaluation: EvaluationDocument | None = None
     remarks = []
     try:
         evaluation = json.loads(store.get(layout.evaluation(split, which)))
@@ -43,11 +70,11 @@ def _row(store: Store, split: str, which: layout.WeightsName) -> dict[str, Any]:
     return {
         "run": store.url.rstrip("/").rpartition("/")[2],
         "network": run.config.model.name,
-        "parameters": evaluation.get("parameters"),
+        "parameters": evaluation["parameters"] if evaluation else None,
         "epoch": reached.epoch if reached else None,
-        "top 1": evaluation.get("top1"),
-        "top 5": evaluation.get("top5"),
-        "loss": evaluation.get("loss"),
+        "top 1": evaluation["top1"] if evaluation else None,
+        "top 5": evaluation["top5"] if evaluation else None,
+        "loss": evaluation["loss"] if evaluation else None,
         "split": split,
         "time": _seconds(store) if finished else None,
         "remark": "; ".join(remarks) or None,
@@ -60,11 +87,11 @@ def _seconds(store: Store) -> float | None:
     return round(ended - min(started), 1) if started and ended else None
 
 
-def cells(row: dict[str, Any]) -> list[str]:
+def cells(row: ComparedRun) -> list[str]:
     """The cells of a row for people; "-" for what is unknown."""
-    texts = []
+    texts, values = [], cast(dict[str, Any], row)
     for name in COLUMNS:
-        value = row[name]
+        value = values[name]
         if value is None:
             texts.append("" if name == "remark" else "-")
         elif name in ("top 1", "top 5", "loss"):
@@ -76,7 +103,7 @@ def cells(row: dict[str, Any]) -> list[str]:
     return texts
 
 
-def dumps(rows: Sequence[dict[str, Any]], format: Format) -> str:
+def dumps(rows: Sequence[ComparedRun], format: Format) -> str:
     """CSV, an HTML table or JSON."""
     if format == "json":
         return json.dumps(rows, ensure_ascii=False, indent=2)
@@ -86,9 +113,4 @@ def dumps(rows: Sequence[dict[str, Any]], format: Format) -> str:
         writer.writeheader()
         writer.writerows(rows)
         return file.getvalue().rstrip("\n")
-    lines = [_line(COLUMNS, "th"), *(_line(cells(row), "td") for row in rows)]
-    return "<table>\n" + "\n".join(lines) + "\n</table>"
-
-
-def _line(texts: Sequence[str], kind: str) -> str:
-    return "<tr>" + "".join(f"<{kind}>{html.escape(text)}</{kind}>" for text in texts) + "</tr>"
+    return render("comparison.html", heading=COLUMNS, rows=[cells(row) for row in rows])

@@ -1,54 +1,39 @@
 """report/index.html of what is known of a run."""
 
-import base64
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from PIL import Image
 
+from trainer.output.html.render import render_page
+from trainer.output.html.thumbnail import thumbnail
 from trainer.output.units import span
 from trainer.report.charts import line_chart, matrix
+from trainer.runs.documents.evaluation_values import EvaluatedClass, EvaluationDocument
 from trainer.runs.run_document import RunDocument, RunResult
 from trainer.runs.timing import EpochTiming
 
-SIDE = 96
-"""Side of an image, in pixels: smaller ones are enlarged."""
 MAX_MISTAKES_SHOWN = 24
-
-_STYLE = """
-*{box-sizing:border-box}body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:64rem;padding:1rem;
-color:#1a1a1a;background:#fff}h1{font-size:1.5rem;margin:.25rem 0;overflow-wrap:anywhere}
-h2{font-size:1.15rem;margin:2rem 0 .5rem;border-bottom:1px solid #ddd}
-table{border-collapse:collapse;max-width:100%}td,th{padding:.15rem .75rem .15rem 0;text-align:left;
-vertical-align:top;overflow-wrap:anywhere}table th{overflow-wrap:normal}
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-.wide{overflow-x:auto}.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));
-gap:1rem}figure{margin:0}.chart svg{width:100%;height:auto}.chart{max-width:44rem}
-svg text{font-size:12px;fill:#444}
-.grid{stroke:#e5e5e5}.mark{stroke:#777;stroke-dasharray:4 4}.legend span{margin-right:1rem;white-space:nowrap}
-.legend i{display:inline-block;width:.9em;height:.9em;margin-right:.35em;border-radius:2px}
-.images{display:flex;flex-wrap:wrap;gap:.75rem}
-.images figure{width:96px;font-size:.75rem;overflow-wrap:anywhere}
-.images img{width:96px;height:auto;image-rendering:pixelated;display:block}
-.warning{background:#fff4e5;padding:.5rem .75rem;border-left:4px solid #c2410c}
-pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f6f6f6;padding:.75rem;font-size:.85rem}
-@media print{body{max-width:none;padding:0}h2{break-after:avoid}figure,tr{break-inside:avoid}}
-"""
+MAX_CONFUSED_SHOWN = 10
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image, uint8 (H, W, 3), and what is written below it."""
+    """An image, uint8 (H, W, 3), and its class; of a mistake also what was predicted, and its probability."""
 
     pixels: NDArray[np.uint8]
-    text: str
+    class_name: str
+    predicted: str | None = None
+    probability: float = 0.0
+
+    @property
+    def source(self) -> str:
+        """The image as a `data:` URL."""
+        return thumbnail(self.pixels)
 
 
 @dataclass(frozen=True)
@@ -60,7 +45,7 @@ class Known:
     dataset: Mapping[str, str]
     history: Sequence[Mapping[str, float]]
     finished: RunResult | None
-    evaluations: Sequence[Mapping[str, Any]] = ()
+    evaluations: Sequence[EvaluationDocument] = ()
     samples: Sequence[Picture] = ()
     mistakes: Sequence[Picture] = ()
     timing: Sequence[EpochTiming] = ()
@@ -75,28 +60,24 @@ class Known:
 
 def page(known: Known) -> bytes:
     """One HTML file with everything in it."""
-    sections = [
-        ("", _head(known)),
-        ("Curves", _curves(known)),
-        ("Where the time went", _time(known)),
-        *((f"Evaluation: {_named(one)}", _evaluation(one)) for one in known.evaluations),
-        ("Images of the training", _pictures(known.samples)),
-        ("Misclassified, the surest first", _pictures(known.mistakes)),
-        ("Data", _table(known.dataset.items())),
-        ("Configuration", f"<pre>{escape(_config(known.run))}</pre>"),
-        ("Made with", _table(known.versions.items()) if known.versions else ""),
-    ]
-    body = "".join(f"<h2>{escape(title)}</h2>{text}" if title else text for title, text in sections if text)
-    title = escape(known.url.rstrip("/").rpartition("/")[2])
-    return (
-        "<!doctype html><html lang='en'><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width,initial-scale=1'>"
-        f"<title>{title}</title><link rel='icon' href='data:,'><style>{_STYLE}</style>"
-        f"<body><h1>{title}</h1>{body}</body></html>\n"
-    ).encode("utf-8", "backslashreplace")
+    return render_page(
+        "report.html",
+        title=known.url.rstrip("/").rpartition("/")[2],
+        head=_head(known),
+        curves=_curves(known),
+        restarted=bool(known.restarts),
+        time_charts=_time_charts(known),
+        times=_times(known.timing),
+        evaluations=[_evaluation(one) for one in known.evaluations],
+        samples=known.samples,
+        mistakes=known.mistakes,
+        dataset=known.dataset.items(),
+        config=yaml.safe_dump(known.run.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        versions=known.versions.items(),
+    )
 
 
-def _head(known: Known) -> str:
+def _head(known: Known) -> list[tuple[str, str]]:
     config = known.run.config
     facts = {"run": known.url, "network": config.model.name, "classes": f"{len(known.run.classes):,}"}
     state = "not finished"
@@ -105,10 +86,10 @@ def _head(known: Known) -> str:
         state += " (stopped early)" if finished.stopped_early else ""
         facts["weights of epoch"] = str(finished.published.epoch)
         facts |= {name: f"{value:.4f}" for name, value in sorted(finished.published.metrics.items())}
-    return _table([*facts.items(), ("state", state)])
+    return [*facts.items(), ("state", state)]
 
 
-def _curves(known: Known) -> str:
+def _curves(known: Known) -> list[str]:
     names = {name for row in known.history for name in row}
     charts = []
     for metric in sorted(name for name in names if not name.startswith("val_")):
@@ -119,107 +100,60 @@ def _curves(known: Known) -> str:
         if f"val_{metric}" not in names:
             series = {metric: series["training"]}
         charts.append(line_chart(series, "epoch", metric.replace("_", " "), known.restarts))
-    note = "<p>Dashed: the run was started again.</p>" if known.restarts else ""
-    shown = "".join(charts)
-    return f"<div class='charts'>{shown}</div>{note}" if shown else ""
+    return [chart for chart in charts if chart]
 
 
-def _time(known: Known) -> str:
-    rows = known.timing
-    parts = ("training", "waiting", "validation", "saving")
-    seconds = {name: [(row.epoch + 1.0, getattr(row, name)) for row in rows] for name in parts}
-    rate = [(row.epoch + 1.0, row.images_per_second) for row in rows]
-    charts = [
+PARTS_OF_AN_EPOCH = ("training", "waiting", "validation", "saving")
+"""Attributes of `EpochTiming`, in seconds."""
+
+
+def _time_charts(known: Known) -> list[str]:
+    if not known.timing:
+        return []
+    rate = [(row.epoch + 1.0, row.images_per_second) for row in known.timing]
+    seconds = {
+        name: [(row.epoch + 1.0, getattr(row, name)) for row in known.timing] for name in PARTS_OF_AN_EPOCH
+    }
+    return [
         line_chart({"images/s": rate}, "epoch", "images/s", known.restarts),
         line_chart(seconds, "epoch", "seconds", known.restarts),
     ]
-    total = {name: sum(getattr(row, name) for row in rows) for name in parts}
+
+
+def _times(rows: Sequence[EpochTiming]) -> list[tuple[str, str, str]]:
+    """What rank 0 did, how long, and the fraction of the whole."""
+    total = {name: sum(getattr(row, name) for row in rows) for name in PARTS_OF_AN_EPOCH}
     whole = sum(row.seconds for row in rows)
     total["the rest"] = max(0.0, whole - sum(total.values()))
-    shares = [(name, span(spent), f"{spent / whole:.1%}") for name, spent in total.items() if whole]
-    table = _columns(("rank 0", "time", "share"), shares, 2)
-    return f"<div class='charts'>{''.join(charts)}</div>{table}" if rows else ""
+    return [(name, span(spent), f"{spent / whole:.1%}") for name, spent in total.items() if whole]
 
 
-def _evaluation(found: Mapping[str, Any]) -> str:
+def _evaluation(found: EvaluationDocument) -> dict[str, Any]:
+    """The values of a section of the page."""
     facts = {"images": f"{found['rows']:,}", "loss": f"{found['loss']:.4f}", "top 1": f"{found['top1']:.4f}"}
     if found["top5"] is not None:
         facts["top 5"] = f"{found['top5']:.4f}"
     facts["calibration error"] = f"{found['calibration_error']:.4f}"
-    facts |= {name: f"{share:.4f}" for name, share in found["sensitivity"].items()}
-    names = [one["class"] for one in found["classes"]]
-    warnings = "".join(f"<p class='warning'>{escape(text)}</p>" for text in found["warnings"])
+    facts |= {name: f"{accuracy:.4f}" for name, accuracy in found["sensitivity"].items()}
     bins = [one for one in found["calibration"] if one]
-    calibration = line_chart(
-        {
-            "accuracy": [(one["probability"], one["accuracy"]) for one in bins],
-            "if calibrated": [(0.0, 0.0), (1.0, 1.0)],
-        },
-        "probability",
-        "accuracy",
-    )
-    pairs = [(one["class"], one["predicted"], f"{one['rows']:,}") for one in found["most_confused"][:10]]
-    return (
-        f"{warnings}{_table(facts.items())}{matrix(np.array(found['confusion']), names)}"
-        f"{_columns(('class', 'predicted as', 'images'), pairs, 1)}{calibration}"
-        f"{_columns(('class', 'images', 'precision', 'recall', 'F1'), _class_rows(found), 4)}"
-    )
+    calibration = {
+        "accuracy": [(one["probability"], one["accuracy"]) for one in bins],
+        "if calibrated": [(0.0, 0.0), (1.0, 1.0)],
+    }
+    return {
+        "title": f"{found['dataset']['split']}, {found['weights']} weights",
+        "warnings": found["warnings"],
+        "facts": facts.items(),
+        "matrix": matrix(np.array(found["confusion"]), [one["class"] for one in found["classes"]]),
+        "confused": [
+            (one["class"], one["predicted"], f"{one['rows']:,}")
+            for one in found["most_confused"][:MAX_CONFUSED_SHOWN]
+        ],
+        "calibration": line_chart(calibration, "probability", "accuracy"),
+        "classes": [_class_row(one) for one in found["classes"]],
+    }
 
 
-def _class_rows(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    return [
-        (
-            one["class"],
-            f"{one['rows']:,}",
-            *("-" if one[name] is None else f"{one[name]:.3f}" for name in ("precision", "recall", "f1")),
-        )
-        for one in found["classes"]
-    ]
-
-
-def _named(found: Mapping[str, Any]) -> str:
-    return f"{found['dataset']['split']}, {found['weights']} weights"
-
-
-def _pictures(pictures: Sequence[Picture]) -> str:
-    if not pictures:
-        return ""
-    shown = "".join(
-        f"<figure><img alt='{escape(picture.text)}' src='{_data_url(picture.pixels)}'>"
-        f"<figcaption>{escape(picture.text)}</figcaption></figure>"
-        for picture in pictures
-    )
-    return f"<div class='images'>{shown}</div>"
-
-
-def _data_url(pixels: NDArray[np.uint8]) -> str:
-    image, file = Image.fromarray(pixels), io.BytesIO()
-    image.thumbnail((SIDE, SIDE))
-    image.save(file, "PNG" if max(pixels.shape) <= SIDE else "JPEG")
-    kind = "png" if max(pixels.shape) <= SIDE else "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
-
-
-def _config(run: RunDocument) -> str:
-    return yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _table(rows: Iterable[tuple[str, str]]) -> str:
-    cells = "".join(f"<tr><th>{escape(name)}<td>{escape(value)}" for name, value in rows)
-    return f"<table>{cells}</table>"
-
-
-def _columns(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> str:
-    """A table whose last `numbers` columns are numbers."""
-    if not rows:
-        return ""
-
-    def line(cells: Sequence[str], kind: str) -> str:
-        text = len(cells) - numbers
-        return "<tr>" + "".join(
-            f"<{kind} class='n'>{escape(cell)}" if place >= text else f"<{kind}>{escape(cell)}"
-            for place, cell in enumerate(cells)
-        )
-
-    body = "".join(line(row, "td") for row in rows)
-    return f"<div class='wide'><table>{line(header, 'th')}{body}</table></div>"
+def _class_row(one: EvaluatedClass) -> tuple[str, ...]:
+    figures = (one["precision"], one["recall"], one["f1"])
+    return (one["class"], f"{one['rows']:,}", *("-" if f is None else f"{f:.3f}" for f in figures))

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from trainer.errors import TrainerError
 from trainer.output.units import shape
 from trainer.report.report_page import MAX_MISTAKES_SHOWN, Known, Picture, page
 from trainer.runs import layout
+from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.history import read_history
 from trainer.runs.run_document import RunDocument, RunResult, read_document, read_finished, read_run
 from trainer.runs.timing import EpochTiming, read_timing
@@ -49,7 +50,7 @@ def build(
     timing: Sequence[EpochTiming] = (),
 ) -> bytes:
     """The report of the run in `store`, with the evaluations that are there."""
-    evaluations = [_json(store, info.key) for info in store.list(layout.EVALUATION)]
+    evaluations = [_evaluation(store, info.key) for info in store.list(layout.EVALUATION)]
     known = Known(
         store.url,
         run,
@@ -65,8 +66,8 @@ def build(
     return page(known)
 
 
-def _json(store: Store, key: str) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(store.get(key))
+def _evaluation(store: Store, key: str) -> EvaluationDocument:
+    document: EvaluationDocument = json.loads(store.get(key))
     return document
 
 
@@ -106,32 +107,30 @@ def _samples(dataset: Dataset) -> list[Picture]:
     _, first = np.unique(split.labels, return_index=True)
     rest = np.setdiff1d(np.linspace(0, split.rows - 1, SAMPLES).astype(int), first)
     rows = [*first.tolist(), *rest.tolist()][: min(SAMPLES, split.rows)]
-    return _pictures(dataset, split, rows, [dataset.classes[int(split.labels[row])] for row in rows])
+    return _pictures(dataset, split, [(row, dataset.classes[int(split.labels[row])]) for row in rows])
 
 
-def _mistakes(dataset: Dataset, evaluations: Sequence[dict[str, Any]]) -> list[Picture]:
+def _mistakes(dataset: Dataset, evaluations: Sequence[EvaluationDocument]) -> list[Picture]:
     """The most confident mistakes of the best evaluation, of the test split if there is one."""
     usable = [row for row in evaluations if row["dataset"]["identity"] == dataset.identity]
     usable.sort(key=lambda row: (row["dataset"]["split"] != "test", row["weights"] != "best"))
     if not usable:
         return []
     mistakes = usable[0]["misclassified"][:MAX_MISTAKES_SHOWN]
-    texts = [
-        f"{row['class']}, predicted as {row['predicted']} ({row['probability']:.2f})" for row in mistakes
-    ]
     split = dataset.split(usable[0]["dataset"]["split"])
-    return _pictures(dataset, split, [row["row"] for row in mistakes], texts)
+    rows = [(row["row"], row["class"], row["predicted"], row["probability"]) for row in mistakes]
+    return _pictures(dataset, split, rows)
 
 
-def _pictures(dataset: Dataset, split: Split, rows: Sequence[int], texts: Sequence[str]) -> list[Picture]:
+def _pictures(dataset: Dataset, split: Split, rows: Iterable[tuple[Any, ...]]) -> list[Picture]:
+    """Each row's number, and what a `Picture` has besides the pixels."""
     reader, pictures = Reader(dataset, split, threads=1), []
     try:
-        for row, text in zip(rows, texts, strict=True):
+        for row, *words in rows:
             (batch,) = reader.batches_of(range(row, row + 1), 1)
             image = batch.images[0]
-            pictures.append(
-                Picture(np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image.copy(), text)
-            )
+            pixels = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image.copy()
+            pictures.append(Picture(pixels, *words))
     except (TrainerError, OSError):
         pass
     return pictures

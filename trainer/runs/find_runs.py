@@ -19,6 +19,9 @@ class ListedRun:
 
     Attributes:
         name: its folder, relative to the prefix.
+        url: of its folder.
+        network: its name in the configuration.
+        dataset: URL.
         state: `begun` (no checkpoint yet), `unfinished`, `finished` or `stopped early`.
         step: the step of the newest checkpoint, or of the end.
         epochs: finished epochs.

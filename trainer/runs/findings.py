@@ -7,7 +7,7 @@ them; later generations compute the steps again.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from trainer.errors import RunError
 from trainer.runs import layout
@@ -43,6 +43,20 @@ class AuditFinding:
         return attempt.generation <= self.generation and attempt.step > self.trusted
 
 
+class AuditDocument(TypedDict):
+    """audit.json in a run's folder, once an audit (`train.audit`) has failed.
+
+    Checkpoints of up to the generation of a finding with more than its `trusted` steps are not used any more.
+
+    Attributes:
+        format: 1.
+        findings: the failed audits.
+    """
+
+    format: int
+    findings: list[AuditFinding]
+
+
 def read_findings(store: Store) -> list[AuditFinding]:
     """All findings of a run, empty without such an object. Raises RunError if the object is not valid."""
     try:
@@ -67,8 +81,8 @@ def read_findings(store: Store) -> list[AuditFinding]:
 def add_finding(fence: Fence, finding: AuditFinding) -> None:
     """Appends a finding to the run's. Raises Superseded if a higher token exists."""
     findings = [*read_findings(fence.store), finding]
-    document = {"format": FORMAT, "findings": [asdict(finding) for finding in findings]}
-    publish(fence.store, fence, layout.AUDIT, json.dumps(document, indent=1).encode())
+    document: AuditDocument = {"format": FORMAT, "findings": findings}
+    publish(fence.store, fence, layout.AUDIT, json.dumps(document, indent=1, default=asdict).encode())
 
 
 def is_doubted(attempt: Attempt, findings: Sequence[AuditFinding]) -> bool:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypedDict
 
 from trainer.errors import ConfigError, DataError, RunError, TransientError
 from trainer.output.units import span
@@ -24,6 +25,16 @@ LIVE_SECONDS = 300.0
 
 MAX_ROUNDS = 5
 WORKERS = 8
+
+
+class RemovedRuns(TypedDict):
+    """What was deleted.
+
+    Attributes:
+        removed: URLs of the runs.
+    """
+
+    removed: list[str]
 
 
 @dataclass(frozen=True)

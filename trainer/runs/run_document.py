@@ -11,7 +11,7 @@ from trainer.config import RunConfig, parse
 from trainer.config.sections import TrainSection
 from trainer.errors import DataError, RunError
 from trainer.runs import layout
-from trainer.storage import Store, join, open_store
+from trainer.storage import Store, join
 
 RUN_FORMAT = 1
 FINISHED_FORMAT = 2
@@ -62,7 +62,10 @@ class RunDocument:
 class Reached:
     """The metrics of one set of weights.
 
-    `epoch` counts from 1; `metrics` are those of that epoch, and, as `test_*`, those of the test split.
+    Attributes:
+        epoch: counted from 1.
+        metrics: by Keras's names: `loss`, `accuracy`, `top5_accuracy` of training, `val_*` of the validation
+            split in that epoch, `test_*` of the same weights on the test split, and `learning_rate`.
     """
 
     epoch: int
@@ -158,12 +161,6 @@ def read_finished(store: Store, folder: str = "") -> RunResult | None:
     # Before version 2 only the last weights were evaluated, before version 1 the metrics were called figures.
     metrics = document["metrics"] if "metrics" in document else document["figures"]
     return RunResult(epochs, steps, stopped_early, Reached(epochs, metrics))
-
-
-def finished_values(url: str) -> dict[str, Any]:
-    """A finished run as `trainer train --json` prints it: its URL, and the values of finished.json."""
-    finished = read_finished(open_store(url))
-    return {"url": url, **(json.loads(finished.dumps()) if finished else {})}
 
 
 def already_finished(store: Store, train: TrainSection) -> bool:

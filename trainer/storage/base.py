@@ -33,7 +33,7 @@ class Store(Protocol):
     """Objects below one URL. Keys are relative to it, with `/` between their parts.
 
     Every method raises errors that name the object's whole URL: FileNotFoundError (also for a bucket that is
-    not there), PermissionError (bad credentials or missing rights: never retried, never anonymous),
+    not there), PermissionError (bad credentials or missing permissions: never retried, never anonymous),
     FileExistsError (`if_absent` lost), TimeoutError (the retry budget is spent), EOFError (the object ends
     before the range asked for), `ObjectChanged` (`etag` or `if_match` no longer matches), else OSError;
     ConfigError where the configuration is invalid. An invalid key or buffer is a ValueError.
@@ -73,7 +73,7 @@ class Store(Protocol):
 
         With `if_absent`, of all writers of `key` one wins and the others get FileExistsError. With
         `if_match`, of all who replace the object of that etag one wins and the others get ObjectChanged, as
-        they do when it is gone. When the answer to the winning request was lost on the way, the content
+        they do when it is gone. If the response to the winning request was lost on the way, the content
         tells whose it is: where the winner matters, let `data` name its writer.
         """
         ...
@@ -123,8 +123,8 @@ class ObjectChanged(Exception):
 def buffer_for(start: int, stop: int, into: memoryview | None) -> memoryview:
     """Where bytes [start, stop) go: `into`, or a new buffer. Raises ValueError where they do not fit."""
     if not 0 <= start <= stop:
-        raise ValueError(f"Expected 0 <= start <= stop, received start={start}, stop={stop}")
+        raise ValueError(f"expected 0 <= start <= stop, received start={start}, stop={stop}")
     view = memoryview(bytearray(stop - start)) if into is None else into.cast("B")
     if len(view) != stop - start:
-        raise ValueError(f"Expected a buffer of {stop - start} bytes, received {len(view)}")
+        raise ValueError(f"expected a buffer of {stop - start} bytes, received {len(view)}")
     return view

@@ -180,9 +180,7 @@ class DiskCache:
         if not self._warned:
             self._warned = True
             reason = error.strerror or str(error)
-            log.warning(
-                "nothing more is cached in %s (%s): data comes from the store instead", self.folder, reason
-            )
+            log.warning("caching in %s is paused (%s); reading from the store", self.folder, reason)
 
     def _make_room(self, size: int) -> None:
         with self._lock:

@@ -196,7 +196,7 @@ class FileStore:
     def _path(self, key: str) -> Path:
         parts = key.split("/")
         if any(part in ("", ".", "..") for part in parts) or "\0" in key or _TEMPORARY.fullmatch(parts[-1]):
-            raise ValueError(f"Expected a key below {self.url}, received {key!r}")
+            raise ValueError(f"expected a key below {self.url}, received {key!r}")
         return self.root.joinpath(*parts)
 
     def _url(self, key: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
-from trainer.config.sections import RunSection
+from trainer.config.run_sections import RunSection
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.evaluation.tally import Tally
 from trainer.models.weights_file import load_weights_file

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from trainer.checkpoints.checkpoint_schedule import CheckpointSchedule
 from trainer.checkpoints.training_state import TrainingState
 from trainer.checkpoints.writer import CheckpointWriter
-from trainer.config.sections import RunSection
+from trainer.config.run_sections import RunSection
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.observability.metrics import RunMetrics
 from trainer.runs.background_writer import Background

@@ -19,7 +19,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
             answer = child.answer(json.loads(json.dumps(question)), folder)
         except Refused as error:
             answer = {"problem": str(error), "remedy": error.remedy, "convertible": error.convertible}
-        return process.answer_of(url, 0, json.dumps(answer).encode())
+        return process.answer_of(url, json.dumps(answer).encode())
 
     monkeypatch.setattr(parts, "ask", ask)
     monkeypatch.setattr(strips, "ask", ask)

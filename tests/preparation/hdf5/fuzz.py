@@ -11,9 +11,8 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import h5py  # noqa: F401  once, instead of once in each fork
 import numpy as np
@@ -23,7 +22,8 @@ from tests.preparation.hdf5.mutations import mutations
 from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import DataError
-from trainer.preparation.hdf5 import child, parts, process
+from trainer.machine import sandbox
+from trainer.preparation.hdf5 import child
 from trainer.preparation.hdf5.index_hdf5 import index_hdf5
 
 SECONDS = 20
@@ -35,25 +35,33 @@ FORMS = [
 ]
 
 
-def ask(url: str, question: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """As process.ask, in a fork."""
-    asked, answered = folder / "question", folder / "answer"
-    asked.write_text(json.dumps(question))
+def ask(
+    module: str, arguments: Sequence[str] = (), *, data: bytes = b"", limits: sandbox.SandboxLimits
+) -> bytes:
+    """As sandbox.ask, in a fork."""
+    (folder,) = map(Path, arguments)
+    asked, answered, failed = (folder / name for name in ("question", "answer", "errors"))
+    asked.write_bytes(data)
     pid = os.fork()
     if not pid:
         signal.alarm(SECONDS)
         os.dup2(os.open(asked, os.O_RDONLY), 0)
         os.dup2(os.open(answered, os.O_CREAT | os.O_WRONLY), 1)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
-        sys.argv = ["", str(folder)]
-        child.main()
+        os.dup2(os.open(failed, os.O_CREAT | os.O_WRONLY), 2)
+        sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w")
+        sys.argv = [module, str(folder)]
+        code = 0
+        try:
+            sandbox.serve(child.main, limits.memory_bytes, limits.cpu_seconds)
+        except SystemExit as end:
+            code = int(str(end.code))
         sys.stdout.flush()
-        os._exit(0)
+        sys.stderr.flush()
+        os._exit(code)
     ended = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if ended == -signal.SIGALRM:
-        raise TimeoutError(f"{url}: no end in {SECONDS} s")
-    return process.answer_of(url, ended, answered.read_bytes())
+        raise TimeoutError(f"no end in {SECONDS} s")
+    return sandbox.answer_of(ended, answered.read_bytes(), failed.read_bytes(), limits)
 
 
 def outcomes(seed: int, count: int, folder: Path) -> Iterator[str]:
@@ -79,7 +87,7 @@ def outcomes(seed: int, count: int, folder: Path) -> Iterator[str]:
 
 
 def main(seed: int, count: int, folder: Path) -> None:
-    parts.ask = ask  # type: ignore[attr-defined]
+    sandbox.ask = ask
     found = Counter(outcomes(seed, count, folder))
     # Not RUSAGE_SELF: that begins with what the process that started this one had.
     own = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])

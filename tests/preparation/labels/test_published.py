@@ -115,7 +115,7 @@ def test_caltech_101(tmp_path: Path) -> None:
     put(tmp_path, {}, "101_ObjectCategories/BACKGROUND_Google/image_0001.jpg")
     source = find(str(tmp_path))
     assert counts(source) == {"train": {"Faces": 3, "ant": 3}}
-    assert "left out, for they are no classes: BACKGROUND_Google" in source.warnings
+    assert "left out, not classes: BACKGROUND_Google" in source.warnings
 
 
 def test_tiny_imagenet(tmp_path: Path) -> None:

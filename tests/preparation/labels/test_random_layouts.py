@@ -64,6 +64,7 @@ def _plain(label: str) -> str:
 
 SETTINGS = settings(
     max_examples=100,
+    derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

@@ -1,13 +1,13 @@
 """What the commands for datasets print."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import shape, size
 from trainer.urls import beside
 
 if TYPE_CHECKING:
+    from trainer.dataset.inspection.describe import DatasetDescription
     from trainer.preparation.hdf5.index_hdf5 import Indexed
     from trainer.preparation.prepared import PreparedDataset
     from trainer.preparation.reindex import Reindexed
@@ -82,7 +82,7 @@ def after_prepare(dataset: "PreparedDataset | Indexed") -> str:
     return f"trainer train --recipe {recipe} {urls}"
 
 
-def print_inspected(description: Mapping[str, Any], *, every_class: bool) -> None:
+def print_inspected(description: "DatasetDescription", *, every_class: bool) -> None:
     """Prints a dataset, as `inspection.describe` describes it."""
     classes, splits, made = description["classes"], description["splits"], description["made"]
     print_facts(

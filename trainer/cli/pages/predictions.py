@@ -1,10 +1,14 @@
 """What `trainer predict` prints."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import plural
+
+if TYPE_CHECKING:
+    from trainer.inference.forms import PredictionRow, ReadError
+    from trainer.inference.results.prediction_summary import PredictionSummary
 
 
 def after_predict(output: str) -> str:
@@ -12,21 +16,22 @@ def after_predict(output: str) -> str:
     return f"read the predictions in {output}/predictions-*, and open {output}/summary.html"
 
 
-def print_classified(rows: Sequence[Mapping[str, Any]], top: int) -> None:
+def print_classified(rows: "Sequence[PredictionRow | ReadError]", top: int) -> None:
     """Prints a few images, each with its `top` most probable classes."""
     lines: list[tuple[str, ...]] = []
     for row in rows:
-        if "error" in row:
+        if "top" not in row:
             lines.append((row["image"], row["error"], "-"))
+            continue
         names = [row["image"]] + [""] * top
         lines += [
             (name, prediction["class_name"], f"{prediction['probability']:.4f}")
-            for name, prediction in zip(names, row.get("top", ())[:top], strict=False)
+            for name, prediction in zip(names, row["top"][:top], strict=False)
         ]
     print_table(("image", "class", "probability"), lines, right=(2,))
 
 
-def print_predicted(summary: Mapping[str, Any]) -> None:
+def print_predicted(summary: "PredictionSummary") -> None:
     """Prints the summary of a prediction job."""
     facts = [
         ("predicted", plural(summary["predicted"], "image")),

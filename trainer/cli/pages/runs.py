@@ -3,13 +3,14 @@
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import plural, shape, size, span
 
 if TYPE_CHECKING:
     from trainer.checkpoints.verify import CheckpointReport
+    from trainer.runs.documents.evaluation_values import EvaluationDocument
     from trainer.runs.find_runs import ListedRun
     from trainer.runs.removal import Removable
     from trainer.training.setup.check import Checked
@@ -106,7 +107,7 @@ def describe_removable(runs: "Iterable[Removable]") -> list[str]:
     ]
 
 
-def print_evaluation(evaluation: Mapping[str, Any]) -> None:
+def print_evaluation(evaluation: "EvaluationDocument") -> None:
     """Prints an evaluation of a run's weights on a split."""
     dataset = evaluation["dataset"]
     top5 = [] if evaluation["top5"] is None else [("top 5", f"{evaluation['top5']:.4f}")]

@@ -1,10 +1,10 @@
 """Images that could not be read: why, and whether they are too many."""
 
 import json
-from typing import Any
 
 from trainer.errors import DataError
 from trainer.inference import keys
+from trainer.inference.forms import ReadError
 from trainer.storage import Store
 
 
@@ -18,7 +18,7 @@ def check_bad(bad: int, images: int, max_fraction: float, target: Store) -> None
         )
 
 
-def read_errors(target: Store, part: int) -> list[dict[str, Any]]:
+def read_errors(target: Store, part: int) -> list[ReadError]:
     """The images of a part that could not be read, and why."""
     try:
         return [json.loads(line) for line in target.get(keys.part_errors(part)).splitlines()]

@@ -5,13 +5,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
 from trainer import __version__
 from trainer.errors import RunError
 from trainer.inference import forms, keys
-from trainer.inference.forms import Prediction, PredictionFormat
+from trainer.inference.forms import Prediction, PredictionFormat, ReadError
 from trainer.inference.prediction_plan import PredictionPlan
+from trainer.inference.results.prediction_summary import PredictedClass, PredictionBinding, PredictionSummary
 from trainer.inference.results.read_errors import read_errors
 from trainer.inference.results.summary_page import page
 from trainer.inference.sources.image import ImageSource
@@ -33,7 +34,7 @@ class Counts:
     probability: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     histogram: list[int] = field(default_factory=lambda: [0] * BINS)
     samples: list[Prediction] = field(default_factory=list)
-    errors: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[ReadError] = field(default_factory=list)
     confusion: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """Class of the source -> predicted class -> images, where the source knows classes."""
 
@@ -46,10 +47,10 @@ class Counts:
         self.histogram[min(BINS - 1, int(prediction.probability * BINS))] += 1
 
 
-def read_summary(target: Store, plan: PredictionPlan) -> dict[str, Any] | None:
+def read_summary(target: Store, plan: PredictionPlan) -> PredictionSummary | None:
     """The summary of this plan; None where the job is not finished."""
     try:
-        summary: dict[str, Any] = json.loads(target.get(keys.SUMMARY))
+        summary: PredictionSummary = json.loads(target.get(keys.SUMMARY))
     except (FileNotFoundError, ValueError):
         return None
     return summary if summary.get("plan") == plan.digest else None
@@ -57,7 +58,7 @@ def read_summary(target: Store, plan: PredictionPlan) -> dict[str, Any] | None:
 
 def write_summary(
     source: ImageSource, target: Store, plan: PredictionPlan, format: PredictionFormat, *, new: int, job: str
-) -> dict[str, Any]:
+) -> PredictionSummary:
     """Counts all parts, and writes the files for people. Every image of the plan is either predicted or in
     errors.jsonl. `new` images were added after the plan; `job` is recorded.
 
@@ -73,7 +74,7 @@ def write_summary(
             counts.samples += predictions[::step][: SAMPLES - len(counts.samples)]
         if format == "json":
             results += [forms.result(prediction) for prediction in predictions]
-    summary = _summary(target, plan, format, counts) | {"new": new, "job": job}
+    summary = _summary(target, plan, format, counts, new, job)
     if format == "json":
         target.put(keys.RESULTS, ("[\n" + ",\n".join(results) + "\n]\n").encode())
     target.put(keys.ERRORS, forms.lines(counts.errors))
@@ -118,14 +119,15 @@ def _count(
         ]
 
 
-def _summary(target: Store, plan: PredictionPlan, format: PredictionFormat, counts: Counts) -> dict[str, Any]:
+def _summary(
+    target: Store, plan: PredictionPlan, format: PredictionFormat, counts: Counts, new: int, job: str
+) -> PredictionSummary:
     predicted = counts.classes.total()
     return {
         "version": VERSION,
         "plan": plan.digest,
-        **plan.bound,
+        **cast(PredictionBinding, {**plan.bound, "format": format}),
         "output": target.url,
-        "format": format,
         "trainer": __version__,
         "listed": plan.images + sum(plan.ignored.values()),
         "images": plan.images,
@@ -140,10 +142,12 @@ def _summary(target: Store, plan: PredictionPlan, format: PredictionFormat, coun
         "accuracy": _accuracy(counts.confusion),
         "confusion": {label: dict(row) for label, row in counts.confusion.items()},
         "classes": _classes(counts),
+        "new": new,
+        "job": job,
     }
 
 
-def _classes(counts: Counts) -> Mapping[str, Any]:
+def _classes(counts: Counts) -> dict[str, PredictedClass]:
     return {
         name: {"images": count, "mean_probability": round(counts.probability[name] / count, 6)}
         for name, count in counts.classes.most_common()

@@ -9,7 +9,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from typing import Any
 
 from trainer import __version__
-from trainer.errors import DataError
+from trainer.errors import DataError, one_line
 from trainer.inference.sources.addresses import is_public
 from trainer.inference.sources.reading import MAX_BYTES
 from trainer.output.units import size
@@ -78,7 +78,7 @@ def _read(opener: urllib.request.OpenerDirector, url: str, until: float) -> byte
             raise DataError(f"{url}: its certificate is not valid ({error.reason.verify_message})") from None
         raise _TransientFailure(f"cannot be reached ({error.reason})") from None
     except (OSError, HTTPException) as error:
-        raise _TransientFailure(f"the connection broke ({error or type(error).__name__})") from None
+        raise _TransientFailure(f"the connection broke ({one_line(error)})") from None
     except ValueError as error:
         raise DataError(f"{url}: not a valid URL ({error})") from None
     return bytes(data)

@@ -6,7 +6,6 @@ FOLDER and an answer (JSON) to stdout: `ask` of trainer.preparation.hdf5.process
 
 import importlib
 import json
-import resource
 import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.errors import one_line
+from trainer.errors import DataError, one_line
 from trainer.output.units import abbreviate
 from trainer.preparation.hdf5.extract import extract
 from trainer.preparation.hdf5.file_datasets import Datasets, Refused, fuel_splits, list_datasets
@@ -123,9 +122,9 @@ def _of_fuel(file: Any, found: dict[str, Any]) -> list[_Wanted]:
     for split in fuel_splits(file):
         roles = find_splits([name for name in split.sources if name in found])
         for pair in roles.splits:
-            rows = split.rows.get(pair.images)
-            other = split.rows.get(pair.labels)
-            if rows is not other and (rows is None or other is None or not np.array_equal(rows, other)):
+            rows: Any = split.rows.get(pair.images)
+            other: Any = split.rows.get(pair.labels)
+            if rows is not other and not np.array_equal(rows, other):
                 raise Refused(f"its split {split.split} has other rows of images than of labels", _NAME)
             ranges = split.sources[pair.images], split.sources[pair.labels]
             wanted.append(_Wanted(Found(split.split, pair.images, pair.labels), *ranges, rows))
@@ -210,25 +209,21 @@ def _listed(datasets: Datasets) -> str:
 
 
 def main() -> None:
+    """Raises DataError."""
     question = json.load(sys.stdin)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    seconds = question.get("cpu_seconds", CPU_SECONDS)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        found = answer(question, Path(sys.argv[1]))
+        print(json.dumps(answer(question, Path(sys.argv[1]))))
     except Refused as error:
-        found = {"problem": str(error), "remedy": error.remedy, "convertible": error.convertible}
+        print(json.dumps({"problem": str(error), "remedy": error.remedy, "convertible": error.convertible}))
     except MemoryError:
-        found = {
-            "problem": f"HDF5 needs over {MEMORY_BYTES >> 30} GiB for it: damaged, or of very large rows",
-            "remedy": "Make a dataset of the images: trainer prepare",
-        }
+        raise DataError(
+            f"HDF5 needs over {MEMORY_BYTES >> 30} GiB for it: damaged, or of very large rows",
+            "Make a dataset of the images: trainer prepare",
+        ) from None
     except Exception as error:
         # A damaged file makes h5py raise errors of many kinds.
         reason = one_line(error)[:200]
-        found = {"problem": f"not an HDF5 file, or a damaged one ({reason})", "remedy": "Copy it again"}
-    print(json.dumps(found))
+        raise DataError(f"not an HDF5 file, or a damaged one ({reason})", "Copy it again") from None
 
 
 if __name__ == "__main__":

@@ -181,6 +181,10 @@ class _Files:
         self.url = url
         self._files = {part.file["url"]: part.file for part in parts}
 
+    @property
+    def local_root(self) -> None:
+        """None, since its rows are not files of a folder."""
+
     def list(self) -> Iterator[ObjectInfo]:
         """The files that are read."""
         return (ObjectInfo(url, file["size"], file["etag"]) for url, file in self._files.items())

@@ -36,7 +36,17 @@ ProgressCallback = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Indexed:
-    """The dataset that was made: rows of each split, and what was assumed."""
+    """The dataset that was made.
+
+    Attributes:
+        url: of the index.
+        files: URLs of the HDF5 files.
+        classes: their names, in the order of the labels.
+        image_shape: (H, W, C).
+        rows: split -> images.
+        identity: the SHA-256 of the index.
+        assumed: sentences about what the files do not say.
+    """
 
     url: str
     files: tuple[str, ...]

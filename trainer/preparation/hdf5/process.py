@@ -1,13 +1,12 @@
 """The HDF5 library in a process of its own, with limits of memory and time."""
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from trainer.errors import DataError
+from trainer.machine import sandbox
+from trainer.machine.sandbox import ProcessFailed, ProcessTimedOut, SandboxLimits
 from trainer.preparation.hdf5 import child
 
 CHILD = child.__name__
@@ -22,26 +21,25 @@ class NotInPlace(DataError):
 def ask(url: str, question: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The answer of `child.answer`, whose arrays are in `folder` then. Raises DataError.
 
-    `question` may have limits of its own, `seconds` and `cpu_seconds`."""
-    command = [sys.executable, "-m", CHILD, str(folder)]
+    `question` may have limits of its own, `seconds` and `cpu_seconds`.
+    """
     seconds = question.get("seconds", CHILD_SECONDS)
+    limits = SandboxLimits(seconds, question.get("cpu_seconds", child.CPU_SECONDS), child.MEMORY_BYTES)
     try:
-        done = subprocess.run(
-            command, input=json.dumps(question).encode(), capture_output=True, timeout=seconds
-        )
-    except subprocess.TimeoutExpired:
-        raise DataError(f"{url}: reading it did not end in {seconds:.0f} s", _REMEDY) from None
-    return answer_of(url, done.returncode, done.stdout)
+        answer = sandbox.ask(CHILD, [str(folder)], data=json.dumps(question).encode(), limits=limits)
+    except ProcessTimedOut as error:
+        raise DataError(f"{url}: reading it {error}", _REMEDY) from None
+    except ProcessFailed as error:
+        raise DataError(f"{url}: a damaged HDF5 file (the HDF5 library {error})", _REMEDY) from None
+    except DataError as error:
+        raise DataError(f"{url}: {error.problem}", error.remedy) from None
+    return answer_of(url, answer)
 
 
-def answer_of(url: str, code: int, output: bytes) -> dict[str, Any]:
-    """What a process that ended with `code` wrote. Raises DataError."""
-    try:
-        answer: dict[str, Any] = json.loads(output)
-    except ValueError:
-        why = signal.Signals(-code).name if code < 0 else f"code {code}"
-        raise DataError(f"{url}: a damaged HDF5 file (the HDF5 library ended with {why})", _REMEDY) from None
+def answer_of(url: str, output: bytes) -> dict[str, Any]:
+    """What the child wrote. Raises DataError, NotInPlace where `trainer prepare` reads the file."""
+    answer: dict[str, Any] = json.loads(output)
     if "problem" in answer:
-        refused = NotInPlace if answer.get("convertible") else DataError
+        refused = NotInPlace if answer["convertible"] else DataError
         raise refused(f"{url}: {answer['problem']}", answer["remedy"])
     return answer

@@ -102,7 +102,7 @@ def read(listing: Listing, splits: Mapping[str, str] | None = None) -> LabelledI
             split: [LabelledImage(key, label[name]) for name, keys in keys_of.items() for key in keys]
             for split, keys_of in found.items()
         },
-        warnings=[f"left out, for they are no classes: {', '.join(left_out)}"] if left_out else [],
+        warnings=[f"left out, not classes: {', '.join(left_out)}"] if left_out else [],
     )
 
 

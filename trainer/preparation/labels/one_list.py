@@ -96,8 +96,8 @@ def _meant(lookup: Lookup, folder: str, names: Sequence[str]) -> Lookup:
 
 
 def says_the_folders(labelled: Labelled) -> bool | None:
-    """Of labels from a column that is not called label, whether they say what folders say that may be
-    classes; None where the column is called so, or there are no such folders."""
+    """Whether labels from a column that is not called label say what folders say that may be classes; None
+    where the column is called so, or there are no such folders."""
     if not labelled.column or LABEL_COLUMN.fullmatch(labelled.column):
         return None
     parents = {image: _own_folders(image) for image in labelled.labels}

@@ -45,7 +45,7 @@ class NamesAndCount:
 class LabelledImages:
     """Labelled images. `splits` has "train", and "validation" and "test" where the source has them.
 
-    `labels` names the convention; `ignored` are files that are no images or have no label, `missing` those
+    `labels` names the convention; `ignored` are files that are not images or have no label, `missing` those
     that have a label and are not there; `warnings` are sentences for a person.
     """
 

@@ -111,7 +111,7 @@ def _inside(listing: Listing, prefix: str) -> str:
 
 
 def _is_container(listing: Listing, prefix: str, name: str) -> bool:
-    """Whether a folder holds the folders of all images, and is no class."""
+    """Whether a folder holds the folders of all images, and is not a class."""
     place = f"{prefix}{name}"
     alone = listing.folders_of_images.isdisjoint((prefix.rstrip("/"), place))
     return alone and name.lower() in CONTAINERS and bool(listing.below(f"{place}/"))

@@ -18,7 +18,7 @@ _CODES = (
     "XAmzContentSHA256Mismatch",  # older MinIO and those built on it: 400
     "InvalidTrailer",  # 400
 )
-_WORDS = re.compile("trailer|trailing|sdk-checksum|aws-chunked", re.I)
+_WORDS = re.compile("trailer|trailing|sdk-checksum|aws-chunked", re.IGNORECASE)
 
 
 def may_refuse_checksums(error: Exception, endpoint: str) -> bool:

@@ -24,7 +24,7 @@ class DirectBody:
             if response.isclosed():
                 return 0
             left = response.length or 0
-            count = response.fp.readinto1(into[:left]) if left else 0  # type: ignore[attr-defined]
+            count = response.fp.readinto1(into[:left]) if left else 0
             if count < left and not count:
                 raise http.client.IncompleteRead(b"", left)
             response.length = left - count

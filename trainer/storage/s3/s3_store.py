@@ -192,7 +192,7 @@ class S3Store(RemoteStore):
 
     def _key(self, key: str) -> str:
         if not key or key.endswith("/"):
-            raise ValueError(f"Expected a key below {self.url}, received {key!r}")
+            raise ValueError(f"expected a key below {self.url}, received {key!r}")
         return self._root + key
 
     def _url(self, key: str) -> str:

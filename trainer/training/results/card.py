@@ -103,4 +103,4 @@ def _table(header: Sequence[Any], rows: Any) -> str:
 
 
 def _cell(value: Any) -> str:
-    return " ".join(str(value).replace("|", "\\|").split())
+    return " ".join(str(value).replace("|", "\\|").replace("<", "&lt;").split())

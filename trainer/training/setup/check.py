@@ -26,6 +26,24 @@ class Checked:
     """What a run would do.
 
     Attributes:
+        dataset: URL.
+        classes: their number.
+        image_shape: (H, W, C) of what the network is given.
+        rows: split -> images.
+        epochs: of the run.
+        steps_per_epoch: batches.
+        total_steps: of all epochs.
+        batch_size: images of a step, over all ranks.
+        ranks: of the run.
+        lanes: of all ranks.
+        network: by its name in the configuration.
+        parameters: the network's.
+        trained: those that are not frozen.
+        optimizer: its name and arguments.
+        run: URL of the run's folder.
+        weights: URLs of the weights that it publishes.
+        checkpoints: where they go, how often, and how many are kept, in words.
+        metrics: URL of metrics.csv.
         lanes_per_rank: the most that one rank has.
         images_at_once: that a rank computes at once.
         step_bytes: an estimate of one rank's memory; see `trainer.training.setup.build_network.Footprint`.

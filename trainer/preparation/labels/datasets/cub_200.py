@@ -43,7 +43,7 @@ def read(listing: Listing) -> LabelledImages:
     if wrong:
         raise DataError(
             f"{listing.url(prefix)}: expected classes of {_NAMES}, and 0 or 1 in {_SPLITS}, found "
-            f"{sorted(wrong)[0]!r}",
+            f"{min(wrong)!r}",
             "Take the files of one archive",
         )
     there = set(listing.images)

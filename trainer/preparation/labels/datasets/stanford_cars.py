@@ -24,7 +24,7 @@ def plausible(listing: Listing) -> bool:
 
 
 def read(listing: Listing, *, crop: bool = False) -> LabelledImages:
-    """Images that are annotated and not there are told of in `Source.missing`.
+    """Reads the annotations; images that are annotated and missing are in `LabelledImages.missing`.
 
     With `crop` an image is its box. Raises DataError for a file that is damaged, or does not fit the others.
     """

@@ -159,7 +159,7 @@ def label_columns(table: Table, image: int, split: int | None) -> tuple[int, ...
     hot = len(others) > 1 and bool(table.heads) and _is_one_hot(table, others)
     rest = [place for place in others if place not in labels]
     hot_beside = bool(labels) and len(rest) > 1 and bool(table.heads) and _is_one_hot(table, rest)
-    if hot_beside or (hot and labels and len(others) + len(labels) > 3):
+    if hot_beside or (hot and labels and len(others) > 2) or (len(labels) > 1 and _is_one_hot(table, labels)):
         raise unclear(table, f"the label may be {table.called(labels)}, or a column for each class", image)
     if hot and not labels:
         return tuple(others)
@@ -191,7 +191,7 @@ def _is_one_hot(table: Table, places: Sequence[int]) -> bool:
 
 
 def _same_classes(table: Table, places: list[int]) -> list[int]:
-    """Of columns that say the same, as a class's number and its name, one, of names where there is one."""
+    """One of the columns that say the same, as a class's number and its name: that of names, if any."""
     first = table.column(places[0])
     for place in places[1:]:
         pairs = set(zip(first, table.column(place), strict=True))

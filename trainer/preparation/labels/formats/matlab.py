@@ -5,15 +5,13 @@
 
 import io
 import json
-import resource
-import signal
-import subprocess
 import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from trainer.errors import ConfigError, DataError, one_line, shortened
+from trainer.machine.sandbox import ProcessFailed, SandboxLimits, ask
 
 _MEMORY_BYTES = 2 << 30
 _SECONDS = 60
@@ -31,34 +29,16 @@ class Variable(NamedTuple):
 
 def read_variable(where: str, data: bytes, name: str) -> Variable:
     """One variable of a file, flat. Raises DataError that names `where`, ConfigError without scipy."""
-    command = [sys.executable, "-m", __name__, name]
+    limits = SandboxLimits(_SECONDS, _SECONDS, _MEMORY_BYTES + 8 * len(data))
     try:
-        done = subprocess.run(command, input=data, capture_output=True, timeout=_SECONDS)
-    except subprocess.TimeoutExpired:
-        raise DataError(f"{where}: a damaged MATLAB file (reading it does not end)", _DAMAGED) from None
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        why = signal.Signals(-done.returncode).name if done.returncode < 0 else f"code {done.returncode}"
-        raise DataError(f"{where}: a damaged MATLAB file (its reader ended with {why})", _DAMAGED) from None
-    if "scipy" in answer:
-        raise ConfigError(
-            f"{where}: MATLAB's files are read by scipy, which is not installed", "pip install scipy"
-        )
-    if "problem" in answer:
-        reason = f"not a MATLAB file, or a damaged one ({answer['problem']})"
-        raise DataError(f"{where}: {reason}", _DAMAGED)
+        answer = json.loads(ask(__name__, [name], data=data, limits=limits))
+    except ProcessFailed as error:
+        raise DataError(f"{where}: a damaged MATLAB file (its reader {error})", _DAMAGED) from None
+    except (ConfigError, DataError) as error:
+        raise type(error)(f"{where}: {error.problem}", error.remedy) from None
     if "rows" not in answer:
         raise DataError(f"{where}: expected the variable {name}, found none", _DAMAGED)
     return Variable(tuple(answer["fields"]), answer["rows"])
-
-
-def _main(name: str) -> None:
-    data = sys.stdin.buffer.read()
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES + 8 * len(data),) * 2)
-    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    print(json.dumps(_answer(data, name)))
 
 
 def _answer(data: bytes, name: str) -> dict[str, Any]:
@@ -67,12 +47,15 @@ def _answer(data: bytes, name: str) -> dict[str, Any]:
     try:
         from scipy.io import loadmat
     except ImportError:
-        return {"scipy": None}
+        raise ConfigError(
+            "MATLAB's files are read by scipy, which is not installed", "pip install scipy"
+        ) from None
     try:
         found = loadmat(io.BytesIO(data), squeeze_me=True, variable_names=[name])
     except Exception as error:
         # Damage shows as errors of many kinds, TypeError and MemoryError among them.
-        return {"problem": shortened(one_line(error))}
+        reason = shortened(one_line(error))
+        raise DataError(f"not a MATLAB file, or a damaged one ({reason})", _DAMAGED) from None
     if name not in found:
         return {}
     array = np.atleast_1d(found[name]).ravel()
@@ -82,7 +65,7 @@ def _answer(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _from_hdf5(data: bytes, name: str) -> dict[str, Any]:
-    """Of MATLAB 7.3, whose files are HDF5: cells and structures are references to their values."""
+    """The variables of a MATLAB 7.3 file, which is HDF5: cells and structures refer to their values."""
     try:
         import h5py
 
@@ -96,7 +79,8 @@ def _from_hdf5(data: bytes, name: str) -> dict[str, Any]:
             rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
             return {"fields": list(columns), "rows": rows}
     except Exception as error:
-        return {"problem": shortened(one_line(error))}
+        reason = shortened(one_line(error))
+        raise DataError(f"not a MATLAB file, or a damaged one ({reason})", _DAMAGED) from None
 
 
 def _values(file: Any, dataset: Any) -> list[Any]:
@@ -115,4 +99,4 @@ def _plain(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    print(json.dumps(_answer(sys.stdin.buffer.read(), sys.argv[1])))

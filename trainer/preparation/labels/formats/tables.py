@@ -44,7 +44,7 @@ def rows_of_text(name: str, text: str, find: Find, columns: Columns) -> list[Row
 
 
 def cells_of(name: str, text: str, delimiter: str) -> Cells:
-    """Raises DataError for a text that is no table."""
+    """Raises DataError for a text that is not a table."""
     try:
         reader = csv.reader(io.StringIO(text), delimiter=delimiter, skipinitialspace=True, strict=True)
         return [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]

@@ -1,0 +1,1 @@
+"""Documents in a run's folder, as types."""
