@@ -145,7 +145,7 @@ def _annotation(annotation: Any) -> str:
     if origin is dict:
         return "mapping"
     if annotation is Every:
-        return "duration, steps or epochs"
+        return "duration, steps, epochs or continuous"
     names = {str: "text", int: "integer", float: "number", bool: "`true`, `false`"}
     return names[annotation]
 

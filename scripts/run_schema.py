@@ -10,7 +10,10 @@ from trainer.config import RunConfig, types
 
 SCHEMA = Path(__file__).parents[1] / "helm" / "cars-train" / "values.schema.json"
 
-_EVERY = {"type": "string", "pattern": r"^\s*([0-9]+\s*(step|epoch)s?|[0-9]+(\.[0-9]+)?\s*[smhd])\s*$"}
+_EVERY = {
+    "type": "string",
+    "pattern": r"^\s*([0-9]+\s*(step|epoch)s?|[0-9]+(\.[0-9]+)?\s*[smhd]|continuous)\s*$",
+}
 _URL = {"$ref": "#/definitions/url"}
 _DURATION = {"$ref": "#/definitions/duration"}
 _BYTES = {

@@ -44,7 +44,13 @@ def test_durations(text: str, seconds: float):
 
 
 @pytest.mark.parametrize(
-    ("text", "count", "unit"), [("5m", 300, "seconds"), ("100 steps", 100, "steps"), ("1 epoch", 1, "epochs")]
+    ("text", "count", "unit"),
+    [
+        ("5m", 300, "seconds"),
+        ("100 steps", 100, "steps"),
+        ("1 epoch", 1, "epochs"),
+        ("continuous", 1, "continuous"),
+    ],
 )
 def test_cadences(text: str, count: float, unit: str):
     every = load(recipe="lab-1", overrides=[*NEEDED, f"run.checkpoint.every={text}"]).run.checkpoint.every
@@ -58,7 +64,7 @@ def test_cadences(text: str, count: float, unit: str):
         ("train.batch_size=many", "train.batch_size"),
         ("train.validation_freq=21", "expected at most the 20 of train.epochs, received 21"),
         ("train.lanes=7", "expected a divisor of train.batch_size 100, received 7"),
-        ("run.checkpoint.every=often", "expected 5m, 100 steps or 1 epoch, received 'often'"),
+        ("run.checkpoint.every=often", "expected 5m, 100 steps, 1 epoch or continuous, received 'often'"),
         ("data.standardize=caffee", "data.standardize"),
         ("model.batch_norm=grouped", "grouped needs train.micro_batch"),
         ("train.early_stopping.patienc=3", "did you mean 'patience'?"),
@@ -70,7 +76,7 @@ def test_cadences(text: str, count: float, unit: str):
         ("train.epochs=true", "train.epochs: expected a number, received true"),
         ("train.lanes=.nan", "train.lanes: expected a finite number, received nan"),
         ("train.epochs={a: b}", "train.epochs: expected a valid integer"),
-        ("run.checkpoint.every=300", "expected 5m, 100 steps or 1 epoch, received 300"),
+        ("run.checkpoint.every=300", "expected 5m, 100 steps, 1 epoch or continuous, received 300"),
         ("train.early_stopping=true", "train.early_stopping: expected a mapping"),
         ("train.optimizer.clipnorm=foo", "clipnorm: expected a valid number"),
         ("train.optimizer.beta_1=1", "beta_1: expected a value less than 1"),

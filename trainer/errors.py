@@ -66,8 +66,13 @@ def one_line(error: object) -> str:
 
 
 def shortened(text: str) -> str:
-    """The text, or the beginning and the end of a long one."""
-    return text if len(text) <= 200 else f"{text[:120]}…{text[-40:]}"
+    """The text, or the beginning and the end of a long one, in whole words."""
+    if len(text) <= 200:
+        return text
+    first, last = text[:121], text[-41:]
+    head = first.rpartition(" ")[0] or first[:-1]
+    tail = last.partition(" ")[2] or last[1:]
+    return f"{head}…{tail}"
 
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})

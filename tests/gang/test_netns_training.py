@@ -99,6 +99,14 @@ def test_a_killed_rank(cluster: Cluster, pods: list[Pod], undisturbed: Path) -> 
     same(cluster, undisturbed)
 
 
+def test_a_killed_chief_loses_no_finished_step(cluster: Cluster, pods: list[Pod], undisturbed: Path) -> None:
+    os.kill(int((cluster.folder / "pid-0").read_text()), signal.SIGKILL)
+    cluster.finish(*pods)
+    assert "rank 1 holds the newest state, in memory" in pods[0].output()
+    assert cluster.runs.digests(cluster.folder, 1) == cluster.runs.digests(undisturbed, 1)
+    same(cluster, undisturbed)
+
+
 def test_a_killed_pod(cluster: Cluster, pods: list[Pod], undisturbed: Path) -> None:
     pods[1].signal(signal.SIGKILL)
     wait_for(lambda: "waiting for pod 1" in pods[0].output(), "pod 0 says who is missing")

@@ -48,3 +48,10 @@ def test_who_holds_up_the_others_has_the_time_to_write_its_stacks() -> None:
 def test_the_first_of_several_ends_counts() -> None:
     why = {StopReason.REQUESTED: 50.0, StopReason.BROKEN: 100.0}
     assert DEADLINES.overdue({0: pace(Phase.SAVING, since=101)}, why, 110.0) == {0}
+
+
+def test_without_the_chief_every_rank_has_the_time_to_hand_over_its_state() -> None:
+    ranks, why = {1: pace(), 2: pace(Phase.EVALUATING)}, {StopReason.BROKEN: 100.0}
+    assert DEADLINES.overdue(ranks, why, 109.9) == set()
+    assert DEADLINES.overdue(ranks, why, 110.0) == {1}
+    assert DEADLINES.overdue(ranks, why, 138.0) == {1, 2}

@@ -137,6 +137,7 @@ AXES: dict[str, dict[str, Settings]] = {
     "checkpoints": {
         "by default": {},
         "by steps": {"run.checkpoint.every": "2 steps", "run.checkpoint.keep_last": 1},
+        "continuous": {"run.checkpoint.every": "continuous"},
         "by epochs": {"run.checkpoint.every": "1 epoch", "run.checkpoint.keep_every": 3},
         "by time": {"run.checkpoint.every": "1s", "run.grace": "20s"},
     },

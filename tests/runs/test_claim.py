@@ -12,7 +12,7 @@ from trainer.checkpoints.commit import write
 from trainer.config import parse
 from trainer.errors import RunError
 from trainer.runs import layout
-from trainer.runs.claim import check_identity, claim_folder, give_back
+from trainer.runs.claim import check_identity, claim_again, claim_folder, give_back
 from trainer.runs.fence import Fence, Superseded, publish
 from trainer.runs.find_runs import find_runs
 from trainer.runs.layout import Attempt
@@ -67,6 +67,34 @@ def test_a_folder_without_a_checkpoint_starts_anew(store: Store, caplog: pytest.
     assert left == {layout.RUN, layout.CLASSES}
     with pytest.raises(Superseded):
         fence.check()
+
+
+def test_a_gang_that_holds_the_state_takes_a_token_and_changes_nothing_else(store: Store):
+    first, _ = claim_folder(store, SLOW, {})
+    publish(store, first, layout.METRICS, b"epoch\n")
+    publish(store, first, layout.weights("best"), b"of this network")
+    before = {info.key: info.etag for info in store.list()}
+    second = claim_again(store, SLOW, {})
+    assert second.number > first.number
+    assert before.items() < {info.key: info.etag for info in store.list()}.items()
+    with pytest.raises(Superseded):
+        first.check()
+
+
+@pytest.mark.parametrize("other", [None, FAST])
+def test_a_gang_that_holds_the_state_claims_a_folder_that_is_not_its_run_s(
+    store: Store, other: RunDocument | None
+):
+    claim_folder(store, SLOW, {"pid": 1})
+    give_back(store, {"pid": 1})
+    if other:
+        claim_folder(store, other, {})
+    fence = claim_again(store, SLOW, {})
+    assert read_run(store).identity == SLOW.identity
+    fence.check()
+    commit(store, fence)
+    with pytest.raises(RunError, match="already contains a different run"):
+        claim_again(store, FAST, {})
 
 
 def test_a_folder_with_a_checkpoint_is_another_runs(store: Store):

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import threading
 import time
 from pathlib import Path
 from statistics import median
@@ -113,6 +114,21 @@ def test_a_lost_rank_is_replaced_and_no_finished_step_is_lost(runs, undisturbed,
     assert runs.digests(folder) == runs.digests(undisturbed)
 
 
+def test_a_killed_chief_loses_no_finished_step(runs, undisturbed):
+    """The other rank hands its state over in memory: no checkpoint is due in this run."""
+    config = runs.config("chief-lost", **EXACT | {"run": {"checkpoint": {"every": "1000 steps"}}})
+    folder = config.parent
+    process = runs.start(config, 2)
+    wait_for_steps(runs, folder, 30, process)
+    os.kill(int((folder / "pid-0").read_text()), signal.SIGKILL)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert "rank 1 holds the newest state, in memory" in output
+    assert runs.digests(folder, 1) == runs.digests(undisturbed)
+    assert same_weights(runs, folder, undisturbed)
+    assert files(folder)["metrics.csv"] == files(undisturbed)["metrics.csv"]
+
+
 def test_asked_to_stop_it_saves_the_last_finished_step_and_says_to_start_it_again(runs, undisturbed):
     config = runs.config("stopped", **EXACT)
     folder = config.parent
@@ -140,6 +156,33 @@ def test_thirty_kills_of_everything_end_with_the_same_bits(runs, long_undisturbe
         process.communicate()
     assert not (folder / "run" / "finished.json").exists()
     runs.finish(config, 2)
+    assert same_weights(runs, folder, long_undisturbed)
+    assert files(folder) == files(long_undisturbed)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_twenty_kills_of_one_rank_or_the_other_lose_no_step_that_the_other_has_finished(
+    runs, long_undisturbed
+):
+    """At random moments, with no checkpoint due but those that the chief saves when it lives."""
+    config = runs.config("twenty-kills", **LONG | {"run": {"checkpoint": {"every": "100000 steps"}}})
+    folder = config.parent
+    generator = random.Random(4)
+    process = runs.start(config, 2)
+    log = (folder / "log").open("w")
+    reader = threading.Thread(target=lambda: log.writelines(process.stdout), daemon=True)
+    reader.start()
+    for number in range(20):
+        wait_for_a_moment(runs, folder, process, generator, number)
+        os.kill(int((folder / f"pid-{generator.randrange(2)}").read_text()), signal.SIGKILL)
+    assert process.wait() == 0, (folder / "log").read_text()
+    reader.join()
+    step = {digest: number for number, digest in enumerate(runs.digests(long_undisturbed))}
+    finished = [[step[digest] for digest in runs.digests(folder, rank)] for rank in range(2)]
+    # A rank that dies between a step and its digest leaves that to the other one.
+    assert set().union(*finished) == set(step.values())
+    assert all(one == sorted(set(one)) for one in finished), "no step is done twice"
     assert same_weights(runs, folder, long_undisturbed)
     assert files(folder) == files(long_undisturbed)
 

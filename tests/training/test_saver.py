@@ -1,7 +1,9 @@
 """When the chief saves, and what it logs about it."""
 
 import logging
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,3 +47,29 @@ def test_a_save_that_could_outgrow_the_grace_is_said_once(tmp_path: Path, caplog
     assert "run.grace" not in caplog.text
     steps_saved(tmp_path / "narrow", run_of(1e-9))
     assert caplog.text.count("raise run.grace") == 1
+
+
+def test_continuous_checkpoints_start_when_the_last_one_is_stored_and_hold_up_no_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    checkpoint = {"every": "continuous", "keep_last": 9}
+    run = RunSection.model_validate({"url": "s3://b/r", "checkpoint": checkpoint})
+    store, progress, stored = open_store(str(tmp_path)), Progress(), threading.Event()
+    fence, background = Fence.take(store, {}), Background(store.url)
+    put = type(store).put
+
+    def slow_put(*arguments: Any, **options: Any) -> str:
+        assert stored.wait(60)
+        return put(*arguments, **options)
+
+    monkeypatch.setattr(type(store), "put", slow_put)
+    with saver(store, fence, background, run, progress, RunMetrics(0), lambda: None) as save:
+        for progress.step in range(1, 6):
+            if progress.step == 4:
+                stored.set()
+                background.wait()
+            for _ in range(2):
+                save(progress, lambda: TrainingState(progress.step, {"w": np.zeros(3)}, {}))
+            if progress.step == 4:
+                background.wait()
+    assert sorted(committed_steps(store)) == [1, 4, 5]

@@ -17,7 +17,10 @@ class CheckpointSchedule:
     epochs: int
     now: float
 
-    def due(self, step: int, epochs: int, now: float) -> bool:
+    def due(self, step: int, epochs: int, now: float, *, stored: bool = True) -> bool:
+        """`stored`: whether no earlier checkpoint is still being stored."""
+        if self.every.unit == "continuous":
+            return stored and (step, epochs) != (self.step, self.epochs)
         elapsed = {"seconds": now - self.now, "steps": step - self.step, "epochs": epochs - self.epochs}
         return elapsed[self.every.unit] >= self.every.count
 

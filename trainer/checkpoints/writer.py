@@ -82,6 +82,11 @@ class CheckpointWriter:
     def failures(self) -> int:
         return self.background.failures
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no checkpoint is being stored, or waits for it."""
+        return not self.background.has(CHECKPOINT)
+
     def save(self, state: TrainingState, wait: bool = False) -> bool:
         """Copies `state` now and stores it in a thread; the caller may then change the arrays.
 

@@ -55,7 +55,8 @@ def prepare(
     label_column: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="The column with their labels. Default: label, class, …, or the only other."
+            metavar="NAME",
+            help="The column with their labels. Default: label, class or the like, or the only other.",
         ),
     ] = None,
     splits: Annotated[

@@ -10,7 +10,10 @@ from trainer.config.types import Every, Monitor, Seconds, Section, Url
 class CheckpointSection(Section):
     """When checkpoints are saved, and which of them are kept."""
 
-    every: Every = Field(Every(count=300, unit="seconds"), description="a duration, `100 steps` or `1 epoch`")
+    every: Every = Field(
+        Every(count=300, unit="seconds"),
+        description="a duration, `100 steps`, `1 epoch`, or `continuous`: each once the last one is stored",
+    )
     keep_last: int = Field(3, ge=1, description="number of newest checkpoints to keep")
     keep_every: int | None = Field(None, ge=1, description="keep one checkpoint per N steps permanently")
 

@@ -107,12 +107,19 @@ def as_number(value: Any) -> Any:
 MAX_BATCH = 2**20
 
 
+_EXPECTED_EVERY = "expected 5m, 100 steps, 1 epoch or continuous"
+
+
 class Every(BaseModel):
-    """How often: written `5m`, `100 steps` or `2 epochs`."""
+    """How often: written `5m`, `100 steps`, `2 epochs`, or `continuous`: as soon as the last time is over."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     count: float = Field(gt=0, le=1e9)
-    unit: Literal["seconds", "steps", "epochs"]
+    unit: Literal["seconds", "steps", "epochs", "continuous"]
+
+    def describe(self) -> str:
+        """ "every 300 seconds", "continuously"."""
+        return "continuously" if self.unit == "continuous" else f"every {self.count:g} {self.unit}"
 
     @model_validator(mode="before")
     @classmethod
@@ -120,13 +127,15 @@ class Every(BaseModel):
         if isinstance(value, dict | cls):
             return value
         if not isinstance(value, str):
-            raise ValueError(f"expected 5m, 100 steps or 1 epoch, received {quoted(value)}")
+            raise ValueError(f"{_EXPECTED_EVERY}, received {quoted(value)}")
+        if value.strip() == "continuous":
+            return {"count": 1, "unit": "continuous"}
         if match := re.fullmatch(r"\s*(\d+)\s*(step|epoch)s?\s*", value):
             return {"count": int(match[1]), "unit": f"{match[2]}s"}
         try:
             return {"count": _duration(value), "unit": "seconds"}
         except ValueError:
-            raise ValueError(f"expected 5m, 100 steps or 1 epoch, received {quoted(value)}") from None
+            raise ValueError(f"{_EXPECTED_EVERY}, received {quoted(value)}") from None
 
 
 class Section(BaseModel):

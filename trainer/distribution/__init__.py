@@ -39,8 +39,8 @@ class Distribution(Protocol):
         """Host values (n,) -> their sum over the ranks."""
         ...
 
-    def broadcast_bytes(self, data: bytes) -> bytes:
-        """The chief's bytes, of any length."""
+    def broadcast_bytes(self, data: bytes, root: int = 0) -> bytes:
+        """The bytes of rank `root`, of any length."""
         ...
 
     def barrier(self) -> None: ...

@@ -43,27 +43,27 @@ class Horovod(OneReplica):
         total = self._collective(lambda: hvd.allreduce(tf.constant(values), op=hvd.Sum, name="sum"))
         return np.asarray(total)
 
-    def broadcast_bytes(self, data: bytes) -> bytes:
-        length = int(self._broadcast(np.array([len(data)], np.int64))[0])
-        if self.is_chief:
+    def broadcast_bytes(self, data: bytes, root: int = 0) -> bytes:
+        length = int(self._broadcast(np.array([len(data)], np.int64), root)[0])
+        if self.rank == root:
             for start in range(0, length, BROADCAST_PART_BYTES):
                 self._broadcast(
-                    np.frombuffer(data, np.uint8, min(BROADCAST_PART_BYTES, length - start), start)
+                    np.frombuffer(data, np.uint8, min(BROADCAST_PART_BYTES, length - start), start), root
                 )
             return data
         whole = np.empty(length, np.uint8)
         for start in range(0, length, BROADCAST_PART_BYTES):
             whole[start : start + BROADCAST_PART_BYTES] = self._broadcast(
-                np.zeros(min(BROADCAST_PART_BYTES, length - start), np.uint8)
+                np.zeros(min(BROADCAST_PART_BYTES, length - start), np.uint8), root
             )
         return whole.tobytes()
 
     def barrier(self) -> None:
         self.sum(np.zeros(1))
 
-    def _broadcast(self, array: NDArray[Any]) -> NDArray[Any]:
+    def _broadcast(self, array: NDArray[Any], root: int) -> NDArray[Any]:
         sent = tf.constant(np.atleast_1d(array))
-        return np.asarray(self._collective(lambda: hvd.broadcast(sent, 0, name="broadcast"))).reshape(
+        return np.asarray(self._collective(lambda: hvd.broadcast(sent, root, name="broadcast"))).reshape(
             array.shape
         )
 

@@ -42,7 +42,7 @@ class OneProcess:
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return values
 
-    def broadcast_bytes(self, data: bytes) -> bytes:
+    def broadcast_bytes(self, data: bytes, root: int = 0) -> bytes:
         return data
 
     def barrier(self) -> None:

@@ -9,7 +9,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from trainer.distribution.rank_variables import GANG
+from trainer.distribution.handover import new_memory
+from trainer.distribution.rank_variables import GANG, STATE_FD
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, ConfigError
 from trainer.gang.generation_end import GangStop, GenerationResult, log_end
 from trainer.gang.leading.connecting import GangOptions, connect
@@ -79,6 +80,7 @@ class _Supervisor:
         self._member = Member(index, uid, MemberState.IDLE, options.ranks, agreement=digest)
         self._refusal: ConfigError | None = None
         self._signals = stack.enter_context(StopSignals())
+        self._states = [stack.enter_context(new_memory()) for _ in range(options.ranks)]
         check_own_name(pods.coordinator if pods else None)
         self._endpoint = self._serve_metrics(stack)
         limits = Limits(options.stall_timeout or 0.0, stopping=options.grace / 3)
@@ -232,6 +234,7 @@ class _Supervisor:
                 metrics_folder=self._endpoint.folder if self._endpoint else None,
                 gpus=self._options.gpus_per_rank,
             )
+            | {STATE_FD: str(self._states[slot.local_rank])}
             for slot in slots(generation, self._member.index)
         }
 

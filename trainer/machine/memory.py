@@ -4,8 +4,11 @@ import ctypes
 import os
 from pathlib import Path
 
+CGROUP = Path("/sys/fs/cgroup")
+"""This container's cgroup, where the kernel counts and limits its memory (cgroups 2 or 1)."""
 
-def available_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
+
+def available_memory(cgroup: Path = CGROUP) -> int:
     """Bytes of memory that this process may use: the machine's, or its container's limit (cgroups 2 or 1)."""
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for limit in ("memory.max", "memory/memory.limit_in_bytes"):
@@ -16,16 +19,16 @@ def available_memory(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     return total
 
 
-def oom_kills(cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """How many processes of this container the kernel has killed for want of memory (cgroups 2 or 1); None if
-    it does not count them."""
-    for events in ("memory.events", "memory/memory.oom_control"):
+def oom_kills(cgroup: Path = CGROUP) -> int:
+    """Processes of this container that the kernel has killed for want of memory; 0 where it does not say."""
+    for counters in ("memory.events", "memory/memory.oom_control"):
         try:
-            words = dict(line.split() for line in (cgroup / events).read_text().splitlines())
-            return int(words["oom_kill"])
-        except (OSError, ValueError, KeyError):
-            pass
-    return None
+            lines = (cgroup / counters).read_text().splitlines()
+        except OSError:  # not this version
+            continue
+        counts = dict(line.split(maxsplit=1) for line in lines if " " in line)
+        return int(counts.get("oom_kill", 0))
+    return 0
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3

@@ -78,6 +78,11 @@ class Background:
             self._drop_replaced()
             self._changed.notify_all()
 
+    def has(self, key: str) -> bool:
+        """Whether a write of `key` is not done."""
+        with self._changed:
+            return any(write.key == key for write in self._queue)
+
     def withdraw(self, key: str, *, patience: float | None = None) -> bool:
         """Waits for the writes of `key`. Drops those that failed or are behind a failed write, for newer
         ones.

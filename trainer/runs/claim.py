@@ -57,11 +57,7 @@ def claim_folder(store: Store, run: RunDocument, holder: Mapping[str, Any]) -> t
     in the meantime.
     """
     check_identity(store, run.identity)
-    if "generation" in holder:
-        fence = Fence.hold(store, holder["generation"], holder["gang"])
-    else:
-        fence = Fence.take(store, holder, above=first_generation(store))
-    fence.identity = plain(run.identity)
+    fence = _token(store, run, holder, above=first_generation(store))
     for _ in range(MAX_TOKEN_ATTEMPTS):
         with suppress(ObjectChanged, FileExistsError):
             first = _write(store, run, fence)
@@ -72,6 +68,18 @@ def claim_folder(store: Store, run: RunDocument, holder: Mapping[str, Any]) -> t
         f"{store.url}: other processes changed {layout.RUN} {MAX_TOKEN_ATTEMPTS} times in a row",
         "Stop the other processes that start this run, and restart it",
     )
+
+
+def claim_again(store: Store, run: RunDocument, holder: Mapping[str, Any]) -> Fence:
+    """A new token for `holder`, of a gang whose ranks hold the run's state: what the gang has claimed and
+    published stays. If the folder is not this run's, such as after `give_back`, it is claimed.
+
+    Raises RunError if the folder contains a different run.
+    """
+    document = _read_document(store)
+    if document is None or difference(document["identity"], run.identity):
+        return claim_folder(store, run, holder)[0]
+    return _token(store, run, holder, above=_first(document))
 
 
 def give_back(store: Store, holder: Mapping[str, Any]) -> None:
@@ -144,6 +152,16 @@ def _write(store: Store, run: RunDocument, fence: Fence) -> int:
     ]:
         store.delete(info.key)
     return fence.number
+
+
+def _token(store: Store, run: RunDocument, holder: Mapping[str, Any], *, above: int) -> Fence:
+    """The token of the holder's coordinator, or a new one."""
+    if "generation" in holder:
+        fence = Fence.hold(store, holder["generation"], holder["gang"])
+    else:
+        fence = Fence.take(store, holder, above=above)
+    fence.identity = plain(run.identity)
+    return fence
 
 
 def _read_document(store: Store) -> Mapping[str, Any] | None:

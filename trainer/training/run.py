@@ -10,9 +10,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from trainer.checkpoints.training_state import pack
 from trainer.config import RunConfig
 from trainer.distribution import Distribution
 from trainer.distribution.agreement import Agreement, agree
+from trainer.distribution.handover import hand_over
 from trainer.errors import RankLost, TransientError
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
@@ -116,10 +118,12 @@ def train(
         )
         try:
             outcome = loop.run(batches, restored)
+            save.finish(loop.capture)
+            distribution.barrier()  # so that each rank holds its state until the last one is committed
         except RankLost:
+            hand_over(pack(loop.capture()))
             save.rescue(progress, loop.capture)
             raise
-        save.finish(loop.capture)
         if outcome is Outcome.FINISHED:
             loop.end()
             try:

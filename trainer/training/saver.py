@@ -51,7 +51,9 @@ class Saver:
 
     def __call__(self, progress: Progress, capture: Callable[[], TrainingState]) -> None:
         now = time.monotonic()
-        if self._writer and self._schedule.due(progress.step, progress.epochs_closed, now):
+        if self._writer and self._schedule.due(
+            progress.step, progress.epochs_closed, now, stored=self._writer.is_idle
+        ):
             report_phase(Phase.SAVING)
             self._keep()
             if self._writer.save(capture()):

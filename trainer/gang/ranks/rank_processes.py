@@ -8,15 +8,17 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from trainer.distribution.rank_status import RankStatus, StatusChannel
-from trainer.distribution.rank_variables import STATUS_FD
+from trainer.distribution.rank_variables import STATE_FD, STATUS_FD
 from trainer.gang.ranks.descendants import MARK, kill_marked, new_mark
 from trainer.gang.ranks.stall import RankHistory, RankProgress
-from trainer.machine.memory import oom_kills
+from trainer.machine.memory import CGROUP, available_memory, oom_kills
 from trainer.machine.processes import is_frozen, leashed
 from trainer.observability.stacks import STACKS
+from trainer.output.units import size
 
 KEPT_OUTPUT_BYTES = 64 * 1024
 _QUIET_SECONDS = 1.0
@@ -30,7 +32,7 @@ class Exit:
     Attributes:
         code: negative for a signal.
         asked: whether it had been asked to stop.
-        out_of_memory: whether the kernel killed processes of this container, which had no memory left.
+        out_of_memory: whether the kernel has counted another process that it killed for want of memory.
     """
 
     rank: int
@@ -41,10 +43,13 @@ class Exit:
     def __str__(self) -> str:
         if self.code >= 0:
             return f"rank {self.rank} exited with code {self.code}"
-        cause = signal.Signals(-self.code).name
         if self.out_of_memory:
-            cause += ": the container ran out of memory; raise resources.limits.memory, or lower batch_size"
-        return f"rank {self.rank} was killed by {cause}"
+            limit = size(available_memory())
+            return (
+                f"rank {self.rank} was killed by the kernel: the container ran out of memory ({limit}); "
+                "raise resources.limits.memory, or lower batch_size"
+            )
+        return f"rank {self.rank} was killed by {signal.Signals(-self.code).name}"
 
 
 class Rank:
@@ -58,10 +63,11 @@ class Rank:
         self._output = bytearray()
         self._mark = new_mark()
         chief = number == 0
+        inherited = [self.status.fd, *([int(environment[STATE_FD])] if STATE_FD in environment else [])]
         self._process = subprocess.Popen(
             leashed(command),
             env={**environment, STATUS_FD: str(self.status.fd), MARK: self._mark},
-            pass_fds=[self.status.fd],
+            pass_fds=inherited,
             stdin=subprocess.DEVNULL,
             stdout=None if chief else subprocess.PIPE,
             stderr=None if chief else subprocess.STDOUT,
@@ -129,16 +135,23 @@ class Ranks:
     Use it in a thread that lives as long as the supervisor: ranks die with the thread that started them.
     """
 
-    def __init__(self, command: Sequence[str], environments: Mapping[int, Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environments: Mapping[int, Mapping[str, str]],
+        cgroup: Path = CGROUP,
+    ) -> None:
         """
         Args:
             command: what each rank runs.
             environments: rank -> its whole environment.
+            cgroup: where the kernel counts the processes that it kills for want of memory.
         """
+        self._cgroup = cgroup
+        self._oom_kills = oom_kills(cgroup)
         self.exits: list[Exit] = []
         self._asked = False
         self._asked_at = 0.0
-        self._oom_kills = oom_kills()
         self._selector = selectors.DefaultSelector()
         self._all: dict[int, Rank] = {}
         self._alive: dict[int, Rank] = {}
@@ -193,8 +206,13 @@ class Ranks:
             code = rank.poll()
             if code is not None:
                 del self._alive[number]
-                killed = code == -signal.SIGKILL and oom_kills() != self._oom_kills
-                self.exits.append(Exit(number, code, self._asked, out_of_memory=killed))
+                self.exits.append(Exit(number, code, self._asked, self._out_of_memory(code)))
+
+    def _out_of_memory(self, code: int) -> bool:
+        if code != -signal.SIGKILL or self._asked:
+            return False
+        before, self._oom_kills = self._oom_kills, oom_kills(self._cgroup)
+        return self._oom_kills > before
 
     def terminate(self) -> None:
         """Sends SIGTERM, once: the ranks stop at a step that all agree on, save and exit."""

@@ -83,16 +83,20 @@ class Deadlines:
         return {
             rank
             for rank, history in ranks.items()
-            if any(now >= self._end(reason, since, rank, history) for reason, since in reasons.items())
+            if any(
+                now >= self._end(reason, since, history, holds=rank == 0 or 0 not in ranks)
+                for reason, since in reasons.items()
+            )
             or (rank in late and now >= reasons.get(StopReason.BROKEN, now) + LATE_GRACE)
         }
 
-    def _end(self, reason: StopReason, since: float, rank: int, history: RankHistory) -> float:
+    def _end(self, reason: StopReason, since: float, history: RankHistory, *, holds: bool) -> float:
+        """`holds`: whether a state may be this rank's alone: the chief's, and without it every rank's."""
         if reason is StopReason.FINISHED:
             return since + FINISH_GRACE
         if reason is StopReason.REQUESTED:
             return since + self.grace
-        if reason is StopReason.BROKEN and rank == 0:
+        if reason is StopReason.BROKEN and holds:
             saving = history.status.phase is Phase.SAVING
             notice = self.gloo_timeout + BROKEN_GRACE + history.usual()
             return max(since, history.since) + (self.grace if saving else notice)

@@ -140,7 +140,7 @@ def check(config: RunConfig, ranks: int) -> Checked:
         run=url,
         state=state,
         weights=(join(url, layout.weights("best")), join(url, layout.weights("last"))),
-        checkpoints=f"{join(url, layout.CHECKPOINTS)}, every {every.count:g} {every.unit}, the last "
+        checkpoints=f"{join(url, layout.CHECKPOINTS)}, {every.describe()}, the last "
         f"{config.run.checkpoint.keep_last} kept",
         metrics=join(url, layout.METRICS),
         tried=tried,

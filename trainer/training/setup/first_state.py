@@ -3,17 +3,19 @@
 import logging
 
 import keras
+import numpy as np
 
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.training_state import TrainingState, pack, unpack
 from trainer.distribution import Distribution, rank_variables
+from trainer.distribution.handover import forget, handed_over
 from trainer.models.starting_weights import load_starting_weights
 from trainer.models.whitening_limit import ZCA
 from trainer.observability.metrics import RunMetrics
-from trainer.runs.claim import claim_folder, is_begun
+from trainer.runs.claim import claim_again, claim_folder, is_begun
 from trainer.runs.fence import Fence
 from trainer.storage import Store
-from trainer.training.run_plan import RunPlan
+from trainer.training.run_plan import RunPlan, resume_step
 from trainer.training.run_state import Progress, capture
 from trainer.training.setup.whiten import whiten
 
@@ -28,19 +30,56 @@ def agree_on_state(
     optimizer: keras.optimizers.Optimizer,
     metrics: RunMetrics,
 ) -> tuple[TrainingState, Fence | None]:
-    """The chief takes the token and restores the newest whole checkpoint; all ranks return its state."""
-    fence, state = None, None
+    """The chief takes the token. All ranks return the newest state: one that a rank has handed over, or the
+    newest whole checkpoint's, which the chief restores."""
+    left = handed_over()
+    held = unpack(left) if left else None
+    root = _holder(distribution, store, plan, held)
+    fence, state = None, held if distribution.rank == root else None
     if distribution.is_chief:
-        # Before the folder is claimed: what is refused leaves nothing there.
-        first_state = None if is_begun(store) else _first_state(plan, model, optimizer)
-        fence, first = claim_folder(store, plan.document, rank_variables.holder())
+        if root is None:
+            # Before the folder is claimed: what is refused leaves nothing there.
+            first_state = None if is_begun(store) else _first_state(plan, model, optimizer)
+            fence, first = claim_folder(store, plan.document, rank_variables.holder())
+            restored = restore(store, generation=first, identity=plan.identity)
+            state = restored or first_state or _first_state(plan, model, optimizer)
+        else:
+            fence = claim_again(store, plan.document, rank_variables.holder())
+            log.info("rank %d holds the newest state, in memory", root)
         metrics.begin_run(generation=fence.number, world_size=distribution.size, total_steps=plan.total_steps)
-        restored = restore(store, generation=first, identity=plan.identity)
-        state = restored or first_state or _first_state(plan, model, optimizer)
     if distribution.size > 1:
-        state = unpack(distribution.broadcast_bytes(pack(state) if state else b""))
+        state = unpack(distribution.broadcast_bytes(pack(state) if state else b"", root or 0))
     assert state is not None
+    forget()
     return state, fence
+
+
+def _holder(
+    distribution: Distribution, store: Store, plan: RunPlan, held: TrainingState | None
+) -> int | None:
+    """The first of the ranks that hold the newest state, in memory; None if a checkpoint is newer, or no rank
+    holds any."""
+    if distribution.size == 1:
+        return None if held is None or _checkpointed(store, plan) > _position(held) else 0
+    positions = np.zeros(distribution.size)
+    positions[distribution.rank] = _position(held)
+    positions = distribution.sum(positions)
+    if not positions.any():
+        return None
+    checkpointed = _checkpointed(store, plan) if distribution.is_chief else 0
+    newest = distribution.sum(np.array([float(checkpointed)]))[0]
+    return None if newest > positions.max() else int(positions.argmax())
+
+
+def _position(state: TrainingState | None) -> int:
+    """A number that grows with each step, and when an epoch is closed after its last step; 0 for no state."""
+    return 0 if state is None else 1 + state.step + int(state.values["progress"]["epochs_closed"])
+
+
+def _checkpointed(store: Store, plan: RunPlan) -> int:
+    """The position of the newest checkpoint, 0 without one."""
+    step = resume_step(store)
+    return 0 if step is None else 1 + step + step // plan.steps_per_epoch
 
 
 def _first_state(plan: RunPlan, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> TrainingState:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trainer.errors import ConfigError, DataError, one_line
+from trainer.errors import ConfigError, DataError, one_line, shortened
 from trainer.machine.sandbox import ProcessFailed, SandboxLimits, ask
 
 _MEMORY_BYTES = 2 << 30
@@ -54,7 +54,7 @@ def _answer(data: bytes, name: str) -> dict[str, Any]:
         found = loadmat(io.BytesIO(data), squeeze_me=True, variable_names=[name])
     except Exception as error:
         # Damage shows as errors of many kinds, TypeError and MemoryError among them.
-        reason = one_line(error)[:100]
+        reason = shortened(one_line(error))
         raise DataError(f"not a MATLAB file, or a damaged one ({reason})", _DAMAGED) from None
     if name not in found:
         return {}
@@ -79,7 +79,7 @@ def _from_hdf5(data: bytes, name: str) -> dict[str, Any]:
             rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
             return {"fields": list(columns), "rows": rows}
     except Exception as error:
-        reason = one_line(error)[:100]
+        reason = shortened(one_line(error))
         raise DataError(f"not a MATLAB file, or a damaged one ({reason})", _DAMAGED) from None
 
 
