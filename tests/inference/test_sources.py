@@ -206,4 +206,4 @@ def test_a_few_images_by_name(trained: str, served: str, tmp_path: Path) -> None
         adhoc.main([str(tmp_path / "empty")], None, {"run": trained}, ())
     mistyped = trainer("predict", "--run", trained, f"{folder}/a/9.png", "other.png")
     assert (mistyped.returncode, mistyped.stdout) == (64, "")
-    assert "a/9.png: the file is gone, or a broken link; other.png: " in mistyped.stderr
+    assert "a/9.png: the file was deleted, or is a broken symlink; other.png: " in mistyped.stderr
