@@ -179,8 +179,8 @@ def _write(
     for name, split in written.items():
         if split is None:
             raise DataError(
-                f"no image is left for the {name} split: those that are not copies of images in another split "
-                "are damaged",
+                f"no image is left for the {name} split: those that are not copies of images in another "
+                "split are damaged",
                 "Replace the images, or choose other shares",
             )
         whole[name] = split
