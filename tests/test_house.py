@@ -193,9 +193,10 @@ def test_each_guarantee_says_what_holds_and_its_limits_and_is_in_the_index(page:
         assert f"({page.name}#{anchor})" in index, title
 
 
-def test_the_guarantees_name_tests_that_exist():
+def test_the_guarantees_and_failures_name_tests_that_exist():
     root = PACKAGE.parent
-    text = "\n".join(page.read_text() for page in GUARANTEES)
+    pages = [*GUARANTEES, root / "docs" / "failures.md"]
+    text = "\n".join(page.read_text() for page in pages)
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
     assert len(named) > 150
     missing = [
