@@ -90,9 +90,11 @@ class Story:
         from trainer.models.export import keras_file
         from trainer.models.weights_file import weights_file
         from trainer.training.run_plan import make_plan
-        from trainer.training.setup.build_network import build
+        from trainer.training.setup.build_network import build, setup_tensorflow
 
-        model, _ = build(make_plan(self._load("start", "train.seed=99"), 1))
+        config = self._load("start", "train.seed=99")
+        setup_tensorflow(config)  # as the run does later in this process
+        model, _ = build(make_plan(config, 1))
         start = self.folder / "start"
         (start / "weights").mkdir(parents=True)
         (start / "weights/best.weights.h5").write_bytes(weights_file(model))

@@ -1,11 +1,13 @@
 """The exact step: what float sums give, once more where it does not fit, nothing where it diverged."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.framework import config
 
 from tests.training.test_step import BATCH, IMAGES, LABELS, LANES, difference, network, stepper, trained
 from trainer.distribution.single import Single
@@ -46,7 +48,18 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return numbers
 
 
+@pytest.fixture
+def as_compiled_runs() -> Iterator[None]:
+    """A run with XLA does not ask TensorFlow for deterministic kernels; a test before may have."""
+    was = config.is_op_determinism_enabled()
+    config.disable_op_determinism()
+    yield
+    if was:
+        config.enable_op_determinism()
+
+
 @pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.usefixtures("as_compiled_runs")
 def test_it_gives_what_float_sums_give(computed: list[int], xla: bool) -> None:
     model, optimizer = network(use_batch=False)
     step = exact_stepper(model, optimizer, xla=xla)
