@@ -55,9 +55,9 @@ BOTH: list[tuple[dict[str, Any], str]] = [
     ({"podMonitor": {"labels": {"a": "x y"}}}, "/podMonitor/labels/a"),
     ({"podMonitor": {"interval": "0s"}}, "/podMonitor/interval"),
     # Tolerations, affinity, spread.
-    ({"tolerations": [{"operator": "Equal", "value": "x"}]}, "tolerations: expected a key, or operator Exis"),
+    ({"tolerations": [{"operator": "Equal", "value": "x"}]}, "tolerations: expected a key, or operator"),
     ({"tolerations": [{}]}, "tolerations: expected a key, or operator Exists"),
-    ({"tolerations": [{"key": "a", "operator": "Exists", "value": "x"}]}, "expected no value beside operato"),
+    ({"tolerations": [{"key": "a", "operator": "Exists", "value": "x"}]}, "expected no value beside"),
     ({"tolerations": [{"key": "a", "operator": "Exists", "tolerationSeconds": 3}]}, "expected effect NoExec"),
     ({"tolerations": [{"key": "a", "operator": "exists"}]}, "/tolerations/0/operator"),
     ({"tolerations": [{"key": "a", "effect": "NoRun"}]}, "/tolerations/0/effect"),
@@ -129,7 +129,7 @@ BOTH: list[tuple[dict[str, Any], str]] = [
     ({"extraEnv": [{"name": "A", "value": "1", "valueFrom": NAME}]}, "extraEnv/0"),
     ({"extraEnv": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s"}}}]}, "/extraEnv/0/valueFrom/se"),
     ({"extraEnv": [{"name": "A", "valueFrom": {"secretRef": {"name": "s", "key": "k"}}}]}, "'secretRef' not"),
-    ({"extraEnv": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.nam"}}}]}, "/fieldPath"),
+    ({"extraEnv": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.nme"}}}]}, "/fieldPath"),
     ({"extraEnv": [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.gp"}}}]}, "resource"),
     # Numbers.
     ({"podSecurityContext": {"runAsUser": 1 << 31}}, "/podSecurityContext/runAsUser"),
