@@ -16,8 +16,8 @@ Schedule = Literal["constant", "cosine", "inverse_time"]
 
 
 class PhaseSection(Section):
-    """A list of phases, one after the other: each is a `compile` and a `fit` of its own, as in Keras's guide to
-    transfer learning. What a phase does not set is that of the run."""
+    """A list of phases, one after the other: each is a `compile` and a `fit` of its own, as in Keras's guide
+    to transfer learning. What a phase does not set is that of the run."""
 
     epochs: int = Field(ge=1, le=1_000_000, description="epochs of the phase")
     freeze: Freeze | None = Field(None, description="as model.freeze, which is the default")
@@ -135,8 +135,8 @@ def check_phases(train: "TrainSection", phases: Sequence[TrainingPhase]) -> None
 
 
 def epochs_to_train(planned: Sequence[int], ended: Sequence[int]) -> int:
-    """The epochs of a run with phases of `planned` epochs, of which the first have ended after `ended` epochs:
-    early stopping ends a phase."""
+    """The epochs of a run with phases of `planned` epochs, of which the first have ended after `ended`: early
+    stopping ends a phase."""
     return sum(ended) + sum(planned[len(ended) :])
 
 

@@ -84,16 +84,12 @@ def rate_factors(model: keras.Model, rates: Mapping[str, float] | None) -> tuple
 def _restore(model: keras.Model) -> None:
     """Lets each layer be trained, or not, as the network was made."""
     if model not in _own_flags:
-        _own_flags[model] = [(part, part.trainable) for leaf in leaves(model) for part in _parts(leaf)]
+        _own_flags[model] = [
+            (part, part.trainable) for leaf in leaves(model) for part in leaf._flatten_layers()
+        ]
     for layer, trainable in _own_flags[model]:  # a layer before those within it, which it sets too
         if layer.trainable != trainable:
             layer.trainable = trainable
-
-
-def _parts(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
-    yield layer
-    for inner in layer._layers:
-        yield from _parts(inner)
 
 
 def _chosen(model: keras.Model, name: str, key: str) -> Sequence[keras.layers.Layer]:

@@ -124,7 +124,7 @@ class Loop:
         return self.progress.phase_epochs >= phase.epochs or bool(self.model.stop_training)
 
     def _next_phase(self) -> bool:
-        """Ends a phase as `fit` ends, and begins the next one as another `fit` would; False after the last."""
+        """Ends a phase as `fit` ends, and begins the next as another `fit` would; False after the last."""
         progress = self.progress
         number = len(progress.phases) + 1
         if number == len(self.plan.phases):

@@ -78,8 +78,8 @@ class RunPlan:
     def check_epochs(self, step: int, closed: int | None = None, phases: Sequence[int] = ()) -> None:
         """Raises ConfigError where a run that resumes at `step` has started more than `train.epochs`.
 
-        `closed`: the epochs that had their validation and callbacks, where that is known; `phases`: the epochs
-        of the phases that have ended.
+        `closed`: the epochs that had their validation and callbacks, where that is known; `phases`: those
+        of each phase that has ended.
         """
         done = step // self.steps_per_epoch if closed is None else closed
         most = epochs_to_train([phase.epochs for phase in self.phases], phases)
@@ -89,8 +89,8 @@ class RunPlan:
             raise ConfigError(
                 f"train.epochs: the run has started epoch {done + 1}: expected at least {needed}, received "
                 f"{self.config.train.epochs}",
-                f"Set train.epochs: {needed} or more{last}; for the weights of a checkpoint: `trainer weights "
-                f"{self.config.run.url} --step N FILE`",
+                f"Set train.epochs: {needed} or more{last}; for the weights of a checkpoint: `trainer "
+                f"weights {self.config.run.url} --step N FILE`",
             )
 
     def lanes_of(self, rank: int, ranks: int) -> range:

@@ -42,7 +42,7 @@ class Footprint:
     Attributes:
         parameters: all of them.
         trained: of each phase, without the frozen ones and the statistics.
-        step_bytes: an estimate of the memory of a step, in the phase that trains most: weights, four times the
+        step_bytes: an estimate of the memory of a step of the phase that trains most: weights, four times the
             trained ones (gradients and their exchange; eight times in an exact run), the optimizer's state,
             two copies of every layer's output for the images that are computed at once, and three batches of
             images.
@@ -136,8 +136,8 @@ def build(
 def compile_phase(
     plan: RunPlan, model: keras.Model, phase: TrainingPhase, name: str | None = None
 ) -> keras.optimizers.Optimizer:
-    """Freezes the layers of a phase, and compiles the network with an optimizer of its own, as Keras's guide to
-    transfer learning does: all of its state is new. In the distribution's scope.
+    """Freezes the layers of a phase, and compiles the network with an optimizer of its own, as Keras's guide
+    to transfer learning does: all of its state is new. In the distribution's scope.
 
     `name` is that of the optimizer: the one before has it too, since a state names its arrays by it.
     """
@@ -245,8 +245,8 @@ def _optimizer(
     name: str | None = None,
     factors: Sequence[float] = (),
 ) -> keras.optimizers.Optimizer:
-    """The optimizer, not yet built: with another learning rate than the section's, where it is given, the name
-    of an earlier one, and factors of its variables' rates."""
+    """The optimizer, not yet built: with another learning rate than the section's, where one is given, the
+    name of an earlier one, and factors of its variables' rates."""
     arguments = train.optimizer.model_dump(exclude={"name"})
     if learning_rate is not None:
         arguments["learning_rate"] = learning_rate

@@ -17,8 +17,8 @@ from trainer.training.step import EvaluationStep, ExactStep, TrainStep, balanced
 
 
 class Phases:
-    """Puts a network into the phases of a run, counted from 0. Each has its own functions of TensorFlow, which
-    are traced once.
+    """Puts a network into the phases of a run, counted from 0. Each has its own functions of TensorFlow,
+    which are traced once.
 
     `optimizer`: of the first phase, for which the network was built.
     """
@@ -35,8 +35,8 @@ class Phases:
         self._optimizer, self._number = optimizer, 0
 
     def optimizer(self, number: int) -> keras.optimizers.Optimizer:
-        """The optimizer of a phase, for which the network is then compiled; its state is new, unless the network
-        is in that phase already."""
+        """The optimizer of a phase, for which the network is then compiled; its state is new, unless the
+        network is in that phase already."""
         if number != self._number:
             name = getattr(self._optimizer, "inner_optimizer", self._optimizer).name
             with self._distribution.scope():
@@ -50,8 +50,8 @@ class Phases:
         return make_step(self._plan, self._distribution, self._data, self._model, optimizer, exponents, phase)
 
     def evaluation(self, number: int) -> EvaluationStep:
-        """The evaluation of a phase, with which the network is left: the loss has no penalties of weights that
-        it has frozen."""
+        """The evaluation of a phase, with which the network is left: the loss has no penalties of weights
+        that it has frozen."""
         if number != self._number:
             freeze(self._model, self._plan.phases[number].freeze)
         train = self._plan.config.train
