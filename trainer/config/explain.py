@@ -79,7 +79,7 @@ def _keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
         path.append(str(part))
         field = section.model_fields.get(str(part))
         section = _section(field.annotation) if field else None
-        if field and dict in map(get_origin, (field.annotation, *get_args(field.annotation))):
+        if field and dict in [get_origin(a) for a in (field.annotation, *get_args(field.annotation))]:
             path += map(str, location[number + 1 : number + 2])
     return path
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from trainer import __version__
 from trainer.config import RunConfig, parse
-from trainer.config.phases import epochs_to_train
+from trainer.config.phases import epochs_to_train, phase_of_epoch
 from trainer.config.sections import TrainSection
 from trainer.errors import DataError, RunError
 from trainer.runs import layout
@@ -99,6 +99,13 @@ class RunResult:
     def published(self) -> Reached:
         """The metrics of the weights in model.keras."""
         return self.best or self.last
+
+    def epoch_of(self, reached: Reached) -> str:
+        """The epoch of some weights, with their phase: "4, in phase 2 of 2"."""
+        if not self.phases:
+            return str(reached.epoch)
+        number = phase_of_epoch(self.phases, reached.epoch - 1) + 1
+        return f"{reached.epoch}, in phase {number} of {len(self.phases)}"
 
     def dumps(self) -> bytes:
         """The JSON text."""

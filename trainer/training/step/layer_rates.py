@@ -40,6 +40,7 @@ def with_layer_rates(
     if all(factor == 1 for factor in factors):
         return optimizer
     kind = type(optimizer)
-    made = type(kind.__name__, (_LayerRates, kind), {}).from_config(optimizer.get_config())
+    mixed: type[_LayerRates] = type(kind.__name__, (_LayerRates, kind), {})
+    made = mixed.from_config(optimizer.get_config())
     made.factors = tuple(factors)
     return made
