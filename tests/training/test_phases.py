@@ -228,7 +228,9 @@ def test_the_check_names_the_phases_and_estimates_the_largest(
 
 def test_only_the_epochs_of_the_last_phase_are_not_the_runs_identity(runs: Runs) -> None:
     def identity(*phases: dict[str, Any]) -> dict[str, Any]:
-        return make_plan(load(runs.config("x", train=FEW | {"phases": list(phases)})), 1).identity["phases"]
+        plan = make_plan(load(runs.config("x", train=FEW | {"phases": list(phases)})), 1)
+        found: dict[str, Any] = plan.identity["phases"]
+        return found
 
     one, two = FROZEN_THEN_ALL
     assert identity(one, two) == identity(one, two | {"epochs": 7})

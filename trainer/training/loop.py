@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from functools import partial
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from trainer.checkpoints.training_state import TrainingState
@@ -102,7 +103,11 @@ class Loop:
             restored, self.callbacks
         )
         self._log_phase()
-        while not self._phase_is_over() or self._next_phase():
+        while not (over := self._phase_is_over()) or len(progress.phases) + 1 < len(self.plan.phases):
+            if over and self._stop_is_voted():
+                return Outcome.STOPPED
+            if over:
+                self._next_phase()
             self._begin_epoch()
             if self._train_epoch(batches) is Outcome.STOPPED:
                 return Outcome.STOPPED
@@ -123,14 +128,16 @@ class Loop:
         phase = self.plan.phases[len(self.progress.phases)]
         return self.progress.phase_epochs >= phase.epochs or bool(self.model.stop_training)
 
-    def _next_phase(self) -> bool:
-        """Ends a phase as `fit` ends, and begins the next as another `fit` would; False after the last."""
+    def _stop_is_voted(self) -> bool:
+        """Whether a rank was asked to stop: the next phase may take minutes to compile."""
+        return bool(self.distribution.sum(np.array([float(self.stop.is_set())]))[0])
+
+    def _next_phase(self) -> None:
+        """Ends a phase as `fit` ends, and begins the next as another `fit` would."""
         progress = self.progress
-        number = len(progress.phases) + 1
-        if number == len(self.plan.phases):
-            return False
         self.end()
         progress.phases.append(progress.phase_epochs)
+        number = len(progress.phases)
         progress.exponents = None
         self._first_step = True
         report_phase(Phase.LOADING)
@@ -140,7 +147,6 @@ class Loop:
         self.keras_callbacks.on_train_begin()
         self.model.stop_training = False
         self._log_phase()
-        return True
 
     def _log_phase(self) -> None:
         phase = self.plan.phases[len(self.progress.phases)]
