@@ -24,7 +24,7 @@ from trainer.runs import layout
 from trainer.runs.run_document import RunResult, already_finished, read_finished, read_run
 from trainer.training.launch import _check
 from trainer.training.run_plan import make_plan
-from trainer.training.setup import phases as setup
+from trainer.training.setup import network_steps as setup
 from trainer.training.setup.check import check
 from trainer.training.step import TrainStep
 

@@ -87,7 +87,7 @@ def _freeze_as_in(loop: Loop, epoch: int) -> None:
     """Evaluates from now on as in that epoch, counted from 0: with the penalties of its phase's weights."""
     number = phase_of_epoch(loop.progress.phases_trained, epoch)
     if number != len(loop.progress.phases):
-        loop.evaluator.step = loop.phases.evaluation(number)
+        loop.evaluator.step = loop.network.evaluation_of(loop.plan, loop.distribution, number)
 
 
 def _early_stopping(plan: RunPlan) -> dict[str, Any] | None:

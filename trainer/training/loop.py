@@ -31,7 +31,7 @@ from trainer.training.finite import Diverged, check_metrics
 from trainer.training.results.timer import Timer
 from trainer.training.run_plan import RunPlan
 from trainer.training.run_state import Progress, capture
-from trainer.training.setup.phases import Phases
+from trainer.training.setup.network_steps import Network
 from trainer.training.step import Result, Sums, TrainStep
 from trainer.training.step.averages import assign_averages, averaged
 
@@ -58,8 +58,7 @@ class Loop:
         plan: RunPlan,
         distribution: Distribution,
         data: RankData,
-        model: keras.Model,
-        phases: Phases,
+        network: Network,
         step: TrainStep,
         evaluator: Evaluator,
         callbacks: Sequence[keras.callbacks.Callback],
@@ -72,7 +71,7 @@ class Loop:
         auditor: Auditor | None = None,
     ) -> None:
         self.plan, self.distribution, self.data = plan, distribution, data
-        self.model, self.phases, self.step = model, phases, step
+        self.network, self.model, self.step = network, network.model, step
         self.evaluator = evaluator
         self.callbacks = list(callbacks)
         settle_modes(self.callbacks)
@@ -82,7 +81,7 @@ class Loop:
             [*callbacks, *([progress_log] if progress_log else [])],
             add_history=False,
             add_progbar=False,
-            model=model,
+            model=self.model,
         )
         self.keras_callbacks.set_params({"epochs": plan.config.train.epochs, "steps": plan.steps_per_epoch})
         self._batch_hooks = any(_hooks_batches(c) for c in self.callbacks)
@@ -141,7 +140,8 @@ class Loop:
         progress.exponents = None
         self._first_step = True
         report_phase(Phase.LOADING)
-        self.step, self.evaluator.step = self.phases.step(number), self.phases.evaluation(number)
+        self.network.enter(self.plan, self.distribution, number)
+        self.step, self.evaluator.step = self.network.steps(self.plan, self.distribution, self.data)
         if self.auditor:
             self.auditor.step = self.step
         self.keras_callbacks.on_train_begin()

@@ -38,7 +38,7 @@ from trainer.training.saver import saver
 from trainer.training.setup.agreement_document import agreement_document
 from trainer.training.setup.build_network import build
 from trainer.training.setup.first_state import agree_on_state
-from trainer.training.setup.phases import Phases
+from trainer.training.setup.network_steps import Network
 from trainer.training.step import TrainStep
 from trainer.training.transient_errors import transient_errors
 
@@ -66,9 +66,9 @@ def train(
     agree(distribution, Agreement(agreement_document(plan, store.url, callbacks), describe_device()))
     restored, fence = agree_on_state(store, plan, distribution, model, optimizer, metrics)
     data = RankData(plan, distribution)
-    phases = Phases(plan, distribution, data, model, optimizer)
-    phase = phases_ended(restored)
-    progress = assign(restored, model, phases.optimizer(phase))
+    network = Network(model, optimizer)
+    network.enter(plan, distribution, phases_ended(restored))
+    progress = assign(restored, model, network.optimizer)
     check_position(progress, plan.steps_per_epoch)
     plan.check_epochs(progress.step, progress.epochs_closed, progress.phases)
     background = Background(store.url)
@@ -89,7 +89,7 @@ def train(
         _log_start(plan, distribution, progress)
         _log_monitors(config, validated=validated)
 
-    step = phases.step(phase, progress.exponents)
+    step, evaluation = network.steps(plan, distribution, data, progress.exponents)
     with (
         _auditor(plan, distribution, data, step, progress, fence, metrics) as auditor,
         transient_errors(),
@@ -101,10 +101,9 @@ def train(
             plan=plan,
             distribution=distribution,
             data=data,
-            model=model,
-            phases=phases,
+            network=network,
             step=step,
-            evaluator=Evaluator(plan, distribution, data, phases.evaluation(phase), stop),
+            evaluator=Evaluator(plan, distribution, data, evaluation, stop),
             callbacks=callbacks,
             progress_log=_progress_log(plan, bar) if distribution.is_chief else None,
             progress=progress,

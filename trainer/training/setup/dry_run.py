@@ -15,7 +15,7 @@ from trainer.training.finite import Diverged, check_weights
 from trainer.training.run_plan import RunPlan
 from trainer.training.setup.build_network import TRIED_IMAGES, refusals
 from trainer.training.setup.first_rows import first_rows
-from trainer.training.setup.phases import Phases
+from trainer.training.setup.network_steps import Network
 from trainer.training.step import TrainStep
 
 
@@ -39,13 +39,14 @@ def try_out(
     with _timed("export", seconds), refusals(f"model.name: {name}", "the network"):
         check_export(model, name, trained.images)
     with refusals(f"model.name: {name}, a step", "the network, train.precision or train.xla"):
-        phases = Phases(few, distribution, RankData(few, distribution), model, optimizer)
+        network, data = Network(model, optimizer), RankData(few, distribution)
         with _timed("step", seconds):
-            for number in range(len(few.phases)):
-                _two_steps(phases.step(number), trained)
+            for phase in range(len(few.phases)):
+                network.enter(few, distribution, phase)
+                step, evaluation = network.steps(few, distribution, data)
+                _two_steps(step, trained)
             check_weights(model)
         with _timed("validation", seconds):
-            evaluation = phases.evaluation(len(few.phases) - 1)
             # Its loss may be infinite: batch norms have seen one batch.
             evaluation(validated.images, validated.labels, validated.weights)
     return seconds
