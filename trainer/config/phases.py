@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import Field
 
 from trainer.config.types import Freeze, Section
 from trainer.output.units import plural
-
-if TYPE_CHECKING:
-    from trainer.config.sections import TrainSection
 
 Schedule = Literal["constant", "cosine", "inverse_time"]
 
@@ -81,7 +78,31 @@ class TrainingPhase:
         return f"learning rate {self.learning_rate:g}{schedule}{warmup}"
 
 
-def phases_of(train: "TrainSection", freeze: str | Sequence[str]) -> tuple[TrainingPhase, ...]:
+class Optimizer(Protocol):
+    """The section `train.optimizer`."""
+
+    @property
+    def learning_rate(self) -> float: ...
+
+
+class Training(Protocol):
+    """The section `train`: its phases, and what they do not set."""
+
+    @property
+    def phases(self) -> list[PhaseSection] | None: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def optimizer(self) -> Optimizer: ...
+    @property
+    def warmup_epochs(self) -> float: ...
+    @property
+    def schedule(self) -> Schedule: ...
+    @property
+    def decay(self) -> float: ...
+
+
+def phases_of(train: Training, freeze: str | Sequence[str]) -> tuple[TrainingPhase, ...]:
     """The phases of a run, at least one; `freeze` is its model.freeze."""
     sections = train.phases or [PhaseSection(epochs=train.epochs)]
     found, first = [], 0
@@ -112,7 +133,7 @@ def with_epochs_of_phases(train: dict[str, Any]) -> dict[str, Any]:
     return train | {"epochs": sum(whole)} if len(whole) == len(epochs) else train
 
 
-def check_phases(train: "TrainSection", phases: Sequence[TrainingPhase]) -> None:
+def check_phases(train: Training, phases: Sequence[TrainingPhase]) -> None:
     """Raises ValueError for phases that do not fit the run's epochs, or each other."""
     epochs = [phase.epochs for phase in phases]
     if sum(epochs) != train.epochs:

@@ -86,7 +86,7 @@ class Loop:
         self.keras_callbacks.set_params({"epochs": plan.config.train.epochs, "steps": plan.steps_per_epoch})
         self._batch_hooks = any(_hooks_batches(c) for c in self.callbacks)
         self._first_step = False
-        """Of a later phase: it is compiled, as the first of all, which has no step before it."""
+        """Whether the next step is the first one of a later phase, and is compiled."""
         self._unread: list[tuple[int, tf.Tensor]] = []
         self._votes: dict[int, float] = {}
 
