@@ -78,14 +78,14 @@ class TrainingPhase:
         return f"learning rate {self.learning_rate:g}{schedule}{warmup}"
 
 
-class Optimizer(Protocol):
+class OptimizerValues(Protocol):
     """The section `train.optimizer`."""
 
     @property
     def learning_rate(self) -> float: ...
 
 
-class Training(Protocol):
+class TrainValues(Protocol):
     """The section `train`: its phases, and what they do not set."""
 
     @property
@@ -93,7 +93,7 @@ class Training(Protocol):
     @property
     def epochs(self) -> int: ...
     @property
-    def optimizer(self) -> Optimizer: ...
+    def optimizer(self) -> OptimizerValues: ...
     @property
     def warmup_epochs(self) -> float: ...
     @property
@@ -102,7 +102,7 @@ class Training(Protocol):
     def decay(self) -> float: ...
 
 
-def phases_of(train: Training, freeze: str | Sequence[str]) -> tuple[TrainingPhase, ...]:
+def phases_of(train: TrainValues, freeze: str | Sequence[str]) -> tuple[TrainingPhase, ...]:
     """The phases of a run, at least one; `freeze` is its model.freeze."""
     sections = train.phases or [PhaseSection(epochs=train.epochs)]
     found, first = [], 0
@@ -133,7 +133,7 @@ def with_epochs_of_phases(train: dict[str, Any]) -> dict[str, Any]:
     return train | {"epochs": sum(whole)} if len(whole) == len(epochs) else train
 
 
-def check_phases(train: Training, phases: Sequence[TrainingPhase]) -> None:
+def check_phases(train: TrainValues, phases: Sequence[TrainingPhase]) -> None:
     """Raises ValueError for phases that do not fit the run's epochs, or each other."""
     epochs = [phase.epochs for phase in phases]
     if sum(epochs) != train.epochs:

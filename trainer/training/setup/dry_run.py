@@ -43,10 +43,10 @@ def try_out(
         with _timed("step", seconds):
             for phase in range(len(few.phases)):
                 network.enter(few, distribution, phase)
-                step, evaluation = network.steps(few, distribution, data)
-                _two_steps(step, trained)
+                _two_steps(network.steps(few, distribution, data)[0], trained)
             check_weights(model)
         with _timed("validation", seconds):
+            _, evaluation = network.steps(few, distribution, data)
             # Its loss may be infinite: batch norms have seen one batch.
             evaluation(validated.images, validated.labels, validated.weights)
     return seconds
