@@ -71,9 +71,9 @@ def one_for_each_layer(train: Any) -> list[np.ndarray]:
         with tf.GradientTape() as tape:
             losses = keras.losses.sparse_categorical_crossentropy(LABELS[rows], model(IMAGES[rows]))
             loss = tf.reduce_mean(losses)
-        variables = {name: layer.trainable_variables for name, layer in layers.items()}
-        for name, gradients in tape.gradient(loss, variables).items():
-            optimizers[name].apply(gradients, variables[name])
+        gradients = tape.gradient(loss, model.trainable_variables)
+        for name, own in (("first", gradients[:2]), ("second", gradients[2:])):
+            optimizers[name].apply(own, layers[name].trainable_variables)
     for name, layer in layers.items():
         optimizers[name].finalize_variable_values(layer.trainable_variables)
     weights: list[np.ndarray] = model.get_weights()

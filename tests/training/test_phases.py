@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
@@ -30,35 +31,59 @@ from trainer.training.step import TrainStep
 
 FEW: dict[str, Any] = {"batch_size": 600, "lanes": 6, "deterministic": True}
 """Two steps an epoch."""
-FROZEN_THEN_ALL: list[dict[str, Any]] = [
-    {"epochs": 2, "freeze": "backbone", "learning_rate": 0.02},
-    {"epochs": 2, "freeze": ["all-but-last:4", "batch_norm"], "learning_rate": 0.005, "schedule": "cosine"},
-]
+FROZEN: dict[str, Any] = {"epochs": 2, "freeze": "backbone", "learning_rate": 0.02}
+MORE: dict[str, Any] = {
+    "epochs": 2,
+    "freeze": ["all-but-last:5", "batch_norm"],
+    "learning_rate": 0.005,
+    "schedule": "cosine",
+}
 MIXED_BAG: dict[str, Any] = {"name": "tests.matrix.own:mixed_bag", "options": {}}
 """With penalties of weights, several kinds of layers, and a batch norm."""
+
+
+def phased(*phases: dict[str, Any], **others: Any) -> dict[str, Any]:
+    """The section `train`."""
+    return FEW | {"phases": list(phases), "epochs": sum(phase["epochs"] for phase in phases)} | others
+
+
+MORE_OF_IT = MORE | {"freeze": ["all-but-last:9", "batch_norm"]}
+OPTIONS: dict[str, Any] = {
+    "batch_size": 300,
+    "optimizer": {"name": "nadam", "use_ema": True, "ema_momentum": 0.7},
+    "layer_rates": {"conv*": 0.5},
+    "precision": "mixed_float16",
+    "early_stopping": {"monitor": "val_loss", "patience": 5, "restore_best_weights": True},
+    "reduce_lr_on_plateau": {"monitor": "loss", "patience": 0, "min_delta": 100.0, "factor": 0.5},
+}
+"""Five steps an epoch."""
 EVERYTHING: dict[str, Any] = {
     "model": MIXED_BAG,
-    "train": FEW
-    | {
-        "phases": FROZEN_THEN_ALL,
-        "optimizer": {"name": "nadam", "use_ema": True, "ema_momentum": 0.7},
-        "layer_rates": {"conv*": 0.5},
-        "precision": "mixed_float16",
-        "early_stopping": {"monitor": "val_loss", "patience": 5, "restore_best_weights": True},
-        "reduce_lr_on_plateau": {"monitor": "loss", "patience": 0, "min_delta": 100.0, "factor": 0.5},
-    },
+    "train": phased(FROZEN, MORE_OF_IT, **OPTIONS),
     "run": {"checkpoint": {"every": "1 steps", "keep_last": 100}},
 }
+
+
+class StopAfterEpoch(keras.callbacks.Callback):
+    """Asks for a stop at the end of an epoch, counted from 0."""
+
+    def __init__(self, epoch: int, stop: threading.Event) -> None:
+        super().__init__()
+        self.epoch, self.stop = epoch, stop
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if epoch == self.epoch:
+            self.stop.set()
 
 
 def published(config: Path) -> dict[str, bytes]:
     return {name: store_of(config).get(name) for name in (*PUBLISHED, layout.FINISHED)}
 
 
-def stop_after(config: Path, steps: int) -> None:
+def stop_after(config: Path, steps: int | None = None, epoch: int = -1) -> None:
     stop = threading.Event()
     with pytest.raises(TransientError, match="stopped on request"):
-        train(config, StopAfter(steps, stop), stop=stop)
+        train(config, StopAfter(steps, stop), StopAfterEpoch(epoch, stop), stop=stop)
 
 
 def arrays(config: Path, which: layout.WeightsName) -> dict[str, np.ndarray]:
@@ -68,28 +93,25 @@ def arrays(config: Path, which: layout.WeightsName) -> dict[str, np.ndarray]:
     return found
 
 
+STOPPING = {"monitor": "val_loss", "patience": 0, "min_delta": 100.0, "restore_best_weights": True}
+
+
 @pytest.mark.parametrize(
-    "train_section",
+    ("epochs", "options"),
     [
-        pytest.param({"optimizer": {"name": "adam"}}, id="adam"),
-        pytest.param(
-            {
-                "optimizer": {"name": "sgd", "momentum": 0.9, "use_ema": True, "ema_momentum": 0.7},
-                "early_stopping": {"monitor": "val_loss", "patience": 0, "restore_best_weights": True},
-            },
-            id="averages and early stopping",
-        ),
+        pytest.param(2, {"optimizer": {"name": "adam"}}, id="adam"),
+        pytest.param(2, {"optimizer": {"name": "sgd", "momentum": 0.9, "use_ema": True}}, id="averages"),
+        pytest.param(5, {"optimizer": {"name": "adam"}, "early_stopping": STOPPING}, id="stopped early"),
     ],
 )
-def test_they_are_calls_of_fit(runs: Runs, train_section: dict[str, Any]) -> None:
+def test_they_are_calls_of_fit(runs: Runs, epochs: int, options: dict[str, Any]) -> None:
     """With the batch norms of a frozen backbone in inference mode, and new optimizers."""
-    sections = FEW | {"phases": FROZEN_THEN_ALL} | train_section
-    config = runs.config("run", train=sections, model={"name": "lab-cnn", "options": {"n_filters": 4}})
-    train(config)
-    values = load(config)
+    section = phased(FROZEN | {"epochs": epochs}, MORE | {"epochs": epochs}, **options)
+    config = runs.config("run", train=section, model={"name": "lab-cnn", "options": {"n_filters": 4}})
+    assert train(config).phases == (2, 2)
     model = build_network(read_run(store_of(config)))
     model.load_weights(config.parent / "run" / layout.weights("last"))
-    for ours, theirs in zip(model.get_weights(), fitted(values), strict=True):
+    for ours, theirs in zip(model.get_weights(), fitted(load(config)), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 
 
@@ -111,19 +133,21 @@ def test_stopped_in_each_phase_it_ends_with_the_same_bits_and_is_traced_once_a_p
     assert [step._finish.experimental_get_tracing_count() for step in steps] == [1, 1]
     assert finished.phases == (2, 2)
     assert "phase 1 of 2, 2 epochs: backbone frozen, learning rate 0.02" in caplog.messages
-    second = "phase 2 of 2, 2 epochs: all-but-last:4, batch_norm frozen, learning rate 0.005, cosine"
+    second = "phase 2 of 2, 2 epochs: all-but-last:9, batch_norm frozen, learning rate 0.005, cosine"
     assert second in caplog.messages
     assert any(line.startswith("epoch 3/4  phase 2/2  loss ") for line in caplog.messages)
 
     interrupted = runs.config("interrupted", **EVERYTHING)
-    for more in (1, 2, 1, 1, 1):  # in mid-epoch, at an epoch's end, at the first phase's end, in the second
-        stop_after(interrupted, more)
+    stop_after(interrupted, steps=1)  # in mid-epoch
+    stop_after(interrupted, steps=2)  # in the first validation
+    stop_after(interrupted, steps=5)  # in the first phase's last validation
+    stop_after(interrupted, epoch=1)  # between the phases
+    stop_after(interrupted, steps=1)  # in mid-epoch of the second phase
     assert train(interrupted) == finished
     assert published(interrupted) == published(undisturbed)
 
     line = "already contains a different run: phases[1].learning_rate is 0.005 there and 0.1 here"
-    changed = [FROZEN_THEN_ALL[0], FROZEN_THEN_ALL[1] | {"learning_rate": 0.1}]
-    other = EVERYTHING | {"train": EVERYTHING["train"] | {"phases": changed}}
+    other = EVERYTHING | {"train": phased(FROZEN, MORE_OF_IT | {"learning_rate": 0.1}, **OPTIONS)}
     remedy = f"to start from this run's weights model.weights: {store_of(undisturbed).url}"
     with pytest.raises(RunError, match=f"{re.escape(line)}.*{re.escape(remedy)}"):
         _check(load(runs.config("undisturbed", **other)), 1)
@@ -132,14 +156,14 @@ def test_stopped_in_each_phase_it_ends_with_the_same_bits_and_is_traced_once_a_p
 
 
 def test_the_last_phase_gets_more_epochs(runs: Runs) -> None:
-    constant = [FROZEN_THEN_ALL[0], {"epochs": 2, "learning_rate": 0.005}]
-    whole = runs.config("whole", train=FEW | {"phases": constant})
+    rest = {"epochs": 2, "learning_rate": 0.005}
+    whole = runs.config("whole", train=phased(FROZEN, rest))
     finished = train(whole)
-    train(runs.config("longer", train=FEW | {"phases": [constant[0], constant[1] | {"epochs": 1}]}))
-    assert train(longer := runs.config("longer", train=FEW | {"phases": constant})) == finished
+    train(runs.config("longer", train=phased(FROZEN, rest | {"epochs": 1})))
+    assert train(longer := runs.config("longer", train=phased(FROZEN, rest))) == finished
     assert published(longer) == published(whole)
-    shorter = [constant[0], constant[1] | {"epochs": 1}]
-    assert already_finished(store_of(whole), load(runs.config("x", train=FEW | {"phases": shorter})).train)
+    shorter = load(runs.config("shorter", train=phased(FROZEN, rest | {"epochs": 1})))
+    assert already_finished(store_of(whole), shorter.train)
 
 
 def test_early_stopping_ends_a_phase_and_the_run_in_the_last(runs: Runs) -> None:
@@ -147,7 +171,7 @@ def test_early_stopping_ends_a_phase_and_the_run_in_the_last(runs: Runs) -> None
         stopping = {"monitor": "accuracy", "mode": "min", "patience": patience}
         frozen = {"epochs": 5, "freeze": "backbone", "learning_rate": 0.05}
         rest = {"epochs": epochs, "learning_rate": 0.01}
-        return FEW | {"phases": [frozen, rest], "early_stopping": stopping}
+        return phased(frozen, rest, early_stopping=stopping)
 
     config = runs.config("run", train=section(1))
     finished = train(config)
@@ -164,9 +188,9 @@ def test_early_stopping_ends_a_phase_and_the_run_in_the_last(runs: Runs) -> None
 
 def test_the_best_weights_of_an_earlier_phase_are_evaluated_as_there(runs: Runs) -> None:
     """Its frozen weights have no penalties, on the validation and on the test split, then and later."""
-    spoiling = [FROZEN_THEN_ALL[0], {"epochs": 1, "learning_rate": 3.0}]
-    sections = FEW | {"phases": spoiling, "optimizer": {"name": "adam"}}
-    config = runs.config("run", train=sections, model=MIXED_BAG)
+    spoiling = {"epochs": 1, "learning_rate": 3.0}
+    section = phased(FROZEN, spoiling, optimizer={"name": "adam"}, batch_size=100, lanes=10)
+    config = runs.config("run", train=section, model=MIXED_BAG)
     finished: RunResult = train(config)
     assert finished.best
     assert finished.best.epoch <= 2 < finished.last.epoch
@@ -228,11 +252,11 @@ def test_the_check_names_the_phases_and_estimates_the_largest(
 
 def test_only_the_epochs_of_the_last_phase_are_not_the_runs_identity(runs: Runs) -> None:
     def identity(*phases: dict[str, Any]) -> dict[str, Any]:
-        plan = make_plan(load(runs.config("x", train=FEW | {"phases": list(phases)})), 1)
+        plan = make_plan(load(runs.config("x", train=phased(*phases))), 1)
         found: dict[str, Any] = plan.identity["phases"]
         return found
 
-    one, two = FROZEN_THEN_ALL
+    one, two = FROZEN, MORE
     assert identity(one, two) == identity(one, two | {"epochs": 7})
     for other in (one | {"epochs": 3}, one | {"freeze": "none"}, one | {"warmup_epochs": 0.5}):
         assert identity(one, two) != identity(other, two)

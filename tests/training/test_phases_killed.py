@@ -22,10 +22,10 @@ PHASES: dict[str, Any] = {
     "data": {"augment": {"flip": "horizontal", "shift": 0.1}},
     "train": EIGHT_GROUPS
     | {
-        "epochs": 4,
+        "epochs": 6,
         "phases": [
             {"epochs": 2, "freeze": "backbone", "learning_rate": 0.02, "warmup_epochs": 0.5},
-            {"epochs": 2, "freeze": "all-but-last:12", "learning_rate": 0.002, "schedule": "cosine"},
+            {"epochs": 4, "freeze": "all-but-last:12", "learning_rate": 0.002, "schedule": "cosine"},
         ],
         "layer_rates": {"backbone": 0.5},
         "optimizer": {"name": "adamw", "weight_decay": 0.01, "use_ema": True, "ema_momentum": 0.8},
@@ -34,8 +34,8 @@ PHASES: dict[str, Any] = {
     },
     "run": {"checkpoint": {"every": "1 steps", "keep_last": 100}},
 }
-PHASE_STEPS = 8
-"""Steps of each of the two phases."""
+PHASE_STEPS, ALL_STEPS = 8, 24
+"""Steps of the first phase, and of both."""
 
 
 def interrupt(path: Path, strategy: str, ranks: int, number: signal.Signals, steps: int) -> int:
@@ -67,7 +67,7 @@ def test_killed_in_the_first_and_stopped_in_the_second_it_ends_with_the_same_bit
     expected = finish(jpeg_runs.config("undisturbed", **PHASES), *ONE)
     path = jpeg_runs.config("interrupted", **PHASES)
     assert interrupt(path, "horovod", 2, signal.SIGKILL, 3) < PHASE_STEPS
-    assert interrupt(path, "mirrored", 2, signal.SIGTERM, PHASE_STEPS + 2) < 2 * PHASE_STEPS
+    assert interrupt(path, "mirrored", 2, signal.SIGTERM, PHASE_STEPS + 2) < ALL_STEPS
     assert finish(path, *ONE) == expected
 
 
@@ -92,6 +92,6 @@ def test_interrupted_in_each_phase_on_ranks_and_replicas(
         ("horovod", 1, PHASE_STEPS + 4),
     ):
         steps = interrupt(path, strategy, ranks, number, max(until, steps + 1))
-    assert PHASE_STEPS < steps < 2 * PHASE_STEPS
+    assert PHASE_STEPS < steps < ALL_STEPS
     for way in (("horovod", 2), ONE):
         assert finish(path, *way) == expected
