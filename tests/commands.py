@@ -1,15 +1,19 @@
-"""The command line in a process of its own, and a small dataset of images to use it on."""
+"""The command line in a process of its own or in this one, and a small dataset of images to use it on."""
 
+import io
+import logging
 import os
 import re
 import subprocess
 import sys
 import termios
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from trainer import interrupts, main
 
 TRAIN = ["train", "--recipe", "digits"]
 
@@ -23,6 +27,23 @@ def trainer(*arguments: str, timeout: float = 120, **environment: str) -> "subpr
         env={**os.environ, **environment},
         timeout=timeout,
     )
+
+
+def here(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """A command in this process, which need not import TensorFlow again."""
+    output, errors = io.StringIO(), io.StringIO()
+    handler, root = logging.StreamHandler(errors), logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        with redirect_stdout(output), redirect_stderr(errors):
+            code = main.run(arguments)
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    assert interrupts.exit_code() is None
+    return subprocess.CompletedProcess(arguments, code, output.getvalue(), errors.getvalue())
 
 
 def on_a_terminal(*arguments: str, width: int = 80, **environment: str) -> tuple[str, int]:
@@ -51,8 +72,9 @@ def without_codes(screen: str) -> str:
 
 
 def refused(*arguments: str, code: int = 64, **environment: str) -> str:
-    """The one line with which the trainer refuses."""
-    done = trainer(*arguments, **environment)  # type: ignore[arg-type]  # no name of a variable is timeout
+    """The one line with which the trainer refuses: in this process, unless it needs another environment."""
+    command = trainer if environment else here
+    done = command(*arguments, **environment)  # type: ignore[arg-type]  # no name of a variable is timeout
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if "error:" in line]
@@ -73,7 +95,7 @@ def folders(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def dataset(folders: Path, s3: str) -> str:
-    assert trainer("prepare", str(folders), f"{s3}/data").returncode == 0
+    assert here("prepare", str(folders), f"{s3}/data").returncode == 0
     return f"{s3}/data"
 
 

@@ -13,7 +13,7 @@ import pytest
 from typer.main import get_group
 from typer.testing import CliRunner
 
-from tests.commands import TRAIN, on_a_terminal, refused, trainer, training
+from tests.commands import TRAIN, here, on_a_terminal, refused, trainer, training
 from tests.documents import assert_document
 from trainer import __version__
 from trainer.cli.app import app
@@ -117,15 +117,15 @@ def test_a_dataset_of_a_newer_version_is_refused_by_name(dataset: str, s3: str):
 
 
 def test_a_used_folder_is_another_run_s(dataset: str, s3: str):
-    assert trainer(*training(dataset, f"{s3}/run")).returncode == 0
+    assert here(*training(dataset, f"{s3}/run")).returncode == 0
     line = refused(*training(dataset, f"{s3}/run", "train.seed=2"))
     assert "seed" in line
     assert "run.url" in line
-    done = trainer(*training(dataset, f"{s3}/run"))
+    done = here(*training(dataset, f"{s3}/run"))
     assert done.returncode == 0
     assert "finished" in done.stderr
     assert f"next: trainer predict --run {s3}/run --input IMAGES" in done.stderr
-    done = trainer(*training(dataset, f"{s3}/run"), "--json")
+    done = here(*training(dataset, f"{s3}/run"), "--json")
     end = json.loads(done.stdout)
     assert_document(end, FinishedRun)
     assert (end["url"], end["version"], end["epochs"], end["last"]["epoch"]) == (f"{s3}/run", 2, 1, 1)
@@ -141,7 +141,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_commits_nothing(dataset: 
     assert "not finite" in line
     assert "step" in line
     assert not list(open_store(f"{s3}/run").list("checkpoints/"))
-    done = trainer(*training(dataset, f"{s3}/run", "train.optimizer={name: sgd, learning_rate: 0.01}"))
+    done = here(*training(dataset, f"{s3}/run", "train.optimizer={name: sgd, learning_rate: 0.01}"))
     assert done.returncode == 0, "as the line says"
     assert "starting over: no checkpoint yet, and optimizer.learning_rate changed from 1e+38" in done.stderr
 
