@@ -72,9 +72,17 @@ def without_codes(screen: str) -> str:
 
 
 def refused(*arguments: str, code: int = 64, **environment: str) -> str:
-    """The one line with which the trainer refuses: in this process, unless it needs another environment."""
-    command = trainer if environment else here
-    done = command(*arguments, **environment)  # type: ignore[arg-type]  # no name of a variable is timeout
+    """The one line with which the trainer refuses."""
+    done = trainer(*arguments, **environment)  # type: ignore[arg-type]  # no name of a variable is timeout
+    return _one_line(done, code)
+
+
+def refused_here(*arguments: str, code: int = 64) -> str:
+    """The same in this process."""
+    return _one_line(here(*arguments), code)
+
+
+def _one_line(done: "subprocess.CompletedProcess[str]", code: int) -> str:
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if "error:" in line]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands import here, refused
+from tests.commands import here, refused_here
 from tests.documents import assert_document
 from tests.inference.conftest import predicted
 from tests.trained import CLASSES
@@ -50,4 +50,4 @@ def test_figures_do_not_depend_on_the_batch(trained: str) -> None:
 def test_what_cannot_be_evaluated(trained: str) -> None:
     with pytest.raises(DataError, match="expected a split 'dev'"):
         evaluate(trained, "dev", "best")
-    assert "there is no run here" in refused("evaluate", trained + "-other")
+    assert "there is no run here" in refused_here("evaluate", trained + "-other")

@@ -10,7 +10,7 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 from PIL import Image
 
-from tests.commands import here, refused
+from tests.commands import here, refused_here
 from trainer.errors import ConfigError
 from trainer.inference import adhoc
 
@@ -31,10 +31,10 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_offline_it_says_which_file_to_put_where(models: Path, tmp_path: Path) -> None:
     Image.new("RGB", (300, 200), "red").save(tmp_path / "a.png")
-    said = refused("predict", "--model", "keras:MobileNetV2", f"{tmp_path}/a.png")
+    said = refused_here("predict", "--model", "keras:MobileNetV2", f"{tmp_path}/a.png")
     assert f"Put {INDEX} into {models}" in said
     (models / INDEX).write_text(json.dumps({str(n): [f"n{n:08d}", f"name {n // 2}"] for n in range(1000)}))
-    said = refused("predict", "--model", "keras:MobileNetV2", f"{tmp_path}/a.png")
+    said = refused_here("predict", "--model", "keras:MobileNetV2", f"{tmp_path}/a.png")
     assert f"Put {WEIGHTS} into {models}" in said
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 
-from tests.commands import here, refused
+from tests.commands import here, refused_here
 from tests.documents import assert_document
 from trainer.evaluation.evaluate import evaluate
 from trainer.report.compare import COLUMNS, ComparedRun, cells, compare, dumps
@@ -30,4 +30,4 @@ def test_what_is_missing_is_said(trained: str) -> None:
     shown = here("compare", trained, trained, "--split", "test", "--weights", "last")
     assert shown.returncode == 0
     assert shown.stdout.count("not evaluated") >= 1
-    assert "there is no run here" in refused("compare", f"{trained}-other")
+    assert "there is no run here" in refused_here("compare", f"{trained}-other")
