@@ -30,7 +30,9 @@ def trainer(*arguments: str, timeout: float = 120, **environment: str) -> "subpr
 
 
 def here(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """A command in this process, which need not import TensorFlow again."""
+    """A command in this process, which has imported TensorFlow; layers get the names of a new process."""
+    if keras := sys.modules.get("keras"):
+        keras.utils.clear_session()
     output, errors = io.StringIO(), io.StringIO()
     handler, root = logging.StreamHandler(errors), logging.getLogger()
     level = root.level
