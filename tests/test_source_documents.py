@@ -46,8 +46,8 @@ def test_the_food_document_from_folders_to_its_table(tmp_path: Path) -> None:
         values = {"data.url": f"{tmp_path}/data", "run.url": f"{tmp_path}/{recipe}", "train.epochs": 2}
         values |= {"train.batch_size": 24, "run.tensorboard": "true"}
         sets = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
-        command = here if ranks == "1" else trainer
-        done = command("train", "--recipe", recipe, "--ranks", ranks, *sets)
+        words = ("train", "--recipe", recipe, "--ranks", ranks, *sets)
+        done = here(*words) if ranks == "1" else trainer(*words)
         assert done.returncode == 0, done.stderr
         at_its_end = json.loads((tmp_path / recipe / "evaluation/test-best.json").read_text())
         done = here("evaluate", f"{tmp_path}/{recipe}", "--json")

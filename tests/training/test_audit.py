@@ -14,7 +14,6 @@ MODEL = STATEFUL["model"]
 TRAIN = STATEFUL["train"] | {"lanes": 12}
 EVERY_STEP = {"checkpoint": {"every": "1 steps", "keep_last": 2}}
 
-
 pytestmark = pytest.mark.slow
 
 
