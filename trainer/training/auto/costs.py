@@ -1,0 +1,39 @@
+"""What a training costs, measured once on a CPU core: a basis for choosing, not a promise."""
+
+from dataclasses import dataclass, replace
+
+GPU_CORES = 100.0
+"""The cores of a CPU that a GPU counts as; nobody measured it."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The costs of a network for each pixel of an image.
+
+    Attributes:
+        core_seconds_per_pixel: of a step, on one core.
+        frozen_core_seconds_per_pixel: where the head alone is trained.
+        bytes_per_pixel: of memory, as `trainer.training.setup.build_network.Footprint` estimates it.
+    """
+
+    core_seconds_per_pixel: float
+    frozen_core_seconds_per_pixel: float
+    bytes_per_pixel: float
+
+    @property
+    def frozen(self) -> "Cost":
+        """The costs where the head alone is trained."""
+        return replace(self, core_seconds_per_pixel=self.frozen_core_seconds_per_pixel)
+
+
+COSTS = {
+    "small-resnet": Cost(13e-6, 5e-6, 8 * 900),
+    "keras:MobileNetV2": Cost(3e-6, 0.8e-6, 8 * 300),
+    "keras:EfficientNetV2B0": Cost(6e-6, 1.8e-6, 8 * 400),
+    "keras:ResNet50": Cost(18e-6, 5e-6, 8 * 700),
+}
+
+
+def cost_of(network: str) -> Cost:
+    """The costs of a network; of one that was not measured those of a large one."""
+    return COSTS.get(network, COSTS["keras:ResNet50"])
