@@ -1,5 +1,7 @@
 """One trained run for all tests of what comes after training, and images for it."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,9 @@ def images(folder: Path, count: int, *below: str) -> Path:
             pixel = (number * 50 % 256, number // 5 % 256, colour)
             Image.new("RGB", (8, 8), pixel).save(folder / name / f"{number}.png")
     return folder
+
+
+def on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`trainer` in a shell is the program of this interpreter, and of this code."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))

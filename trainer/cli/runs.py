@@ -39,6 +39,7 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a model, or resume a run that was interrupted."""
+    from trainer.cli.pages.next_commands import after_check, after_train
     from trainer.distribution.rank_variables import is_supervised, rank
     from trainer.training.auto import loaded_run
     from trainer.training.launch import launch, ranks_of, this_command
@@ -48,10 +49,11 @@ def train(
     with loaded as (run, choice):
         if check:
             _check(run, count, choice, json)
+            if not json:
+                print_next(after_check(config, recipe, overrides or (), ranks))
             return
         code = launch(run, ranks=count, command=this_command())
     if code == 0 and rank() == 0 and not is_supervised():
-        from trainer.cli.pages.next_commands import after_train
         from trainer.runs.documents.finished_values import finished_values
 
         if json:
@@ -63,15 +65,10 @@ def train(
 
 def _check(run: "RunConfig", ranks: int, choice: "Choice | None", json: bool) -> None:
     from trainer.cli.pages import runs as pages
-    from trainer.cli.pages.next_commands import after_check
     from trainer.training.setup.check import check as try_out
 
     plan = try_out(run, ranks, choice.lines if choice else ())
-    if json:
-        print_json(plan)
-    else:
-        pages.print_plan(plan)
-        print_next(after_check(sys.argv[1:]))
+    print_json(plan) if json else pages.print_plan(plan)
 
 
 def supervise(

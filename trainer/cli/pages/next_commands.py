@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from trainer.cli.pages.words import word
 from trainer.config.load import parse_override
@@ -23,9 +24,11 @@ def after_dataset(url: str, classes: int) -> str | None:
     return f"trainer train {_set('data.url', url)} {_set('run.url', run)}"
 
 
-def after_check(arguments: Sequence[str]) -> str:
-    """The training that was tried. `arguments` are those of the program."""
-    return shlex.join(["trainer", *(word for word in arguments if word not in ("--check", "--json"))])
+def after_check(config: Path | None, recipe: str | None, overrides: Sequence[str], ranks: str) -> str:
+    """The training that was tried, by the same options."""
+    given = [("--config", str(config or "")), ("--recipe", recipe or ""), ("--ranks", ranks)]
+    words = [word for name, value in given if value not in ("", "1") for word in (name, value)]
+    return shlex.join(["trainer", "train", *words, *(w for text in overrides for w in ("--set", text))])
 
 
 def after_train(run: str) -> str:
