@@ -17,7 +17,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The URL of a run that was trained on 8x8 images of three classes."""
     root = tmp_path_factory.mktemp("trained")
     images(root / "images", 4, *CLASSES)
-    assert trainer("prepare", str(root / "images"), f"{root}/data").returncode == 0
+    words = ["prepare", str(root / "images"), f"{root}/data", "--validation", "0.25"]
+    assert trainer(*words).returncode == 0
     done = trainer(*training(f"{root}/data", f"{root}/run"))
     assert done.returncode == 0, done.stderr
     return f"{root}/run"

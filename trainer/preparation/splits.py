@@ -86,6 +86,11 @@ def _beside(other: float | None) -> float:
     return min(DEFAULT_FRACTION, (1 - other) / 2) if other and 0 < other < 1 else DEFAULT_FRACTION
 
 
+def _spare(labels: NDArray[np.integer]) -> int:
+    """The images that are left where each class keeps one."""
+    return int(np.maximum(np.bincount(labels) - 1, 0).sum())
+
+
 def divide(
     source: LabelledImages,
     validation: float | None,
@@ -132,8 +137,8 @@ def divide(
             by_default = {"validation": validation, "test": test}[name] is None
             least = 1 / len(items) if by_default else 0.0
             chosen = stratified(labels, max(share * everything / len(items), least), seed)
-            if by_default and name == "test" and not chosen.any():
-                continue
+            if by_default and name == "test" and _spare(labels) < 2:
+                continue  # the image that a class can spare is for validation
             if not chosen.any():
                 raise DataError(
                     f"--{name}: {share} of {everything} images leaves none (each class keeps one)",
