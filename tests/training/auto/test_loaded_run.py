@@ -7,6 +7,7 @@ import pytest
 
 from tests.trained import CLASSES, images
 from trainer.config import RunConfig
+from trainer.config import load as load_config
 from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import ConfigError, DataError, RunError
 from trainer.models import pretrained_files
@@ -37,6 +38,12 @@ def test_where_no_recipe_is_named_one_is_chosen(data: str, store_url: str, recip
     assert document["chosen"] == choice.chosen
 
 
+def test_a_network_without_a_recipe_is_configured_as_ever(data: str, tmp_path: Path):
+    overrides = [f"data.url={data}", f"run.url={tmp_path}/run", "model.name=lab-cnn"]
+    with loaded_run(overrides=overrides) as (config, choice):
+        assert (choice, config) == (None, load_config(overrides=overrides))
+
+
 def test_another_machine_uses_what_was_chosen(data: str, store_url: str, monkeypatch: pytest.MonkeyPatch):
     first, _ = load(data, f"{store_url}/run")
     monkeypatch.setattr(facts, "visible_gpus", lambda _: ["0", "1"])
@@ -64,15 +71,16 @@ def test_a_dataset_that_changed_before_the_first_checkpoint_is_chosen_for_anew(t
 
 def test_set_values_win_over_the_chosen_ones(data: str, tmp_path: Path):
     sets = ["train.epochs=1", "model.name=lab-cnn", "data.image_size=16", "train.optimizer.learning_rate=0.5"]
-    config, choice = load(data, f"{tmp_path}/run", *sets)
+    config, choice = load(data, f"{tmp_path}/run", *sets, recipe="auto")
     assert (config.train.epochs, config.model.name, config.data.image_size) == (1, "lab-cnn", 16)
     assert config.train.warmup_epochs == 0.5
     assert config.train.optimizer.learning_rate == 0.5
-    assert choice.chosen.startswith("lab-cnn, as set, trained as")
+    assert choice.chosen.startswith("lab-cnn, as set; 40 epochs of batches of ")
 
 
 def test_a_network_of_keras_that_is_set_has_its_own_values(data: str, tmp_path: Path):
-    config, _ = load(data, f"{tmp_path}/run", "model.name=keras:ResNet50", "data.image_size=32")
+    sets = ["model.name=keras:ResNet50", "data.image_size=32"]
+    config, _ = load(data, f"{tmp_path}/run", *sets, recipe="auto")
     assert (config.model.weights, config.data.standardize) == ("imagenet", "caffe")
 
 
@@ -91,7 +99,7 @@ def test_a_check_keeps_nothing(data: str, tmp_path: Path):
 )
 def test_a_start_that_is_refused_leaves_nothing(data: str, tmp_path: Path, sets: list[str], says: str):
     with pytest.raises((ConfigError, DataError), match=says):
-        load(data, f"{tmp_path}/run", *sets)
+        load(data, f"{tmp_path}/run", *sets, recipe="auto")
     assert not (tmp_path / "run").exists()
 
 

@@ -243,7 +243,7 @@ def _choice(facts: Facts, values: Mapping[str, Any], network: str, reason: str, 
         cores = f"{facts.cores:g} CPU core{'' if facts.cores == 1 else 's'}"
         because += f"{cores} and {size(facts.memory)} of memory a rank: about {span(seconds)}"
     change = (
-        "--recipe NAME (`trainer recipes` lists them), or a value of it, such as "
+        "--recipe NAME (`trainer recipes` lists them), --recipe auto --set model.name=NAME, or one value: "
         f"--set train.epochs={2 * train['epochs']}"
     )
     return Choice(values, chosen, because, change)
@@ -253,6 +253,5 @@ def for_network(choice: Choice, name: str) -> Choice:
     """The choice without what belongs to its network, for another one that the user names."""
     values = {key: value for key, value in choice.values.items() if key != "model"}
     data = {key: value for key, value in values["data"].items() if key not in ("standardize", "image_size")}
-    return replace(
-        choice, values={**values, "data": data}, chosen=f"{name}, as set, trained as {choice.chosen}"
-    )
+    trained = choice.chosen.partition("; ")[2]
+    return replace(choice, values={**values, "data": data}, chosen=f"{name}, as set; {trained}")
