@@ -178,12 +178,15 @@ def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe. Default: list them.")] = None,
 ) -> None:
     """List the recipes, or print one."""
+    from trainer.config.load import AUTO
     from trainer.config.load import recipes as known
 
     if name is None:
         from trainer.cli.pages import runs as pages
 
         pages.print_recipes(known())
+    elif name == AUTO:
+        typer.echo("# chosen as a run starts, by its data and machine: `trainer train --check` prints it")
     elif name in known():
         typer.echo(known()[name], nl=False)
     else:

@@ -16,11 +16,11 @@ def examine(url: str | None, *, timed: bool = True, full: bool = False) -> list[
     """Checks this machine and, if given, the store at `url`.
 
     `timed`: also the slow checks, if the others found no error: TensorFlow's devices, a convolution, an
-    exchange between ranks, the speed of the store. They end after SECONDS in all; with `full` each takes the
-    time that it needs.
+    exchange between ranks, the speed of the store. All of them end after about SECONDS; with `full` each
+    takes the time that it needs.
     """
     deadline = time.monotonic() + (FULL_SECONDS if full else SECONDS)
-    results = [*installed.examine(), *(store_checks.examine(url) if url is not None else ())]
+    results = [*installed.examine(), *(store_checks.examine(url, deadline) if url is not None else ())]
     if timed and not any(result.mark == "error" for result in results):
         if url is not None:
             results += store_checks.speed(url, deadline)

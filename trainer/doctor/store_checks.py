@@ -33,9 +33,12 @@ _REMEDIES: list[tuple[type[Exception], str]] = [
 ]
 
 
-def examine(url: str) -> Iterator[CheckResult]:
-    """Tries what a run needs, in a prefix of its own below `url`, where nothing is left, whatever happens."""
-    store = open_store(url)
+def examine(url: str, deadline: float = math.inf) -> Iterator[CheckResult]:
+    """Tries what a run needs, in a prefix of its own below `url`, where nothing is left, whatever happens.
+
+    After the `deadline` of the monotonic clock no failed request is retried.
+    """
+    store = open_store(url, on_retry=lambda cause: _check_time(url, cause, deadline))
     small, large = (f".doctor-{uuid.uuid4().hex}/{name}" for name in ("small", "large"))
     steps: list[tuple[str, Callable[[], str]]] = [
         ("list", lambda: _list(store)),
@@ -63,6 +66,11 @@ def examine(url: str) -> Iterator[CheckResult]:
             for key in (small, large) if written else ():
                 with suppress(Exception):
                     store.delete(key)
+
+
+def _check_time(url: str, cause: str, deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise TimeoutError(f"{url}: requests fail ({cause}); `trainer doctor --full` tries for longer")
 
 
 class Ignored(Exception):
