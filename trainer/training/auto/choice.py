@@ -73,8 +73,8 @@ class Weights:
     """Pretrained weights: of which network, as `model.weights` names them, and where they are, in words.
 
     Attributes:
-        options: of the network, and its image size and standardization, where they are of a run.
-        data: keys of `data`.
+        options: of the network; None for those that are usual.
+        data: the image size and the standardization of the run that the weights are of, as keys of `data`.
     """
 
     network: str
@@ -161,7 +161,8 @@ def _transfer(facts: Facts, weights: Weights) -> Choice:
     model = {"name": weights.network, "options": options, "weights": weights.source}
     model["freeze"] = "backbone" if frozen else "none"
     what = f"{weights.network} with pretrained weights, {'its head' if frozen else 'all of it'} trained"
-    reason = f"photographs of {shape(facts.image_shape)}; the weights are {weights.where}"
+    kind = "images" if facts.is_small else "photographs"
+    reason = f"{kind} of {shape(facts.image_shape)}; the weights are {weights.where}"
     values = {"data": data, "model": model, "train": train}
     return _choice(facts, values, what, reason, _seconds(facts, cost, pixels, epochs))
 
@@ -186,12 +187,12 @@ def _trained(
 
 
 def _batch(facts: Facts, usual: int) -> int:
-    """Images of a step: so few that an epoch has eight steps, and enough for each rank."""
-    if facts.rows >= 50 * usual:
-        whole = usual * (facts.ranks if facts.gpus else 1)
-        return max(whole, facts.ranks)
-    power = 1 << max(2, (facts.rows // 8).bit_length() - 1)
-    return max(1, min(max(min(power, usual), facts.ranks), facts.rows))
+    """Images of a step: as usual, on each GPU, or fewer, so that an epoch has sixteen steps; one a rank at
+    least, and four."""
+    whole = usual * (facts.ranks if facts.gpus else 1)
+    power = 1 << max(2, (facts.rows // 16).bit_length() - 1)
+    batch = whole if facts.rows >= 50 * whole else min(power, whole)
+    return max(1, min(max(batch, facts.ranks), facts.rows))
 
 
 def _epochs(facts: Facts, cost: Cost, pixels: int, most: int, least: int = 5) -> int:
