@@ -86,7 +86,7 @@ def _row(store: Store, split: str | None, which: layout.WeightsName) -> Compared
 
 
 def _evaluation(store: Store, splits: Sequence[str], which: layout.WeightsName) -> EvaluationDocument | None:
-    """That of the first split that has one."""
+    """The evaluation on the first split that has one."""
     for split in splits:
         try:
             document: EvaluationDocument = json.loads(store.get(layout.evaluation(split, which)))

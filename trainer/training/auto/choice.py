@@ -196,7 +196,7 @@ def _batch(facts: Facts, usual: int) -> int:
 
 
 def _epochs(facts: Facts, cost: Cost, pixels: int, most: int, least: int = 5) -> int:
-    """As many as take about SECONDS, from `least` to `most`."""
+    """Epochs that take about SECONDS, from `least` to `most`."""
     return min(most, max(least, int(SECONDS / _seconds(facts, cost, pixels, 1))))
 
 
