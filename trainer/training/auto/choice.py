@@ -18,7 +18,7 @@ ON_GPUS = ("keras:EfficientNetV2B0", "keras:ResNet50", "keras:MobileNetV2")
 """Pretrained networks, the preferred one first."""
 OWN_SIDES = (128, 96, 64)
 """Image sizes in pixels that photographs get for a network without pretrained weights."""
-SECONDS = 900.0
+SECONDS = 600.0
 """How long a training should take about; with fewer images it takes less."""
 LEAST_EPOCHS = 10
 """Epochs from random weights, however long they take."""
