@@ -46,7 +46,6 @@ def test_a_network_without_a_recipe_is_configured_as_ever(data: str, tmp_path: P
 
 def test_another_machine_uses_what_was_chosen(data: str, store_url: str, monkeypatch: pytest.MonkeyPatch):
     first, _ = load(data, f"{store_url}/run")
-    monkeypatch.setattr(facts, "visible_gpus", lambda _: ["0", "1"])
     monkeypatch.setattr(facts, "available_memory", lambda: 1 << 20)
     assert load(data, f"{store_url}/run")[0] == first
     assert load(data, f"{store_url}/other")[0].train != first.train
