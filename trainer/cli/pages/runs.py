@@ -21,7 +21,7 @@ WORST_CLASSES, SMALL_MATRIX = 12, 12
 
 def print_recipes(known: Mapping[str, str]) -> None:
     """Prints the recipes, each with the first two lines of its text: what it is, and what it reached."""
-    rows = [(AUTO, "chosen by the data and the machine, where none is named", "")]
+    rows: list[tuple[str, ...]] = [(AUTO, "chosen by the data and the machine, where none is named", "")]
     for name in sorted(known, key=_by_number):
         first, second = known[name].splitlines()[:2]
         figure = second if second.startswith("#") else ""
