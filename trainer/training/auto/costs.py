@@ -1,4 +1,8 @@
-"""What a training costs, measured once on a CPU core: a basis for choosing, not a promise."""
+"""What a training costs: a basis for choosing, not a promise.
+
+Seconds: of small-resnet as in docs/results.md (cifar-resnet, two ranks on two cores), of the others in
+proportion to their multiplications. Bytes: two copies of each layer's outputs in float32.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -27,10 +31,10 @@ class Cost:
 
 
 COSTS = {
-    "small-resnet": Cost(13e-6, 5e-6, 8 * 900),
-    "keras:MobileNetV2": Cost(3e-6, 0.8e-6, 8 * 300),
-    "keras:EfficientNetV2B0": Cost(6e-6, 1.8e-6, 8 * 400),
-    "keras:ResNet50": Cost(18e-6, 5e-6, 8 * 700),
+    "small-resnet": Cost(13e-6, 5e-6, 8 * 907),
+    "keras:MobileNetV2": Cost(3e-6, 0.8e-6, 8 * 434),
+    "keras:EfficientNetV2B0": Cost(6e-6, 1.8e-6, 8 * 320),
+    "keras:ResNet50": Cost(18e-6, 5e-6, 8 * 739),
 }
 
 
