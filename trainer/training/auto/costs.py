@@ -1,7 +1,7 @@
 """What a training costs: a basis for choosing, not a promise.
 
-Seconds: of small-resnet as in docs/results.md (cifar-resnet, two ranks on two cores); those of the others were
-not measured, only estimated. Bytes: two copies of each layer's outputs in float32.
+Seconds: of small-resnet as in docs/results.md (cifar-resnet, two ranks on two cores); those of the others
+were not measured, only estimated. Bytes: two copies of each layer's outputs in float32.
 """
 
 from dataclasses import dataclass, replace
