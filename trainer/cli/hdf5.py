@@ -43,6 +43,7 @@ def index(
     docs/datasets.md.
     """
     from trainer.cli.pages import datasets as pages
+    from trainer.cli.pages.next_commands import after_dataset
     from trainer.observability.log import say
     from trainer.output.progress import progress
     from trainer.preparation.hdf5.index_hdf5 import index_hdf5, is_prepared
@@ -73,4 +74,4 @@ def index(
         print_json(indexed)
     else:
         pages.print_indexed(indexed)
-        print_next(pages.after_prepare(indexed))
+        print_next(after_dataset(indexed.url, len(indexed.classes)))
