@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import termios
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,13 +26,18 @@ def trainer(*arguments: str, timeout: float = 120, **environment: str) -> "subpr
     )
 
 
-def on_a_terminal(*arguments: str, width: int = 80, **environment: str) -> tuple[str, int]:
+def on_a_terminal(
+    *arguments: str,
+    width: int = 80,
+    program: Sequence[str] = (sys.executable, "-m", "trainer"),
+    **environment: str,
+) -> tuple[str, int]:
     """What a person sees of a command in a terminal so many columns wide, and its exit code."""
     terminal, inner = os.openpty()
     termios.tcsetwinsize(inner, (50, width))
     known = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "trainer", *arguments],
+        [*program, *arguments],
         stdin=inner,
         stdout=inner,
         stderr=inner,

@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from trainer.errors import ConfigError
+from trainer.observability.log import print_message
 
 
 def print_json(result: Any) -> None:
@@ -20,7 +21,7 @@ def print_json(result: Any) -> None:
 
 def print_next(text: str) -> None:
     """Prints a hint at the next command; on stderr, since it is not a result."""
-    typer.echo(f"next: {text}", err=True)
+    print_message(f"next: {text}")
 
 
 def confirm(lines: list[str]) -> None:

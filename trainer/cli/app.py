@@ -6,6 +6,7 @@ import typer
 
 from trainer import __version__
 from trainer.cli import cluster, datasets, hdf5, machine, predictions, runs
+from trainer.cli.first_sign import announced
 
 PANELS = {
     "Datasets and predictions": (datasets.prepare, hdf5.index, datasets.inspect, predictions.predict),
@@ -32,8 +33,8 @@ app = typer.Typer(
 )
 for panel, commands in PANELS.items():
     for command in commands:
-        app.command(rich_help_panel=panel)(command)
-app.command()(machine.doctor)
+        app.command(rich_help_panel=panel)(announced(command))
+app.command()(announced(machine.doctor))
 
 
 def _show_version(wanted: bool) -> None:

@@ -18,6 +18,13 @@ WIDE = 100
 UPDATE_SECONDS = 0.1
 
 _live: "Console | None" = None
+_bars = True
+
+
+def no_bars() -> None:
+    """Prints lines alone, also on a terminal, from now on."""
+    global _bars
+    _bars = False
 
 
 def print_line(text: str) -> None:
@@ -104,7 +111,7 @@ class EpochBar:
 
     def __init__(self, bar: "Progress", epochs: int) -> None:
         self._bar, self._epochs = bar, epochs
-        self._task = bar.add_task("", metrics="starting", rate="")
+        self._task = bar.add_task("", metrics="first step", rate="")
         self._updated, self._steps = 0.0, 0
 
     def begin(self, epoch: int, steps: int) -> None:
@@ -144,7 +151,7 @@ def _bar(
 
     console = Console(stderr=True)
     # Both: rich also believes variables such as FORCE_COLOR, and a pipe gets no bar.
-    if not (sys.stderr.isatty() and console.is_interactive):
+    if not (_bars and sys.stderr.isatty() and console.is_interactive):
         yield None
         return
     from rich.progress import BarColumn, Progress, TextColumn

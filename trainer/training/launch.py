@@ -2,9 +2,7 @@
 
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -32,6 +30,7 @@ from trainer.storage import OnRetry, Store, open_store
 from trainer.training.run_plan import RunPlan, make_plan, resume_step
 from trainer.training.setup.agreement_document import agreement_document
 from trainer.training.setup.left_out import left_out
+from trainer.training.setup.stop_request import stop_request
 from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
@@ -210,11 +209,11 @@ def _train(config: RunConfig, replicas: int) -> int:
         from trainer.training.run import train
         from trainer.training.setup.build_network import setup_tensorflow
 
-    stop = _stop_on_signals()  # until here nothing is lost: trainer/interrupts.py ends the process
-    setup_tensorflow(config)
-    distribution = connect(stop.is_set, replicas=replicas)
-    with _leaving_nothing_behind(checked[1], unless=Diverged) if distribution.is_chief else nullcontext():
-        train(*checked, distribution, stop, metrics)
+    with stop_request() as stop:  # until here nothing is lost: trainer/interrupts.py ends the process
+        setup_tensorflow(config)
+        distribution = connect(stop.is_set, replicas=replicas)
+        with _leaving_nothing_behind(checked[1], unless=Diverged) if distribution.is_chief else nullcontext():
+            train(*checked, distribution, stop, metrics)
     return 0
 
 
@@ -245,18 +244,3 @@ def _train_as_launched(config: RunConfig, ranks: int) -> int:
         return _train(config, 1)
     except RankLost as lost:
         raise TransientError(lost.problem, "Restart to resume from the last checkpoint") from None
-
-
-def _stop_on_signals() -> threading.Event:
-    """SIGTERM and SIGINT set the event; a second SIGINT ends the process at once, as before."""
-    stop = threading.Event()
-    immediate = signal.getsignal(signal.SIGINT)
-
-    def handler(number: int, _: object) -> None:
-        stop.set()
-        if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, immediate)
-
-    signal.signal(signal.SIGTERM, handler)
-    signal.signal(signal.SIGINT, handler)
-    return stop

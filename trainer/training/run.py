@@ -239,3 +239,4 @@ def _log_start(plan: RunPlan, distribution: Distribution, progress: Progress) ->
     )
     if progress.step:
         log.info("resuming at step %d (epoch %d)", progress.step, progress.step // plan.steps_per_epoch + 1)
+    log.info("the first step is compiled, which takes a while")
