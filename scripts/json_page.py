@@ -98,8 +98,9 @@ Epochs are counted from 1, but in metrics.csv and in the metric `trainer_epoch` 
 _LOG = """
 ## Log
 
-With `--log-format json`, or `TRAINER_LOG_FORMAT=json`, every line on stderr is one object: log lines, `next:`, errors
-and interruptions. Without it a line has the time of day on a terminal; elsewhere, as in pods, date, time and zone.
+With `--log-format json`, or `TRAINER_LOG_FORMAT=json`, every line on stderr is one object: log lines, `next:`,
+errors and interruptions. Without it a line has the time of day on a terminal; elsewhere, as in pods, date,
+time and zone.
 
 | line | object |
 |---|---|

@@ -4,8 +4,8 @@ A command ends at once, except in two kinds of blocks: one that has to clean up 
 exception is raised, and one that has to complete (`deferred`). An exception everywhere would not be enough:
 raised while Python imports, in a destructor or in native code, it can get lost.
 
-Python runs a handler when the main thread leaves native code, which TensorFlow and stores may keep for long. So
-a thread reads the numbers of signals as they arrive, and acts where the handler does not (`heard`).
+Python runs a handler when the main thread leaves native code, where TensorFlow may keep it for long. So a
+thread reads the numbers of signals as they arrive, and acts where the handler does not (`heard`).
 
 `trainer train` and the supervisor install their own handlers as soon as there is something to save.
 """
@@ -74,8 +74,8 @@ def print_lines_with(line: Callable[[str], str]) -> None:
 
 
 class heard:
-    """A block in which each signal is passed to `listener` at once, by its number, in a thread. Enter it in the
-    main thread."""
+    """A block in which each signal is passed to `listener` at once, by its number, in a thread. Enter it in
+    the main thread."""
 
     def __init__(self, listener: Callable[[int], None]) -> None:
         self._listener = listener
@@ -143,7 +143,7 @@ def _in_main_thread() -> bool:
 
 
 def end_at_once(number: int) -> None:
-    """Ends the process after a signal, from any thread; in a `deferred` block the main thread does, after it."""
+    """Ends the process after a signal, from any thread; a `deferred` block of the main thread completes."""
     _announce(number)
     if not _state.deferred:
         os._exit(exit_code() or 0)

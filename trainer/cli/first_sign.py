@@ -52,7 +52,7 @@ _Format = Annotated[
         "--log-format",
         callback=_choose,
         is_eager=True,
-        help="Form of the log on stderr: text, or json, an object a line. Default: TRAINER_LOG_FORMAT, or text.",
+        help="Form of the log: text, or json, an object a line. Default: TRAINER_LOG_FORMAT, or text.",
     ),
 ]
 

@@ -12,6 +12,7 @@ from pydantic import (
 from trainer.config import optimizers
 from trainer.config.exact_runs import with_implied
 from trainer.config.explain import quoted
+from trainer.config.own_callbacks import OwnCallback
 from trainer.config.types import (
     _MONITORED,
     MAX_BATCH,
@@ -207,6 +208,7 @@ class TrainSection(Section):
     reduce_lr_on_plateau: ReduceLROnPlateauSection | None = Field(
         None, description="its options; default: none"
     )
+    callbacks: list[OwnCallback] = Field([], description="Keras callbacks of your own")
     warmup_epochs: float = Field(
         0,
         ge=0,

@@ -44,9 +44,14 @@ POLL_SECONDS = 1.0
 
 
 def main(
-    path: Path | None, arguments: Mapping[str, Any], overrides: Sequence[str], workers: int = 1
+    path: Path | None,
+    arguments: Mapping[str, Any],
+    overrides: Sequence[str],
+    workers: int = 1,
+    command: Sequence[str] | None = None,
 ) -> PredictionSummary | None:
     """Runs a job with the values of the file, then the options, then `--set`; returns its summary.
+    `command`: of a worker process; by default this process's own.
 
     This is pod number JOB_COMPLETION_INDEX of TRAINER_PODS. Each ends when all parts are done and the summary
     is written: by number 0, or by another one if that takes too long. A worker process of a pod leaves it to
@@ -71,7 +76,7 @@ def main(
         log.info("%s is finished: nothing to do", target.url)
     while summary is None:
         if workers > 1:
-            _in_processes(target, plan, workers, index, pods)
+            _in_processes(target, plan, workers, index, pods, command or local.this_command())
         else:
             claims = Claims(target, str(index), index % pods, pods, plan.parts)
             _work(config, source, target, plan, claims, network)
@@ -177,7 +182,9 @@ def _work(
         Worker(source, target, plan, claims, predictor, config, report).run()
 
 
-def _in_processes(target: Store, plan: PredictionPlan, workers: int, index: int, pods: int) -> None:
+def _in_processes(
+    target: Store, plan: PredictionPlan, workers: int, index: int, pods: int, command: Sequence[str]
+) -> None:
     def done() -> int:
         return len(Claims(target, "", 0, 1, plan.parts).done())
 
@@ -186,7 +193,7 @@ def _in_processes(target: Store, plan: PredictionPlan, workers: int, index: int,
         return {INDEX: str(index * workers + number + 1), PODS: str(pods * workers), LOCAL_WORKER: "1"}
 
     with _progress(plan) as report:
-        local.run(workers, local.this_command(), environment, done, lambda: report(done()))
+        local.run(workers, command, environment, done, lambda: report(done()))
 
 
 @contextmanager

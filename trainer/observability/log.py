@@ -59,8 +59,8 @@ class _Json(logging.Formatter):
         return json.dumps(line)
 
 
-class _AboveTheBar(logging.Handler):
-    """Writes to stderr, above a progress bar; see `output.progress`."""
+class LinesAboveTheBar(logging.Handler):
+    """Prints above a progress bar; see `output.progress`."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -103,7 +103,7 @@ def setup(form: LogFormat | None = None, *, rank: int | None = None) -> None:
         os.environ[LOG_FORMAT] = chosen
         interrupts.print_lines_with(lambda text: _line(text, logging.ERROR))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    handler = _AboveTheBar()
+    handler = LinesAboveTheBar()
     handler.setFormatter(_json or _Text("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for noisy in ("botocore", "absl", "h5py", "tensorflow"):

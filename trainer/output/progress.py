@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from trainer.output.notebook import NotebookBar, in_notebook
 from trainer.output.units import span
 
 if TYPE_CHECKING:
@@ -28,11 +29,23 @@ def no_bars() -> None:
 
 
 def print_line(text: str) -> None:
-    """Prints a line on stderr, above the bar where there is one."""
+    """Prints a line on stderr, above the bar where there is one; on stdout in a notebook, which shows stderr
+    as an error."""
     if _live is None:
-        print(text, file=sys.stderr, flush=True)
+        print(text, file=sys.stdout if in_notebook() else sys.stderr, flush=True)
     else:
         _live.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def bars(shown: bool) -> Iterator[None]:
+    """Whether bars are shown within the block."""
+    global _bars
+    before, _bars = _bars, shown and _bars
+    try:
+        yield
+    finally:
+        _bars = before
 
 
 @contextmanager
@@ -109,7 +122,7 @@ class Rate:
 class EpochBar:
     """The current epoch: its steps, its metrics so far and its rate."""
 
-    def __init__(self, bar: "Progress", epochs: int) -> None:
+    def __init__(self, bar: "Progress | NotebookBar", epochs: int) -> None:
         self._bar, self._epochs = bar, epochs
         self._task = bar.add_task("", metrics="first step", rate="")
         self._updated, self._steps = 0.0, 0
@@ -145,8 +158,15 @@ def epoch_bar(epochs: int) -> Iterator[EpochBar | None]:
 @contextmanager
 def _bar(
     start: str, end: "tuple[ProgressColumn, ...] | list[ProgressColumn]", wide: "ProgressColumn | None" = None
-) -> "Iterator[Progress | None]":
+) -> "Iterator[Progress | NotebookBar | None]":
     global _live
+    if _bars and in_notebook():
+        notebook_bar = NotebookBar()
+        try:
+            yield notebook_bar
+        finally:
+            notebook_bar.close()
+        return
     from rich.console import Console
 
     console = Console(stderr=True)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
+from typing import Any
 
 from trainer.config import RunConfig
 from trainer.config.explain import quoted
@@ -36,8 +37,10 @@ from trainer.training.transient_errors import transient_errors
 log = logging.getLogger(__name__)
 
 
-def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
+def launch(config: RunConfig, *, ranks: int, command: Sequence[str], callbacks: Sequence[Any] = ()) -> int:
     """Trains in this process, or starts `ranks` ranks of `command` and supervises them -> the exit code.
+
+    `callbacks` are Keras's, of this process, beside those of the configuration.
 
     Under `distribution.strategy: mirrored`, `ranks` is the number of replicas in one rank.
 
@@ -55,7 +58,7 @@ def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
             return _train(config, replicas)
     if ranks == 1:
         serve(config.metrics.port)
-        return _train(config, replicas)
+        return _train(config, replicas, callbacks)
     return supervise_pod(config, ranks=ranks, command=command)
 
 
@@ -194,7 +197,7 @@ def _is_complete(store: Store, config: RunConfig) -> bool:
     return key is None
 
 
-def _train(config: RunConfig, replicas: int) -> int:
+def _train(config: RunConfig, replicas: int, callbacks: Sequence[Any] = ()) -> int:
     report_phase(Phase.LOADING)
     metrics = RunMetrics(rank_variables.rank())
     checked = _check(config, rank_variables.size() * replicas, metrics.store_retry)
@@ -213,7 +216,7 @@ def _train(config: RunConfig, replicas: int) -> int:
         setup_tensorflow(config)
         distribution = connect(stop.is_set, replicas=replicas)
         with _leaving_nothing_behind(checked[1], unless=Diverged) if distribution.is_chief else nullcontext():
-            train(*checked, distribution, stop, metrics)
+            train(*checked, distribution, stop, metrics, callbacks)
     return 0
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from trainer import interrupts
 from trainer.distribution.rank_variables import is_supervised
+from trainer.errors import TransientError
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +19,8 @@ AGAIN = f"{STOPPING}; press Ctrl-C again to stop at once"
 @contextmanager
 def stop_request() -> Iterator[threading.Event]:
     """An event that SIGTERM and SIGINT set within the block. A second SIGINT has its usual effect: it ends a
-    command, and raises KeyboardInterrupt in a script or a notebook.
+    command, and raises KeyboardInterrupt in a script or a notebook, where a stop after the first one raises
+    it too.
 
     Both are noticed while the main thread is inside a step. In another thread than the main one, signals are
     left to their owner.
@@ -57,6 +59,10 @@ def stop_request() -> Iterator[threading.Event]:
             signal.signal(number, handler)
         try:
             yield stop
+        except TransientError as error:
+            if interruptions and not interrupts.installed():
+                raise KeyboardInterrupt(str(error)) from None
+            raise
         finally:
             for number, before in previous.items():
                 signal.signal(number, before)
