@@ -20,7 +20,7 @@ from trainer.preparation.bad_images import BadImagesReport
 from trainer.preparation.hdf5.index_hdf5 import Indexed
 from trainer.preparation.prepared import PreparedDataset
 from trainer.preparation.reindex import Reindexed
-from trainer.report.compare import ComparedRun
+from trainer.reporting.compare import ComparedRun
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.documents.finished_values import FinishedDocument, FinishedRun
 from trainer.runs.find_runs import ListedRun
@@ -98,9 +98,9 @@ Epochs are counted from 1, but in metrics.csv and in the metric `trainer_epoch` 
 _LOG = """
 ## Log
 
-With `--log-format json`, or `TRAINER_LOG_FORMAT=json`, every line on stderr is one object: log lines, `next:`,
-errors and interruptions. Without it a line has the time of day on a terminal; elsewhere, as in pods, date,
-time and zone.
+With `--log-format json`, or `TRAINER_LOG_FORMAT=json`, every line on stderr is one object: log lines, errors,
+interruptions and `next:`. Without it, a line has the time of day on a terminal; elsewhere, as in pods, the
+date, the time and the zone.
 
 | line | object |
 |---|---|

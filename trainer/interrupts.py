@@ -24,7 +24,7 @@ RESUMABLE = ("prepare", "train", "supervise", "predict")
 CLEANUP_SECONDS = 8.0
 """The limit for cleaning up, also if a store does not respond: less than the 10 s that docker waits."""
 
-HANDLER_SECONDS = 0.3
+HANDLER_SECONDS = 0.1
 """How long a handler may take until the thread acts in its place."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

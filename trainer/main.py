@@ -39,7 +39,7 @@ def main() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        setup(rank=rank_variables.rank() if rank_variables.is_rank() else None)
+        setup(rank=rank_variables.own_rank())
         code = run(sys.argv[1:])
     except ConfigError as error:
         code = _explain(error)

@@ -40,6 +40,12 @@ class Predictions:
     rows: tuple[PredictionRow | ReadError, ...] = ()
     document: PredictionSummary | None = None
 
+    def check(self) -> None:
+        """Raises DataError if no image could be read."""
+        if self.errors and not self.predicted:
+            problems = [f"{image}: {error}" for image, error in self.errors.items()]
+            raise DataError(abbreviate(problems, 3, separator="; "), "Name images that are there")
+
     def __len__(self) -> int:
         return self.predicted
 
@@ -91,7 +97,9 @@ def predict(
     with log_lines(info=progress):
         try:
             if images is not None:
-                return predict_few(images, None, _given(arguments), ())
+                few = predict_few(images, None, _given(arguments), ())
+                few.check()
+                return few
             many = {
                 "input": checked.place("input", input),
                 "output": None if output is None else checked.place("output", output),
@@ -107,14 +115,11 @@ def predict_few(
 ) -> Predictions:
     """Classifies a few images, with the values of a file, then the arguments, then `--set`.
 
-    Raises ConfigError, RunError, DataError if no image can be read.
+    Raises ConfigError, DataError, RunError.
     """
     names, given = _named(images)
     rows = adhoc.main(names, path, arguments, overrides, given)
     errors = {row["image"]: row["error"] for row in rows if "error" in row}
-    if len(errors) == len(rows):
-        problems = [f"{image}: {error}" for image, error in errors.items()]
-        raise DataError(abbreviate(problems, 3, separator="; "), "Name images that are there")
     return Predictions(len(rows) - len(errors), errors, rows=tuple(rows))
 
 

@@ -36,7 +36,8 @@ def train(
         config: the sections of docs/configuration.md as a mapping, or the path of a YAML file.
         recipe: a recipe to start from; see `trainer recipes`.
         ranks: processes that train together; "auto": one for each GPU. One rank trains in this process.
-        callbacks: Keras callbacks for one rank; several make those that `train.callbacks` names.
+        callbacks: Keras callbacks, for one rank; or for any number what `train.callbacks` holds: a name
+            my_callbacks:Best, or a mapping of name and options.
         progress: False shows nothing but warnings.
         options: `data`, `model` and `run`, each a text (URL, name, URL) or a mapping, and every key of the
             configuration by its own name, such as `epochs`, `batch_size`, `learning_rate`, `image_size`. They
@@ -45,23 +46,29 @@ def train(
     Raises ConfigError, DataError, RunError with a remedy, TransientError after a stop or a failure that may
     pass: the same call resumes.
     """
+    if not (config or recipe or options):
+        raise ConfigError(
+            "no configuration", "Pass data and run, and a model or a recipe; or a mapping, or a YAML file"
+        )
     values, path = _configuration(config)
     recipe = recipe or values.pop("recipe", None)
     text = "auto" if ranks == "auto" else str(checked.whole("ranks", ranks, 1, 10**6))
-    words = assignments(values, options)
+    named = [callback for callback in callbacks if isinstance(callback, str | Mapping)]
+    objects = [callback for callback in callbacks if not isinstance(callback, str | Mapping)]
+    words = assignments(values, options | ({"callbacks": named} if named else {}))
     with log_lines(info=progress):
         try:
             run = load(path, recipe=recipe, overrides=words)
         except ConfigError as error:
             raise ConfigError(error.problem.removeprefix("--set "), error.remedy) from None
         count = ranks_of(text)
-        if callbacks and count > 1:
+        if objects and count > 1:
             raise ConfigError(
                 "callbacks: objects exist in this process alone, and ranks are processes of their own",
-                "Name their classes in train.callbacks, such as my_callbacks:Best, or use one rank",
+                "Pass their names, such as 'my_callbacks:Best', or use one rank",
             )
         with _interruptions() as received:
-            code = launch(run, ranks=count, command=_command(path, recipe, words, count), callbacks=callbacks)
+            code = launch(run, ranks=count, command=_command(path, recipe, words, count), callbacks=objects)
         if code == EXIT_INTERRUPTED and received:
             raise KeyboardInterrupt("the ranks were stopped. Call it again to resume")
     _raise_for(code)

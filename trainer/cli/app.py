@@ -6,7 +6,7 @@ import typer
 
 from trainer import __version__
 from trainer.cli import cluster, datasets, hdf5, machine, predictions, runs
-from trainer.cli.first_sign import announced
+from trainer.cli.log_format import with_log_format
 
 PANELS = {
     "Datasets and predictions": (datasets.prepare, hdf5.index, datasets.inspect, predictions.predict),
@@ -33,8 +33,8 @@ app = typer.Typer(
 )
 for panel, commands in PANELS.items():
     for command in commands:
-        app.command(rich_help_panel=panel)(announced(command))
-app.command()(announced(machine.doctor))
+        app.command(rich_help_panel=panel)(with_log_format(command))
+app.command()(with_log_format(machine.doctor))
 
 
 def _show_version(wanted: bool) -> None:

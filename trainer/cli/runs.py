@@ -98,20 +98,12 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Evaluate a run's weights on a split: accuracy, per-class metrics, confusion, calibration, mistakes."""
+    from trainer.api import run_functions
     from trainer.cli.pages import runs as pages
-    from trainer.evaluation.evaluate import evaluate as measure
-    from trainer.output.progress import print_line, progress
 
-    with progress(print_line, "images") as report:
-        evaluation = measure(
-            run,
-            split,
-            weights,
-            dataset_url=dataset,
-            sensitivity=sensitivity,
-            batch_size=batch_size,
-            progress=report,
-        )
+    evaluation = run_functions.evaluate(
+        run, split, weights=weights, dataset=dataset, sensitivity=sensitivity, batch_size=batch_size
+    ).document
     if json:
         print_json(evaluation)
     else:
@@ -120,9 +112,9 @@ def evaluate(
 
 def report(run: Annotated[str, typer.Argument(help="Folder of the run.")]) -> None:
     """Write report/index.html to a run's folder: curves, evaluations, images, configuration."""
-    from trainer.report.write import write_report
+    from trainer.api import run_functions
 
-    typer.echo(write_report(run))
+    typer.echo(run_functions.report(run))
 
 
 def compare(
@@ -136,7 +128,7 @@ def compare(
 ) -> None:
     """Compare the evaluations of runs: network, parameters, top-1, top-5, loss, time."""
     from trainer.output.table import print_table
-    from trainer.report import compare as table
+    from trainer.reporting import compare as table
 
     rows = table.compare(runs, split, weights)
     if json or format != "text":

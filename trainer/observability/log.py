@@ -12,6 +12,7 @@ from trainer.errors import ConfigError
 from trainer.output.progress import no_bars, print_line
 
 LogFormat = Literal["text", "json"]
+LOG_FORMAT_OPTION = "--log-format"
 LOG_FORMAT = "TRAINER_LOG_FORMAT"
 """The variable of the format: processes that this one starts have the same."""
 
