@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ class InterruptAt(keras.callbacks.Callback):
         self.steps += 1
         if self.steps == self.step:
             os.kill(os.getpid(), signal.SIGINT)
-            threading.Event().wait(0.5)  # until the handler has run, in this thread
 
     def get_state(self) -> dict[str, Any]:
         return {}
