@@ -100,7 +100,7 @@ _LOG = """
 
 With `--log-format json`, or `TRAINER_LOG_FORMAT=json`, every line on stderr is one object: log lines, errors,
 interruptions and `next:`. Without it, a line has the time of day on a terminal; elsewhere, as in pods, the
-date, the time and the zone.
+date, the time and the zone. Only what libraries print themselves is not JSON, as TensorFlow's native messages.
 
 | line | object |
 |---|---|

@@ -83,6 +83,14 @@ def print_message(text: str, level: int = logging.INFO, *, prefix: str = "") -> 
     print_line(_line(text, level) if _json else f"{prefix}{text}")
 
 
+def print_line_of(child: str, line: str) -> None:
+    """Prints a line of a child process with its name before it; a JSON line as it is."""
+    if _json and line.startswith("{"):
+        print_line(line)
+    else:
+        print_message(f"{child} | {line}")
+
+
 def _line(text: str, level: int) -> str:
     assert _json
     return _json.format(logging.LogRecord(__name__, level, "", 0, text, None, None))
@@ -101,6 +109,7 @@ def setup(form: LogFormat | None = None, *, rank: int | None = None) -> None:
     _json = _Json(rank) if chosen == "json" else None
     if _json:
         no_bars()
+        logging.captureWarnings(True)
         os.environ[LOG_FORMAT] = chosen
         interrupts.print_lines_with(lambda text: _line(text, logging.ERROR))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
