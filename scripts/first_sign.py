@@ -22,6 +22,7 @@ ARGUMENTS = {
     "report": ["none"],
     "compare": ["none"],
     "recipes": [],
+    "model": ["lab-cnn"],
     "weights": ["./none", "file"],
     "runs": ["none"],
     "verify": ["none"],

@@ -15,6 +15,7 @@ from trainer.dataset.inspection.describe import DatasetDescription
 from trainer.doctor.finding import CheckResult
 from trainer.inference.forms import ClassProbability, PredictionRow, ReadError
 from trainer.inference.results.prediction_summary import PredictionBinding, PredictionSummary
+from trainer.models.layer_table import LayerTable
 from trainer.observability.log import LogLine
 from trainer.preparation.bad_images import BadImagesReport
 from trainer.preparation.hdf5.index_hdf5 import Indexed
@@ -38,6 +39,7 @@ PRINTED: tuple[tuple[str, Any, str], ...] = (
     ("train --check", Checked, ""),
     ("evaluate", EvaluationDocument, ""),
     ("compare", list[ComparedRun], ""),
+    ("model", LayerTable, ""),
     ("predict", PredictionSummary, "of a job, from every pod"),
     ("predict", list[PredictionRow | ReadError], "of a few images"),
     ("runs", list[ListedRun], ""),
@@ -100,7 +102,7 @@ _LOG = """
 
 With `--log-format json`, or `TRAINER_LOG_FORMAT=json`, every line on stderr is one object: log lines, errors,
 interruptions and `next:`. Without it, a line has the time of day on a terminal; elsewhere, as in pods, the
-date, the time and the zone. Only what libraries print themselves is not JSON, as TensorFlow's native messages.
+date, the time and the zone. Only what libraries print is not JSON, as TensorFlow's native messages.
 
 | line | object |
 |---|---|

@@ -40,6 +40,7 @@ ARGUMENTS = {
     "evaluate": ["run"],
     "report": ["run"],
     "compare": ["run"],
+    "model": ["lab-cnn"],
     "weights": ["run", "file"],
     "runs": ["runs"],
     "verify": ["run"],

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from trainer import __version__
-from trainer.cli import cluster, datasets, hdf5, machine, predictions, runs
+from trainer.cli import cluster, datasets, hdf5, machine, networks, predictions, runs
 from trainer.cli.log_format import with_log_format
 
 PANELS = {
@@ -17,6 +17,7 @@ PANELS = {
         runs.report,
         runs.compare,
         runs.recipes,
+        networks.model,
         runs.weights,
         runs.runs,
         runs.verify,

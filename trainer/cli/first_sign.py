@@ -24,6 +24,7 @@ SHORT = {
     "report": "reading the run",
     "compare": "reading the runs",
     "recipes": "reading the recipes",
+    "model": "building the network",
     "weights": "opening the run",
     "runs": "looking for runs",
     "verify": "reading the checkpoints",
