@@ -11,6 +11,7 @@ from tests.commands import on_a_terminal, refused, trainer
 from tests.documents import assert_document
 from trainer.cli.app import app
 from trainer.cli.first_sign import LONG, SHORT
+from trainer.observability import log
 from trainer.observability.log import LogLine
 
 COMMANDS = [command.callback.__name__ for command in app.registered_commands if command.callback]
@@ -95,3 +96,15 @@ def test_json_is_one_object_a_line(how: str):
 def test_an_unknown_format_is_refused():
     assert "expected text or json" in refused("runs", "x", TRAINER_LOG_FORMAT="xml")
     assert "'xml' is not one of" in refused("runs", "x", "--log-format", "xml")
+
+
+def test_a_worker_s_line_is_named_unless_it_is_json_already(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    log.print_line_of("worker 1", "text")
+    monkeypatch.setattr(log, "_json", log._Json(None))
+    log.print_line_of("worker 1", "text")
+    log.print_line_of("worker 1", '{"message": "text"}')
+    plain, wrapped, as_it_was = capsys.readouterr().err.splitlines()
+    assert plain == json.loads(wrapped)["message"] == "worker 1 | text"
+    assert as_it_was == '{"message": "text"}'
