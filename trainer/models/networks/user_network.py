@@ -11,7 +11,7 @@ from typing import Any, cast
 import keras
 
 from trainer.errors import ConfigError
-from trainer.models.own_code import explained, find
+from trainer.models.networks.own_code import explained, find
 
 NAMES = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.>-]*")
 """What TensorFlow takes as the name of a scope, and so of a network or a layer in a graph."""

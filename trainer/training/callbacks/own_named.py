@@ -7,7 +7,7 @@ import keras
 
 from trainer.config.sections import TrainSection
 from trainer.errors import ConfigError
-from trainer.models.own_code import explained, find
+from trainer.models.networks.own_code import explained, find
 
 
 def own_callbacks(train: TrainSection) -> list[keras.callbacks.Callback]:

@@ -47,8 +47,7 @@ def stop_request() -> Iterator[threading.Event]:
         stop.set()
 
     def handler(number: int, _: object) -> None:
-        """Runs in the main thread, when it is between two instructions of Python."""
-        stop.set()
+        """Runs in the main thread, when it is between two instructions of Python: later than `heard`."""
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, previous[signal.SIGINT])
             if interruptions > 1:
