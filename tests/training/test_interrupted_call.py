@@ -38,7 +38,13 @@ def test_it_stops_after_the_step_and_the_same_call_resumes(tmp_path: Path, caplo
     caplog.set_level(logging.INFO, "trainer")
     make_folders(tmp_path / "photos", {"cat": 12, "dog": 12}, (12, 12))
     data = trainer.prepare(tmp_path / "photos", tmp_path / "data", validation=0.25, test=0.0, progress=False)
-    options = {"recipe": "lab-1", "data": data, "epochs": 4, "batch_size": 3, "deterministic": True}
+    options: dict[str, Any] = {
+        "recipe": "lab-1",
+        "data": data,
+        "epochs": 4,
+        "batch_size": 3,
+        "deterministic": True,
+    }
     before = signal.getsignal(signal.SIGINT)
     interrupt = InterruptAt(8)
     with pytest.raises(KeyboardInterrupt, match=r"step \d+ is saved"):

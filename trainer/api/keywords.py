@@ -7,9 +7,10 @@ from typing import Any
 
 from trainer.config.run_sections import MetricsSection, RunSection
 from trainer.config.sections import DataSection, DistributionSection, ModelSection, TrainSection
+from trainer.config.types import Section
 from trainer.errors import ConfigError
 
-SECTIONS = {
+SECTIONS: dict[str, type[Section]] = {
     "data": DataSection,
     "model": ModelSection,
     "train": TrainSection,
