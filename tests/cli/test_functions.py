@@ -4,7 +4,6 @@ import subprocess
 import sys
 import typing
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
