@@ -195,6 +195,7 @@ def test_at_ten_random_moments(command: str, number: int, digits: str, folders: 
         "logs": ["logs", "x"],
         "wait": ["wait", "x"],
         "recipes": ["recipes"],
+        "model": ["model", "lab-cnn"],
     }
     longest = 12.0 if command in ("train", "supervise", "predict") else 1.5
     for _ in range(10):
