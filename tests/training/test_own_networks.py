@@ -54,12 +54,21 @@ def test_weights_that_do_not_fit_the_network_are_one_line(runs: Any, monkeypatch
     in_process.train(config)
     store = open_store(load(config).run.url)
     monkeypatch.setattr(own, "right", own.of_many_parts)
+    network_from_run(store.url, "last").build()  # of model.keras, without that code
+    model = store.get(layout.KERAS_MODEL)
+    store.put(layout.KERAS_MODEL, b"damaged")
+    with pytest.raises(RunError, match=r"model\.keras cannot be loaded"):
+        network_from_run(store.url, "last").build()
+    store.delete(layout.KERAS_MODEL)  # as in a run that has not finished
     says = r"weights/last\.weights\.h5 does not hold weights of .*own:right: .*use the code of the run"
     with pytest.raises(RunError, match=says):
         network_from_run(store.url, "last").build()
-    store.put(layout.weights("last"), b"damaged")
-    with pytest.raises(RunError, match=r"does not hold weights of .*start the run again;"):
-        network_from_run(store.url, "last").build()
+    for content in (None, model):
+        if content:
+            store.put(layout.KERAS_MODEL, content)
+        store.put(layout.weights("last"), b"damaged")
+        with pytest.raises(RunError, match=r"does not hold weights of .*start the run again;"):
+            network_from_run(store.url, "last").build()
 
 
 @pytest.mark.parametrize("name", ["in_narrow_layers", "cast_at_its_end"])
