@@ -38,6 +38,11 @@ def rank() -> int:
     return int(os.environ.get(RANK, "0"))
 
 
+def own_rank() -> int | None:
+    """This process's rank; None if it was not started as one."""
+    return rank() if is_rank() else None
+
+
 def size() -> int:
     """The world size; 1 if this process is the only rank."""
     return int(os.environ.get(SIZE, "1"))

@@ -247,6 +247,7 @@ class _Supervisor:
 
     def _tick(self) -> None:
         time.sleep(POLL_SECONDS)
+        self._signals.log_once("after this step" if self._ranks else "now")
         if self._endpoint:
             self._endpoint.update(self._member.progress)
         if os.getpid() == 1:

@@ -2,12 +2,11 @@
 
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
+from typing import Any
 
 from trainer.config import RunConfig
 from trainer.config.explain import quoted
@@ -32,13 +31,16 @@ from trainer.storage import OnRetry, Store, open_store
 from trainer.training.run_plan import RunPlan, make_plan, resume_step
 from trainer.training.setup.agreement_document import agreement_document
 from trainer.training.setup.left_out import left_out
+from trainer.training.setup.stop_request import stop_request
 from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
 
 
-def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
+def launch(config: RunConfig, *, ranks: int, command: Sequence[str], callbacks: Sequence[Any] = ()) -> int:
     """Trains in this process, or starts `ranks` ranks of `command` and supervises them -> the exit code.
+
+    `callbacks` are Keras's, of this process, beside those of the configuration.
 
     Under `distribution.strategy: mirrored`, `ranks` is the number of replicas in one rank.
 
@@ -56,7 +58,7 @@ def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
             return _train(config, replicas)
     if ranks == 1:
         serve(config.metrics.port)
-        return _train(config, replicas)
+        return _train(config, replicas, callbacks)
     return supervise_pod(config, ranks=ranks, command=command)
 
 
@@ -196,7 +198,7 @@ def _is_complete(store: Store, config: RunConfig) -> bool:
     return key is None
 
 
-def _train(config: RunConfig, replicas: int) -> int:
+def _train(config: RunConfig, replicas: int, callbacks: Sequence[Any] = ()) -> int:
     report_phase(Phase.LOADING)
     metrics = RunMetrics(rank_variables.rank())
     checked = _check(config, rank_variables.size() * replicas, metrics.store_retry)
@@ -211,13 +213,13 @@ def _train(config: RunConfig, replicas: int) -> int:
         from trainer.training.run import train
         from trainer.training.setup.build_network import setup_tensorflow
 
-    stop = _stop_on_signals()  # until here nothing is lost: trainer/interrupts.py ends the process
-    setup_tensorflow(config)
-    distribution = connect(stop.is_set, replicas=replicas)
-    with _leaving_nothing_behind(checked[1], unless=Diverged) if distribution.is_chief else nullcontext():
-        train(*checked, distribution, stop, metrics)
-    if distribution.is_chief:
-        _log_results(checked[1])
+    with stop_request() as stop:  # until here nothing is lost: trainer/interrupts.py ends the process
+        setup_tensorflow(config)
+        distribution = connect(stop.is_set, replicas=replicas)
+        with _leaving_nothing_behind(checked[1], unless=Diverged) if distribution.is_chief else nullcontext():
+            train(*checked, distribution, stop, metrics, callbacks)
+        if distribution.is_chief:
+            _log_results(checked[1])
     return 0
 
 
@@ -255,18 +257,3 @@ def _train_as_launched(config: RunConfig, ranks: int) -> int:
         return _train(config, 1)
     except RankLost as lost:
         raise TransientError(lost.problem, "Restart to resume from the last checkpoint") from None
-
-
-def _stop_on_signals() -> threading.Event:
-    """SIGTERM and SIGINT set the event; a second SIGINT ends the process at once, as before."""
-    stop = threading.Event()
-    immediate = signal.getsignal(signal.SIGINT)
-
-    def handler(number: int, _: object) -> None:
-        stop.set()
-        if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, immediate)
-
-    signal.signal(signal.SIGTERM, handler)
-    signal.signal(signal.SIGINT, handler)
-    return stop

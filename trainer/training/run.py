@@ -25,6 +25,7 @@ from trainer.storage import Store
 from trainer.training.audit import Auditor
 from trainer.training.audit.device import describe_device
 from trainer.training.callbacks import callback_state
+from trainer.training.callbacks.own_named import own_callbacks
 from trainer.training.callbacks.trainer_callbacks import BestWeights, History, ProgressLog, from_config
 from trainer.training.data import RankData
 from trainer.training.evaluator import Evaluator, StopVoted
@@ -60,8 +61,9 @@ def train(
         TransientError: `stop` was set, a newer generation took over, or a rank was lost (exit 75, or 64 where
             another run took the folder); committed work is kept.
     """
-    callback_state.check(callbacks)
     config = plan.config
+    callbacks = [*own_callbacks(config.train), *callbacks]
+    callback_state.check(callbacks)
     model, optimizer = build(plan, scope=distribution.scope)
     agree(distribution, Agreement(agreement_document(plan, store.url, callbacks), describe_device()))
     restored, fence = agree_on_state(store, plan, distribution, model, optimizer, metrics)
@@ -201,3 +203,4 @@ def _log_start(plan: RunPlan, distribution: Distribution, progress: Progress) ->
     )
     if progress.step:
         log.info("resuming at step %d (epoch %d)", progress.step, progress.step // plan.steps_per_epoch + 1)
+    log.info("the first step is compiled, which takes a while")
