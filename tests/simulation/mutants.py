@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from tests.simulation import gang
+from tests.simulation import training
 from trainer.checkpoints import commit, restore, retention
 from trainer.gang import decisions
 from trainer.gang.forming import seats
@@ -105,7 +105,7 @@ def oldest_first(store: Any) -> dict[Any, Any]:
 def eager_retention() -> Iterator[None]:
     with (
         mock.patch.object(retention.Retention, "_may_be_under_way", return_value=False),
-        mock.patch.object(gang, "ORPHAN_AGE", 0.0),
+        mock.patch.object(training, "ORPHAN_AGE", 0.0),
     ):
         yield
 

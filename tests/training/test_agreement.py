@@ -53,6 +53,16 @@ def test_what_has_to_be_alike_is_named_with_both_values(digits: str, value: str)
     assert known.refusal(agreement(digits, "pod 1")) is None
 
 
+def test_gradients_of_another_shape_are_refused(runs: Runs) -> None:
+    """As of a network of one's own whose code or environment is another one on some pods."""
+    config = runs.config("shapes", model={"name": "tests.models.own:of_each_rank", "options": {}})
+    line = refused("supervise", "--config", str(config), "--ranks", "2", code=EXIT_INVALID)
+    assert "was started with a different configuration than rank 0" in line
+    assert "weights.0 is 'kernel (192, 5)' in rank 1" in line
+    assert "and 'kernel (192, 4)' in rank 0" in line
+    assert not (config.parent / "run").exists()
+
+
 def test_callbacks_have_to_be_alike_and_a_pod_s_own_values_may_differ(digits: str, tmp_path: Path) -> None:
     known = agreement(digits, "rank 0")
     refusal = agreement(digits, "rank 1", callbacks=[object()]).refusal(known)

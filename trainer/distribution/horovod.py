@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.distribution.meeting import meet
-from trainer.distribution.rank_status import Phase, report_phase
+from trainer.distribution.rank_status import Phase, report_exchange, report_phase
 from trainer.distribution.single import OneReplica
 
 BROADCAST_PART_BYTES = 256 << 20
@@ -37,6 +37,8 @@ class Horovod(OneReplica):
         return self.rank == 0
 
     def exchange(self, flat: tf.Tensor, name: str = "exchange") -> tf.Tensor:
+        # Its input makes it wait for this rank's own part of the step, on a GPU too.
+        tf.numpy_function(_report_exchange, [flat[:1]], [])
         return hvd.allreduce(flat, op=hvd.Sum, name=name)
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -73,3 +75,7 @@ class Horovod(OneReplica):
             return call().numpy()
         except LOST as error:
             raise lost_peer(error) from None
+
+
+def _report_exchange(_: NDArray[Any]) -> None:
+    report_exchange()

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from trainer.distribution.rank_variables import STATUS_FD
 
-_SIZE = 128
+_SIZE = 256
 
 
 class Phase(StrEnum):
@@ -23,6 +23,7 @@ class Phase(StrEnum):
     MEETING = "waiting for the other ranks"
     READING = "reading images"
     TRAINING = "in a training step"
+    EXCHANGING = "exchanging gradients"
     CALLBACKS = "in the callbacks of a step"
     EVALUATING = "evaluating"
     PUBLISHING = "in the callbacks of an epoch or publishing"
@@ -31,14 +32,24 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class RankStatus:
-    """`step`: the last finished step, -1 before the first; `time`: seconds of the monotonic clock."""
+    """
+    Attributes:
+        step: the last finished step, -1 before the first.
+        time: seconds of the monotonic clock.
+        worked: seconds of this rank's own part of its steps, reading and computing, without what it waits for
+            other ranks.
+        timed: how many steps `worked` is of.
+    """
 
     step: int = -1
     time: float = 0.0
     phase: Phase = Phase.STARTING
+    worked: float = 0.0
+    timed: int = 0
 
 
 _mine = RankStatus()
+_step_began: float | None = None
 
 
 def report_step(step: int) -> None:
@@ -50,8 +61,24 @@ def report_step(step: int) -> None:
 
 
 def report_phase(phase: Phase) -> None:
-    """Report the current phase to the supervisor of this rank; the same phase again counts as progress."""
+    """Report the current phase to the supervisor of this rank; the same phase again counts as progress.
+
+    READING begins a step.
+    """
+    global _step_began
     _report(replace(_mine, phase=phase))
+    if phase is Phase.READING:
+        _step_began = time.monotonic()
+
+
+def report_exchange() -> None:
+    """Report that this rank has done its own part of the step, and exchanges it with the others."""
+    global _step_began
+    if _step_began is None or _mine.phase is not Phase.TRAINING:
+        return
+    worked = time.monotonic() - _step_began
+    _step_began = None
+    _report(replace(_mine, phase=Phase.EXCHANGING, worked=_mine.worked + worked, timed=_mine.timed + 1))
 
 
 def _report(status: RankStatus) -> None:
@@ -75,7 +102,7 @@ class StatusChannel:
         if record:
             try:
                 values = json.loads(record)
-                self._last = RankStatus(values["step"], values["time"], Phase(values["phase"]))
+                self._last = RankStatus(**{**values, "phase": Phase(values["phase"])})
             except (ValueError, TypeError, KeyError):
                 return self._last
         return self._last

@@ -65,7 +65,8 @@ def train(
     callback_state.check(callbacks)
     config = plan.config
     model, optimizer = build(plan, scope=distribution.scope)
-    agree(distribution, Agreement(agreement_document(plan, store.url, callbacks), describe_device()))
+    document = agreement_document(plan, store.url, callbacks, model.weights)
+    agree(distribution, Agreement(document, describe_device()))
     restored, fence = agree_on_state(store, plan, distribution, model, optimizer, metrics)
     progress = assign(restored, model, optimizer)
     check_position(progress, plan.steps_per_epoch)
