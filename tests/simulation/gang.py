@@ -48,9 +48,10 @@ class Simulation(Promises):
 
     def over(self) -> bool:
         """Whether all pods that are not lost have ended."""
-        return not any(pod.alive for pod in self.pods) and all(
-            pod.exit_code is not None or pod.index in self.lost for pod in self.pods
-        )
+        for pod in self.pods:
+            if pod.alive or (pod.exit_code is None and pod.index not in self.lost):
+                return False
+        return True
 
     def check_the_end(self) -> None:
         if not self.over():
