@@ -29,6 +29,7 @@ from trainer.training.run import train
 from trainer.training.run_plan import make_plan
 from trainer.training.run_state import digest
 from trainer.training.setup.build_network import setup_tensorflow
+from trainer.training.setup.keep_state import keep_state
 
 
 class Witness(keras.callbacks.Callback):
@@ -97,6 +98,9 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     config, folder = load(Path(sys.argv[1])), Path(sys.argv[2])
+    if rank_variables.keeps_state():
+        keep_state(config)
+        leave(0)
     setup_tensorflow(config)
     distribution = connect(stop.is_set)
     inject()
