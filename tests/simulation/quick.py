@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from unittest import mock
 
 from tests.simulation import coordinator, pod
+from trainer.checkpoints.commit import Commit
 from trainer.gang import decisions
 from trainer.gang.forming import seats
 from trainer.gang.leading import contact, tokens
@@ -37,6 +38,9 @@ def quick() -> Iterator[None]:
             if hasattr(module, "replace"):
                 stack.enter_context(mock.patch.object(module, "replace", replace))
         stack.enter_context(mock.patch.object(json, "dumps", dumps))
+        stack.enter_context(mock.patch.object(tokens, "asdict", lambda value: dict(vars(value))))
+        loads = lru_cache(10_000)(Commit.loads)
+        stack.enter_context(mock.patch.object(Commit, "loads", loads))
         for name in ("parse_checkpoint_key", "token_number"):
             cached = lru_cache(10_000)(getattr(layout, name))
             stack.enter_context(mock.patch.object(layout, name, cached))
