@@ -10,21 +10,21 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from tests.training.batches import watch_batches
 from tests.training.fault import inject
 from trainer.config import load
-from trainer.dataset.pipeline.stream import BatchStream, TensorBatch
-from trainer.distribution import connect, rank_variables
+from trainer.distribution import connect, rank_status, rank_variables
 from trainer.errors import TrainerError
 from trainer.observability import log
 from trainer.observability.metrics import RunMetrics
 from trainer.observability.stacks import print_stacks_on_signal
 from trainer.storage import open_store
-from trainer.training.data import RankData
 from trainer.training.run import train
 from trainer.training.run_plan import make_plan
 from trainer.training.run_state import digest
@@ -61,37 +61,6 @@ class Witness(keras.callbacks.Callback):
         pass
 
 
-class RecordedRows:
-    """A stream of batches that appends the rows of each step, when the step begins, to `rows-<rank>`."""
-
-    def __init__(self, stream: BatchStream, folder: Path, data: RankData, step: int) -> None:
-        self.stream, self.data, self.step = stream, data, step
-        self.file = (folder / f"rows-{data.rank}").open("a")
-
-    def __enter__(self) -> "RecordedRows":
-        self.batches = iter(self.stream.__enter__())
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.stream.__exit__(*error)
-
-    def __next__(self) -> TensorBatch:
-        batch = next(self.batches)
-        rows = batch[0].numpy()[batch[3].numpy() > 0].tolist()
-        start = f"{rank_variables.generation()}-{os.environ[rank_variables.RENDEZVOUS_PORT]}"
-        record = {"step": self.step, "ranks": self.data.size, "start": start, "rows": rows}
-        print(json.dumps(record), file=self.file, flush=True)
-        self.step += 1
-        return batch
-
-
-def record_rows(folder: Path) -> None:
-    training = RankData.training
-    RankData.training = lambda data, step: RecordedRows(  # type: ignore[method-assign,assignment,return-value]
-        training(data, step), folder, data, step
-    )
-
-
 def main() -> None:
     log.setup()
     print_stacks_on_signal()
@@ -104,8 +73,7 @@ def main() -> None:
     setup_tensorflow(config)
     distribution = connect(stop.is_set)
     inject()
-    if "RECORD_ROWS" in os.environ:
-        record_rows(folder)
+    watch_batches(folder)
     delays = int(sys.argv[4]) + distribution.rank if len(sys.argv) > 3 else None
     (folder / f"pid-{distribution.rank}").write_text(str(os.getpid()))
     witness = Witness(folder, distribution.rank, delays)
@@ -115,6 +83,7 @@ def main() -> None:
     except TrainerError as error:
         print(error, file=sys.stderr)
         leave(error.exit_code)
+    (folder / f"work-{distribution.rank}").write_text(json.dumps(asdict(rank_status._mine)))
     leave(0)
 
 
