@@ -1,6 +1,5 @@
 """Ranks over Horovod, as real processes: they train one model, and the number of them changes nothing."""
 
-import json
 import re
 
 import numpy as np
@@ -33,15 +32,15 @@ def test_one_two_and_three_ranks_train_the_same_weights(runs):
 
 def test_all_ranks_hold_the_same_state_after_every_step(runs, monkeypatch):
     """Also where one of them is slow, which its own part of the steps shows."""
-    monkeypatch.setenv("SLOW_RANK", "1 0.05")
+    monkeypatch.setenv("SLOW_RANK", "1 0.1")
     adam = {"optimizer": {"name": "adam", "learning_rate": 0.01}, "lanes": 4, "batch_size": 60, "epochs": 1}
     folder = runs.finish(runs.config("stateful", model=STATEFUL, train=adam), 3)
     first = runs.digests(folder, 0)
     assert len(set(first)) == len(first) >= 15
     assert runs.digests(folder, 1) == runs.digests(folder, 2) == first
-    work = [json.loads((folder / f"work-{rank}").read_text()) for rank in range(3)]
-    assert [rank["timed"] for rank in work] == [len(first)] * 3
-    assert work[1]["worked"] > max(work[0]["worked"], work[2]["worked"]) + 0.04 * len(first) / 2
+    shortest = [float((folder / f"work-{rank}").read_text()) for rank in range(3)]
+    assert 0 < shortest[0] < 0.1 <= shortest[1]
+    assert 0 < shortest[2] < 0.1
 
 
 def test_four_deterministic_ranks_with_random_delays_end_with_the_same_bits(runs):
