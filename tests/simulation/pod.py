@@ -38,6 +38,7 @@ class Pod:
         self.starts = 0
         self.alive = False
         self.paused_until = 0.0
+        self.problem = ""
         self.exit_code: int | None = None
         self.start()
 
@@ -47,7 +48,7 @@ class Pod:
         self.starts += 1
         self.alive, self.exit_code = True, None
         self.uid = f"{self.index}.{self.starts}"
-        self.member = Member(self.index, self.uid, MemberState.IDLE, 1)
+        self.member = Member(self.index, self.uid, MemberState.IDLE, 1, problem=self.problem)
         self.training: Training | None = None
         self.asked = False
         self.coordinator: Coordinator | None = None
@@ -206,6 +207,7 @@ class Pod:
             generation=generation.id,
             number=generation.number,
             exit_code=None,
+            problem="",
         )
         self.world.after(
             0.5 + self.world.random.random(), lambda: training.join(self) if self.has(training) else None
@@ -219,7 +221,7 @@ class Pod:
         )
         held = held or (self.member.held if code != EXIT_FINISHED else ())
         state = MemberState.DONE if code == EXIT_FINISHED else MemberState.IDLE
-        self.member = replace(self.member, state=state, exit_code=code, held=held)
+        self.member = replace(self.member, state=state, exit_code=code, held=held, problem=self.problem)
 
     def rank_dies(self) -> None:
         if self.alive and self.training:
@@ -232,6 +234,12 @@ class Pod:
                     self.member = replace(self.member, state=MemberState.IDLE)
 
             self.world.after(self.world.random.random() * 2, ready)
+
+    def say_problem(self, problem: str) -> None:
+        """From now on this pod cannot join, "" if it can."""
+        self.problem = problem
+        if self.alive and self.member.state is not MemberState.RUNNING:
+            self.member = replace(self.member, problem=problem)
 
     def exit(self, code: int, *, lingers: bool = False) -> None:
         """Ends; as a coordinator, after the others have heard of it."""

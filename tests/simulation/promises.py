@@ -80,6 +80,8 @@ class Promises:
                 heard, member = coordinator.delivered[seat.index]
                 if member.uid != seat.uid or member.state is not MemberState.IDLE or now - heard > 1.0:
                     raise Violation(f"pod {seat.index} is in a generation, and was not ready for it")
+                if member.problem:
+                    raise Violation(f"pod {seat.index} is in a generation, and has {member.problem}")
             holding = [held.step for member in seated for held in member.held]
             if holding and (generation.leader is None or generation.leader.step < max(holding)):
                 raise Violation("the leader does not hold the highest step")

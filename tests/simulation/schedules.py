@@ -60,7 +60,7 @@ def _event(simulation: Simulation, random: Random) -> Callable[[], None]:
     world = simulation.world
     pod = simulation.pods[random.choice([0, random.randrange(len(simulation.pods))])]
     seconds = random.choice([0.5, 3.0, 8.0, 15.0, 25.0])
-    kind = random.choice(["crash", "crash", "lose", "rank", "pause", "part"])
+    kind = random.choice(["crash", "crash", "lose", "rank", "pause", "part", "sick"])
     sides = {index: random.randrange(2) for index in range(len(simulation.pods))}
 
     def restart() -> None:
@@ -80,6 +80,9 @@ def _event(simulation: Simulation, random: Random) -> Callable[[], None]:
             pod.rank_dies()
         elif kind == "pause":
             pod.paused_until = max(pod.paused_until, world.now + seconds)
+        elif kind == "sick":
+            pod.say_problem("no GPU")
+            world.after(seconds, lambda: pod.say_problem(""))
         elif kind == "part":
             simulation.groups.update(sides)
             world.after(seconds, simulation.groups.clear)
