@@ -79,7 +79,7 @@ def test_handlers_that_wait_have_threads_of_their_own() -> None:
         both.wait(10)
         return Response(200, b"met")
 
-    with EventServer(meet, "127.0.0.1", 0, name="meet", threads=2) as server:
+    with EventServer(meet, "127.0.0.1", 0, name="meet", waits=True) as server:
         clients = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=20) for _ in range(2)]
         for client in clients:
             client.request("GET", "/")

@@ -8,7 +8,6 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -37,7 +36,7 @@ class EventServer:
         keep_alive: bool = False,
         timeout: float = 10.0,
         max_body: int = 64 * 1024,
-        threads: int = 0,
+        waits: bool = False,
     ) -> None:
         """
         Args:
@@ -48,14 +47,14 @@ class EventServer:
             keep_alive: whether a client may send several requests over one connection.
             timeout: seconds that a connection may be silent.
             max_body: bytes; a longer body is refused with 413.
-            threads: calls `handle` in up to this many other threads, where it may wait.
+            waits: whether `handle` may wait: it is called in a thread for each request.
 
         Raises:
             OSError: the port is taken, or may not be used.
         """
         self._handle, self._timeout, self._max_body = handle, timeout, max_body
         self._keep_alive = keep_alive
-        self._pool = ThreadPoolExecutor(threads, f"{name}-") if threads else None
+        self._waits, self._name = waits, name
         self._connections: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._socket = _listen(host, port)
@@ -70,8 +69,6 @@ class EventServer:
         with suppress(RuntimeError):  # closed before
             self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        if self._pool:
-            self._pool.shutdown(wait=False, cancel_futures=True)
 
     def __enter__(self) -> "EventServer":
         return self
@@ -141,9 +138,24 @@ class EventServer:
             return stays
 
     async def _respond(self, request: Request) -> Response:
+        if not self._waits:
+            return self._answer_to(request)
+        response: asyncio.Future[Response] = self._loop.create_future()
+
+        def settle(answer: Response) -> None:
+            if not response.cancelled():
+                response.set_result(answer)
+
+        def work() -> None:
+            answer = self._answer_to(request)
+            with suppress(RuntimeError):  # closed in the meantime
+                self._loop.call_soon_threadsafe(settle, answer)
+
+        threading.Thread(target=work, name=f"{self._name} request", daemon=True).start()
+        return await response
+
+    def _answer_to(self, request: Request) -> Response:
         try:
-            if self._pool:
-                return await self._loop.run_in_executor(self._pool, self._handle, request)
             return self._handle(request)
         except Exception as error:
             log.warning("%s %s failed: %s: %s", request.method, request.path, type(error).__name__, error)

@@ -19,7 +19,6 @@ from trainer.gang.network.http import Request, Response
 MAX_VALUE = 1 << 20
 """Bytes of one value. Horovod's values are addresses, well below a kilobyte per rank."""
 _TIMEOUT = 10.0
-_RELAY_THREADS = 16
 
 
 class Rendezvous:
@@ -71,9 +70,7 @@ class Relay:
 
     def __init__(self, address: str, port: int, key: GangKey, generation: str = "") -> None:
         self._address, self._upstream, self._key, self._generation = address, port, key, generation
-        self._server = EventServer(
-            self._handle, "127.0.0.1", 0, name="relay", max_body=MAX_VALUE, threads=_RELAY_THREADS
-        )
+        self._server = EventServer(self._handle, "127.0.0.1", 0, name="relay", max_body=MAX_VALUE, waits=True)
         self.port = self._server.port
 
     def close(self) -> None:
