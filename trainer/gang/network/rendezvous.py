@@ -70,7 +70,13 @@ class Relay:
 
     def __init__(self, address: str, port: int, key: GangKey, generation: str = "") -> None:
         self._address, self._upstream, self._key, self._generation = address, port, key, generation
-        self._server = EventServer(self._handle, "127.0.0.1", 0, name="relay", max_body=MAX_VALUE, waits=True)
+        self._server = EventServer(
+            *(self._handle, "127.0.0.1", 0),
+            name="relay",
+            max_body=MAX_VALUE,
+            timeout=2 * _TIMEOUT,
+            waits=True,
+        )
         self.port = self._server.port
 
     def close(self) -> None:
