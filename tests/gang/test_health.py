@@ -80,7 +80,7 @@ def test_without_nvml_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     ("gpu", "waited", "problems"),
     [
         (GpuMemory("0", GIB, 80 * GIB), 0.0, []),
-        (GpuMemory("0", 20 * GIB, 80 * GIB), 0.0, ["another process uses 21.5 GB of the 85.9 GB of GPU 0"]),
+        (GpuMemory("0", 20 * GIB, 80 * GIB), 0.0, ["another process uses 20.0 GiB of the 80.0 GiB of GPU 0"]),
         (GpuMemory("0", 20 * GIB, 80 * GIB), PATIENCE_SECONDS, []),
         (GpuMemory("1", error=15), 1e9, ["GPU 1 does not respond (NVML error 15)"]),
     ],
@@ -94,7 +94,7 @@ def test_disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(disk_problems([tmp_path, new])) == []
     [full] = disk_problems([new], needed=1 << 60)
     assert full.startswith(f"{new} has ")
-    assert full.endswith("of free space, and 1,152,921.5 TB are expected")
+    assert full.endswith("of free space, and 1048576 TiB are expected")
     monkeypatch.setattr("os.access", lambda path, mode: False)
     assert list(disk_problems([new])) == [f"{new} cannot be written"]
 
