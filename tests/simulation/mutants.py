@@ -46,7 +46,7 @@ def stale_members(known: Gang, now: float, wanted: int, policy: Policy) -> list[
 def healthy(known: Gang, *, now: float, wanted: int) -> dict[int, str]:
     """Also pods that cannot train."""
     members = {index: replace(member, problem="") for index, member in known.members.items()}
-    return original[2](replace(known, members=members), now=now, wanted=wanted)
+    return original[5](replace(known, members=members), now=now, wanted=wanted)
 
 
 def record_all(known: Gang, member: Member, *, now: float) -> Gang:

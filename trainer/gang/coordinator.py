@@ -110,7 +110,7 @@ class Coordinator:
             answer = decisions.answer(self._gang, member)
             if isinstance(answer, ExitPod):
                 self._notified.add(member.uid)
-            elif isinstance(answer, RunRanks):
+            elif isinstance(answer, RunRanks) and self._slow.ranks:
                 answer = replace(answer, slow=self._slow.ranks)
             return answer, self._rendezvous.port if self._rendezvous else 0
 
