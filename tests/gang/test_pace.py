@@ -47,15 +47,23 @@ def test_the_own_part_of_a_step_is_the_mean_of_a_minute_without_the_first_step()
     ],
 )
 def test_who_is_slow_against_the_median(seconds: dict[int, float], slow: list[int]) -> None:
-    assert list(slow_since({}, paces(seconds), 0.0)) == slow
+    assert list(slow_since({}, paces(seconds, dict.fromkeys(seconds, 60)), 0.0)) == slow
+
+
+def test_ranks_with_more_rows_of_a_step_may_take_longer() -> None:
+    """Three ranks share four lanes, and one has two of them."""
+    seconds, rows = {0: 1.0, 1: 1.1, 2: 2.0}, {0: 15, 1: 15, 2: 30}
+    assert not slow_since({}, paces(seconds, rows), 0.0)
+    assert list(slow_since({}, paces({**seconds, 1: 1.4}, rows), 0.0)) == [1]
 
 
 @given(st.lists(st.floats(0.001, 1000), max_size=9), st.floats(0.01, 100))
 def test_a_gang_that_is_slower_as_a_whole_has_no_slow_rank_for_it(
     seconds: list[float], factor: float
 ) -> None:
-    before = paces(dict(enumerate(seconds)))
-    after = paces({rank: time * factor for rank, time in enumerate(seconds)})
+    rows = dict.fromkeys(range(len(seconds)), 60)
+    before = paces(dict(enumerate(seconds)), rows)
+    after = paces({rank: time * factor for rank, time in enumerate(seconds)}, rows)
     assert before == pytest.approx(after)
     assert sum(pace < 0.75 for pace in before.values()) <= len(seconds) / 2
 
@@ -75,7 +83,8 @@ def test_no_false_alarm_in_half_an_hour_of_a_machine_under_load() -> None:
     drawn, since = random.Random(0), {}
     for now in range(0, 1800, 60):
         load = 1 + 3 * drawn.random()
-        since = slow_since(since, paces({rank: load * (1 + drawn.random()) for rank in range(4)}), now)
+        seconds = {rank: load * (1 + drawn.random()) for rank in range(4)}
+        since = slow_since(since, paces(seconds, dict.fromkeys(seconds, 60)), now)
         assert not named(since, now)
 
 

@@ -39,6 +39,7 @@ class RankStatus:
         worked: seconds of this rank's own part of its steps, reading and computing, without what it waits for
             other ranks.
         timed: how many steps `worked` is of.
+        rows: how many rows, padding included, this rank has of each step; 0 before the first.
     """
 
     step: int = -1
@@ -46,6 +47,7 @@ class RankStatus:
     phase: Phase = Phase.STARTING
     worked: float = 0.0
     timed: int = 0
+    rows: int = 0
 
 
 _mine = RankStatus()
@@ -69,6 +71,11 @@ def report_phase(phase: Phase) -> None:
     _report(replace(_mine, phase=phase))
     if phase is Phase.READING:
         _step_began = time.monotonic()
+
+
+def report_batch(rows: int) -> None:
+    """Report that a batch of so many rows was read, and a training step begins."""
+    _report(replace(_mine, phase=Phase.TRAINING, rows=rows))
 
 
 def report_exchange() -> None:

@@ -45,7 +45,7 @@ def decode_member(data: bytes) -> Member:
     held = tuple(Held(**rank) for rank in values.pop("held", ()))
     member = Member(**{**values, "state": MemberState(values["state"]), "progress": progress, "held": held})
     numbers = [member.index, member.ranks, member.number, member.exit_code or 0, member.port]
-    numbers += [number for rank in progress for number in (rank.rank, rank.step)]
+    numbers += [number for rank in progress for number in (rank.rank, rank.step, rank.rows)]
     numbers += [number for rank in held for number in (rank.local, rank.step)]
     if not all(isinstance(number, int) and abs(number) < MAX_NUMBER for number in numbers):
         raise ValueError(f"expected whole numbers, received {numbers}")

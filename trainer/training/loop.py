@@ -18,7 +18,7 @@ from trainer.checkpoints.training_state import TrainingState
 from trainer.dataset.pipeline.stream import TensorBatch
 from trainer.distribution import Distribution
 from trainer.distribution.lost_rank import LOST, lost_peer
-from trainer.distribution.rank_status import Phase, report_phase, report_step
+from trainer.distribution.rank_status import Phase, report_batch, report_phase, report_step
 from trainer.errors import RunError, one_line, shortened
 from trainer.observability.metrics import RunMetrics
 from trainer.training.audit import Auditor
@@ -133,7 +133,7 @@ class Loop:
             began = time.perf_counter()
             _, images, labels, weights = next(batches)
             fetched = time.perf_counter()
-            report_phase(Phase.TRAINING)
+            report_batch(int(images.shape[0]))
             try:
                 result = self.step(number, images, labels, weights, self.stop.is_set(), self._audit(number))
             except LOST as error:

@@ -40,19 +40,26 @@ class WorkMeter:
 NO_WORK = WorkMeter(0.0)
 
 
-def paces(seconds: Mapping[int, float]) -> dict[int, float]:
+def paces(seconds: Mapping[int, float], rows: Mapping[int, int]) -> dict[int, float]:
     """The pace of each rank against the median rank: 1 is as fast, 0.5 takes twice as long.
 
-    Of an even number of ranks the faster one in the middle counts: of two ranks, one may be slow.
+    Ranks are compared with those that have as many rows of a step. Of an even number of them the faster one
+    in the middle counts: of two ranks, one may be slow.
 
     Args:
         seconds: the own work in a step by rank; ranks with 0 are not known yet, and left out.
+        rows: the rows of each step by rank.
     """
-    known = {rank: time for rank, time in seconds.items() if time > 0}
-    if len(known) < 2:
-        return {}
-    median = median_low(known.values())
-    return {rank: median / time for rank, time in known.items()}
+    alike: dict[int, dict[int, float]] = {}
+    for rank, time in seconds.items():
+        if time > 0:
+            alike.setdefault(rows[rank], {})[rank] = time
+    return {
+        rank: median_low(known.values()) / time
+        for known in alike.values()
+        if len(known) > 1
+        for rank, time in known.items()
+    }
 
 
 def slow_since(before: Mapping[int, float], paces: Mapping[int, float], now: float) -> dict[int, float]:

@@ -196,6 +196,7 @@ class Ranks:
                 frozen=self._is_frozen(number, now),
                 asked=self._asked,
                 work=history.work.seconds,
+                rows=history.status.rows,
             )
             for number, history in self.histories().items()
         )

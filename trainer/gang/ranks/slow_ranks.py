@@ -31,18 +31,19 @@ class SlowRanks:
             return
         self._next = now + _INTERVAL_SECONDS
         running = [member for member in gang.members.values() if member.state is MemberState.RUNNING]
-        where = {rank.rank: (member, rank.work) for member in running for rank in member.progress}
-        scores = paces({rank: work for rank, (_, work) in where.items()})
+        where = {rank.rank: (member, rank) for member in running for rank in member.progress}
+        ranks = [rank for _, rank in where.values()]
+        scores = paces({rank.rank: rank.work for rank in ranks}, {rank.rank: rank.rows for rank in ranks})
         self._since = slow_since(self._since, scores, now)
         slow = named(self._since, now)
         for rank in slow:
             if rank not in self.ranks:
-                member, work = where[rank]
+                member, progress = where[rank]
                 node = f" on node {member.node}" if member.node else ""
                 log.warning(
                     "rank %d (pod %d%s) is slow: for %.0f minutes its pace has been below that of the median "
                     "rank; it is %.2f of it now, %.3f s for its own part of a step",
-                    *(rank, member.index, node, SLOW_AFTER_SECONDS / 60, scores[rank], work),
+                    *(rank, member.index, node, SLOW_AFTER_SECONDS / 60, scores[rank], progress.work),
                 )
         for rank in set(self.ranks) - set(slow):
             log.info("rank %d is not slow any more", rank)

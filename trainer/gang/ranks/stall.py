@@ -76,6 +76,7 @@ class RankProgress:
         frozen: whether a signal has stopped the process (state T).
         asked: whether it was asked to stop.
         work: seconds of its own part of a step; see `WorkMeter`.
+        rows: how many rows it has of each step.
     """
 
     rank: int
@@ -86,6 +87,7 @@ class RankProgress:
     frozen: bool = False
     asked: bool = False
     work: float = 0.0
+    rows: int = 0
 
     def __str__(self) -> str:
         steps = f"after step {self.step}" if self.step >= 0 else "before its first step"
