@@ -104,6 +104,11 @@ class Endpoint:
             ) from None
         self.port = self._server.port
 
+    @property
+    def own(self) -> tuple[Counter | Gauge, ...]:
+        """The supervisor's metrics."""
+        return self.restarts, self.ranks, self.stalled, self.work, self.slow
+
     def metrics(self) -> bytes:
         """The metrics of the ranks and of the supervisor, in Prometheus' text format."""
         return generate_latest(self._registry) + generate_latest(_Ranks(self.folder))
