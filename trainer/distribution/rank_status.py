@@ -74,7 +74,7 @@ def report_phase(phase: Phase) -> None:
 
 
 def report_batch(rows: int) -> None:
-    """Report that a batch of so many rows was read, and a training step begins."""
+    """Report that a batch of this many rows was read, and a training step begins."""
     _report(replace(_mine, phase=Phase.TRAINING, rows=rows))
 
 

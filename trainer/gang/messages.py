@@ -28,7 +28,7 @@ REPORT = "/report"
 MAX_NUMBER = 1 << 31
 MAX_NAME_LENGTH = 64
 MAX_NODE_NAME_LENGTH = 253
-"""As Kubernetes allows."""
+"""Kubernetes's limit."""
 MAX_TEXT_LENGTH = 200
 
 

@@ -34,7 +34,7 @@ def disk_problems(folders: Iterable[Path], needed: int = FREE_DISK_BYTES) -> Ite
 def gpu_problems(gpus: Iterable[GpuMemory], waited: float) -> Iterator[str]:
     """What is wrong with GPUs that no rank of this pod uses now, a text each.
 
-    `waited`: seconds since the pod wanted to join. After PATIENCE_SECONDS used memory is no problem any more.
+    `waited`: seconds since the pod wanted to join. Used memory is ignored after PATIENCE_SECONDS.
     """
     for gpu in gpus:
         if gpu.error:

@@ -123,7 +123,8 @@ class ReportClient:
         self._line, self._count, self._session = secrets.token_hex(8), 0, ""
 
     def ask(self, report: bytes) -> bytes:
-        """The answer to a report. Raises OSError or HTTPException; then call `close`."""
+        """Sends a report, and returns what the server answers. Raises OSError or HTTPException; then call
+        `close`."""
         status, headers, body, signature = self._send(report)
         if status == 409:
             session = headers.get(SESSION, "")

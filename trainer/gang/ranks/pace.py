@@ -1,4 +1,4 @@
-"""How long each rank takes for its own part of a step, and which ranks are slower than the others: pure."""
+"""How long the own part of a step takes each rank, and which ranks are slower than the others: pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

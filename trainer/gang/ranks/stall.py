@@ -25,7 +25,7 @@ _STEP = frozenset({Phase.READING, Phase.TRAINING, Phase.EXCHANGING, Phase.CALLBA
 _WAITING = frozenset({Phase.MEETING, Phase.EXCHANGING})
 """The phases in which a rank waits for the others."""
 _MAY_WAIT = _WAITING | {Phase.TRAINING}
-"""With those in which it may."""
+"""These, and those in which it may wait."""
 
 
 @dataclass(frozen=True)
