@@ -11,7 +11,7 @@ from trainer.distribution.rank_status import (
     Phase,
     RankStatus,
     StatusChannel,
-    report_exchange,
+    report_batch,
     report_phase,
     report_step,
 )
@@ -37,22 +37,22 @@ def test_the_newest_report_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     channel.close()
 
 
-def test_a_rank_s_own_part_of_a_step_ends_with_its_first_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter(range(100, 1000))
-    monkeypatch.setattr(rank_status.time, "monotonic", lambda: float(next(clock)))
+def test_a_rank_s_own_part_of_a_step_ends_with_its_exchange(monkeypatch: pytest.MonkeyPatch) -> None:
     channel = StatusChannel()
     monkeypatch.setenv(STATUS_FD, str(channel.fd))
-    before = channel.read().worked, rank_status._mine.timed
-    report_exchange()
-    assert channel.read().phase is not Phase.EXCHANGING, "outside of a step"
-    for phase in (Phase.READING, Phase.TRAINING):
-        report_phase(phase)
-    report_exchange()
-    once = channel.read()
-    assert once.phase is Phase.EXCHANGING
-    assert (once.worked > before[0], once.timed) == (True, before[1] + 1)
-    report_exchange()
-    assert channel.read() == once, "the second of this step"
+    monkeypatch.setattr(rank_status, "_mine", RankStatus())
+    monkeypatch.setattr(rank_status.time, "time", lambda: 1000.0)
+    report_step(0, 1002.0)
+    assert channel.read().timed == 0, "a step whose begin is not known"
+    report_phase(Phase.READING)
+    report_batch(48)
+    report_step(1, 1002.5)
+    assert (channel.read().worked, channel.read().timed, channel.read().rows) == (2.5, 1, 48)
+    report_phase(Phase.READING)
+    report_step(2, 999.0)
+    assert (channel.read().worked, channel.read().timed) == (2.5, 2), "the clock was set back"
+    report_phase(Phase.READING)
     report_step(10**12)
+    assert channel.read().timed == 2, "of a process without others"
     assert len(json.dumps(asdict(channel.read()))) < rank_status._SIZE
     channel.close()

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from trainer.distribution.meeting import meet
-from trainer.distribution.rank_status import Phase, report_exchange, report_phase, report_step
+from trainer.distribution.rank_status import Phase, report_phase, report_step
 from trainer.errors import EXIT_INTERRUPTED, RankLost, TransientError
 from trainer.observability.stacks import print_stacks_on_signal
 
@@ -83,7 +83,7 @@ class Rank:
             report_phase(Phase.TRAINING)
             if self.slow_rank == self.rank:
                 time.sleep(self.slow_seconds)
-            report_exchange()
+            exchange_began = time.time()
             try:
                 stop = self.exchange(f"step-{step}")
             except RankLost:
@@ -91,7 +91,7 @@ class Rank:
                 self.save(saved, json.dumps([step, state]))
                 raise
             state = link(state, step)
-            report_step(step)
+            report_step(step, exchange_began)
             self.tell("step", step)
             if stop or step % 5 == 4:
                 self.save(saved, json.dumps([step + 1, state]))

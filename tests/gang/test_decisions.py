@@ -171,7 +171,7 @@ def test_a_rank_without_progress_ends_the_generation_and_is_named() -> None:
 
 def test_a_rank_that_a_signal_has_stopped_is_named_and_replaced() -> None:
     table = Table(2).run()
-    waiting = RankProgress(0, 7, Phase.EXCHANGING, idle=5, longest=1)
+    waiting = RankProgress(0, 7, Phase.TRAINING, idle=5, longest=1)
     stopped = RankProgress(1, 7, Phase.TRAINING, idle=4, longest=1, frozen=True)
     assert isinstance(table.say(0, progress=(waiting,)), RunRanks)
     assert isinstance(table.say(1, progress=(stopped,)), RunRanks)

@@ -27,7 +27,7 @@ def test_the_own_part_of_a_step_is_the_mean_of_a_minute_without_the_first_step()
     worked = 0.0
     for step in range(300):
         worked += 30.0 if step == 0 else 0.1 if step < 150 else 0.3
-        meter = meter.after(RankStatus(step, 0.0, Phase.EXCHANGING, worked, step + 1), 1000.0 + step)
+        meter = meter.after(RankStatus(step, 0.0, Phase.TRAINING, worked, step + 1), 1000.0 + step)
         assert meter.seconds == pytest.approx(0.0 if step < 60 else 0.1 if step < 180 else meter.seconds)
     assert meter.seconds == pytest.approx(0.3)
     assert meter.after(RankStatus(299, 0.0, Phase.SAVING, worked, meter.timed), 9999.0) == meter, "no step"
@@ -94,7 +94,7 @@ def test_the_log_names_the_slow_rank_with_pod_and_node_once(caplog: pytest.LogCa
 
     def at(now: float, *work: float) -> tuple[int, ...]:
         for index, seconds in enumerate(work):
-            progress = (RankProgress(index, 7, Phase.EXCHANGING, 0.1, work=seconds),)
+            progress = (RankProgress(index, 7, Phase.TRAINING, 0.1, work=seconds),)
             table.say(index, progress=progress, node=f"node-{index}")
         slow.observe(table.gang, now)
         return slow.ranks
@@ -120,7 +120,7 @@ def test_pods_hear_of_slow_ranks_and_show_them(monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(answer, RunRanks)
     generation = answer.generation
     for member, work in zip(idle, (0.1, 0.4), strict=True):
-        progress = (RankProgress(member.index, 7, Phase.EXCHANGING, 0.1, work=work),)
+        progress = (RankProgress(member.index, 7, Phase.TRAINING, 0.1, work=work),)
         running = replace(
             member, state=MemberState.RUNNING, generation=generation.id, number=1, progress=progress
         )

@@ -31,8 +31,6 @@ def other(**changes: object) -> RankProgress:
         ([replace(WAITS, frozen=True), other(step=16)], (0,)),
         ([replace(WAITS, frozen=True), other(frozen=True)], (0, 1)),
         ([WAITS, other(), replace(WAITS, rank=2)], (1, 2)),
-        ([replace(WAITS, phase=Phase.EXCHANGING), other(), replace(WAITS, rank=2)], (1, 2)),
-        ([WAITS, other(phase=Phase.EXCHANGING)], (0,)),
         ([WAITS], (0,)),
     ],
 )

@@ -23,7 +23,6 @@ class Phase(StrEnum):
     MEETING = "waiting for the other ranks"
     READING = "reading images"
     TRAINING = "in a training step"
-    EXCHANGING = "exchanging gradients"
     CALLBACKS = "in the callbacks of a step"
     EVALUATING = "evaluating"
     PUBLISHING = "in the callbacks of an epoch or publishing"
@@ -54,12 +53,23 @@ _mine = RankStatus()
 _step_began: float | None = None
 
 
-def report_step(step: int) -> None:
+def report_step(step: int, exchange_began: float | None = None) -> None:
     """Report the last finished step to the supervisor of this rank; does nothing without a supervisor.
 
     Takes microseconds: call it after each step.
+
+    Args:
+        step: its number.
+        exchange_began: when this rank had done its own part of it, in seconds since the epoch; None if that
+            is not known.
     """
-    _report(replace(_mine, step=step, phase=Phase.CALLBACKS))
+    global _step_began
+    status = replace(_mine, step=step, phase=Phase.CALLBACKS)
+    if exchange_began is not None and _step_began is not None:
+        worked = max(0.0, exchange_began - _step_began)
+        status = replace(status, worked=status.worked + worked, timed=status.timed + 1)
+    _step_began = None
+    _report(status)
 
 
 def report_phase(phase: Phase) -> None:
@@ -70,22 +80,12 @@ def report_phase(phase: Phase) -> None:
     global _step_began
     _report(replace(_mine, phase=phase))
     if phase is Phase.READING:
-        _step_began = time.monotonic()
+        _step_began = time.time()
 
 
 def report_batch(rows: int) -> None:
     """Report that a batch of this many rows was read, and a training step begins."""
     _report(replace(_mine, phase=Phase.TRAINING, rows=rows))
-
-
-def report_exchange() -> None:
-    """Report that this rank has done its own part of the step, and exchanges it with the others."""
-    global _step_began
-    if _step_began is None or _mine.phase is not Phase.TRAINING:
-        return
-    worked = time.monotonic() - _step_began
-    _step_began = None
-    _report(replace(_mine, phase=Phase.EXCHANGING, worked=_mine.worked + worked, timed=_mine.timed + 1))
 
 
 def _report(status: RankStatus) -> None:

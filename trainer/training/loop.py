@@ -231,7 +231,7 @@ class Loop:
     def _observe(self, waited: float, worked: float) -> None:
         progress = self.progress
         means = progress.sums.means() if progress.sums.rows else {}
-        report_step(progress.step)
+        report_step(progress.step, self.distribution.exchange_began())
         self.timer.step(self.plan.config.train.batch_size, waited, worked)
         self.metrics.end_step(
             progress.step,

@@ -21,11 +21,9 @@ compiled, a checkpoint may be large."""
 FROZEN_SECONDS = 5.0
 """A rank that a signal has stopped is replaced after this many seconds."""
 
-_STEP = frozenset({Phase.READING, Phase.TRAINING, Phase.EXCHANGING, Phase.CALLBACKS})
-_WAITING = frozenset({Phase.MEETING, Phase.EXCHANGING})
+_STEP = frozenset({Phase.READING, Phase.TRAINING, Phase.CALLBACKS})
+_EXCHANGING = frozenset({Phase.MEETING, Phase.TRAINING})
 """The phases in which a rank waits for the others."""
-_MAY_WAIT = _WAITING | {Phase.TRAINING}
-"""These, and those in which it may wait."""
 
 
 @dataclass(frozen=True)
@@ -167,8 +165,7 @@ def late_ranks(ranks: Iterable[RankProgress]) -> list[RankProgress]:
         return frozen
     for candidates in (
         [rank for rank in ranks if rank.step == behind],
-        [rank for rank in ranks if rank.phase not in _MAY_WAIT],
-        [rank for rank in ranks if rank.phase not in _WAITING],
+        [rank for rank in ranks if rank.phase not in _EXCHANGING],
         [rank for rank in ranks if rank.rank != 0],
     ):
         if 0 < len(candidates) < len(ranks):
