@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from trainer.distribution import rank_variables
 from trainer.training.data import RankData
 
 RECORD = "RECORD_ROWS"
-"""Set: the rows of each step that begins are appended to `rows-<rank>`."""
+"""Set: the rows of each step that begins are appended to `rows-<rank>`, by digests of image and label."""
 SLOW = "SLOW_RANK"
 """`rank seconds`: that rank takes so much longer to read a batch."""
 
@@ -35,7 +36,12 @@ class Batches:
     def __next__(self) -> TensorBatch:
         batch = next(self.batches)
         if self.file:
-            rows = batch[0].numpy()[batch[3].numpy() > 0].tolist()
+            _, images, labels, weights = (tensor.numpy() for tensor in batch)
+            rows = [
+                blake2b(image.tobytes() + label.tobytes(), digest_size=8).hexdigest()
+                for image, label, weight in zip(images, labels, weights, strict=True)
+                if weight > 0
+            ]
             start = f"{rank_variables.generation()}-{os.environ[rank_variables.RENDEZVOUS_PORT]}"
             record = {"step": self.step, "ranks": self.data.size, "start": start, "rows": rows}
             print(json.dumps(record), file=self.file, flush=True)

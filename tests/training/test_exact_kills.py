@@ -27,7 +27,7 @@ RUN: dict[str, Any] = {
     },
     "train": {
         "exact": True,
-        "epochs": 12,
+        "epochs": 30,
         "batch_size": 48,
         "lanes": 16,
         "micro_batch": 2,
@@ -42,7 +42,7 @@ def files(folder: Path) -> dict[str, str]:
     return {name: sha256((folder / "run" / name).read_bytes()).hexdigest() for name in names}
 
 
-def rows_of_steps(folder: Path) -> dict[int, Counter[int]]:
+def rows_of_steps(folder: Path) -> dict[int, Counter[str]]:
     """The rows of each step that was finished: of a start in which every rank began that step.
 
     A step that several starts began has the same rows in each of them.
@@ -52,7 +52,7 @@ def rows_of_steps(folder: Path) -> dict[int, Counter[int]]:
         for line in path.read_text().splitlines():
             record = json.loads(line)
             begun.setdefault((record["step"], record["start"]), []).append(record)
-    found: dict[int, Counter[int]] = {}
+    found: dict[int, Counter[str]] = {}
     for (step, _), records in begun.items():
         if len(records) == records[0]["ranks"]:
             rows = Counter(row for record in records for row in record["rows"])
