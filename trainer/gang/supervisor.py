@@ -178,7 +178,7 @@ class _Supervisor:
                 reasons = dict.fromkeys(stop.reasons(ranks, self._signals), now) | reasons
                 if reasons.keys() - {StopReason.FINISHED}:
                     ranks.terminate()
-                late = {*stop.late, *ranks.frozen()}
+                late = {*stop.late, *(ranks.frozen if reasons else ())}
                 ranks.kill(self._deadlines.overdue(ranks.histories(), reasons, now, late))
             verdict = judge_exits(ranks.exits)
             self._member = replace(self._member, exit_code=verdict.code, progress=())

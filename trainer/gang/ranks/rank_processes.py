@@ -176,6 +176,11 @@ class Ranks:
         """Rank -> process id of the living ranks."""
         return {number: rank.pid for number, rank in self._alive.items()}
 
+    @property
+    def frozen(self) -> set[int]:
+        """The ranks that a signal has stopped."""
+        return {number for number, rank in self._alive.items() if is_frozen(rank.pid)}
+
     def statuses(self) -> dict[int, RankStatus]:
         return {number: rank.status.read() for number, rank in self._all.items()}
 
@@ -200,11 +205,6 @@ class Ranks:
             )
             for number, history in self.histories().items()
         )
-
-    def frozen(self) -> set[int]:
-        """The living ranks that a signal such as SIGSTOP has stopped."""
-        now = time.monotonic()
-        return {number for number in self._alive if self._is_frozen(number, now)}
 
     def _is_frozen(self, number: int, now: float) -> bool:
         rank = self._alive[number]
