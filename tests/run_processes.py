@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -64,7 +63,9 @@ class Runs:
 
         `log`: what its output is appended to; None for a pipe.
         """
-        with log.open("a") if log else nullcontext(subprocess.PIPE) as output:
+        if log is None:
+            return self._start(config, ranks, words, subprocess.PIPE)
+        with log.open("a") as output:
             return self._start(config, ranks, words, output)
 
     @staticmethod

@@ -80,7 +80,8 @@ def test_it_is_named_after_ten_minutes_without_interruption() -> None:
 
 def test_no_false_alarm_in_half_an_hour_of_a_machine_under_load() -> None:
     """Each rank's minute is up to four times as long as usual, by chance and not for one rank alone."""
-    drawn, since = random.Random(0), {}
+    drawn = random.Random(0)
+    since: dict[int, float] = {}
     for now in range(0, 1800, 60):
         load = 1 + 3 * drawn.random()
         seconds = {rank: load * (1 + drawn.random()) for rank in range(4)}

@@ -54,7 +54,6 @@ def watch_batches(folder: Path) -> None:
     """From now on this process reads as `RECORD` and `SLOW` say."""
     if not {RECORD, SLOW} & os.environ.keys():
         return
+    patched: Any = RankData
     training = RankData.training
-    RankData.training = lambda data, step: Batches(  # type: ignore[method-assign,assignment,return-value]
-        training(data, step), folder, data, step
-    )
+    patched.training = lambda data, step: Batches(training(data, step), folder, data, step)

@@ -70,6 +70,19 @@ def wait_for(process: "subprocess.Popen[str]", folder: Path, condition: Callable
         time.sleep(0.01)
 
 
+def kill_one(process: "subprocess.Popen[str]", folder: Path, rank: int, moment: float) -> int:
+    """Kills a rank some seconds after the next step, and waits for the next one -> the last step before."""
+    before = steps(folder)
+    wait_for(process, folder, lambda: steps(folder) > before)
+    time.sleep(moment)
+    path = folder / f"pid-{rank}"
+    pid = int(path.read_text())
+    os.kill(pid, signal.SIGKILL)
+    last = steps(folder)
+    wait_for(process, folder, lambda: int(path.read_text() or pid) != pid)
+    return last
+
+
 def test_twenty_kills_and_four_numbers_of_ranks(
     runs: Runs, monkeypatch: pytest.MonkeyPatch, say: Callable[[str], None]
 ) -> None:
@@ -83,15 +96,9 @@ def test_twenty_kills_and_four_numbers_of_ranks(
             path.unlink()
         process = runs.start(config, ranks, log=folder / "log")
         for _ in range(KILLS // len(WORLDS)):
-            before = steps(folder)
-            wait_for(process, folder, lambda before=before: steps(folder) > before)  # type: ignore[misc]
-            time.sleep(drawn.random() * 0.5)
             rank = drawn.randrange(ranks)
-            pid = int((folder / f"pid-{rank}").read_text())
-            os.kill(pid, signal.SIGKILL)
-            killed.append((ranks, rank, steps(folder)))
-            again = folder / f"pid-{rank}"
-            wait_for(process, folder, lambda pid=pid, again=again: int(again.read_text() or pid) != pid)  # type: ignore[misc]
+            last = kill_one(process, folder, rank, drawn.random() * 0.5)
+            killed.append((ranks, rank, last))
         if len(killed) < KILLS:
             process.send_signal(signal.SIGTERM)
         assert process.wait() == (75 if len(killed) < KILLS else 0), (folder / "log").read_text()
