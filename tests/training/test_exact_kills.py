@@ -90,7 +90,8 @@ def test_twenty_kills_and_four_numbers_of_ranks(
     monkeypatch.setenv("RECORD_ROWS", "1")
     undisturbed = runs.finish(runs.config("undisturbed", **RUN), 2)
     config = runs.config("killed", **RUN)
-    folder, drawn, killed = config.parent, random.Random(11), []
+    folder, drawn = config.parent, random.Random(11)
+    killed: list[tuple[int, int, int]] = []
     for ranks in WORLDS:
         for path in folder.glob("pid-*"):
             path.unlink()
@@ -108,6 +109,6 @@ def test_twenty_kills_and_four_numbers_of_ranks(
     mine, theirs = rows_of_steps(folder), rows_of_steps(undisturbed)
     assert sorted(theirs) == list(range(len(theirs)))
     assert mine == theirs, "the same rows in each step"
-    total = sum(theirs.values(), Counter())
+    total: Counter[str] = sum(theirs.values(), Counter())
     say(f"{len(theirs)} steps, {sum(total.values())} rows of {len(total)} ids, each as often in both")
     say(f"SHA-256 of both runs: {files(folder)}")
