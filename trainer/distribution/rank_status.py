@@ -83,9 +83,9 @@ def report_phase(phase: Phase) -> None:
         _step_began = time.time()
 
 
-def report_batch(rows: int) -> None:
-    """Report that a batch of this many rows was read, and a training step begins."""
-    _report(replace(_mine, phase=Phase.TRAINING, rows=rows))
+def report_batch(rows: int, phase: Phase = Phase.TRAINING) -> None:
+    """Report that a batch of this many rows was read, and a training step begins in `phase`."""
+    _report(replace(_mine, phase=phase, rows=rows))
 
 
 def _report(status: RankStatus) -> None:
