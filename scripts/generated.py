@@ -65,7 +65,7 @@ def metrics() -> str:
     endpoint = Endpoint(0, not_ready=lambda: "", output=lambda _: None)
     endpoint.close()
     rows = []
-    for metric in [*ranks, endpoint.restarts, endpoint.ranks, endpoint.stalled]:
+    for metric in [*ranks, *endpoint.own]:
         (family,) = metric.describe()
         total = "_total" * (family.type == "counter")
         labels = ", ".join(metric._labelnames) or "-"

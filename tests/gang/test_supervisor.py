@@ -154,7 +154,8 @@ def test_a_frozen_rank_is_killed_at_once_and_no_finished_step_is_lost(run: Run) 
     assert pod.wait() == 0, pod.output()
     assert [event["step"] for event in run.events("step", rank=0)] == list(range(40))
     assert (
-        "lost rank 1, which did not respond or did not stop with the others, and was killed" in pod.output()
+        "lost rank 1, which did not respond or did not stop with the others, and was killed (rank 1 had been "
+        "stopped by a signal)" in pod.output()
     )
     assert "of themselves" not in pod.output()
 

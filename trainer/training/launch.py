@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from trainer.config import RunConfig
@@ -30,6 +31,7 @@ from trainer.runs.run_document import already_finished
 from trainer.storage import OnRetry, Store, open_store
 from trainer.training.run_plan import RunPlan, make_plan, resume_step
 from trainer.training.setup.agreement_document import agreement_document
+from trainer.training.setup.keep_state import keep_state
 from trainer.training.setup.left_out import left_out
 from trainer.training.setup.stop_request import stop_request
 from trainer.training.transient_errors import transient_errors
@@ -53,6 +55,10 @@ def launch(config: RunConfig, *, ranks: int, command: Sequence[str], callbacks: 
             return _train_as_launched(config, ranks)
     if rank_variables.is_rank():
         print_stacks_on_signal()
+        if rank_variables.keeps_state():
+            with transient_errors():
+                keep_state(config)
+            return 0
         restarted = rank_variables.generation() > 1
         with transient_errors() if restarted else nullcontext():
             return _train(config, replicas)
@@ -81,6 +87,7 @@ def supervise_pod(
     if gang:
         gang = within_lanes(gang, ranks, *checked)
     replicas = ranks if _mirrored(config) else 1
+    from trainer.gang.health.checks import health_check
     from trainer.gang.supervisor import supervise
     from trainer.gang.supervisor_options import SupervisorOptions
 
@@ -92,6 +99,7 @@ def supervise_pod(
         stall_timeout=config.run.stall_timeout,
         pods=gang,
         policy=gang_policy(config),
+        health=health_check(store, cache_folders(config)) if gang else None,
         store=store,
         metrics_port=config.metrics.port,
         linger=config.metrics.linger,
@@ -143,6 +151,11 @@ def gang_policy(config: RunConfig) -> Policy:
         give_up_after=distribution.give_up_after,
         max_failures=MAX_FAILURES,
     )
+
+
+def cache_folders(config: RunConfig) -> list[Path]:
+    """Where a run keeps files on the pod's disk."""
+    return [Path(config.data.cache.path)] if config.data.cache else []
 
 
 def _mirrored(config: RunConfig) -> bool:

@@ -65,7 +65,8 @@ def train(
     callbacks = [*own_callbacks(config.train), *callbacks]
     callback_state.check(callbacks)
     model, optimizer = build(plan, scope=distribution.scope)
-    agree(distribution, Agreement(agreement_document(plan, store.url, callbacks), describe_device()))
+    document = agreement_document(plan, store.url, callbacks, model.weights)
+    agree(distribution, Agreement(document, describe_device()))
     restored, fence = agree_on_state(store, plan, distribution, model, optimizer, metrics)
     data = RankData(plan, distribution)
     network = Network(model, optimizer)
