@@ -35,7 +35,8 @@ def test_charts_pass_helms_strict_lint_with_every_scenario(values: Path):
 @pytest.mark.parametrize("version", KUBERNETES)
 @pytest.mark.parametrize("values", SCENARIOS, ids=lambda p: f"{p.parents[1].name}-{p.stem}")
 def test_manifests_are_valid_for_kubernetes(values: Path, version: str):
-    for document in scenario(values, f"v{version}.0").objects:
+    rendered = scenario(values, f"v{version}.0")
+    for document in (*rendered.objects, *rendered.hooks):
         if document["kind"] != "PodMonitor":
             kubernetes_validate.validate(document, version, strict=True)
 

@@ -131,6 +131,35 @@ BOTH: list[tuple[dict[str, Any], str]] = [
     ({"extraEnv": [{"name": "A", "valueFrom": {"secretRef": {"name": "s", "key": "k"}}}]}, "'secretRef' not"),
     ({"extraEnv": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.nme"}}}]}, "/fieldPath"),
     ({"extraEnv": [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.gp"}}}]}, "resource"),
+    # Other containers, other networks.
+    ({"sidecars": [{"name": "trainer", "image": "a"}]}, "sidecars: trainer is the container of the chart"),
+    (
+        {"initContainers": [{"name": "a", "image": "a"}], "sidecars": [{"name": "a", "image": "a"}]},
+        "sidecars: expected each name once in initContainers and sidecars, received a twice",
+    ),
+    (
+        {"initContainers": [{"name": "a", "image": "a", "restartPolicy": "Always"}]},
+        "initContainers: a never ends by itself (restartPolicy Always); move it to sidecars",
+    ),
+    ({"sidecars": [{"name": "A", "image": "a"}]}, "/sidecars/0/name"),
+    ({"sidecars": [{"name": "a"}]}, "/sidecars/0"),
+    ({"envFrom": [{"secretRef": {}}]}, "/envFrom/0"),
+    ({"envFrom": [{"secretRef": {"name": ""}}]}, "/envFrom/0"),
+    ({"envFrom": [{"name": "keys"}]}, "/envFrom/0"),
+    ({"addCapabilities": ["ipc_lock"]}, "/addCapabilities/0"),
+    ({"dnsPolicy": "None"}, "dnsPolicy: expected dnsConfig.nameservers beside None, received none"),
+    ({"dnsPolicy": "ClusterLast"}, "/dnsPolicy"),
+    ({"dnsConfig": {"nameserver": ["10.0.0.1"]}}, "'nameserver' not allowed"),
+    ({"podSecurityContext": {"supplementalGroups": [0]}}, "/podSecurityContext/supplementalGroups/0"),
+    ({"extraObjects": [{"kind": "ConfigMap", "metadata": {"name": "a"}}]}, "/extraObjects/0"),
+    ({"extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}]}, "/extraObjects/0/metada"),
+    ({"podDisruptionBudget": {"enabled": True, "minAvailable": 2}}, "minAvailable: expected at most workers"),
+    ({"podDisruptionBudget": {"minAvailable": "half"}}, "/podDisruptionBudget/minAvailable"),
+    (
+        {"networkPolicy": {"enabled": True, "egress": {"restricted": True}}},
+        "networkPolicy.egress.rules: expected egress rules for the object store",
+    ),
+    ({"upgradePolicy": "replace"}, "/upgradePolicy"),
     # Numbers.
     ({"podSecurityContext": {"runAsUser": 1 << 31}}, "/podSecurityContext/runAsUser"),
     ({"podSecurityContext": {"fsGroup": -1}}, "/podSecurityContext/fsGroup"),
@@ -221,6 +250,26 @@ ODD: list[dict[str, Any]] = [
     {"podSecurityContext": {"runAsUser": 2147483647}},
     {"sharedMemory": "8Gi"},
     {"suspend": True, "ttlSecondsAfterFinished": 0, "backoffLimitPerIndex": 0},
+    {"podSecurityContext": {"supplementalGroups": [44, 109]}},
+    {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["10.0.0.1"], "options": [{"name": "ndots"}]}},
+    {"hostNetwork": True, "addCapabilities": ["IPC_LOCK"]},
+    {"envFrom": [{"prefix": "A_", "configMapRef": {"name": "c", "optional": True}}]},
+    {
+        "initContainers": [{"name": "first", "image": "a", "command": ["true"]}],
+        "sidecars": [{"name": "proxy", "image": "a:1", "startupProbe": {"tcpSocket": {"port": 1}}}],
+    },
+    {
+        "extraObjects": [
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "x"},
+                "data": {"a": "{{ .Chart.Name }}"},
+            }
+        ]
+    },
+    {"podDisruptionBudget": {"enabled": True}, "networkPolicy": {"enabled": True}},
+    {"upgradePolicy": "recreate"},
 ]
 
 

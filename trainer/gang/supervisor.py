@@ -160,7 +160,7 @@ class _Supervisor:
                 ranks.watch()
                 self._member = replace(self._member, progress=ranks.progress())
                 stop.apply(self._report(), ranks)
-                self._not_ready = stop.stall
+                self._not_ready = stop.stall or ranks.loading()
                 now = time.monotonic()
                 reasons = dict.fromkeys(stop.reasons(ranks, self._signals), now) | reasons
                 if reasons.keys() - {StopReason.FINISHED}:

@@ -14,6 +14,7 @@ report/index.html                          the run's report
 tensorboard/train/…, validation/…          the metrics of each epoch, with run.tensorboard
 evaluation/test-best.json                  the evaluation of weights on a split
 audit.json                                 failed audits: steps that are not trusted
+running.json                               the gang that trains now; removed when it ends
 """
 
 import re
@@ -25,6 +26,7 @@ FINISHED = "finished.json"
 METRICS = "metrics.csv"
 TIMING = "timing.csv"
 AUDIT = "audit.json"
+HOLDER = "running.json"
 WEIGHTS = "weights/"
 CLASSES = "weights/classes.json"
 CARD = "weights/card.md"
@@ -43,8 +45,9 @@ WeightsName = Literal["best", "last"]
 _TOKEN = re.compile(rf"{TOKENS}(\d+)", re.ASCII)
 _ATTEMPT = re.compile(rf"(?:(?P<run>.+)/)?{CHECKPOINTS}(\d+)/(\d+)-(\w+)/(?P<name>.+)", re.ASCII)
 
+_OBJECTS = "|".join(map(re.escape, (RUN, FINISHED, METRICS, TIMING, AUDIT, HOLDER, REPORT)))
 _OWN = re.compile(
-    rf"(?:(?P<run>.+)/)?(?P<own>{'|'.join(map(re.escape, (RUN, FINISHED, METRICS, TIMING, AUDIT, REPORT)))}"
+    rf"(?:(?P<run>.+)/)?(?P<own>{_OBJECTS}"
     rf"|{WEIGHTS}[^/]+|{EVALUATION}[^/]+|{TENSORBOARD}\w+/[^/]+|{TOKENS}\d+|{CHECKPOINTS}\d+/\d+-\w+/[^/]+)",
     re.ASCII,
 )

@@ -17,6 +17,7 @@ from trainer.distribution.rank_status import Phase, report_phase
 from trainer.errors import EXIT_INVALID, EXIT_LOST, ConfigError, RankLost, TrainerError, TransientError
 from trainer.gang import pods
 from trainer.gang.forming.policy import MAX_FAILURES, WAIT_FOR_REPLACEMENT, Policy
+from trainer.gang.network.auth import GangKey
 from trainer.gang.pods import Pods
 from trainer.gang.ranks.rank_environment import complete_environment
 from trainer.machine import gpus
@@ -26,6 +27,7 @@ from trainer.observability.stacks import print_stacks_on_signal
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.output.units import plural
 from trainer.runs.claim import check_identity, check_resumable, give_back, is_begun
+from trainer.runs.holder import LOST_SECONDS, TAKE_OVER, Holder, wait_for_holder
 from trainer.runs.published import not_as_published
 from trainer.runs.run_document import already_finished
 from trainer.storage import OnRetry, Store, open_store
@@ -56,7 +58,7 @@ def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
             return _train(config, replicas)
     if ranks == 1:
         serve(config.metrics.port)
-        return _train(config, replicas)
+        return _train(config, replicas, alone=True)
     return supervise_pod(config, ranks=ranks, command=command)
 
 
@@ -78,6 +80,7 @@ def supervise_pod(
         return 0
     if gang:
         gang = within_lanes(gang, ranks, *checked)
+    wait_until_free(checked[1], gang, grace=config.run.grace)
     replicas = ranks if _mirrored(config) else 1
     from trainer.gang.supervisor import supervise
     from trainer.gang.supervisor_options import SupervisorOptions
@@ -97,6 +100,17 @@ def supervise_pod(
         agreement=Agreement(agreement_document(checked[0], store.url), f"pod {gang.index if gang else 0}"),
     )
     return supervise(command, options)
+
+
+def wait_until_free(store: Store, gang: Pods | None, *, grace: float) -> None:
+    """Waits for an older Job of this pod's release. Raises RunError if another gang trains in the folder."""
+    key = gang.key if gang else GangKey.from_environment()
+    me = Holder.from_environment(
+        os.environ.get(rank_variables.GANG) or key.gang(gang.coordinator if gang else "")
+    )
+    wait_for_holder(
+        store, me, patience=grace + LOST_SECONDS, take_over=os.environ.get(TAKE_OVER, "") == "true"
+    )
 
 
 def within_lanes(gang: Pods, ranks: int, plan: RunPlan, store: Store) -> Pods:
@@ -195,12 +209,15 @@ def _is_complete(store: Store, config: RunConfig) -> bool:
     return key is None
 
 
-def _train(config: RunConfig, replicas: int) -> int:
+def _train(config: RunConfig, replicas: int, *, alone: bool = False) -> int:
+    """`alone`: there is no supervisor that has waited for the folder."""
     report_phase(Phase.LOADING)
     metrics = RunMetrics(rank_variables.rank())
     checked = _check(config, rank_variables.size() * replicas, metrics.store_retry)
     if checked is None:
         return 0
+    if alone:
+        wait_until_free(checked[1], None, grace=config.run.grace)
     if rank_variables.rank() == 0:
         for sentence in left_out(checked[0]):
             log.warning("%s", sentence)

@@ -7,6 +7,7 @@ cars-train: scripts/generate copies it to cars-predict. */}}
 {{- include "cars.checkVolumes" . -}}
 {{- include "cars.checkTolerations" . -}}
 {{- include "cars.checkEnv" . -}}
+{{- include "cars.checkContainers" . -}}
 {{- with .Values.image.repository -}}
 {{- if ne . (lower .) -}}
 {{- fail (printf "image.repository: expected lower case, received %s; an image's name has no capitals" .) -}}
@@ -148,6 +149,28 @@ cars-train: scripts/generate copies it to cars-predict. */}}
 {{- if and (hasKey . "tolerationSeconds") (ne (.effect | default "") "NoExecute") -}}
 {{- fail (printf "tolerations: expected effect NoExecute beside tolerationSeconds, received %s" (toJson .)) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Containers beside the trainer, and how they and it reach the network. */}}
+{{- define "cars.checkContainers" -}}
+{{- $names := dict "trainer" true -}}
+{{- range $path := list "initContainers" "sidecars" -}}
+{{- range get $.Values $path -}}
+{{- if eq .name "trainer" -}}
+{{- fail (printf "%s: trainer is the container of the chart; choose another name" $path) -}}
+{{- end -}}
+{{- if hasKey $names .name -}}
+{{- fail (printf "%s: expected each name once in initContainers and sidecars, received %s twice" $path .name) -}}
+{{- end -}}
+{{- $_ := set $names .name true -}}
+{{- if and (eq $path "initContainers") (eq (.restartPolicy | default "") "Always") -}}
+{{- fail (printf "initContainers: %s never ends by itself (restartPolicy Always); move it to sidecars" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .Values.dnsPolicy "None") (empty (get .Values.dnsConfig "nameservers")) -}}
+{{- fail "dnsPolicy: expected dnsConfig.nameservers beside None, received none; add them" -}}
 {{- end -}}
 {{- end -}}
 

@@ -59,14 +59,40 @@
 {{- eq (toString .Values.ranksPerPod) "auto" | ternary (max 1 (int .Values.gpu.perPod)) (int .Values.ranksPerPod) -}}
 {{- end -}}
 
+{{/* What `cars.job` takes, but the root, as JSON. */}}
+{{- define "train.pods" -}}
+{{- $ranks := ternary list (list "--ranks" (toString .Values.ranksPerPod)) (eq (toString .Values.ranksPerPod) "auto") -}}
+{{- dict
+  "file" "run.yaml"
+  "content" (include "train.run" .)
+  "args" (concat (list "supervise" "--config" "/etc/cars-trainer/run.yaml") $ranks)
+  "env" "train.env"
+  "grace" (add 5 (include "cars.seconds" .Values.run.run.grace | int))
+  "port" .Values.run.metrics.port
+  "probes" true
+  "subdomain" (include "train.service" .)
+  "token" true
+  "elastic" true
+  "restartOn" (list 1 75 137 143)
+| toJson -}}
+{{- end -}}
+
+{{- define "train.jobName" -}}
+{{- include "cars.jobName" (merge (dict "root" .) (include "train.pods" . | fromJson)) -}}
+{{- end -}}
+
+{{/* The container's own environment. Takes `root` and `job`, the Job's name. */}}
 {{- define "train.env" -}}
-{{- if .Values.replaceLostPods }}
+{{- if .root.Values.replaceLostPods }}
 - {name: TRAINER_REPLACE_LOST_PODS, value: "true"}
 {{- end }}
-- {name: TRAINER_COORDINATOR, value: {{ printf "%s-0.%s" (include "cars.name" .) (include "train.service" .) | quote }}}
+- {name: TRAINER_COORDINATOR, value: {{ printf "%s-0.%s" .job (include "train.service" .root) | quote }}}
 # By reference: the number may change while the pod template may not.
 - name: TRAINER_PODS
-  valueFrom: {configMapKeyRef: {name: {{ include "cars.name" . | quote }}, key: workers}}
+  valueFrom: {configMapKeyRef: {name: {{ include "cars.name" .root | quote }}, key: workers}}
+- {name: TRAINER_RELEASE, value: {{ .root.Release.Name | quote }}}
+- name: TRAINER_TAKE_OVER
+  valueFrom: {configMapKeyRef: {name: {{ include "cars.name" .root | quote }}, key: takeOver, optional: true}}
 - name: TRAINER_GANG_KEY
-  valueFrom: {secretKeyRef: {name: {{ include "train.gangSecret" . | quote }}, key: key}}
+  valueFrom: {secretKeyRef: {name: {{ include "train.gangSecret" .root | quote }}, key: key}}
 {{- end -}}
