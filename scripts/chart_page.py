@@ -10,7 +10,7 @@ import yaml
 
 CHARTS = Path(__file__).parents[1] / "helm"
 MARK = "<!-- values -->"
-_KEY = re.compile(r"^( *)([A-Za-z][A-Za-z0-9]*):")
+_KEY = re.compile(r"^( *)([A-Za-z][-A-Za-z0-9]*):")
 
 
 @dataclass(frozen=True)

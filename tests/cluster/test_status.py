@@ -218,6 +218,16 @@ def test_pods_that_are_refused_are_said_in_the_clusters_words(
     assert "pod 0: not created yet (pods is forbidden: exceeded quota" in said(capsys)
 
 
+def test_many_pods_that_are_not_there_are_one_line(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
+    training(cluster)
+    cluster.jobs, cluster.pods = [job(wanted=9)], [pod(0), pod(1), pod(4)]
+    cluster.events = [warning("Job", "cars-1", "exceeded quota")]
+    commands.status("cars-1")
+    text = said(capsys)
+    assert "waiting for pods 2, 3, 5 to 8: not created yet (exceeded quota)" in text
+    assert text.count("exceeded quota") == 1
+
+
 def test_a_finished_run_says_where_its_weights_are(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
     training(cluster)
     cluster.jobs, cluster.pods = [job(Complete="")], [pod(0, "Succeeded"), pod(1, "Succeeded")]

@@ -264,6 +264,8 @@ def test_a_rank_that_writes_much_is_not_held_up_and_little_of_it_is_kept(run: Ru
 METRICS = """
 import os, time
 from prometheus_client import Counter, Gauge
+from trainer.distribution.rank_status import Phase, report_phase
+report_phase(Phase[os.environ["PHASE"]])
 rank = os.environ["HOROVOD_RANK"]
 Counter("trainer_images", "Images.", ["rank"]).labels(rank).inc(10 + int(rank))
 Gauge("trainer_step", "Step.", ["rank"], multiprocess_mode="mostrecent").labels(rank).set(5)
@@ -280,7 +282,8 @@ def read(url: str) -> str:
 def test_the_pod_serves_its_ranks_metrics_and_lingers_for_the_last_scrape(run: Run) -> None:
     go = run.folder / "go"
     words = ("--ranks", "2", "--metrics-port", "0", "--linger", "1000")
-    pod = run.pod(python(METRICS), *words, environment={"GO": str(go), "TMPDIR": str(run.folder)})
+    environment = {"GO": str(go), "TMPDIR": str(run.folder), "PHASE": "TRAINING"}
+    pod = run.pod(python(METRICS), *words, environment=environment)
     found = wait_for(lambda: re.search(r"metrics on port (\d+)", pod.output()), "the port is named")
     url = f"http://127.0.0.1:{found[1]}"
     wait_for(lambda: 'trainer_images_total{rank="1"} 11.0' in read(f"{url}/metrics"), "rank 1 counts")
@@ -297,6 +300,17 @@ def test_the_pod_serves_its_ranks_metrics_and_lingers_for_the_last_scrape(run: R
     assert 'trainer_images_total{rank="1"} 11.0' in read(f"{url}/metrics")
     assert pod.wait() == 0
     assert not list(run.folder.glob("trainer-metrics-*"))
+
+
+def test_a_pod_is_not_ready_while_its_ranks_load(run: Run) -> None:
+    environment = {"GO": str(run.folder / "go"), "TMPDIR": str(run.folder), "PHASE": "LOADING"}
+    pod = run.pod(python(METRICS), "--metrics-port", "0", environment=environment)
+    found = wait_for(lambda: re.search(r"metrics on port (\d+)", pod.output()), "the port is named")
+    wait_for(lambda: "rank 0 counts" in pod.output(), "the rank has reported its phase")
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        read(f"http://127.0.0.1:{found[1]}/readyz")
+    assert refusal.value.code == 503
+    assert refusal.value.read() == b"1 rank still loading TensorFlow and the run\n"
 
 
 def test_sigterm_ends_the_linger_of_a_finished_pod_with_0(run: Run) -> None:

@@ -188,6 +188,17 @@ OF_ONE: list[tuple[str, dict[str, Any], str]] = [
         {"run": {"data": {"cache": {"path": "/tmp", "max_bytes": "1Gi"}}}},
         "run.data.cache.path: expected a folder of its own, received /tmp",
     ),
+    (
+        "cars-train",
+        {"workers": 9, "run": {"train": {"lanes": 8, "batch_size": 32}}},
+        "workers: expected at most 8, as the run has 8 lanes",
+    ),
+    (
+        "cars-train",
+        {"workers": {"min": 2, "max": 9}, "gpu": {"perPod": 4}, "run": {"train": {"batch_size": 32}}},
+        "workers: expected at most 8, as the run has 32 lanes",
+    ),
+    ("cars-train", {"workers": 2, "run": {"train": {"batch_size": 67}}}, "workers: expected at most 1, as"),
     ("cars-train", {"gang": {"existingSecret": "A b"}}, "/gang/existingSecret"),
     ("cars-train", {"networkPolicy": {"metricsFrom": [{"podselector": {}}]}}, "'podselector' not allowed"),
     ("cars-train", {"networkPolicy": {"egress": {"rules": [{"from": []}]}}}, "'from' not allowed"),
@@ -282,12 +293,30 @@ def test_what_is_odd_and_right_is_rendered(chart: str, values: dict[str, Any]):
 def test_requests_follow_the_gpus():
     resources = smallest("cars-train", gpu={"perPod": 4}).container["resources"]
     assert resources == {
-        "requests": {"cpu": "16", "memory": "64Gi"},
-        "limits": {"memory": "128Gi", "nvidia.com/gpu": 4},
+        "requests": {"cpu": "16", "memory": "64Gi", "ephemeral-storage": "1Gi"},
+        "limits": {"memory": "128Gi", "nvidia.com/gpu": 4, "ephemeral-storage": "20Gi"},
     }
     given = {"requests": {"cpu": 2}, "limits": {"memory": "1Gi"}}
     resources = smallest("cars-train", gpu={"perPod": 1}, resources=given).container["resources"]
-    assert resources["requests"] == {"cpu": "2", "memory": "1Gi"}
+    assert resources["requests"] == {"cpu": "2", "memory": "1Gi", "ephemeral-storage": "1Gi"}
+
+
+def test_the_nodes_disk_is_limited_unless_the_cache_is_on_it():
+    def disk(**values: Any) -> list[str | None]:
+        resources = smallest("cars-train", **values).container["resources"]
+        return [resources[kind].get("ephemeral-storage") for kind in ("requests", "limits")]
+
+    cached = {"run": {"data": {"cache": {"path": "/cache", "max_bytes": "500Gi"}}}}
+    assert disk() == ["1Gi", "20Gi"]
+    assert disk(**cached) == ["1Gi", None]
+    assert disk(**cached, cacheVolume={"hostPath": {"path": "/nvme"}}) == ["1Gi", "20Gi"]
+    assert disk(resources={"limits": {"ephemeral-storage": "500Mi"}}) == ["500Mi", "500Mi"]
+    assert disk(
+        resources={"limits": {"ephemeral-storage": None}, "requests": {"ephemeral-storage": None}}
+    ) == [
+        None,
+        None,
+    ]
 
 
 def test_a_list_of_images_and_a_network_of_keras_reach_the_trainer():

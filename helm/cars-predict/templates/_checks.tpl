@@ -38,7 +38,8 @@ cars-train: scripts/generate copies it to cars-predict. */}}
 {{/* The container's resources: `auto` follows gpu.perPod. */}}
 {{- define "cars.resources" -}}
 {{- $gpus := int .Values.gpu.perPod -}}
-{{- $auto := dict "requests" (dict "cpu" (mul 4 $gpus | max 1) "memory" (ternary (printf "%dGi" (mul 16 $gpus)) "2Gi" (gt $gpus 0))) "limits" (dict "cpu" (ternary nil "4" (gt $gpus 0)) "memory" (ternary (printf "%dGi" (mul 32 $gpus)) "8Gi" (gt $gpus 0))) -}}
+{{- $cached := and (include "cars.cachePath" .) (or (empty .Values.cacheVolume) (hasKey .Values.cacheVolume "emptyDir")) -}}
+{{- $auto := dict "requests" (dict "cpu" (mul 4 $gpus | max 1) "memory" (ternary (printf "%dGi" (mul 16 $gpus)) "2Gi" (gt $gpus 0)) "ephemeral-storage" "1Gi") "limits" (dict "cpu" (ternary nil "4" (gt $gpus 0)) "memory" (ternary (printf "%dGi" (mul 32 $gpus)) "8Gi" (gt $gpus 0)) "ephemeral-storage" (ternary nil "20Gi" (not (empty $cached)))) -}}
 {{- $found := dict -}}
 {{- range $kind := list "requests" "limits" -}}
 {{- $own := dict -}}
@@ -49,7 +50,7 @@ cars-train: scripts/generate copies it to cars-predict. */}}
 {{- $_ := set $found $kind $own -}}
 {{- end -}}
 {{- /* What is asked for without a number follows a lower limit that was given. */}}
-{{- range $name := list "cpu" "memory" -}}
+{{- range $name := list "cpu" "memory" "ephemeral-storage" -}}
 {{- if and (eq (get (get $.Values.resources "requests" | default dict) $name | toString) "auto") (hasKey $found.limits $name) -}}
 {{- if gt (include "cars.quantity" (get $found.requests $name) | float64) (include "cars.quantity" (get $found.limits $name) | float64) -}}
 {{- $_ := set $found.requests $name (get $found.limits $name) -}}

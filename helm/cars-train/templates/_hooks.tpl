@@ -61,8 +61,8 @@ spec:
           envFrom: {{- toYaml . | nindent 12 }}
           {{- end }}
           resources:
-            requests: {cpu: 100m, memory: 256Mi}
-            limits: {cpu: "1", memory: 1Gi}
+            requests: {cpu: 100m, memory: 256Mi, ephemeral-storage: 100Mi}
+            limits: {cpu: "1", memory: 1Gi, ephemeral-storage: 1Gi}
           securityContext:
             allowPrivilegeEscalation: false
             readOnlyRootFilesystem: true
@@ -97,16 +97,17 @@ app.kubernetes.io/part-of: cars-trainer-hooks
 {{- end -}}
 
 {{/*
-A rollback sends an old manifest, and no template can look at the cluster beforehand: this Job does, before anything is
-changed. Takes what `cars.job` takes.
+A rollback sends an old manifest, and no template can look at the cluster beforehand: this Job does, and deletes the
+release's Job if its pods would change. It must not fail: Helm would keep the release in the state pending-rollback.
+Takes what `cars.job` takes.
 */}}
 {{- define "cars.rollback" -}}
-{{- if and .root.Values.rollbackCheck (ne .root.Values.upgradePolicy "recreate") -}}
+{{- if and .root.Values.rollbackReplacesJob (ne .root.Values.upgradePolicy "recreate") -}}
 {{- $job := include "cars.jobName" . -}}
 {{- $live := include "cars.liveJob" (dict "root" .root "job" $job) | fromJson -}}
 {{- $all := include "cars.annotations" (merge (dict "live" $live) .) | fromJson -}}
 {{- $command := list "command" "python" "-m" "trainer.cluster.rollback" .root.Release.Namespace $job (get $all "cars-trainer/fixed") (get $all "cars-trainer/values") -}}
-{{- $hook := dict "root" .root "purpose" "rollback" "hook" "pre-rollback" "token" true "containers" (dict "check" $command) -}}
+{{- $hook := dict "root" .root "purpose" "rollback" "hook" "pre-rollback" "token" true "containers" (dict "replace" $command) -}}
 {{- range $kind := list "Role" "RoleBinding" }}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ $kind }}
@@ -119,7 +120,7 @@ metadata:
     helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
 {{- if eq $kind "Role" }}
 rules:
-  - {apiGroups: [batch], resources: [jobs], resourceNames: [{{ $job | quote }}], verbs: [get]}
+  - {apiGroups: [batch], resources: [jobs], resourceNames: [{{ $job | quote }}], verbs: [get, delete]}
 {{- else }}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ include "cars.hookName" $hook | quote }}}
 subjects:

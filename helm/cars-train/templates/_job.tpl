@@ -76,7 +76,7 @@ from. Takes what `cars.job` takes, and the `live` Job.
 {{- $root := dict "Values" (.root.Values | toJson | fromJson) "Chart" .root.Chart "Release" .root.Release "Capabilities" .root.Capabilities -}}
 {{- $given := merge (dict "root" $root "live" (.live | default dict)) (omit . "root") -}}
 {{- $fixed := include "cars.fixed" (merge (dict "job" (include "cars.jobName" $given)) $given) -}}
-{{- $values := omit $root.Values "suspend" "maxFailedIndexes" "ttlSecondsAfterFinished" "activeDeadlineSeconds" "jobLabels" "jobAnnotations" "podMonitor" "networkPolicy" "podDisruptionBudget" "takeOver" "extraObjects" "upgradePolicy" "rollbackCheck" "global" -}}
+{{- $values := omit $root.Values "suspend" "maxFailedIndexes" "ttlSecondsAfterFinished" "activeDeadlineSeconds" "jobLabels" "jobAnnotations" "podMonitor" "networkPolicy" "podDisruptionBudget" "takeOver" "extraObjects" "upgradePolicy" "rollbackReplacesJob" "global" -}}
 {{- $_ := set $values "serviceAccount" (pick $root.Values.serviceAccount "create" "name") -}}
 {{- if kindIs "slice" (get $values "input") -}}
 {{- $_ := set $values "input" (printf "%d images, sha256:%s" (len $values.input) (toJson $values.input | sha256sum | trunc 16)) -}}

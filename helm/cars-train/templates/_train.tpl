@@ -15,6 +15,7 @@
 {{- if and (gt (include "cars.workers" . | int) 1) (eq (dig "distribution" "strategy" "" .Values.run) "mirrored") -}}
 {{- fail (printf "run.distribution.strategy: mirrored is for one pod, received workers %v; use horovod, or one pod with more GPUs" (include "cars.workers" .)) -}}
 {{- end -}}
+{{- include "train.checkLanes" . -}}
 {{- if eq (int .Values.run.metrics.port) 29400 -}}
 {{- fail "run.metrics.port: expected another port than 29400, at which the pods answer each other, received 29400" -}}
 {{- end -}}
@@ -30,6 +31,23 @@
 {{- $_ := set $run.distribution "min_ranks" (mul (int .Values.workers.min) (include "train.ranks" . | int)) -}}
 {{- end -}}
 {{- include "cars.yaml" $run -}}
+{{- end -}}
+
+{{/*
+Refuses more ranks than the run has lanes, where the values say how many: one lane is the least that a rank can have.
+By default they are the largest divisor of the global batch up to 64; without train.batch_size the recipe knows it.
+*/}}
+{{- define "train.checkLanes" -}}
+{{- $train := get .Values.run "train" | default dict -}}
+{{- $lanes := get $train "lanes" | default 0 | int -}}
+{{- $batch := get $train "batch_size" | default 0 | int -}}
+{{- if and $batch (not $lanes) -}}
+{{- range untilStep 1 65 1 }}{{ if eq (mod $batch .) 0 }}{{ $lanes = . }}{{ end }}{{ end -}}
+{{- end -}}
+{{- $most := ternary (div $lanes (include "train.ranks" . | int)) 10000 (gt $lanes 0) -}}
+{{- if gt (include "cars.workers" . | int) (int $most) -}}
+{{- fail (printf "workers: expected at most %d, as the run has %d lanes (train.lanes, or by train.batch_size), of which each of a pod's %s ranks needs one, received %s" $most $lanes (include "train.ranks" .) (include "cars.workers" .)) -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Refuses to install into the folder of a run that another release of the namespace trains: it would supersede it. */}}

@@ -178,7 +178,8 @@ class Ranks:
 
     def loading(self) -> str:
         """Why the ranks do not train yet: some still import TensorFlow or restore; "" when none does."""
-        numbers = [number for number, status in self.statuses().items() if status.phase is Phase.LOADING]
+        early = (Phase.STARTING, Phase.LOADING)
+        numbers = [number for number, status in self.statuses().items() if status.phase in early]
         return f"{plural(len(numbers), 'rank')} still loading TensorFlow and the run" if numbers else ""
 
     def histories(self) -> dict[int, RankHistory]:
