@@ -108,13 +108,12 @@ FINDINGS = read(CHARTS / "kube-score.yaml")
 
 def manifests() -> str:
     """All objects of all scenarios, each scenario in a namespace of its own."""
-    objects = []
-    for number, path in enumerate(SCENARIOS):
-        rendered = scenario(path)
-        for item in (*rendered.objects, *rendered.hooks):
-            if item["kind"] != "PodMonitor":
-                objects.append({**item, "metadata": {**item["metadata"], "namespace": f"scenario-{number}"}})
-    return yaml.safe_dump_all(objects)
+    return yaml.safe_dump_all(
+        {**item, "metadata": {**item["metadata"], "namespace": f"scenario-{number}"}}
+        for number, rendered in enumerate(map(scenario, SCENARIOS))
+        for item in (*rendered.objects, *rendered.hooks)
+        if item["kind"] != "PodMonitor"
+    )
 
 
 def kube_score(text: str) -> Iterator[str]:

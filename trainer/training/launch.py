@@ -17,6 +17,7 @@ from trainer.distribution.rank_status import Phase, report_phase
 from trainer.errors import EXIT_INVALID, EXIT_LOST, ConfigError, RankLost, TrainerError, TransientError
 from trainer.gang import pods
 from trainer.gang.forming.policy import MAX_FAILURES, WAIT_FOR_REPLACEMENT, Policy
+from trainer.gang.leading.holder import LOST_SECONDS, TAKE_OVER, Holder, wait_for_holder
 from trainer.gang.network.auth import GangKey
 from trainer.gang.pods import Pods
 from trainer.gang.ranks.rank_environment import complete_environment
@@ -27,7 +28,6 @@ from trainer.observability.stacks import print_stacks_on_signal
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.output.units import plural
 from trainer.runs.claim import check_identity, check_resumable, give_back, is_begun
-from trainer.runs.holder import LOST_SECONDS, TAKE_OVER, Holder, wait_for_holder
 from trainer.runs.published import not_as_published
 from trainer.runs.run_document import already_finished
 from trainer.storage import OnRetry, Store, open_store

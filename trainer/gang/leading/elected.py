@@ -23,6 +23,7 @@ from trainer.gang.leading.contact import (
     redirected,
 )
 from trainer.gang.leading.heartbeat import Heartbeat
+from trainer.gang.leading.holder import Holder
 from trainer.gang.leading.keeper import TokenKeeper
 from trainer.gang.leading.tokens import Lead, read_lead
 from trainer.gang.line import POLL_SECONDS, Direct, Line, Remote
@@ -31,7 +32,6 @@ from trainer.gang.messages import encode_answer
 from trainer.gang.network.event_server import EventServer
 from trainer.gang.network.http import Request, Response
 from trainer.gang.pods import Pods, split_address
-from trainer.runs.holder import Holder
 from trainer.storage import Store
 
 log = logging.getLogger("trainer.line")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from trainer.errors import TransientError
-from trainer.runs.holder import BEAT_SECONDS, Holder, remove_holder, write_holder
+from trainer.gang.leading.holder import BEAT_SECONDS, Holder, remove_holder, write_holder
 from trainer.storage import Store
 
 log = logging.getLogger("trainer.line")

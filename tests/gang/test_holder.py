@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import RunError
-from trainer.runs import layout
-from trainer.runs.fence import Fence
-from trainer.runs.holder import (
+from trainer.gang.leading.holder import (
     BEAT_SECONDS,
     LOST_SECONDS,
     Holder,
@@ -17,6 +15,8 @@ from trainer.runs.holder import (
     wait_for_holder,
     write_holder,
 )
+from trainer.runs import layout
+from trainer.runs.fence import Fence
 from trainer.storage import Store, open_store
 
 FIRST = Holder("job-a", "first", "team-a")
