@@ -93,7 +93,7 @@ def test_a_killed_rank_is_started_again_with_all_others(run: Run) -> None:
     first = min(event["step"] for event in run.events("step", generation=2))
     assert first == last + 1, "the chief saved what was finished"
     assert (
-        "rank 1 was killed by SIGKILL; restarting all 2 ranks from the last checkpoint (generation 2)"
+        "rank 1 was killed by SIGKILL; restarting all 2 ranks from the newest state (generation 2)"
         in pod.output()
     )
 

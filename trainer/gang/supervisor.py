@@ -208,7 +208,7 @@ class _Supervisor:
         ranks = f"all {size} ranks" if size > 1 else "the rank"
         delay = f" in {failures.backoff:.0f} s" if failures.backoff else ""
         log.warning(
-            "%s; restarting %s%s from the last checkpoint (generation %d)",
+            "%s; restarting %s%s from the newest state (generation %d)",
             *(description, ranks, delay, result.generation.number + 1),
         )
         return False

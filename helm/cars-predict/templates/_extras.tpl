@@ -16,8 +16,7 @@ metadata:
   labels: {{- include "cars.labels" . | nindent 4 }}
 spec:
   minAvailable: {{ int $least }}
-  # A pod that does not work can go at any time.
-  unhealthyPodEvictionPolicy: AlwaysAllow
+  unhealthyPodEvictionPolicy: {{ .Values.podDisruptionBudget.unhealthyPodEvictionPolicy }}
   selector:
     matchLabels: {{- include "cars.selectorLabels" . | nindent 6 }}
 {{- end }}
