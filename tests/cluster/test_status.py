@@ -141,6 +141,16 @@ def test_a_pod_that_does_not_answer_hides_no_progress(
     assert "waiting for pod 0: does not answer (connection refused)" in text
 
 
+def test_a_trainer_that_has_ended_is_not_asked_while_sidecars_end(
+    cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
+):
+    training(cluster)
+    cluster.answers = {}
+    cluster.pods = [pod(0, state=ended(0, reason="Completed"), ready=False)]
+    commands.status("cars-1")
+    assert "no metrics" not in said(capsys)
+
+
 def test_when_no_pod_answers_the_first_is_named(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
     training(cluster)
     cluster.answers = {}

@@ -188,7 +188,7 @@ class _View:
 
 def _can_be_asked(pod: Pod) -> bool:
     """Whether a pod's endpoint can be reached."""
-    return pod.phase == "Running" and bool(pod.port) and not pod.on_lost_node
+    return pod.phase == "Running" and pod.exit_code is None and bool(pod.port) and not pod.on_lost_node
 
 
 def _releases(cluster: Cluster) -> list[str]:
