@@ -22,7 +22,7 @@ Settings = dict[str, Any]
 OPTIMIZER = "train.optimizer"
 _OWN = "tests.matrix.own"
 _SMALL: Mapping[str, Mapping[str, Any]] = {
-    "lab-cnn": {"n_filters": 4, "n_dense_layers": 1, "n_nodes": 8, "use_dropout": True},
+    "lab-cnn": {"n_filters": 4, "n_dense_layers": 1, "n_nodes": 8, "use_dropout": True, "l2": 0.001},
     "food-cnn": {"filters": [4, 6], "dropout": 0.3},
     "dcnn": {},
     "small-resnet": {},
@@ -171,6 +171,8 @@ def alone() -> dict[str, Settings]:
         recipe = yaml.safe_load(text)
         if recipe["train"].get("warmup_epochs"):
             found[f"recipe {name}"] |= {"train.warmup_epochs": 0.5}
+        if recipe["data"].get("standardize") == "zca":
+            found[f"recipe {name}"] |= {"data.image_size": 16}
         if recipe["model"]["name"] not in _SMALL:
             found[f"recipe {name}"] |= {"data.image_size": 48, "model.weights": "none"}
     return found
