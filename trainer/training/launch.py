@@ -136,7 +136,10 @@ def pods_within_lanes(wanted: Callable[[], int], ranks: int, plan: RunPlan) -> C
     def read() -> int:
         pods = wanted()
         _check_pods(plan.config, pods)
-        plan.check_ranks(pods * ranks)
+        try:
+            plan.check_ranks(pods * ranks)
+        except ConfigError as error:  # the lanes of a run that has begun cannot change
+            raise ConfigError(error.problem, f"Set workers to at most {plan.most_ranks // ranks}") from None
         return pods
 
     return read
