@@ -67,6 +67,15 @@ def test_pods_on_the_nodes_own_network(chart: str):
 
 
 @pytest.mark.parametrize("chart", NAMES)
+def test_devices_by_claims_reach_the_container(chart: str):
+    claims = [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]
+    rendered = smallest(chart, resourceClaims=claims)
+    assert rendered.pod["resourceClaims"] == claims
+    assert rendered.container["resources"]["claims"] == [{"name": "gpu"}]
+    assert "claims" not in smallest(chart).container["resources"]
+
+
+@pytest.mark.parametrize("chart", NAMES)
 def test_groups_and_variables_reach_the_pod(chart: str):
     sources = [{"secretRef": {"name": "proxy"}}]
     rendered = smallest(chart, podSecurityContext={"supplementalGroups": [44]}, envFrom=sources)

@@ -160,6 +160,11 @@ BOTH: list[tuple[dict[str, Any], str]] = [
         "networkPolicy.egress.rules: expected egress rules for the object store",
     ),
     ({"upgradePolicy": "replace"}, "/upgradePolicy"),
+    ({"resourceClaims": [{"name": "gpu"}]}, "/resourceClaims/0"),
+    (
+        {"resourceClaims": [{"name": "gpu", "resourceClaimName": "a", "resourceClaimTemplateName": "b"}]},
+        "/resourceClaims/0",
+    ),
     # Numbers.
     ({"podSecurityContext": {"runAsUser": 1 << 31}}, "/podSecurityContext/runAsUser"),
     ({"podSecurityContext": {"fsGroup": -1}}, "/podSecurityContext/fsGroup"),
@@ -281,6 +286,7 @@ ODD: list[dict[str, Any]] = [
     },
     {"podDisruptionBudget": {"enabled": True}, "networkPolicy": {"enabled": True}},
     {"upgradePolicy": "recreate"},
+    {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]},
 ]
 
 

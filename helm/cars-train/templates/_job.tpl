@@ -150,7 +150,7 @@ template:
     {{- with include "cars.tolerations" $root | fromYamlArray }}
     tolerations: {{- toYaml . | nindent 6 }}
     {{- end }}
-    {{- range $key := list "nodeSelector" "affinity" "topologySpreadConstraints" "priorityClassName" "runtimeClassName" "schedulerName" "dnsConfig" }}
+    {{- range $key := list "nodeSelector" "affinity" "topologySpreadConstraints" "priorityClassName" "runtimeClassName" "schedulerName" "dnsConfig" "resourceClaims" }}
     {{- with index $root.Values $key }}
     {{ $key }}: {{- toYaml . | nindent 6 }}
     {{- end }}
@@ -208,6 +208,12 @@ template:
         terminationMessagePolicy: FallbackToLogsOnError
         resources:
           {{- include "cars.resources" $root | nindent 10 }}
+          {{- with .resourceClaims }}
+          claims:
+            {{- range . }}
+            - {name: {{ .name }}}
+            {{- end }}
+          {{- end }}
         securityContext:
           allowPrivilegeEscalation: false
           readOnlyRootFilesystem: true

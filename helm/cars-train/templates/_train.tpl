@@ -46,7 +46,7 @@ By default they are the largest divisor of the global batch up to 64; without tr
 {{- end -}}
 {{- $most := ternary (div $lanes (include "train.ranks" . | int)) 10000 (gt $lanes 0) -}}
 {{- if gt (include "cars.workers" . | int) (int $most) -}}
-{{- fail (printf "workers: expected at most %d, as the run has %d lanes (train.lanes, or by train.batch_size), of which each of a pod's %s ranks needs one, received %s" $most $lanes (include "train.ranks" .) (include "cars.workers" .)) -}}
+{{- fail (printf "workers: expected at most %d, as the run has %d lanes (train.lanes, or by train.batch_size) and each pod %s rank%s, received %s" $most $lanes (include "train.ranks" .) (ternary "" "s" (eq (include "train.ranks" .) "1")) (include "cars.workers" .)) -}}
 {{- end -}}
 {{- end -}}
 
