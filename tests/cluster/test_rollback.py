@@ -108,7 +108,7 @@ def test_a_failed_job_is_deleted_as_nothing_else_would_start_it_again():
 
 
 def test_a_job_that_stays_is_said():
-    with pytest.raises(TransientError, match="Job cars-1 is still there after 120 s"):
+    with pytest.raises(TransientError, match="the Job cars-1 is still there after 120 s"):
         rollback.delete_job(
             Batch(job(), float("inf")), "training", "cars-1", *annotations(job(image={"tag": "2"}))
         )

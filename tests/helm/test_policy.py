@@ -1,15 +1,11 @@
 """What a careful cluster asks of every pod: the restricted Pod Security level, and more."""
 
 import json
-import shutil
-import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
-from .charts import CHARTS, SCENARIOS, Rendered, read, scenario
+from .charts import Rendered
 
 pytestmark = pytest.mark.fast
 
@@ -101,34 +97,3 @@ def test_rights_end_at_reading_the_own_job(rendered: Rendered):
     for account in (o for o in rendered.objects if o["kind"] == "ServiceAccount"):
         assert account["automountServiceAccountToken"] is False
     assert rendered.pod["enableServiceLinks"] is False
-
-
-FINDINGS = read(CHARTS / "kube-score.yaml")
-
-
-def manifests() -> str:
-    """All objects of all scenarios, each scenario in a namespace of its own."""
-    return yaml.safe_dump_all(
-        {**item, "metadata": {**item["metadata"], "namespace": f"scenario-{number}"}}
-        for number, rendered in enumerate(map(scenario, SCENARIOS))
-        for item in (*rendered.objects, *rendered.hooks)
-        if item["kind"] != "PodMonitor"
-    )
-
-
-def kube_score(text: str) -> Iterator[str]:
-    """The checks that find something."""
-    command = ["kube-score", "score", "-", "--output-format", "json"]
-    said = subprocess.run(command, input=text, capture_output=True, text=True).stdout
-    for found in json.loads(said):
-        yield from (c["check"]["id"] for c in found["checks"] if not c["skipped"] and c["grade"] < 10)
-
-
-def test_every_finding_has_an_answer_and_every_answer_a_finding():
-    if not shutil.which("kube-score"):
-        pytest.skip("kube-score is not on the PATH")
-    assert set(kube_score(manifests())) == FINDINGS.keys()
-
-
-def test_every_answer_gives_a_reason():
-    assert all(len(reason) > 40 for reason in FINDINGS.values())

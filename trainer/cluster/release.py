@@ -9,6 +9,9 @@ from typing import Any
 from trainer.cluster.pod_state import STARTING, Pod, read_pod, read_time
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, one_line
 
+MAX_LINES = 2
+"""More pods than this that do not exist are one line."""
+
 
 class ReleaseState(StrEnum):
     SUSPENDED = "suspended"
@@ -103,8 +106,9 @@ def _reason(conditions: Mapping[str, Any], pods: Iterable[Pod]) -> str:
 
 def _waits(pods: Mapping[int, Pod], wanted: int, warnings: Sequence[Mapping[str, Any]]) -> Iterable[str]:
     missing = [index for index in range(wanted) if index not in pods]
-    if missing:
-        yield f"{_named(missing)}: not created yet{_latest(warnings, kind='Job')}"
+    lines = [missing] if len(missing) > MAX_LINES else [[index] for index in missing]
+    for indexes in lines:
+        yield f"{_named(indexes)}: not created yet{_latest(warnings, kind='Job')}"
     for index in range(wanted):
         pod = pods.get(index)
         if pod is None:

@@ -58,7 +58,7 @@ def delete_job(batch: Any, namespace: str, name: str, fixed: str, values: Mappin
     deadline = time.monotonic() + DELETE_SECONDS
     while _read(batch, namespace, name):
         if time.monotonic() > deadline:
-            raise TransientError(f"Job {name} is still there after {DELETE_SECONDS:.0f} s")
+            raise TransientError(f"the Job {name} is still there after {DELETE_SECONDS:.0f} s")
         time.sleep(0.5)
     return reason
 
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """The dotted paths of what is no mapping, with its JSON; what is empty counts as missing."""
+    """The dotted paths of all values but mappings, with their JSON; what is empty counts as missing."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _leaves(inner, f"{path}.{key}" if path else key)
