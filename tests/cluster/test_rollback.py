@@ -1,6 +1,7 @@
 """Before a rollback: a Job that Kubernetes would not let it change is deleted, and no other."""
 
 import json
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,8 +48,8 @@ class Batch:
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only sleeping takes time."""
     now = [0.0]
-    monkeypatch.setattr(rollback.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(rollback.time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
 
 
 @pytest.mark.parametrize(
