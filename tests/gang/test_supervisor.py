@@ -289,6 +289,7 @@ def test_the_pod_serves_its_ranks_metrics_and_lingers_for_the_last_scrape(run: R
     wait_for(lambda: 'trainer_images_total{rank="1"} 11.0' in read(f"{url}/metrics"), "rank 1 counts")
     wait_for(lambda: 'trainer_images_total{rank="0"} 10.0' in read(f"{url}/metrics"), "rank 0 counts")
     wait_for(lambda: "trainer_ranks_running 2.0" in read(f"{url}/metrics"), "both ranks are counted")
+    wait_for(lambda: is_ready(url), "the supervisor has read that its ranks train")
     assert (read(f"{url}/healthz"), read(f"{url}/readyz")) == ("ok\n", "ok\n")
     assert "rank 1 counts" in wait_for(lambda: read(url + rank_log(1)), "the output of rank 1")
     with pytest.raises(urllib.error.HTTPError, match="404"):
@@ -320,6 +321,13 @@ def test_sigterm_ends_the_linger_of_a_finished_pod_with_0(run: Run) -> None:
     wait_for(lambda: lingers(int(found[1])), "it lingers")
     pod.signal(signal.SIGTERM)
     assert pod.wait() == 0
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return read(f"{url}/readyz") == "ok\n"
+    except urllib.error.HTTPError:
+        return False
 
 
 def lingers(port: int) -> bool:
