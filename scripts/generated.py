@@ -118,10 +118,10 @@ def _table(path: str, section: type[Section]) -> str:
 
 
 def _inner(annotation: Any) -> type[Section] | None:
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, Section):
-            return candidate
-    return None
+    """The section that a key holds, or a list of them."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _inner(part))), None)
 
 
 _PARSE_SECONDS = get_args(Seconds)[1]
@@ -150,6 +150,8 @@ def _annotation(annotation: Any) -> str:
         return " or ".join(_annotation(part) for part in get_args(annotation) if part is not NoneType)
     if origin is tuple:
         return f"[{', '.join(_annotation(part) for part in get_args(annotation))}]"
+    if origin is list:
+        return f"list of {_annotation(get_args(annotation)[0])}"
     if origin is dict:
         return "mapping"
     if annotation is Every:
