@@ -65,6 +65,7 @@ class Coordinator:
         keeper: TokenKeeper | None = None,
     ) -> None:
         self.deposed: Lead | None = None
+        self._superseded = False
         self._wanted, self._limits = wanted, limits
         self._policy, self._keeper = replace(policy, tokens=keeper is not None), keeper
         self._addresses: dict[int, str] = {}
@@ -84,6 +85,11 @@ class Coordinator:
     def has_formed(self) -> bool:
         """Whether a generation has formed."""
         return self._gang.generation is not None
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether another pod or another run has taken a token above this coordinator's."""
+        return self.deposed is not None or self._superseded
 
     @property
     def is_alone(self) -> bool:
@@ -165,6 +171,7 @@ class Coordinator:
         elif isinstance(outcome, TakenByAnother):
             reason = f"another run has taken this run's folder, by token {outcome.lead.number}"
             self._gang = replace(self._gang, end=End(EXIT_INVALID, f"{reason}. Set another run.url"))
+            self._superseded = True
 
     def _follow_up(self, previous: Gang, now: float) -> None:
         """Starts the rendezvous of a new generation, and logs what has changed."""

@@ -173,7 +173,7 @@ class _Supervisor:
                 answer = self._report()
                 self._slow = answer.slow if isinstance(answer, RunRanks) else self._slow
                 stop.apply(answer, ranks)
-                self._not_ready = stop.stall
+                self._not_ready = stop.stall or ranks.loading()
                 now = time.monotonic()
                 reasons = dict.fromkeys(stop.reasons(ranks, self._signals), now) | reasons
                 if reasons.keys() - {StopReason.FINISHED}:
@@ -234,7 +234,7 @@ class _Supervisor:
         ranks = f"all {size} ranks" if size > 1 else "the rank"
         delay = f" in {failures.backoff:.0f} s" if failures.backoff else ""
         log.warning(
-            "%s; restarting %s%s from the last checkpoint (generation %d)",
+            "%s; restarting %s%s from the newest state (generation %d)",
             *(description, ranks, delay, result.generation.number + 1),
         )
         return False

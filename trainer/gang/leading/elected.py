@@ -21,6 +21,8 @@ from trainer.gang.leading.contact import (
     next_contact,
     redirected,
 )
+from trainer.gang.leading.heartbeat import Heartbeat
+from trainer.gang.leading.holder import Holder
 from trainer.gang.leading.keeper import TokenKeeper
 from trainer.gang.leading.tokens import Lead, read_lead
 from trainer.gang.line import POLL_SECONDS, Direct, Line, Remote
@@ -57,6 +59,7 @@ class Elected:
         self._address = own_address(pods, self._server.port)
         self._connect(lead)
         threading.Thread(target=self._follow, name="election", daemon=True).start()
+        self._heartbeat = Heartbeat(store, Holder.from_environment(gang), self._leads)
 
     @property
     def port(self) -> int:
@@ -88,9 +91,15 @@ class Elected:
 
     def close(self) -> None:
         self._leaving.set()
+        self._heartbeat.close()
         if self._line:
             self._line.close()
         self._server.close()
+
+    def _leads(self) -> bool:
+        """Whether this pod coordinates a gang that has formed, and that no other has replaced."""
+        coordinator = self._coordinator
+        return coordinator is not None and coordinator.has_formed and not coordinator.is_superseded
 
     def _follow(self) -> None:
         while not self._leaving.wait(POLL_SECONDS):

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from trainer.distribution.rank_status import RankStatus, StatusChannel
+from trainer.distribution.rank_status import Phase, RankStatus, StatusChannel
 from trainer.distribution.rank_variables import STATE_FD, STATUS_FD
 from trainer.gang.ranks.descendants import MARK, kill_marked, new_mark
 from trainer.gang.ranks.stall import RankHistory, RankProgress
 from trainer.machine.memory import CGROUP, available_memory, oom_kills
 from trainer.machine.processes import is_frozen, leashed
 from trainer.observability.stacks import STACKS
-from trainer.output.units import size
+from trainer.output.units import plural, size
 
 KEPT_OUTPUT_BYTES = 64 * 1024
 _QUIET_SECONDS = 1.0
@@ -183,6 +183,12 @@ class Ranks:
 
     def statuses(self) -> dict[int, RankStatus]:
         return {number: rank.status.read() for number, rank in self._all.items()}
+
+    def loading(self) -> str:
+        """Why the ranks do not train yet: some still import TensorFlow or restore; "" when none does."""
+        early = (Phase.STARTING, Phase.LOADING)
+        numbers = [number for number, status in self.statuses().items() if status.phase in early]
+        return f"{plural(len(numbers), 'rank')} still loading TensorFlow and the run" if numbers else ""
 
     def histories(self) -> dict[int, RankHistory]:
         """Rank -> history of the living ranks."""
