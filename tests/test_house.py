@@ -29,7 +29,7 @@ LAYERS = (
     ("observability",),
     ("distribution",),
     ("dataset", "models", "gang", "checkpoints"),
-    ("reporting", "preparation", "inference"),
+    ("report", "preparation", "inference"),
     ("evaluation",),
     ("training", "cluster", "doctor"),
     ("api",),
