@@ -21,7 +21,7 @@ from trainer.preparation.bad_images import BadImagesReport
 from trainer.preparation.hdf5.index_hdf5 import Indexed
 from trainer.preparation.prepared import PreparedDataset
 from trainer.preparation.reindex import Reindexed
-from trainer.report.compare import ComparedRun
+from trainer.reporting.compare import ComparedRun
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.documents.finished_values import FinishedDocument, FinishedRun
 from trainer.runs.find_runs import ListedRun

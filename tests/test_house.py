@@ -29,7 +29,7 @@ LAYERS = (
     ("observability",),
     ("distribution",),
     ("dataset", "models", "gang", "checkpoints"),
-    ("report", "preparation", "inference"),
+    ("reporting", "preparation", "inference"),
     ("evaluation",),
     ("training", "cluster", "doctor"),
     ("api",),

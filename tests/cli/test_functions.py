@@ -24,7 +24,7 @@ def test_the_import_is_cheap():
         "assert issubclass(trainer.ConfigError, trainer.TrainerError)\n"
         "from trainer import train\n"
         "assert 'tensorflow' not in sys.modules and callable(train)\n"
-        "import trainer.report.write\n"
+        "import trainer.reporting.write\n"
         "assert callable(trainer.report)\n"
     ).replace("from trainer import train\n", "print(heavy & set(sys.modules))\nfrom trainer import train\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

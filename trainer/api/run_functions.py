@@ -9,7 +9,7 @@ from trainer.api.shown import Progress, log_lines, shown
 from trainer.api.trained_run import TrainedRun
 from trainer.config.types import MAX_BATCH
 from trainer.evaluation.evaluate import evaluate as measure
-from trainer.report.write import write_report
+from trainer.reporting.write import write_report
 from trainer.runs.documents.evaluation_values import EvaluatedClass, EvaluationDocument
 from trainer.runs.layout import WeightsName
 

@@ -128,7 +128,7 @@ def compare(
 ) -> None:
     """Compare the evaluations of runs: network, parameters, top-1, top-5, loss, time."""
     from trainer.output.table import print_table
-    from trainer.report import compare as table
+    from trainer.reporting import compare as table
 
     rows = table.compare(runs, split, weights)
     if json or format != "text":
