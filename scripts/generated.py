@@ -23,6 +23,8 @@ _CONFIGURATION = """# Configuration
 Made from the code by `scripts/generate`; do not edit.
 
 A run is one YAML file. Values come from the recipe, then from the file, then from `--set key=value`;
+where neither a recipe nor `model.name` is named, the recipe is `auto`, chosen by the data and the machine
+([recipe-auto.md](recipe-auto.md));
 unknown keys are errors. In the chart cars-train the same keys are below `run:`. Durations are seconds, or
 `30s`, `5m`, `2h`, `1d`.
 """

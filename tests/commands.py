@@ -111,7 +111,7 @@ def folders(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def dataset(folders: Path, s3: str) -> str:
-    assert here("prepare", str(folders), f"{s3}/data").returncode == 0
+    assert here("prepare", str(folders), f"{s3}/data", "--validation", "0.25").returncode == 0
     return f"{s3}/data"
 
 

@@ -24,6 +24,13 @@ def test_runs_are_compared_by_their_evaluations(trained: str) -> None:
     assert cells({**row, "top 5": None})[COLUMNS.index("top 5")] == "-"
 
 
+def test_without_a_split_each_run_has_its_own(trained: str) -> None:
+    found = evaluate(trained, None, "best")
+    (row,) = compare([trained], None, "best")
+    assert (row["split"], row["top 1"]) == ("validation", found["top1"])
+    assert row["remark"] == "not evaluated on a test split"
+
+
 def test_what_is_missing_is_said(trained: str) -> None:
     (row,) = compare([trained], "test", "last")
     assert row["remark"] == f"not evaluated: trainer evaluate file://{trained} --split test --weights last"

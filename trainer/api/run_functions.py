@@ -63,7 +63,7 @@ def evaluate(
     with shown(progress, "images") as report_progress:
         document = measure(
             run_url(run),
-            split or "test",
+            split,
             weights,
             dataset_url=None if dataset is None else checked.place("dataset", dataset),
             sensitivity=sensitivity,

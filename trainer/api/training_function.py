@@ -13,8 +13,8 @@ from trainer.api import arguments_checked as checked
 from trainer.api.keywords import assignments
 from trainer.api.shown import log_lines
 from trainer.api.trained_run import TrainedRun, read_trained
-from trainer.config.load import load
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, RunError, TrainerError, TransientError
+from trainer.training.auto import loaded_run
 from trainer.training.launch import launch, ranks_of
 
 
@@ -56,23 +56,32 @@ def train(
     named = [callback for callback in callbacks if isinstance(callback, str | Mapping)]
     objects = [callback for callback in callbacks if not isinstance(callback, str | Mapping)]
     words = assignments(values, options | ({"callbacks": named} if named else {}))
-    with log_lines(info=progress):
-        try:
-            run = load(path, recipe=recipe, overrides=words)
-        except ConfigError as error:
-            raise ConfigError(error.problem.removeprefix("--set "), error.remedy) from None
-        count = ranks_of(text)
-        if objects and count > 1:
-            raise ConfigError(
-                "callbacks: objects exist in this process alone, and ranks are processes of their own",
-                "Pass their names, such as 'my_callbacks:Best', or use one rank",
-            )
+    count = ranks_of(text)
+    if objects and count > 1:
+        raise ConfigError(
+            "callbacks: objects exist in this process alone, and ranks are processes of their own",
+            "Pass their names, such as 'my_callbacks:Best', or use one rank",
+        )
+    with (
+        log_lines(info=progress),
+        _keyword_errors(),
+        loaded_run(path, recipe=recipe, overrides=words, ranks=count) as (run, _),
+    ):
         with _interruptions() as received:
             code = launch(run, ranks=count, command=_command(path, recipe, words, count), callbacks=objects)
         if code == EXIT_INTERRUPTED and received:
             raise KeyboardInterrupt("the ranks were stopped. Call it again to resume")
     _raise_for(code)
     return read_trained(run.run.url)
+
+
+@contextmanager
+def _keyword_errors() -> Iterator[None]:
+    """Errors name the keywords of the function, and not the options of the command."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(error.problem.removeprefix("--set "), error.remedy) from None
 
 
 @contextmanager

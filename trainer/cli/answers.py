@@ -19,9 +19,10 @@ def print_json(result: Any) -> None:
     typer.echo(json.dumps(result, indent=1, default=plain))
 
 
-def print_next(text: str) -> None:
-    """Prints a hint at the next command; on stderr, since it is not a result."""
-    print_message(f"next: {text}")
+def print_next(command: str | None) -> None:
+    """Prints the next command, where there is one; on stderr, since it is not a result."""
+    if command:
+        print_message(f"next: {command}")
 
 
 def confirm(lines: list[str]) -> None:

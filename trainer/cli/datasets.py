@@ -86,7 +86,7 @@ def prepare(
             metavar="N|HxW",
             callback=check_image_size,
             help="Resize images to this height and width, in pixels: 224, or 224x320. Default: "
-            "keep their size.",
+            "keep their size; photographs of different sizes become a square of up to 224.",
         ),
     ] = None,
     resize: Annotated[
@@ -99,7 +99,10 @@ def prepare(
     validation: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, callback=finite, help="Fraction of the images for validation. Default: 0.25."
+            min=0,
+            max=1,
+            callback=finite,
+            help="Fraction of the images for validation, if SOURCE has no folder for it. Default: 0.15.",
         ),
     ] = None,
     test: Annotated[
@@ -108,7 +111,8 @@ def prepare(
             min=0,
             max=1,
             callback=finite,
-            help="Fraction of the images for testing, if SOURCE has no test folder. Default: none.",
+            help="Fraction of the images for testing, if SOURCE has no folder for it. Default: 0.15; none "
+            "if --validation is set or SOURCE has one for validation.",
         ),
     ] = None,
     max_per_class: Annotated[
@@ -162,6 +166,7 @@ def prepare(
     """Write images as HDF5 shards to object storage, or resume an interrupted run of this command."""
     from trainer.api import dataset_functions
     from trainer.cli.pages import datasets as pages
+    from trainer.cli.pages.next_commands import after_dataset
     from trainer.preparation.bad_images import BadImagesError, BadImagesReport
 
     try:
@@ -199,7 +204,7 @@ def prepare(
         print_json(prepared)
     else:
         pages.print_prepared(prepared)
-        print_next(pages.after_prepare(prepared))
+        print_next(after_dataset(prepared.url, len(prepared.classes)))
 
 
 def inspect(
@@ -222,6 +227,7 @@ def inspect(
     """Show the contents of a dataset, and anything suspicious in it."""
     from trainer.api import dataset_functions
     from trainer.cli.pages import datasets as pages
+    from trainer.cli.pages.next_commands import after_dataset
     from trainer.observability.log import say
 
     if sheet:
@@ -233,3 +239,4 @@ def inspect(
         print_json(description)
     else:
         pages.print_inspected(description, every_class=classes)
+        print_next(after_dataset(description["url"], len(description["classes"])))

@@ -42,6 +42,7 @@ def index(
     """
     from trainer.api import dataset_functions
     from trainer.cli.pages import datasets as pages
+    from trainer.cli.pages.next_commands import after_dataset
     from trainer.preparation.reindex import Reindexed
 
     indexed = dataset_functions.index(
@@ -61,7 +62,7 @@ def index(
         pages.print_reindexed(indexed)
     else:
         pages.print_indexed(indexed)
-        print_next(pages.after_prepare(indexed))
+        print_next(after_dataset(indexed.url, len(indexed.classes)))
 
 
 def _pairs(texts: list[str] | None) -> list[tuple[str, str]]:

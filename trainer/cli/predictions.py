@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from trainer.cli.answers import print_json, print_next
-from trainer.cli.arguments import Config, Json, Overrides
+from trainer.cli.answers import print_json
+from trainer.cli.arguments import Config, Json, Namespace, Overrides
+from trainer.cli.run_names import run_folder
 from trainer.errors import EXIT_INVALID
 
 
@@ -16,8 +17,10 @@ def predict(
     ] = None,
     config: Config = None,
     run: Annotated[
-        str | None, typer.Option(help="Folder of the trained run. Default: from --config.")
+        str | None,
+        typer.Option(help="Folder of the trained run, or its release. Default: from --config."),
     ] = None,
+    namespace: Namespace = None,
     model: Annotated[
         str | None,
         typer.Option(help="keras:NAME, with ImageNet weights and classes. Default: the network of the run."),
@@ -44,7 +47,15 @@ def predict(
     from trainer.cli.pages import predictions as pages
     from trainer.inference.local import this_command
 
-    options = {"run": run, "model": model, "input": input, "output": output, "split": split, "extend": extend}
+    folder = run_folder(run, namespace) if run else None
+    options = {
+        "run": folder,
+        "model": model,
+        "input": input,
+        "output": output,
+        "split": split,
+        "extend": extend,
+    }
     arguments = {key: value for key, value in options.items() if value}
     if images:
         few = predict_few(images, config, arguments, overrides or ())
@@ -63,4 +74,3 @@ def predict(
         print_json(summary)
     else:
         pages.print_predicted(summary)
-        print_next(pages.after_predict(summary["output"]))

@@ -4,12 +4,13 @@ import csv
 import io
 import json
 from collections.abc import Sequence
+from shlex import quote
 from typing import Any, Literal, TypedDict, cast
 
 from trainer.output.html.render import render
 from trainer.output.units import span
 from trainer.runs import layout
-from trainer.runs.documents.evaluation_values import EvaluationDocument
+from trainer.runs.documents.evaluation_values import HELD_OUT, EvaluationDocument
 from trainer.runs.run_document import read_finished, read_run
 from trainer.storage import Store, open_store
 
@@ -30,7 +31,7 @@ class ComparedRun(_Top):
         top 1: the fraction of the split whose class was predicted.
         top 5: the fraction whose class is among the five most probable ones.
         loss: as `val_loss`.
-        split: train, validation or test.
+        split: train, validation or test; null where none was asked for, and the run is not evaluated.
         time: seconds between the run's first start and its end, pauses included.
         remark: why something is not known.
     """
@@ -40,7 +41,7 @@ class ComparedRun(_Top):
     parameters: int | None
     epoch: int | None
     loss: float | None
-    split: str
+    split: str | None
     time: float | None
     remark: str | None
 
@@ -50,20 +51,23 @@ COLUMNS = ("run", "network", "parameters", "epoch", "top 1", "top 5", "loss", "s
 NUMBERS = tuple(COLUMNS.index(name) for name in ("parameters", "epoch", "top 1", "top 5", "loss"))
 
 
-def compare(urls: Sequence[str], split: str, which: layout.WeightsName) -> list[ComparedRun]:
-    """A row for each run, with the results of `trainer evaluate`. Raises DataError where there is no run."""
+def compare(urls: Sequence[str], split: str | None, which: layout.WeightsName) -> list[ComparedRun]:
+    """A row for each run, with the results of `trainer evaluate`: without `split` of the test split, or else
+    of validation. Raises DataError where there is no run."""
     return [_row(open_store(url), split, which) for url in urls]
 
 
-def _row(store: Store, split: str, which: layout.WeightsName) -> ComparedRun:
+def _row(store: Store, split: str | None, which: layout.WeightsName) -> ComparedRun:
     run = read_run(store)
     finished = read_finished(store)
-    evaluation: EvaluationDocument | None = None
+    evaluation = _evaluation(store, (split,) if split else HELD_OUT, which)
     remarks = []
-    try:
-        evaluation = json.loads(store.get(layout.evaluation(split, which)))
-    except FileNotFoundError:
-        remarks.append(f"not evaluated: trainer evaluate {store.url} --split {split} --weights {which}")
+    if evaluation is None:
+        of_split = f" --split {split}" if split else ""
+        remarks.append(f"not evaluated: trainer evaluate {quote(store.url)}{of_split} --weights {which}")
+    elif split is None:
+        split = evaluation["dataset"]["split"]
+        remarks += ["not evaluated on a test split"] if split != HELD_OUT[0] else []
     if finished is None:
         remarks.append("not finished")
     reached = finished and (finished.published if which == "best" else finished.last)
@@ -79,6 +83,17 @@ def _row(store: Store, split: str, which: layout.WeightsName) -> ComparedRun:
         "time": _seconds(store) if finished else None,
         "remark": "; ".join(remarks) or None,
     }
+
+
+def _evaluation(store: Store, splits: Sequence[str], which: layout.WeightsName) -> EvaluationDocument | None:
+    """The evaluation on the first split that has one."""
+    for split in splits:
+        try:
+            document: EvaluationDocument = json.loads(store.get(layout.evaluation(split, which)))
+        except FileNotFoundError:
+            continue
+        return document
+    return None
 
 
 def _seconds(store: Store) -> float | None:

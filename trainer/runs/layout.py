@@ -1,6 +1,7 @@
 """The key of every object in a run's folder. Readers and writers take them from here.
 
 run.json                                   what the run is
+auto.json                                  what `recipe: auto` chose for it
 generations/<n>                            tokens: the holder of the highest may write
 checkpoints/<step>/<generation>-<uid>/     one attempt at a checkpoint
     arrays-00000.bin …                     the arrays, laid out in one buffer and cut into pieces
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 RUN = "run.json"
+CHOICE = "auto.json"
 FINISHED = "finished.json"
 METRICS = "metrics.csv"
 TIMING = "timing.csv"
@@ -43,8 +45,9 @@ WeightsName = Literal["best", "last"]
 _TOKEN = re.compile(rf"{TOKENS}(\d+)", re.ASCII)
 _ATTEMPT = re.compile(rf"(?:(?P<run>.+)/)?{CHECKPOINTS}(\d+)/(\d+)-(\w+)/(?P<name>.+)", re.ASCII)
 
+_SINGLE = "|".join(map(re.escape, (RUN, CHOICE, FINISHED, METRICS, TIMING, AUDIT, REPORT)))
 _OWN = re.compile(
-    rf"(?:(?P<run>.+)/)?(?P<own>{'|'.join(map(re.escape, (RUN, FINISHED, METRICS, TIMING, AUDIT, REPORT)))}"
+    rf"(?:(?P<run>.+)/)?(?P<own>{_SINGLE}"
     rf"|{WEIGHTS}[^/]+|{EVALUATION}[^/]+|{TENSORBOARD}\w+/[^/]+|{TOKENS}\d+|{CHECKPOINTS}\d+/\d+-\w+/[^/]+)",
     re.ASCII,
 )

@@ -25,7 +25,7 @@ from trainer.observability.stacks import print_stacks_on_signal
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.output.units import plural
 from trainer.runs.claim import check_identity, check_resumable, give_back, is_begun
-from trainer.runs.published import not_as_published
+from trainer.runs.published import not_as_published, results
 from trainer.runs.run_document import already_finished
 from trainer.storage import OnRetry, Store, open_store
 from trainer.training.run_plan import RunPlan, make_plan, resume_step
@@ -178,6 +178,7 @@ def _check(config: RunConfig, size: int, on_retry: OnRetry | None = None) -> tup
     check_identity(store, plan.identity)
     if _is_complete(store, config):
         log.info("%s is finished: nothing to do", store.url)
+        _log_results(store)
         return None
     check_resumable(store)
     if (step := resume_step(store)) is not None:
@@ -217,7 +218,16 @@ def _train(config: RunConfig, replicas: int, callbacks: Sequence[Any] = ()) -> i
         distribution = connect(stop.is_set, replicas=replicas)
         with _leaving_nothing_behind(checked[1], unless=Diverged) if distribution.is_chief else nullcontext():
             train(*checked, distribution, stop, metrics, callbacks)
+        if distribution.is_chief:
+            _log_results(checked[1])
     return 0
+
+
+def _log_results(store: Store) -> None:
+    """Logs where each result of a finished run is."""
+    with suppress(OSError):
+        for name, url in results(store):
+            log.info("%s: %s", name, url)
 
 
 @contextmanager
