@@ -42,8 +42,8 @@ def network_of_file(url: str) -> str | None:
 def available(networks: Mapping[str, int]) -> tuple[str, str] | None:
     """The first of the networks whose weights can be had, and where: in Keras's folder, or by a download.
 
-    `networks`: each with the side of its images in pixels, the preferred one first. The first one is looked for in both places; the others in Keras's folder alone. Takes at most
-    REACHABLE_SECONDS.
+    `networks`: each with the side of its images in pixels, the preferred one first. That is looked for in
+    both places, the others in Keras's folder alone. Takes at most REACHABLE_SECONDS.
     """
     folder, first = models_folder(), next(iter(networks))
     urls = {name: file_url(name, side) for name, side in networks.items()}
