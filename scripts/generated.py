@@ -77,11 +77,14 @@ _TEMPLATES = ROOT / "helm" / "cars-train" / "templates"
 HELPERS = [path for path in sorted(_TEMPLATES.glob("_*.tpl")) if path.name != "_train.tpl"]
 """The helpers of both charts. A chart holds all that it needs, so the other one has a copy."""
 
+NETWORKS = ROOT / "docs" / "networks.md"
+"""The one that needs TensorFlow to be made."""
+
 FILES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "configuration.md": configuration,
     ROOT / "docs" / "metrics.md": metrics,
     ROOT / "docs" / "json.md": json_page.json_page,
-    ROOT / "docs" / "networks.md": networks_page.networks_page,
+    NETWORKS: networks_page.networks_page,
     run_schema.SCHEMA: run_schema.values_schema,
     **{ROOT / "helm" / "cars-predict" / "templates" / path.name: path.read_text for path in HELPERS},
     **{path: partial(versions.stamped, path) for path in versions.PLACES},
@@ -113,10 +116,10 @@ def _table(path: str, section: type[Section]) -> str:
 
 
 def _inner(annotation: Any) -> type[Section] | None:
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, Section):
-            return candidate
-    return None
+    """The section that a key holds, or a list of them."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _inner(part))), None)
 
 
 _PARSE_SECONDS = get_args(Seconds)[1]
@@ -145,6 +148,8 @@ def _annotation(annotation: Any) -> str:
         return " or ".join(_annotation(part) for part in get_args(annotation) if part is not NoneType)
     if origin is tuple:
         return f"[{', '.join(_annotation(part) for part in get_args(annotation))}]"
+    if origin is list:
+        return f"list of {_annotation(get_args(annotation)[0])}"
     if origin is dict:
         return "mapping"
     if annotation is Every:

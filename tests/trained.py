@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.commands import trainer, training
+from tests.commands import here, training
 
 CLASSES = ("cat", "cow", "dog")
 
@@ -18,8 +18,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = tmp_path_factory.mktemp("trained")
     images(root / "images", 4, *CLASSES)
     words = ["prepare", str(root / "images"), f"{root}/data", "--validation", "0.25"]
-    assert trainer(*words).returncode == 0
-    done = trainer(*training(f"{root}/data", f"{root}/run"))
+    assert here(*words).returncode == 0
+    done = here(*training(f"{root}/data", f"{root}/run"))
     assert done.returncode == 0, done.stderr
     return f"{root}/run"
 

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 
-from tests.commands import refused, trainer
+from tests.commands import here, refused_here
 from tests.documents import assert_document
 from trainer.evaluation.evaluate import evaluate
 from trainer.report.compare import COLUMNS, ComparedRun, cells, compare, dumps
@@ -34,7 +34,7 @@ def test_without_a_split_each_run_has_its_own(trained: str) -> None:
 def test_what_is_missing_is_said(trained: str) -> None:
     (row,) = compare([trained], "test", "last")
     assert row["remark"] == f"not evaluated: trainer evaluate file://{trained} --split test --weights last"
-    shown = trainer("compare", trained, trained, "--split", "test", "--weights", "last")
+    shown = here("compare", trained, trained, "--split", "test", "--weights", "last")
     assert shown.returncode == 0
     assert shown.stdout.count("not evaluated") >= 1
-    assert "there is no run here" in refused("compare", f"{trained}-other")
+    assert "there is no run here" in refused_here("compare", f"{trained}-other")

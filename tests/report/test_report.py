@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests import pages
-from tests.commands import refused
+from tests.commands import refused_here
 from trainer.evaluation.evaluate import evaluate
 from trainer.report.report_page import Known, page
 from trainer.report.write import write_report
@@ -55,7 +55,7 @@ def test_it_shows_what_is_known_and_needs_no_network(trained: str, html: str) ->
     assert "validation accuracy" not in html
     assert not re.search(r"(?:src|href)=['\"](?!data:)", html)
     assert "turned by 90 degrees" in html
-    assert "there is no run here" in refused("report", f"{trained}-other")
+    assert "there is no run here" in refused_here("report", f"{trained}-other")
 
 
 def test_it_marks_where_a_run_was_started_again(trained: str) -> None:

@@ -124,7 +124,8 @@ def validate(
 
 def _assigns(path: Sequence[str], assignment: str) -> bool:
     """Whether a `--set` assignment sets the value at `path`, a part of it, or what it is a part of."""
-    return all(a == b for a, b in zip(assignment.partition("=")[0].split("."), path, strict=False))
+    keys = (part.partition("[")[0] for part in path)  # of a list's item: the list
+    return all(a == b for a, b in zip(assignment.partition("=")[0].split("."), keys, strict=False))
 
 
 def apply_overrides(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

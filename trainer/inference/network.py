@@ -7,13 +7,14 @@ from typing import Any
 
 from trainer.config import parse
 from trainer.config.applications import APPLICATIONS
+from trainer.config.phases import phase_of_epoch
 from trainer.errors import ConfigError, RunError, one_line, shortened
 from trainer.inference.config import FewConfig, PredictConfig
 from trainer.models import build_network
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs import layout
 from trainer.runs.layout import WeightsName
-from trainer.runs.run_document import RunDocument, read_run
+from trainer.runs.run_document import RunDocument, RunResult, read_finished, read_run
 from trainer.runs.weights import read_weights
 from trainer.storage import join, open_store
 
@@ -51,6 +52,7 @@ def network_from_run(url: str, which: WeightsName) -> Network:
     store = open_store(url)
     run = read_run(store)
     weights = read_weights(store, which)
+    phase = _phase_of(run, read_finished(store), which)
 
     def build() -> Any:
         with quiet_tensorflow_import():
@@ -59,7 +61,7 @@ def network_from_run(url: str, which: WeightsName) -> Network:
 
         model = build_network(run)
         # The loss has no penalties of frozen weights, as in the training.
-        freeze(model, run.config.model.freeze)
+        freeze(model, run.config.phases[phase].freeze)
         try:
             load_weights_file(model, weights)
         except (OSError, ValueError, KeyError) as error:
@@ -74,6 +76,14 @@ def network_from_run(url: str, which: WeightsName) -> Network:
         return model
 
     return Network(store.url, run, which, hashlib.sha256(weights).hexdigest(), build)
+
+
+def _phase_of(run: RunDocument, finished: RunResult | None, which: WeightsName) -> int:
+    """The phase that the weights are of, counted from 0; the last one while the run has not finished."""
+    reached = finished and (finished.best if which == "best" else finished.last)
+    if not finished or not reached or not finished.phases:
+        return len(run.config.phases) - 1
+    return phase_of_epoch(finished.phases, reached.epoch - 1)
 
 
 def network_from_application(name: str) -> Network:

@@ -107,9 +107,9 @@ class EpochBar:
         self._task = bar.add_task("", metrics="starting", rate="")
         self._updated, self._steps = 0.0, 0
 
-    def begin(self, epoch: int, steps: int) -> None:
-        """Starts the bar of an epoch, counted from 0."""
-        name = f"epoch {epoch + 1}/{self._epochs}"
+    def begin(self, epoch: int, steps: int, phase: str = "") -> None:
+        """Starts the bar of an epoch, counted from 0, of a phase."""
+        name = f"epoch {epoch + 1}/{self._epochs}{phase}"
         self._bar.reset(self._task, description=name, total=steps, metrics="", rate="")
         self._steps = steps
 

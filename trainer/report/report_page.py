@@ -84,7 +84,7 @@ def _head(known: Known) -> list[tuple[str, str]]:
     if (finished := known.finished) is not None:
         state = f"finished after {finished.epochs:,} epochs, {finished.steps:,} steps"
         state += " (stopped early)" if finished.stopped_early else ""
-        facts["weights of epoch"] = str(finished.published.epoch)
+        facts["weights of epoch"] = finished.epoch_of(finished.published)
         facts |= {name: f"{value:.4f}" for name, value in sorted(finished.published.metrics.items())}
     return [*facts.items(), ("state", state)]
 

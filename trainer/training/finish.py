@@ -5,6 +5,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
+from trainer.config.phases import phase_of_epoch
 from trainer.config.run_sections import RunSection
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.evaluation.tally import Tally
@@ -50,6 +51,7 @@ def publish_results(
         content = loop.distribution.broadcast_bytes(publisher.best_weights(best.sha256, step))
         metrics = last.metrics
         if content and best.best_epoch + 1 != last.epoch:
+            _freeze_as_in(loop, best.best_epoch)
             load_weights_file(loop.model, content)
             tested, tally = _test(loop)
             metrics = history[best.best_epoch] | tested
@@ -60,10 +62,11 @@ def publish_results(
     finished = RunResult(
         epochs=loop.progress.epochs_closed,
         steps=loop.progress.step,
-        stopped_early=loop.progress.epochs_closed < loop.plan.config.train.epochs,
+        stopped_early=loop.progress.phase_epochs < loop.plan.phases[-1].epochs,
         last=last,
         best=reached,
         early_stopping=_early_stopping(loop.plan),
+        phases=loop.progress.phases_trained if len(loop.plan.phases) > 1 else (),
     )
     publisher.metrics(history)
     publisher.card(finished)
@@ -83,6 +86,13 @@ def publish_results(
     if loop.distribution.is_chief:
         log_end(finished, loop.plan.config.run)
     return finished
+
+
+def _freeze_as_in(loop: Loop, epoch: int) -> None:
+    """Evaluates from now on as in that epoch, counted from 0: with the penalties of its phase's weights."""
+    number = phase_of_epoch(loop.progress.phases_trained, epoch)
+    if number != len(loop.progress.phases):
+        loop.evaluator.step = loop.network.evaluation_of(loop.plan, loop.distribution, number)
 
 
 def _early_stopping(plan: RunPlan) -> dict[str, Any] | None:

@@ -59,6 +59,7 @@ def print_plan(plan: "Checked") -> None:
                 "network",
                 f"{plan.network}, {plan.parameters:,} parameters, {plan.trained:,} of them trainable",
             ),
+            *(("", f"{phase.phase}, {phase.trained:,} parameters trained") for phase in plan.phases),
             ("optimizer", f"{plan.optimizer['name']}, {', '.join(arguments)}"),
             (
                 "memory",

@@ -84,10 +84,18 @@ def usage(run: RunDocument) -> str:
 
 def _metrics(finished: RunResult, monitor: str) -> str:
     last = finished.last
-    rows = [(f"last: {last.epoch}", last.metrics, LAST if finished.best else f"{LAST}, {KERAS_MODEL}")]
+    rows = [
+        (
+            f"last: {finished.epoch_of(last)}",
+            last.metrics,
+            LAST if finished.best else f"{LAST}, {KERAS_MODEL}",
+        )
+    ]
     if best := finished.best:
         metric = metric_of(monitor, validated=monitor in best.metrics)
-        rows.insert(0, (f"best by {metric}: {best.epoch}", best.metrics, f"{BEST}, {KERAS_MODEL}"))
+        rows.insert(
+            0, (f"best by {metric}: {finished.epoch_of(best)}", best.metrics, f"{BEST}, {KERAS_MODEL}")
+        )
     names = list(dict.fromkeys(name for _, metrics, _ in rows for name in metrics))
     lines = [
         (epoch, *(f"{metrics[name]:.4g}" if name in metrics else "" for name in names), files)

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainer import interrupts
 from trainer.config import RunConfig
@@ -19,6 +19,24 @@ from trainer.runs.run_document import already_finished
 from trainer.storage import Store, join, open_store
 from trainer.training.run_plan import RunPlan, make_plan, resume_step
 from trainer.training.setup.left_out import left_out
+
+if TYPE_CHECKING:
+    from trainer.training.setup.build_network import Footprint
+
+
+@dataclass(frozen=True)
+class PlannedPhase:
+    """A phase of a run that `train.phases` names.
+
+    Attributes:
+        phase: which it is, with its learning rate and what is frozen, in words.
+        epochs: of the phase.
+        trained: the parameters that are not frozen.
+    """
+
+    phase: str
+    epochs: int
+    trained: int
 
 
 @dataclass(frozen=True)
@@ -39,7 +57,8 @@ class Checked:
         lanes: of all ranks.
         network: by its name in the configuration.
         parameters: the network's.
-        trained: those that are not frozen.
+        trained: those that are not frozen, in the phase that trains most.
+        phases: those of `train.phases`; empty without.
         optimizer: its name and arguments.
         run: URL of the run's folder.
         weights: URLs of the weights that it publishes.
@@ -70,6 +89,7 @@ class Checked:
     network: str
     parameters: int
     trained: int
+    phases: tuple[PlannedPhase, ...]
     optimizer: Mapping[str, Any]
     step_bytes: int
     run: str
@@ -137,7 +157,8 @@ def check(config: RunConfig, ranks: int, recipe: tuple[str, ...] = ()) -> Checke
         images_at_once=plan.micro_rows,
         network=config.model.name,
         parameters=needed.parameters,
-        trained=needed.trained,
+        trained=max(needed.trained),
+        phases=_phases(plan, needed),
         optimizer=config.train.optimizer.model_dump(),
         step_bytes=needed.step_bytes,
         run=url,
@@ -147,6 +168,15 @@ def check(config: RunConfig, ranks: int, recipe: tuple[str, ...] = ()) -> Checke
         f"{config.run.checkpoint.keep_last} kept",
         metrics=join(url, layout.METRICS),
         tried=tried,
+    )
+
+
+def _phases(plan: RunPlan, needed: "Footprint") -> tuple[PlannedPhase, ...]:
+    if len(plan.phases) == 1:
+        return ()
+    return tuple(
+        PlannedPhase(phase.describe(), phase.epochs, trained)
+        for phase, trained in zip(plan.phases, needed.trained, strict=True)
     )
 
 
