@@ -7,7 +7,7 @@ import pytest
 
 from trainer.config.load import parse, recipe_values
 from trainer.dataset.order import default_lanes
-from trainer.models.pretrained_files import SIDES
+from trainer.models.networks.pretrained_files import SIDES
 from trainer.training.auto.choice import Choice, Facts, Weights, choose, side_of
 
 pytestmark = pytest.mark.fast

@@ -10,7 +10,7 @@ from trainer.config import RunConfig
 from trainer.config import load as load_config
 from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import ConfigError, DataError, RunError
-from trainer.models import pretrained_files
+from trainer.models.networks import pretrained_files
 from trainer.preparation.prepare import prepare
 from trainer.runs import layout
 from trainer.storage import open_store

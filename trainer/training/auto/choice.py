@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trainer.models.pretrained_files import SIDES
+from trainer.models.networks.pretrained_files import SIDES
 from trainer.output.units import plural, shape, size, span
 from trainer.training.auto.costs import GPU_CORES, Cost, cost_of
 

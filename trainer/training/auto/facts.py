@@ -14,7 +14,7 @@ from trainer.gang import pods
 from trainer.machine.cores import usable_cores
 from trainer.machine.gpus import visible_gpus
 from trainer.machine.memory import available_memory
-from trainer.models.pretrained_files import available, network_of_file
+from trainer.models.networks.pretrained_files import available, network_of_file
 from trainer.runs.run_document import read_run
 from trainer.storage import open_store
 from trainer.training.auto.choice import Facts, Weights, side_of
