@@ -10,7 +10,7 @@ from pathlib import Path
 import keras
 
 from trainer.errors import ConfigError, one_line
-from trainer.models.pretrained_files import models_folder
+from trainer.models.networks.pretrained_files import models_folder
 
 
 @dataclass(frozen=True)

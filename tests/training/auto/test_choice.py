@@ -7,7 +7,8 @@ import pytest
 
 from trainer.config.load import parse, recipe_values
 from trainer.dataset.order import default_lanes
-from trainer.training.auto.choice import Choice, Facts, Weights, choose
+from trainer.models.networks.pretrained_files import SIDES
+from trainer.training.auto.choice import Choice, Facts, Weights, choose, side_of
 
 pytestmark = pytest.mark.fast
 
@@ -67,6 +68,14 @@ def test_photos_are_smaller_where_the_time_is_short():
     assert sides == [128, 96, 64]
     assert chosen(facts(rows=100), IMAGENET).values["data"]["image_size"] == 224
     assert chosen(facts(rows=50_000), IMAGENET).values["data"]["image_size"] < 224
+
+
+@pytest.mark.parametrize("side", [70, 96, 150, 224, 600])
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_the_weights_that_are_looked_for_are_those_that_are_loaded(side: int, gpus: int):
+    about = facts(side, gpus=gpus)
+    chosen_side = chosen(about, IMAGENET).values["data"]["image_size"]
+    assert chosen_side == side_of(about, IMAGENET.network) in SIDES
 
 
 def test_less_memory_is_fewer_images_at_once():

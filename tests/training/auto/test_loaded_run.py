@@ -11,7 +11,7 @@ from trainer.config import RunConfig
 from trainer.config import load as load_config
 from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import ConfigError, DataError, RunError
-from trainer.models import pretrained_files
+from trainer.models.networks import pretrained_files
 from trainer.preparation.prepare import prepare
 from trainer.runs import layout
 from trainer.storage import open_store
@@ -126,16 +126,16 @@ def test_a_kept_choice_that_cannot_be_read_is_one_error(data: str, tmp_path: Pat
 def test_weights_in_keras_s_folder_need_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(pretrained_files, "_reachable", lambda _: False)
-    networks = ("keras:MobileNetV2", "keras:ResNet50")
-    assert pretrained_files.available(networks, 96) is None
+    networks = {"keras:MobileNetV2": 96, "keras:ResNet50": 224}
+    assert pretrained_files.available(networks) is None
     (tmp_path / "models").mkdir()
     for name in reversed(networks):
-        file = pretrained_files.file_url(name, 96).rpartition("/")[2]
+        file = pretrained_files.file_url(name, networks[name]).rpartition("/")[2]
         (tmp_path / "models" / file).write_bytes(b"")
-        assert pretrained_files.available(networks, 96) == (name, f"in {tmp_path}/models")
+        assert pretrained_files.available(networks) == (name, f"in {tmp_path}/models")
         assert pretrained_files.network_of_file(f"s3://bucket/{file}") == name
     monkeypatch.setattr(pretrained_files, "_reachable", lambda _: True)
-    assert pretrained_files.available(["keras:EfficientNetV2B0", *networks], 96) == (
+    assert pretrained_files.available({"keras:EfficientNetV2B0": 96, **networks}) == (
         "keras:EfficientNetV2B0",
         "to be downloaded by Keras",
     )

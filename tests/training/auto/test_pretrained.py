@@ -13,7 +13,7 @@ from tests.cli.car_photos import drawn_photos
 from trainer import main
 from trainer.config.load import parse
 from trainer.distribution.single import Single
-from trainer.models.pretrained_files import SIDES, file_url
+from trainer.models.networks.pretrained_files import SIDES, file_url
 from trainer.observability.metrics import RunMetrics
 from trainer.preparation.prepare import prepare
 from trainer.runs.run_document import RunResult, read_run

@@ -12,7 +12,7 @@ from pydantic import Field
 from trainer.config.applications import PREFIX
 from trainer.errors import ConfigError, one_line
 from trainer.models.networks.head import classify
-from trainer.models.pretrained_files import models_folder
+from trainer.models.networks.pretrained_files import models_folder
 
 
 def application(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trainer.models.pretrained_files import SIDES
+from trainer.models.networks.pretrained_files import SIDES
 from trainer.output.units import plural, shape, size, span
 from trainer.training.auto.costs import GPU_CORES, Cost, cost_of
 
@@ -140,7 +140,7 @@ def _transfer(facts: Facts, weights: Weights) -> Choice:
     frozen = not facts.gpus
     data: dict[str, Any] = {"augment": _augment()}
     if weights.data is None:
-        side = _side(facts, cost_of(weights.network), frozen)
+        side = side_of(facts, weights.network)
         data["image_size"] = side
         pixels = side * side
     else:
@@ -205,10 +205,11 @@ def _seconds(facts: Facts, cost: Cost, pixels: int, epochs: int) -> float:
     return 1.1 * facts.rows * pixels * epochs * cost.core_seconds_per_pixel / facts.speed
 
 
-def _side(facts: Facts, cost: Cost, frozen: bool) -> int:
-    """The largest of the usual image sizes that the images have, and with which ten epochs take SECONDS."""
+def side_of(facts: Facts, network: str) -> int:
+    """The pixels of the image's side for a pretrained network: the largest of the usual ones that the images
+    have, and with which ten epochs take SECONDS."""
     sides = [side for side in reversed(SIDES) if side <= min(facts.image_shape[:2])] or [SIDES[0]]
-    cost = cost.frozen if frozen else cost
+    cost = cost_of(network) if facts.gpus else cost_of(network).frozen
     return next((side for side in sides if _epochs(facts, cost, side * side, 10) == 10), sides[-1])
 
 

@@ -14,10 +14,10 @@ from trainer.gang import pods
 from trainer.machine.cores import usable_cores
 from trainer.machine.gpus import visible_gpus
 from trainer.machine.memory import available_memory
-from trainer.models.pretrained_files import SIDES, available, network_of_file
+from trainer.models.networks.pretrained_files import available, network_of_file
 from trainer.runs.run_document import read_run
 from trainer.storage import open_store
-from trainer.training.auto.choice import Facts, Weights
+from trainer.training.auto.choice import Facts, Weights, side_of
 
 _FILES = (".h5", ".hdf5", ".keras")
 
@@ -60,8 +60,7 @@ def weights_for(facts: Facts, model: Mapping[str, Any]) -> Weights | None:
         return _named(facts, source)
     if not facts.networks:
         return None
-    side = min(max(SIDES), *facts.image_shape[:2])
-    found = available(facts.networks, side)
+    found = available({network: side_of(facts, network) for network in facts.networks})
     if found is None and source is None:
         return None
     network, where = found or (facts.networks[0], "as set")

@@ -4,7 +4,7 @@ import os
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 _BASE = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -39,15 +39,16 @@ def network_of_file(url: str) -> str | None:
     return None
 
 
-def available(networks: Sequence[str], side: int) -> tuple[str, str] | None:
+def available(networks: Mapping[str, int]) -> tuple[str, str] | None:
     """The first of the networks whose weights can be had, and where: in Keras's folder, or by a download.
 
-    The first one is looked for in both places; the others in Keras's folder alone. Takes at most
-    REACHABLE_SECONDS.
+    `networks`: each with the side of its images in pixels, the preferred one first. That is looked for in
+    both places, the others in Keras's folder alone. Takes at most REACHABLE_SECONDS.
     """
-    folder, first = models_folder(), networks[0]
-    cached = [name for name in networks if (folder / file_url(name, side).rpartition("/")[2]).is_file()]
-    if first not in cached and _reachable(file_url(first, side)):
+    folder, first = models_folder(), next(iter(networks))
+    urls = {name: file_url(name, side) for name, side in networks.items()}
+    cached = [name for name, url in urls.items() if (folder / url.rpartition("/")[2]).is_file()]
+    if first not in cached and _reachable(urls[first]):
         return first, "to be downloaded by Keras"
     return (cached[0], f"in {folder}") if cached else None
 
