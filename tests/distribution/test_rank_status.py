@@ -41,7 +41,7 @@ def test_a_rank_s_own_part_of_a_step_ends_with_its_exchange(monkeypatch: pytest.
     channel = StatusChannel()
     monkeypatch.setenv(STATUS_FD, str(channel.fd))
     monkeypatch.setattr(rank_status, "_mine", RankStatus())
-    monkeypatch.setattr(rank_status.time, "time", lambda: 1000.0)
+    monkeypatch.setattr("trainer.distribution.rank_status.time.time", lambda: 1000.0)
     report_step(0, 1002.0)
     assert channel.read().timed == 0, "a step whose begin is not known"
     report_phase(Phase.READING)

@@ -188,6 +188,7 @@ def test_the_others_wait_for_it_with_its_reason_and_train_without_it_if_they_may
     for index in range(3):
         table.say(index, problem="no GPU" if index == 1 else "")
     assert missing(table.gang, now=table.now, wanted=3) == {1: "is not ready: no GPU"}
+    answers = []
     for _ in range(42):
         table.now += 0.5
         answers = table.all_say()

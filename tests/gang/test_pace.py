@@ -116,10 +116,12 @@ def test_pods_hear_of_slow_ranks_and_show_them(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(pace, "SLOW_AFTER_SECONDS", 0.0)
     coordinator = Coordinator(lambda: 2)
     idle = [Member(index, f"uid-{index}", MemberState.IDLE, 1, node="n" * 253) for index in (0, 1)]
-    for member in idle:
-        answer, _ = coordinator.report(member)
+    first, second = idle
+    coordinator.report(first)
+    answer, port = coordinator.report(second)
     assert isinstance(answer, RunRanks)
     generation = answer.generation
+    progress: tuple[RankProgress, ...] = ()
     for member, work in zip(idle, (0.1, 0.4), strict=True):
         progress = (RankProgress(member.index, 7, Phase.TRAINING, 0.1, work=work),)
         running = replace(

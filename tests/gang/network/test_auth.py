@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import pytest
 
@@ -57,7 +57,7 @@ def post(port: int, body: bytes, **headers: str) -> int:
     return ask(port, body, **headers)[0]
 
 
-def ask(port: int, body: bytes, **headers: str) -> tuple[int, Mapping[str, str]]:
+def ask(port: int, body: bytes, **headers: str) -> tuple[int, http.client.HTTPMessage]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     connection.request(
         "POST", REPORT, body, {name.replace("_", "-"): value for name, value in headers.items()}
