@@ -13,7 +13,8 @@ from trainer.config import RunConfig
 from trainer.distribution import Distribution
 from trainer.distribution.agreement import Agreement, agree
 from trainer.distribution.handover import hand_over
-from trainer.errors import RankLost, TransientError
+from trainer.distribution.rank_variables import is_supervised
+from trainer.errors import EXIT_INTERRUPTED, RankLost, TransientError
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
 from trainer.output.units import plural
@@ -65,7 +66,8 @@ def train(
     callbacks = [*own_callbacks(config.train), *callbacks]
     callback_state.check(callbacks)
     model, optimizer = build(plan, scope=distribution.scope)
-    agree(distribution, Agreement(agreement_document(plan, store.url, callbacks), describe_device()))
+    document = agreement_document(plan, store.url, callbacks, model.weights)
+    agree(distribution, Agreement(document, describe_device()))
     restored, fence = agree_on_state(store, plan, distribution, model, optimizer, metrics)
     data = RankData(plan, distribution)
     network = Network(model, optimizer)
@@ -132,6 +134,9 @@ def train(
             except StopVoted:
                 pass
         distribution.barrier()
+        if is_supervised():  # it decides what follows, and says it
+            log.info("stopped after step %d, which is saved", progress.step)
+            raise SystemExit(EXIT_INTERRUPTED)
         raise TransientError(
             f"stopped on request; step {progress.step} is saved",
             "Restart to resume",
