@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from trainer.errors import TransientError
-from trainer.training.setup.stop_request import AGAIN, stop_request
+from trainer.training.stop_request import AGAIN, stop_request
 
 
 def test_it_is_noticed_inside_native_code(caplog: pytest.LogCaptureFixture):

@@ -35,7 +35,7 @@ from trainer.training.run_plan import RunPlan, make_plan, resume_step
 from trainer.training.setup.agreement_document import agreement_document
 from trainer.training.setup.keep_state import keep_state
 from trainer.training.setup.left_out import left_out
-from trainer.training.setup.stop_request import stop_request
+from trainer.training.stop_request import stop_request
 from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
