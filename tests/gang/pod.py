@@ -35,6 +35,9 @@ def main() -> None:
     parser.add_argument("--min-ranks", type=int)
     parser.add_argument("--give-up-after", type=float, default=1800.0)
     parser.add_argument("--patience", type=float, help="seconds until another pod coordinates, and forms")
+    parser.add_argument(
+        "--in-place", action="store_true", help="ranks join the next generation in their process"
+    )
     words = parser.parse_args(sys.argv[1:split])
     wanted: Callable[[], int] | None = None
     if words.wanted:
@@ -56,6 +59,7 @@ def main() -> None:
             min_ranks=words.min_ranks,
             give_up_after=words.give_up_after,
         ),
+        in_place=words.in_place,
         store=open_store(words.store) if words.store else None,
         pods=pods.from_environment(os.environ, wanted_pods=wanted),
     )

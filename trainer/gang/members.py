@@ -50,7 +50,8 @@ class Member:
         agreement: the digest of what must be equal in all pods of the gang; "" if it is not compared.
         held: what its living ranks hold; empty when they start from a checkpoint.
         port: the port where this pod's supervisor answers other pods, 0 if it does not.
-        exit_code: how its ranks ended in that generation, None while they run.
+        exit_code: how its ranks ended in that generation; while some run, the code of one that failed by
+            itself, else None.
         progress: the progress of its ranks, while they run.
         heard: when its last report arrived, in seconds of the coordinator's clock.
     """

@@ -10,14 +10,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trainer.distribution.handover import new_memory
-from trainer.distribution.rank_variables import GANG, STATE_FD
+from trainer.distribution.rank_variables import GANG
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, ConfigError
-from trainer.gang.generation_end import GangStop, GenerationResult, log_end
+from trainer.gang.generation_end import GangStop, GenerationResult, log_end, moves_in_place
 from trainer.gang.leading.connecting import GangOptions, connect
 from trainer.gang.members import (
     Answer,
     ExitPod,
     Generation,
+    Held,
     Member,
     MemberState,
     RefusePod,
@@ -26,11 +27,12 @@ from trainer.gang.members import (
     StopRanks,
 )
 from trainer.gang.network.auth import GangKey
-from trainer.gang.placement import slots
 from trainer.gang.pods import check_own_name
 from trainer.gang.polled import Polled
-from trainer.gang.ranks.rank_environment import gloo_timeout, rank_environment
-from trainer.gang.ranks.rank_processes import Ranks, reap_orphans
+from trainer.gang.ranks.descendants import reap_orphans
+from trainer.gang.ranks.pod_environments import PodEnvironments
+from trainer.gang.ranks.rank_environment import gloo_timeout
+from trainer.gang.ranks.rank_processes import Ranks
 from trainer.gang.ranks.restarts import Failures, judge_exits
 from trainer.gang.ranks.stall import Limits
 from trainer.gang.ranks.stopping import Deadlines, StopReason
@@ -74,7 +76,8 @@ class _Supervisor:
         pods = options.pods
         key = GangKey.from_environment()
         self._gang = os.environ.get(GANG) or key.gang(pods.coordinator if pods else "")
-        self._deadlines = Deadlines(options.grace, gloo_timeout(options.gloo_timeout))
+        timeout = gloo_timeout(options.gloo_timeout)
+        self._deadlines = Deadlines(options.grace, timeout, in_place=options.in_place)
         index, uid = pods.index if pods else 0, secrets.token_hex(8)
         digest = options.agreement.digest if options.agreement else ""
         self._member = Member(index, uid, MemberState.IDLE, options.ranks, agreement=digest)
@@ -83,6 +86,10 @@ class _Supervisor:
         self._states = [stack.enter_context(new_memory()) for _ in range(options.ranks)]
         check_own_name(pods.coordinator if pods else None)
         self._endpoint = self._serve_metrics(stack)
+        self._environments = PodEnvironments(
+            *(index, options.ranks, options.gloo_timeout, self._gang, options.gpus_per_rank),
+            self._endpoint.folder if self._endpoint else None,
+        )
         limits = Limits(options.stall_timeout or 0.0, stopping=options.grace / 3)
         gang_options = GangOptions(limits, options.agreement, options.policy, options.store)
         self._line = connect(pods, gang_options, gang=self._gang, uid=uid)
@@ -91,6 +98,7 @@ class _Supervisor:
     def run(self) -> int:
         """Runs the pod from the first generation to the last report."""
         code = self._run_generations()
+        self._dismiss()
         if self._signals.received and code == EXIT_INTERRUPTED:
             log.info("stopped by %s; restart it to resume", self._signals.received.name)
         reported = code if code in (EXIT_FINISHED, EXIT_INVALID) else self._member.exit_code
@@ -131,7 +139,8 @@ class _Supervisor:
 
         Raises ConfigError if this pod is refused.
         """
-        self._member = replace(self._member, state=MemberState.IDLE)
+        ranks = self._options.ranks_to_start(self._ranks.ready if self._ranks else 0)
+        self._member = replace(self._member, state=MemberState.IDLE, ranks=ranks)
         self._not_ready = "waiting for the other pods"
         while not self._signals.received:
             answer = self._report()
@@ -146,36 +155,73 @@ class _Supervisor:
         return None
 
     def _train(self, generation: Generation) -> GenerationResult:
-        """Starts this pod's ranks and waits until they have ended."""
+        """Starts this pod's ranks, or moves those that live, and waits until they have ended or hold their
+        state."""
         if self._endpoint and self._member.generation:
             self._endpoint.restarts.inc()
-        self._ranks = ranks = Ranks(self._command, self._environments(generation))
-        running = replace(self._member, state=MemberState.RUNNING, exit_code=None)
+        environments = self._environments.of_ranks(generation, self._line.port)
+        if self._ranks:
+            self._ranks.regroup(environments)
+        ranks = self._ranks = self._ranks or Ranks(
+            self._command, environments, states=self._states, in_place=self._options.in_place
+        )
+        running = replace(self._member, state=MemberState.RUNNING, exit_code=None, held=())
         self._member = replace(running, generation=generation.id, number=generation.number)
         stop = GangStop()
         reasons: dict[StopReason, float] = {}
+        in_place = kept = False
         try:
-            while ranks.alive:
+            while ranks.alive and not (in_place and ranks.are_movable):
                 self._tick()
-                ranks.watch()
-                self._member = replace(self._member, progress=ranks.progress())
+                fault = judge_exits(ranks.exits).own_fault
+                self._member = replace(self._member, progress=ranks.progress(), exit_code=fault)
                 stop.apply(self._report(), ranks)
+                missing = self._options.ranks - len(environments)
+                if missing and ranks.parked >= missing:
+                    stop.grow(missing)
                 self._not_ready = stop.stall
                 now = time.monotonic()
                 reasons = dict.fromkeys(stop.reasons(ranks, self._signals), now) | reasons
-                if reasons.keys() - {StopReason.FINISHED}:
+                in_place = self._options.in_place and moves_in_place(stop, self._signals, ranks)
+                if in_place:
+                    ranks.break_up(asked=stop.mode is StopMode.GRACEFUL)
+                elif reasons.keys() - {StopReason.FINISHED}:
                     ranks.terminate()
-                ranks.kill(self._deadlines.overdue(ranks.histories(), reasons, now, stop.late))
-            verdict = judge_exits(ranks.exits)
-            self._member = replace(self._member, exit_code=verdict.code, progress=())
+                else:
+                    self._park(ranks, generation, missing)
+                frozen = ranks.frozen if in_place else ()
+                ranks.kill(self._deadlines.overdue(ranks.histories(), reasons, now, stop.late, frozen))
+            verdict = judge_exits(ranks.exits, held=stop.held_code(ranks) if ranks.alive else None)
+            held = tuple(Held(*one) for one in enumerate(ranks.held()))
+            self._member = replace(self._member, exit_code=verdict.code, progress=(), held=held)
             for number in [verdict.culprit.rank] if verdict.culprit else verdict.forced:
                 for line in ranks.tail(number):
                     log.error("rank %d | %s", number, line)
             step = max(status.step for status in ranks.statuses().values())
-            return GenerationResult(generation, verdict, stop, step)
+            kept = in_place
+            return GenerationResult(generation, verdict, stop, step, held=ranks.alive)
         finally:
-            self._ranks = None
-            ranks.close()
+            if not kept:
+                self._ranks = None
+                ranks.close()
+
+    def _park(self, ranks: Ranks, generation: Generation, missing: int) -> None:
+        """Starts processes that are to replace ranks: `missing` ones at once, others when all ranks train."""
+        trains = all(status.step >= 0 for status in ranks.statuses().values())
+        wanted = missing + (self._options.spares if trains and not missing else 0)
+        if wanted:
+            ranks.park(wanted, self._environments.parked(generation, self._line.port))
+
+    def _dismiss(self) -> None:
+        """Stops the ranks that wait for a next generation: the chief saves what it holds."""
+        ranks, deadline = self._ranks, time.monotonic() + self._options.grace
+        if ranks is None:
+            return
+        ranks.terminate()
+        while ranks.alive and time.monotonic() < deadline and not self._signals.immediately:
+            self._tick()
+        self._ranks = None
+        ranks.close()
 
     def _wait_for_others(self) -> int | None:
         """This pod's ranks all exited 0 -> the gang's exit code, or None if it has to form again."""
@@ -200,16 +246,15 @@ class _Supervisor:
     def _give_up(self, result: GenerationResult) -> bool:
         """Counts a failure, and logs what happened and what follows."""
         self._failures = failures = self._failures.after(result.step)
-        description, size = result.describe(), result.generation.size
+        description = result.describe()
         if failures.count >= self._options.max_failures:
             number = plural(failures.count, "consecutive failure")
             log.error("%s; %s without progress; giving up", description, number)
             return True
-        ranks = f"all {size} ranks" if size > 1 else "the rank"
         delay = f" in {failures.backoff:.0f} s" if failures.backoff else ""
         log.warning(
-            "%s; restarting %s%s from the last checkpoint (generation %d)",
-            *(description, ranks, delay, result.generation.number + 1),
+            "%s; %s (generation %d)",
+            *(description, result.remedy(delay), result.generation.number + 1),
         )
         return False
 
@@ -222,22 +267,6 @@ class _Supervisor:
             self._report()
             self._tick()
 
-    def _environments(self, generation: Generation) -> dict[int, dict[str, str]]:
-        return {
-            slot.rank: rank_environment(
-                slot,
-                generation=generation.number,
-                rendezvous_port=self._line.port,
-                gloo_timeout=self._options.gloo_timeout,
-                gang=self._gang,
-                token=generation.token,
-                metrics_folder=self._endpoint.folder if self._endpoint else None,
-                gpus=self._options.gpus_per_rank,
-            )
-            | {STATE_FD: str(self._states[slot.local_rank])}
-            for slot in slots(generation, self._member.index)
-        }
-
     def _report(self) -> Answer | None:
         answer = self._line.report(self._member)
         if isinstance(answer, RefusePod) and self._options.agreement:
@@ -247,10 +276,12 @@ class _Supervisor:
 
     def _tick(self) -> None:
         time.sleep(POLL_SECONDS)
+        if self._ranks:
+            self._ranks.watch()
         if self._endpoint:
             self._endpoint.update(self._member.progress)
         if os.getpid() == 1:
-            reap_orphans(set(self._ranks.pids.values()) if self._ranks else set())
+            reap_orphans(self._ranks.processes if self._ranks else set())
 
     def _serve_metrics(self, stack: ExitStack) -> "Endpoint | None":
         port = self._options.metrics_port

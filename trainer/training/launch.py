@@ -1,6 +1,7 @@
 """From a configuration to trained weights in this pod: checks first, then TensorFlow."""
 
 import logging
+import math
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from trainer.config import RunConfig
 from trainer.config.explain import quoted
 from trainer.distribution import launchers, rank_variables
 from trainer.distribution.agreement import Agreement
+from trainer.distribution.places import places
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.errors import EXIT_INVALID, EXIT_LOST, ConfigError, RankLost, TrainerError, TransientError
 from trainer.gang import pods
@@ -51,6 +53,8 @@ def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
             return _train_as_launched(config, ranks)
     if rank_variables.is_rank():
         print_stacks_on_signal()
+        if rank_variables.is_parked():
+            wait_for_a_place()
         restarted = rank_variables.generation() > 1
         with transient_errors() if restarted else nullcontext():
             return _train(config, replicas)
@@ -91,6 +95,8 @@ def supervise_pod(
         pods=gang,
         policy=gang_policy(config),
         store=store,
+        in_place=not gpus.visible_gpus(os.environ),
+        spares=config.distribution.spares,
         metrics_port=config.metrics.port,
         linger=config.metrics.linger,
         finished=lambda: _is_complete(store, config),
@@ -193,6 +199,17 @@ def _is_complete(store: Store, config: RunConfig) -> bool:
             "%s is finished, but %s has changed since it was published: publishing again", store.url, key
         )
     return key is None
+
+
+def wait_for_a_place() -> None:
+    """Loads what takes long, and waits until the supervisor has this process replace a lost rank."""
+    with quiet_tensorflow_import():
+        import trainer.distribution.horovod
+        import trainer.training.run  # noqa: F401
+    report_phase(Phase.PARKED)
+    if not places().wait(lambda: False, math.inf, lambda: None):
+        raise TransientError("the supervisor has ended")
+    del os.environ[rank_variables.PARKED]
 
 
 def _train(config: RunConfig, replicas: int) -> int:

@@ -8,11 +8,10 @@ from contextlib import closing, contextmanager, nullcontext
 
 import keras
 
-from trainer.checkpoints.training_state import pack
 from trainer.config import RunConfig
 from trainer.distribution import Distribution
 from trainer.distribution.agreement import Agreement, agree
-from trainer.distribution.handover import hand_over
+from trainer.distribution.stop_request import StopRequest
 from trainer.errors import RankLost, TransientError
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
@@ -30,6 +29,7 @@ from trainer.training.data import RankData
 from trainer.training.evaluator import Evaluator, StopVoted
 from trainer.training.finish import publish_results
 from trainer.training.loop import Loop, Outcome
+from trainer.training.recovery import Recovery
 from trainer.training.results.publish import Publisher
 from trainer.training.results.timer import Timer, read_previous_epochs
 from trainer.training.run_plan import RunPlan
@@ -38,7 +38,7 @@ from trainer.training.saver import saver
 from trainer.training.setup.agreement_document import agreement_document
 from trainer.training.setup.build_network import build
 from trainer.training.setup.first_state import agree_on_state
-from trainer.training.setup.network_steps import Network
+from trainer.training.setup.network_steps import RunNetwork
 from trainer.training.step import TrainStep
 from trainer.training.transient_errors import transient_errors
 
@@ -61,12 +61,39 @@ def train(
             another run took the folder); committed work is kept.
     """
     callback_state.check(callbacks)
-    config = plan.config
     model, optimizer = build(plan, scope=distribution.scope)
+    request = StopRequest(stop)
+    network, recovery = RunNetwork(model, optimizer), Recovery(distribution, store, request)
+    while True:
+        plan = plan.at(distribution.size * distribution.replicas)
+        metrics.move(distribution.rank)
+        try:
+            return _train_generation(
+                plan, store, distribution, request, metrics, callbacks, network, recovery
+            )
+        except RankLost as lost:
+            if not recovery.rejoin(lost, plan):
+                raise
+
+
+def _train_generation(
+    plan: RunPlan,
+    store: Store,
+    distribution: Distribution,
+    stop: StopRequest,
+    metrics: RunMetrics,
+    callbacks: Sequence[keras.callbacks.Callback],
+    network: RunNetwork,
+    recovery: Recovery,
+) -> RunResult:
+    """Trains with the ranks of one generation. Raises what `train` does."""
+    config, model = plan.config, network.model
     agree(distribution, Agreement(agreement_document(plan, store.url, callbacks), describe_device()))
-    restored, fence = agree_on_state(store, plan, distribution, model, optimizer, metrics)
+    with transient_errors() if recovery.rejoined else nullcontext():
+        first = agree_on_state(store, plan, distribution, model, network.optimizer, metrics)
+    recovery.mark("broadcast")
+    restored, fence = first.state, first.fence
     data = RankData(plan, distribution)
-    network = Network(model, optimizer)
     network.enter(plan, distribution, phases_ended(restored))
     progress = assign(restored, model, network.optimizer)
     check_position(progress, plan.steps_per_epoch)
@@ -94,7 +121,10 @@ def train(
         _auditor(plan, distribution, data, step, progress, fence, metrics) as auditor,
         transient_errors(),
         epoch_bar(config.train.epochs) if distribution.is_chief else nullcontext() as bar,
-        saver(store, fence, background, config.run, progress, metrics, lambda: best.best_step) as save,
+        saver(
+            *(store, fence, background, config.run, progress, metrics, lambda: best.best_step),
+            unsaved=first.unsaved,
+        ) as save,
         data.training(progress.step) as batches,
     ):
         loop = Loop(
@@ -112,15 +142,21 @@ def train(
             metrics=metrics,
             timer=_timer(store, fence, distribution, progress, publisher),
             auditor=auditor,
+            after_step=recovery.first_step,
         )
         try:
             outcome = loop.run(batches, restored)
             save.finish(loop.capture)
             distribution.barrier()  # so that each rank holds its state until the last one is committed
+            if outcome is Outcome.STOPPED and recovery.is_possible and stop.wait_for_the_end():
+                raise RankLost("the generation has ended")
         except RankLost:
-            hand_over(pack(loop.capture()))
-            save.rescue(progress, loop.capture)
+            if recovery.keep(loop.capture()):
+                save.settle()
+            else:
+                save.rescue(progress, loop.capture)
             raise
+        recovery.over = True
         if outcome is Outcome.FINISHED:
             loop.end()
             try:
@@ -128,8 +164,7 @@ def train(
                 distribution.barrier()
                 return finished
             except StopVoted:
-                pass
-        distribution.barrier()
+                distribution.barrier()
         raise TransientError(
             f"stopped on request; step {progress.step} is saved",
             "Restart to resume",
