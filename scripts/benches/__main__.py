@@ -10,7 +10,18 @@ from pathlib import Path
 
 from trainer.observability import log
 
-NAMES = ("data", "accelerators", "plan", "gang", "train", "scaling", "checkpoint", "predict", "exact")
+NAMES = (
+    "data",
+    "accelerators",
+    "plan",
+    "gang",
+    "train",
+    "scaling",
+    "checkpoint",
+    "predict",
+    "exact",
+    "recovery",
+)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The memory in which a rank leaves its state to its next process."""
 
+import errno
 import os
 
 import pytest
@@ -17,7 +18,7 @@ def test_a_state_is_whole_or_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(STATE_FD, str(fd))
         assert handed_over() is None
         for state in (b"the first state", b"2nd"):
-            hand_over(state)
+            assert hand_over(state)
             assert handed_over() == state
         kill_in_write(monkeypatch, b"the last state", after=2)
         assert handed_over() is None
@@ -31,9 +32,20 @@ def test_a_state_is_whole_or_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_a_supervisor_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(STATE_FD, raising=False)
-    hand_over(b"state")
+    assert not hand_over(b"state")
     assert handed_over() is None
     forget()
+
+
+def test_a_state_for_which_there_is_no_memory_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with new_memory() as fd:
+        monkeypatch.setenv(STATE_FD, str(fd))
+        monkeypatch.setattr(os, "pwrite", full)
+        assert not hand_over(b"state")
+        assert handed_over() is None
 
 
 def kill_in_write(monkeypatch: pytest.MonkeyPatch, state: bytes, after: int) -> None:

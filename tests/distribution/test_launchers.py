@@ -16,8 +16,7 @@ from tests.gang.gangs import wait_for
 from tests.run_processes import EXACT, ONE_THREAD, Runs, committed_steps
 from tests.training.in_process import store_of
 from trainer import main
-from trainer.distribution.launchers import PLACE
-from trainer.distribution.rank_variables import GENERATION
+from trainer.distribution.rank_variables import GENERATION, PLACE
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID
 
 SMALL: dict[str, Any] = EXACT | {"run": {"checkpoint": {"every": "4 steps", "keep_last": 10_000}}}

@@ -5,8 +5,10 @@ import threading
 import pytest
 
 from tests.gang.network.test_rendezvous import ask, store  # noqa: F401  a fixture
+from trainer.distribution import meeting
 from trainer.distribution.meeting import SCOPE, meet
-from trainer.errors import TransientError
+from trainer.distribution.places import PlaceChannel, Places
+from trainer.errors import RankLost, TransientError
 from trainer.gang.network.rendezvous import Rendezvous
 
 
@@ -49,6 +51,19 @@ def test_a_stop_ends_the_wait(
     place(monkeypatch, store.port, 0, 2)
     with pytest.raises(TransientError, match="was stopped while waiting"):
         meet(stopping=lambda: True)
+
+
+def test_the_end_of_the_generation_ends_the_wait(
+    store: Rendezvous,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place(monkeypatch, store.port, 0, 2)
+    channel = PlaceChannel()
+    monkeypatch.setattr(meeting, "places", lambda: Places(channel.fd))
+    channel.break_up()
+    with pytest.raises(RankLost, match="lost another rank while it waited"):
+        meet()
+    channel.close()
 
 
 def test_a_store_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,9 @@ def main() -> None:
     parser.add_argument("--patience", type=float, help="seconds until another pod coordinates, and forms")
     parser.add_argument("--unhealthy", type=Path, help="the pod cannot train while this file is there")
     parser.add_argument("--slow-after", type=float, help="seconds until a slow rank is named")
+    parser.add_argument(
+        "--in-place", action="store_true", help="ranks join the next generation in their process"
+    )
     words = parser.parse_args(sys.argv[1:split])
     wanted: Callable[[], int] | None = None
     if words.wanted:
@@ -64,6 +67,7 @@ def main() -> None:
             give_up_after=words.give_up_after,
         ),
         health=(lambda _: "no GPU" if words.unhealthy.exists() else "") if words.unhealthy else None,
+        in_place=words.in_place,
         store=open_store(words.store) if words.store else None,
         pods=pods.from_environment(os.environ, wanted_pods=wanted),
     )

@@ -423,3 +423,15 @@ def test_a_late_report_of_a_supervisor_that_has_ended_does_not_keep_its_replacem
         table.members[1] = new
         table.say(1)
     assert isinstance(table.say(1), RunRanks)
+
+
+def test_a_pod_that_has_lost_a_rank_says_so_while_the_others_still_stop() -> None:
+    table = Table(2).run()
+    assert table.say(1, exit_code=EXIT_LOST + 1) == StopRanks(StopMode.IMMEDIATE, "pod 1 has lost its ranks")
+    assert table.gang.failures == 1
+    table.say(1, state=MemberState.IDLE)
+    assert table.gang.failures == 1, "it is one failure"
+    assert isinstance(table.say(0), StopRanks)
+    table.say(0, state=MemberState.IDLE, exit_code=EXIT_LOST)
+    assert table.gang.generation
+    assert table.gang.generation.number == 2

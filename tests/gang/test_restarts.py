@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.errors import EXIT_LOST
+from trainer.errors import EXIT_INTERRUPTED, EXIT_LOST
 from trainer.gang.ranks.rank_processes import Exit
 from trainer.gang.ranks.restarts import ExitVerdict, Failures, judge_exits
 
@@ -32,6 +32,28 @@ KILLED, FAILED = Exit(2, -9, asked=False), Exit(1, 3, asked=False)
 )
 def test_verdicts(exits: list[Exit], verdict: ExitVerdict) -> None:
     assert judge_exits(exits) == verdict
+
+
+@pytest.mark.parametrize(
+    ("exits", "held", "verdict"),
+    [
+        ([], EXIT_LOST, ExitVerdict(EXIT_LOST)),
+        ([], EXIT_INTERRUPTED, ExitVerdict(EXIT_INTERRUPTED)),
+        ([KILLED], EXIT_LOST, ExitVerdict(1, KILLED)),
+        ([Exit(1, -9, asked=True)], EXIT_LOST, ExitVerdict(EXIT_LOST, forced=(1,))),
+        ([Exit(1, EXIT_LOST, asked=False)], EXIT_LOST, ExitVerdict(EXIT_LOST)),
+    ],
+)
+def test_verdicts_where_others_live_on(exits: list[Exit], held: int, verdict: ExitVerdict) -> None:
+    assert judge_exits(exits, held=held) == verdict
+
+
+def test_only_a_rank_that_failed_by_itself_is_reported_before_the_others_have_stopped() -> None:
+    assert judge_exits([]).own_fault is None
+    assert judge_exits([FAILED]).own_fault == 3
+    assert judge_exits([KILLED]).own_fault == 1
+    assert judge_exits([Exit(0, EXIT_LOST, asked=False)]).own_fault is None
+    assert judge_exits([Exit(0, 64, asked=False)]).own_fault is None, "that ends the run"
 
 
 def test_the_code_of_a_broken_exchange_stays_between_ranks_and_supervisor() -> None:

@@ -50,6 +50,16 @@ def test_the_first_of_several_ends_counts() -> None:
     assert DEADLINES.overdue({0: pace(Phase.SAVING, since=101)}, why, 110.0) == {0}
 
 
+def test_ranks_that_survive_in_place_all_have_the_time_to_keep_their_state() -> None:
+    deadlines, why = Deadlines(grace=60, gloo_timeout=5, in_place=True), {StopReason.BROKEN: 100.0}
+    ranks = {0: pace(), 1: pace(), 2: pace(Phase.HOLDING), 3: pace(Phase.LOADING)}
+    assert deadlines.overdue(ranks, why, 109.9) == set()
+    assert deadlines.overdue(ranks, why, 110.0) == {0, 1}
+    assert deadlines.overdue(ranks, why, 103.0, frozen={1}) == {1}
+    assert deadlines.overdue(ranks, why, 1e6) == {0, 1}, "the others wait for the next generation"
+    assert deadlines.overdue(ranks, why | {StopReason.REQUESTED: 100.0}, 160.0) == {0, 1, 2, 3}
+
+
 def test_without_the_chief_every_rank_has_the_time_to_hand_over_its_state() -> None:
     ranks, why = {1: pace(), 2: pace(Phase.EVALUATING)}, {StopReason.BROKEN: 100.0}
     assert DEADLINES.overdue(ranks, why, 109.9) == set()

@@ -63,6 +63,7 @@ AXES: dict[str, dict[str, Settings]] = {
             "distribution.wait_for_replacement": "5s",
             "distribution.min_ranks": 1,
             "distribution.give_up_after": "10m",
+            "distribution.spares": 1,
         },
         "mirrored": {"case.ranks": 2, "distribution.strategy": "mirrored"},
     },

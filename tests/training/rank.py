@@ -1,4 +1,7 @@
-"""A rank as tests start it: the real trainer, and a file a rank that tells what it saw.
+"""A rank as tests start it: the real trainer, and files that say what it saw.
+
+`processes-RANK` has its process id for each generation, `steps-RANK` for each step that it has compiled anew.
+After each step of TEST_PAUSES it waits for the file `go-STEP`.
 
 Usage: python -m tests.training.rank CONFIG.yaml FOLDER [--delays SEED]
 """
@@ -13,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import horovod.tensorflow as hvd
 import keras
 
 from tests.training.batches import watch_batches
@@ -24,24 +28,32 @@ from trainer.observability import log
 from trainer.observability.metrics import RunMetrics
 from trainer.observability.stacks import print_stacks_on_signal
 from trainer.storage import open_store
+from trainer.training.recovery.parked import wait_for_a_place
 from trainer.training.run import train
 from trainer.training.run_plan import make_plan
 from trainer.training.run_state import digest
 from trainer.training.setup.build_network import setup_tensorflow
 from trainer.training.setup.keep_state import keep_state
+from trainer.training.step import TrainStep
 
 
 class Witness(keras.callbacks.Callback):
     """Writes each step's digest, and a line for each validation; sleeps at random where asked."""
 
-    def __init__(self, folder: Path, rank: int, delays: int | None) -> None:
+    def __init__(self, folder: Path, delays: int | None) -> None:
         super().__init__()
-        self.file = (folder / f"digests-{rank}").open("a")
-        self.validations = (folder / f"validations-{rank}").open("a")
+        self.folder = folder
+        self.pauses = os.environ.get("TEST_PAUSES", "").split()
         self.worked, self.shortest_work = 0.0, math.inf
         self.random = None if delays is None else random.Random(delays)
 
     def on_train_begin(self, logs: Any = None) -> None:
+        rank, files = rank_variables.rank(), ("digests", "validations", "processes")
+        self.file, self.validations, processes = (
+            (self.folder / f"{name}-{rank}").open("a") for name in files
+        )
+        print(os.getpid(), file=processes, flush=True)
+        write_pid(self.folder)
         if scale := os.environ.get("LOSS_SCALE"):
             self.model.optimizer.dynamic_scale.assign(float(scale))
 
@@ -49,6 +61,9 @@ class Witness(keras.callbacks.Callback):
         print(digest(self.model, self.model.optimizer), file=self.file, flush=True)
         worked = rank_status._mine.worked
         self.worked, self.shortest_work = worked, min(self.shortest_work, worked - self.worked)
+        step = int(self.model.optimizer.iterations)
+        while str(step) in self.pauses and not (self.folder / f"go-{step}").exists():
+            time.sleep(0.02)
         if self.random:
             time.sleep(self.random.random() * float(os.environ.get("MOST_DELAY", "0.05")))
 
@@ -66,6 +81,8 @@ class Witness(keras.callbacks.Callback):
 def main() -> None:
     log.setup()
     print_stacks_on_signal()
+    if rank_variables.is_parked():
+        wait_for_a_place()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     config, folder = load(Path(sys.argv[1])), Path(sys.argv[2])
@@ -76,9 +93,12 @@ def main() -> None:
     distribution = connect(stop.is_set)
     inject()
     watch_batches(folder)
+    record_new_steps(folder / f"steps-{distribution.rank}")
+    if "TEST_INIT_FAILS" in os.environ:
+        fail_to_start_again()
     delays = int(sys.argv[4]) + distribution.rank if len(sys.argv) > 3 else None
-    (folder / f"pid-{distribution.rank}").write_text(str(os.getpid()))
-    witness = Witness(folder, distribution.rank, delays)
+    write_pid(folder)
+    witness = Witness(folder, delays)
     plan = make_plan(config, distribution.size)
     try:
         train(plan, open_store(config.run.url), distribution, stop, RunMetrics(distribution.rank), [witness])
@@ -87,6 +107,30 @@ def main() -> None:
         leave(error.exit_code)
     (folder / f"work-{distribution.rank}").write_text(str(witness.shortest_work))
     leave(0)
+
+
+def write_pid(folder: Path) -> None:
+    (folder / f"pid-{rank_variables.rank()}").write_text(str(os.getpid()))
+
+
+def record_new_steps(path: Path) -> None:
+    made = TrainStep.__init__
+
+    def making(self: TrainStep, *arguments: Any, **options: Any) -> None:
+        with path.open("a") as file:
+            print(os.getpid(), file=file)
+        made(self, *arguments, **options)
+
+    TrainStep.__init__ = making  # type: ignore[method-assign]
+
+
+def fail_to_start_again() -> None:
+    """From now on Horovod does not start in this process, as where the network is gone."""
+
+    def fail() -> None:
+        raise RuntimeError("no connection")
+
+    hvd.init = fail
 
 
 def leave(code: int) -> None:

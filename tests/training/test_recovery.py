@@ -2,20 +2,27 @@
 
 import os
 import random
+import re
 import signal
+import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from statistics import median
 
 import pytest
 
+from scripts.processes import free_port
+from tests.gang.gangs import Pod, Run, alive, wait_for
 from tests.run_processes import EXACT, Runs, committed_steps
+from tests.training.in_process import train as train_here
 from trainer.config import load
 from trainer.storage import open_store
 
 pytestmark = pytest.mark.slow
 
+GROUPED = EXACT | {"model": EXACT["model"] | {"batch_norm": "grouped"}}
 LONG = EXACT | {"train": EXACT["train"] | {"epochs": 48, "validation_freq": 3}}
 """Long enough for thirty interruptions, ten of them in the validations."""
 
@@ -82,6 +89,7 @@ def test_killed_as_a_whole_in_mid_epoch_it_ends_with_the_same_bits(runs, two_ran
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.long)])
 def test_a_lost_rank_is_replaced_and_no_finished_step_is_lost(runs, two_ranks, number: signal.Signals):
+    """The other one survives in its process, with its compiled step."""
     config = runs.config("rank-lost", **EXACT)
     folder = config.parent
     process = runs.start(config, 2)
@@ -92,10 +100,15 @@ def test_a_lost_rank_is_replaced_and_no_finished_step_is_lost(runs, two_ranks, n
     assert ("rank 1 was killed by SIGKILL" if number is signal.SIGKILL else "lost rank 1, which") in output
     assert same_weights(runs, folder, two_ranks)
     assert runs.digests(folder) == runs.digests(two_ranks)
+    assert generations(folder, 0) == [2]
+    assert generations(folder, 1) == [1, 1]
+    assert len((folder / "steps-0").read_text().split()) == 1, "it is not compiled again"
 
 
-def test_a_killed_chief_loses_no_finished_step(runs, two_ranks):
-    """The other rank hands its state over in memory: no checkpoint is due in this run."""
+def test_a_killed_chief_loses_no_finished_step(runs, two_ranks, monkeypatch):
+    """The other rank keeps its state in memory: no checkpoint is due in this run. A parked process takes the
+    chief's place."""
+    monkeypatch.setenv("TEST_SPARES", "1")
     config = runs.config("chief-lost", **EXACT | {"run": {"checkpoint": {"every": "1000 steps"}}})
     folder = config.parent
     process = runs.start(config, 2)
@@ -103,10 +116,96 @@ def test_a_killed_chief_loses_no_finished_step(runs, two_ranks):
     os.kill(int((folder / "pid-0").read_text()), signal.SIGKILL)
     output, _ = process.communicate()
     assert process.returncode == 0, output
+    assert "a parked process replaces rank 0" in output
     assert "rank 1 holds the newest state, in memory" in output
     assert runs.digests(folder, 1) == runs.digests(two_ranks)
     assert same_weights(runs, folder, two_ranks)
     assert files(folder)["metrics.csv"] == files(two_ranks)["metrics.csv"]
+    assert (generations(folder, 0), generations(folder, 1)) == ([1, 1], [2])
+    assert committed(folder)[-1] > 30, "what it kept was saved soon"
+
+
+@pytest.mark.parametrize("variable", ["TEST_REPLACE", "TEST_INIT_FAILS"])
+def test_a_rank_that_cannot_survive_in_its_process_is_replaced_with_its_state(
+    runs, two_ranks, monkeypatch, variable: str
+):
+    """Where that is off, and where Horovod does not start again."""
+    monkeypatch.setenv(variable, "1")
+    config = runs.config("replaced", **EXACT | {"run": {"checkpoint": {"every": "1000 steps"}}})
+    folder = config.parent
+    process = runs.start(config, 2)
+    wait_for_steps(runs, folder, 30, process)
+    os.kill(int((folder / "pid-0").read_text()), signal.SIGKILL)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    assert runs.digests(folder, 1) == runs.digests(two_ranks)
+    assert generations(folder, 1) == [1, 1]
+
+
+def test_two_kills_in_an_exact_run_end_with_the_bits_of_one_rank(runs, monkeypatch):
+    """Each survivor trains on in its process, alone until the other one is replaced."""
+    train = {"epochs": 3, "batch_size": 60, "lanes": 4, "micro_batch": 1, "exact": True}
+    sections = GROUPED | {"train": train | {"optimizer": {"name": "adam"}}}
+    train_here(alone := runs.config("alone", **sections))
+    monkeypatch.setenv("TEST_PAUSES", "15 30 45")
+    config = runs.config("killed", **sections)
+    folder = config.parent
+    process = runs.start(config, 2)
+    log: list[str] = []
+    reader = threading.Thread(target=lambda: log.extend(iter(process.stdout.readline, "")), daemon=True)
+    reader.start()
+
+    def kill(rank: int, step: int) -> None:
+        wait_for(lambda: done(runs, folder) >= step, f"step {step}; {log}")
+        os.kill(int((folder / f"pid-{rank}").read_text()), signal.SIGKILL)
+        (folder / f"go-{step}").touch()
+
+    kill(1, 15)
+    wait_for(lambda: any("1 replaced rank can join" in line for line in log), f"it is ready; {log}")
+    (folder / "go-30").touch()
+    wait_for(lambda: len((folder / "processes-1").read_text().split()) == 2, f"it trains; {log}")
+    kill(0, 45)
+    assert process.wait() == 0, log
+    reader.join()
+    assert same_weights(runs, folder, alone.parent)
+    assert files(folder) == files(alone.parent)
+    assert re.search(r"recovered as rank 0 of 1 in .*\n(.*\n)*.*recovered as rank 0 of 2 in", "".join(log))
+    steps = runs.digests(folder)
+    assert len(set(steps)) == len(steps) >= 59, "no finished step is repeated"
+    first, second = (folder / "processes-0").read_text().split()[2:4]
+    assert first != second
+    assert second == (folder / "processes-1").read_text().split()[1], "the replacement survives as the chief"
+
+
+def test_a_rank_stays_while_the_other_pod_leaves_returns_dies_and_returns(runs, two_ranks):
+    """SIGTERM, then SIGKILL of the supervisor of pod 1: the rank of pod 0 is the same process to the end."""
+    config = runs.config("pods", **EXACT)
+    folder, gang = config.parent, Run(config.parent)
+    environment = {"TRAINER_PODS": "2", "TRAINER_COORDINATOR": f"127.0.0.1:{free_port()}"}
+    environment |= {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.training.rank", str(config), str(folder)]
+
+    def start(index: int) -> Pod:
+        place = environment | {"TRAINER_POD_INDEX": str(index)}
+        return gang.pod(command, "--in-place", environment=place)
+
+    try:
+        first, last = start(0), start(1)
+        for number, steps in ((signal.SIGTERM, 10), (signal.SIGKILL, 25)):
+            wait_for_steps(runs, folder, steps, first.process)
+            last.signal(number)
+            assert last.wait() == (75 if number is signal.SIGTERM else -9)
+            last = start(1)
+        assert [pod.process.wait(300) for pod in (first, last)] == [0, 0], gang.output()
+    finally:
+        gang.close()
+    assert runs.digests(folder) == runs.digests(two_ranks)
+    assert (generations(folder, 0), generations(folder, 1)) == ([3], [1, 1, 1]), gang.output()
+
+
+def generations(folder: Path, rank: int) -> list[int]:
+    """In how many generations each process of a rank has trained."""
+    return list(Counter((folder / f"processes-{rank}").read_text().split()).values())
 
 
 def test_asked_to_stop_it_saves_the_last_finished_step_and_says_to_start_it_again(runs, two_ranks):
@@ -165,6 +264,37 @@ def test_twenty_kills_of_one_rank_or_the_other_lose_no_step_that_the_other_has_f
     assert all(one == sorted(set(one)) for one in finished), "no step is done twice"
     assert same_weights(runs, folder, long_undisturbed)
     assert files(folder) == files(long_undisturbed)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_twenty_kills_in_an_exact_run_end_with_the_bits_of_one_rank(runs):
+    """At random moments, also while the last one lost is replaced."""
+    train = LONG["train"] | {"micro_batch": 1, "exact": True}
+    sections = GROUPED | {"train": train, "run": {"checkpoint": {"every": "100000 steps"}}}
+    alone = runs.finish(runs.config("alone", **sections), 1)
+    config = runs.config("killed", **sections)
+    folder = config.parent
+    generator = random.Random(5)
+    process = runs.start(config, 2)
+    with (folder / "log").open("w") as log:
+        reader = threading.Thread(target=lambda: log.writelines(process.stdout), daemon=True)
+        reader.start()
+        for number in range(20):
+            wait_for_a_moment(runs, folder, process, generator, number)
+            kill_one(folder, generator)
+        assert process.wait() == 0, (folder / "log").read_text()
+        reader.join()
+    assert same_weights(runs, folder, alone)
+    assert files(folder) == files(alone)
+    step = {digest: number for number, digest in enumerate(runs.digests(alone))}
+    assert {step[digest] for rank in (0, 1) for digest in runs.digests(folder, rank)} == set(step.values())
+
+
+def kill_one(folder: Path, generator: random.Random) -> None:
+    """Kills one of the ranks that live."""
+    pids = [int((folder / f"pid-{rank}").read_text()) for rank in range(2)]
+    os.kill(generator.choice([pid for pid in pids if alive(pid)]), signal.SIGKILL)
 
 
 @pytest.mark.long

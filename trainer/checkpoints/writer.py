@@ -30,6 +30,8 @@ from trainer.storage.base import Store
 
 log = logging.getLogger(__name__)
 
+WORKERS = 4
+"""Threads that upload the pieces of a checkpoint."""
 SKIP_AFTER = 5.0
 """Seconds after which a save does not wait any more for the previous one, and is skipped."""
 
@@ -57,7 +59,7 @@ class CheckpointWriter:
         read_age: float = READ_AGE,
         orphan_age: float = ORPHAN_AGE,
         piece_bytes: int = PIECE_BYTES,
-        workers: int = 4,
+        workers: int = WORKERS,
     ) -> None:
         self.store = store
         self.fence = fence
@@ -181,3 +183,12 @@ class CheckpointWriter:
             self.background.end(error)
         except Exception as error:
             log.warning("could not remove old checkpoints: %s: %s", type(error).__name__, error)
+
+
+def save_once(fence: Fence, state: TrainingState) -> None:
+    """Stores a state, without a thread and without retention. Raises Superseded, TransientError, OSError."""
+    layout = ArrayLayout.of(state.arrays)
+    buffer: Bytes = np.zeros(layout.nbytes, np.uint8)
+    layout.fill(buffer, state.arrays)
+    attempt = Attempt(state.step, fence.number, new_uid())
+    write(fence, attempt, buffer.data, describe(state, layout), piece_bytes=PIECE_BYTES, workers=WORKERS)

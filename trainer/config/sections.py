@@ -147,6 +147,13 @@ class DistributionSection(Section):
         description="the fewest ranks that train while others are missing; by default those of more than "
         "half of the pods",
     )
+    spares: int = Field(
+        0,
+        ge=0,
+        le=8,
+        description="processes of each pod that have loaded TensorFlow and wait to replace a lost rank; none "
+        "on GPUs, where all ranks are started again",
+    )
     give_up_after: Seconds = Field(
         1800.0,
         description="how long pods wait for those without which they cannot train, before all exit with 75",

@@ -50,6 +50,22 @@ class Distribution(Protocol):
 
     def barrier(self) -> None: ...
 
+    @property
+    def can_rejoin(self) -> bool:
+        """Whether this process can move into another generation."""
+        ...
+
+    def hold(self, long_wait: Callable[[], None]) -> bool:
+        """After a rank was lost: waits until the supervisor has assigned a place in the next generation, in
+        which size and rank may be others. False if this process cannot move, or was asked to stop. Calls
+        `long_wait` once if it takes long."""
+        ...
+
+    def join(self, met: Callable[[], None]) -> bool:
+        """Meets the ranks of the generation that the environment names, calls `met`, and connects to them;
+        False if one of them is lost. Raises TransientError like `connect`."""
+        ...
+
     def scope(self) -> AbstractContextManager[Any]:
         """A context in which the network and its optimizer are created, and not used in any other way."""
         ...

@@ -1,4 +1,5 @@
-"""A rank's state, handed over to the process that replaces it: in memory that the supervisor keeps.
+"""A rank's state between two generations: in memory that the supervisor keeps, for this process or for the
+one that replaces it.
 
 A rank whose exchange broke leaves the state of its last finished step there. So no finished step is lost
 while one rank lives, whichever of them died.
@@ -30,20 +31,23 @@ def new_memory() -> Iterator[int]:
         os.close(fd)
 
 
-def hand_over(state: bytes) -> None:
-    """Leaves a state to the next process of this rank; does nothing without a supervisor.
+def hand_over(state: bytes) -> bool:
+    """Leaves a state to the next process of this rank, or to this one in its next generation -> whether it is
+    there. Does nothing without a supervisor.
 
     It is complete or not there, whenever this process is killed. Logs a want of memory.
     """
     fd = _memory()
     if fd is None:
-        return
+        return False
     os.ftruncate(fd, 0)
     try:
         _write(fd, memoryview(state))
     except OSError as error:
         os.ftruncate(fd, 0)
         log.warning("the state could not be handed over to the next process: %s", error.strerror)
+        return False
+    return True
 
 
 def _write(fd: int, state: memoryview) -> None:
@@ -54,7 +58,7 @@ def _write(fd: int, state: memoryview) -> None:
 
 
 def handed_over() -> bytes | None:
-    """The state that the previous process of this rank left; None without one."""
+    """The state that this rank left in its last generation; None without one."""
     fd = _memory()
     header = b"" if fd is None else os.pread(fd, _HEADER, 0)
     if fd is None or not header.startswith(_MAGIC):

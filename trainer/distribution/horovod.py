@@ -1,38 +1,91 @@
 """Ranks over Horovod's core: its operations alone, since its Keras layer is a silent no-op on Keras 3."""
 
+import logging
+import os
 from collections.abc import Callable
 from typing import Any
 
 import horovod.tensorflow as hvd
 import numpy as np
 import tensorflow as tf
+from horovod.common.exceptions import HorovodInternalError
 from numpy.typing import NDArray
 
+from trainer.distribution import rank_variables
 from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.distribution.meeting import meet
+from trainer.distribution.places import places
 from trainer.distribution.rank_status import Phase, report_phase
+from trainer.distribution.rank_variables import FUSION_THRESHOLD
 from trainer.distribution.single import LATER, OneReplica
+from trainer.errors import RankLost, one_line
+
+log = logging.getLogger(__name__)
 
 BROADCAST_PART_BYTES = 256 << 20
 """Bytes of one broadcast. Gloo ends the process (SIGABRT) at 2 GiB, more than Linux takes in one writev."""
+
+LONG_WAIT_SECONDS = 10.0
+"""Seconds that a rank holds its state in memory alone, before the chief saves it."""
 
 
 class Horovod(OneReplica):
     """The ranks that the HOROVOD_* environment names.
 
     The loss of a rank raises `RankLost` in the host calls and one of `LOST` in a step. Raises TransientError
-    if the others do not appear, or `stopping` becomes true.
+    if the others do not appear, or `stopping` becomes true; RankLost if one is lost before all have met.
     """
 
     def __init__(self, stopping: Callable[[], bool] = lambda: False) -> None:
         with tf.device("CPU:0"):
             self._began = tf.Variable(0.0, trainable=False, dtype=tf.float64)
+        self.size, self.rank = rank_variables.size(), rank_variables.rank()
+        self._stopping = stopping
+        self._started = self._failed = False
+        places().take()
+        while not self.join():
+            if not self.hold(lambda: None):
+                raise RankLost("another rank was lost while the ranks met")
+
+    @property
+    def can_rejoin(self) -> bool:
+        return places().can_change and not self._failed
+
+    def hold(self, long_wait: Callable[[], None]) -> bool:
+        if not self.can_rejoin:
+            return False
+        hvd.shutdown()
+        report_phase(Phase.HOLDING)
+
+        def waited() -> None:
+            long_wait()
+            report_phase(Phase.HOLDING)
+
+        return places().wait(self._stopping, LONG_WAIT_SECONDS, waited)
+
+    def join(self, met: Callable[[], None] = lambda: None) -> bool:
         report_phase(Phase.MEETING)
-        meet(stopping=stopping)
-        report_phase(Phase.LOADING)
-        hvd.init()
-        self.size: int = hvd.size()
-        self.rank: int = hvd.rank()
+        try:
+            meet(stopping=self._stopping)
+        except RankLost:
+            return False
+        met()
+        report_phase(Phase.JOINING)
+        if places().can_change:
+            # Horovod's second start in a process crashes where this and the cycle time are both set. It joins
+            # tensors that are ready together, and we exchange one of a type at a time.
+            os.environ.pop(FUSION_THRESHOLD, None)
+        try:
+            hvd.init()
+        except (RuntimeError, ValueError, HorovodInternalError) as error:
+            if not self._started:
+                raise
+            log.warning("rank %d could not connect to the others: %s", rank_variables.rank(), one_line(error))
+            self._failed = True  # Horovod starts once more in a new process only
+            return False
+        self.size, self.rank = hvd.size(), hvd.rank()
+        self._started = True
+        return True
 
     @property
     def is_chief(self) -> bool:

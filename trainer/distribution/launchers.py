@@ -11,16 +11,14 @@ from trainer.distribution.rank_variables import (
     CROSS_SIZE,
     LOCAL_RANK,
     LOCAL_SIZE,
+    PLACE,
     RANK,
-    RENDEZVOUS_ADDRESS,
     RENDEZVOUS_PORT,
     SIZE,
 )
 from trainer.errors import ConfigError
 
 ELASTIC = "HOROVOD_ELASTIC"
-PLACE = (RANK, SIZE, LOCAL_RANK, LOCAL_SIZE, CROSS_RANK, CROSS_SIZE, RENDEZVOUS_ADDRESS, RENDEZVOUS_PORT)
-"""The variables that every rank must have."""
 MPI = (("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("PMI_RANK", "PMI_SIZE"))
 """Rank and size as Open MPI, MPICH and Slurm's PMI name them."""
 

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 from trainer.distribution import rank_variables
-from trainer.errors import TransientError
+from trainer.distribution.places import places
+from trainer.errors import RankLost, TransientError
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ def meet(timeout: float = 600.0, *, stopping: Callable[[], bool] = lambda: False
 
     Raises:
         TransientError: the others did not appear within `timeout` seconds, or `stopping` became true.
+        RankLost: the supervisor has ended the generation.
     """
     host, port = rank_variables.rendezvous()
     rank, size = rank_variables.rank(), rank_variables.size()
@@ -34,6 +36,8 @@ def meet(timeout: float = 600.0, *, stopping: Callable[[], bool] = lambda: False
     problem = ""
     pause = 0.02
     while time.monotonic() < deadline:
+        if places().lost():
+            raise RankLost(f"rank {rank} of {size} lost another rank while it waited for the others")
         if stopping():
             raise TransientError(f"rank {rank} of {size} was stopped while waiting for the other ranks")
         try:

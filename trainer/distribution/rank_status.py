@@ -19,14 +19,21 @@ class Phase(StrEnum):
     """What a rank is doing, as the log shows it."""
 
     STARTING = "starting"
+    PARKED = "waiting to replace a lost rank"
     LOADING = "loading"
     MEETING = "waiting for the other ranks"
+    JOINING = "receiving the state"
+    HOLDING = "holding its state for the next generation"
     READING = "reading images"
     TRAINING = "in a training step"
     CALLBACKS = "in the callbacks of a step"
     EVALUATING = "evaluating"
     PUBLISHING = "in the callbacks of an epoch or publishing"
     SAVING = "saving a checkpoint"
+
+
+BEFORE_MEETING = (Phase.STARTING, Phase.PARKED, Phase.LOADING)
+"""The phases of a process that has not met the other ranks yet."""
 
 
 @dataclass(frozen=True)

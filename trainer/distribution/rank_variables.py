@@ -14,12 +14,21 @@ CROSS_RANK = "HOROVOD_CROSS_RANK"
 CROSS_SIZE = "HOROVOD_CROSS_SIZE"
 RENDEZVOUS_ADDRESS = "HOROVOD_GLOO_RENDEZVOUS_ADDR"
 RENDEZVOUS_PORT = "HOROVOD_GLOO_RENDEZVOUS_PORT"
+HOST_NAME = "HOROVOD_HOSTNAME"
+FUSION_THRESHOLD = "HOROVOD_FUSION_THRESHOLD"
 GENERATION = "TRAINER_GENERATION"
 STATUS_FD = "TRAINER_STATUS_FD"
 STATE_FD = "TRAINER_STATE_FD"
+PLACE_FD = "TRAINER_PLACE_FD"
+PARKED = "TRAINER_PARKED"
 GANG = "TRAINER_GANG"
 TOKEN = "TRAINER_TOKEN"
 KEEP_STATE = "TRAINER_KEEP_STATE"
+
+PLACE = (RANK, SIZE, LOCAL_RANK, LOCAL_SIZE, CROSS_RANK, CROSS_SIZE, RENDEZVOUS_ADDRESS, RENDEZVOUS_PORT)
+"""The variables that every rank must have."""
+OF_GENERATION = (GENERATION, HOST_NAME, TOKEN, STATE_FD)
+"""What else a rank has for its generation."""
 
 _ALONE = secrets.token_hex(8)
 
@@ -32,6 +41,11 @@ def is_rank() -> bool:
 def is_supervised() -> bool:
     """Whether a supervisor started this process as one of its ranks, and restarts it if it fails."""
     return is_rank() and GENERATION in os.environ
+
+
+def is_parked() -> bool:
+    """Whether this process waits to replace a lost rank: its place is not its own."""
+    return PARKED in os.environ
 
 
 def rank() -> int:

@@ -54,6 +54,14 @@ class OneProcess:
     def barrier(self) -> None:
         pass
 
+    can_rejoin = False
+
+    def hold(self, long_wait: Callable[[], None]) -> bool:
+        return False
+
+    def join(self, met: Callable[[], None]) -> bool:
+        return False
+
 
 class Single(OneReplica, OneProcess):
     """One process, one device."""

@@ -215,6 +215,9 @@ def _loss(generation: Generation, seat: Seat, member: Member, now: float) -> End
     pod = f"pod {seat.index}"
     if member.uid != seat.uid:
         return Ending(StopMode.IMMEDIATE, f"{pod} was restarted")
+    running = member.generation == generation.id and member.state is MemberState.RUNNING
+    if running and member.exit_code is not None:
+        return Ending(StopMode.IMMEDIATE, f"{pod} has lost its ranks", failed=True)
     ended = member.generation == generation.id and member.state in (MemberState.IDLE, MemberState.BACKING_OFF)
     if ended or member.state is MemberState.LEAVING:
         # Its ranks stopped at a step that all agreed on: those of other pods may still be saving.

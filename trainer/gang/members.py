@@ -52,7 +52,8 @@ class Member:
         port: the port where this pod's supervisor answers other pods, 0 if it does not.
         node: the name of the pod's node; "" if it is not known.
         problem: why an idle pod cannot train, "" if it can.
-        exit_code: how its ranks ended in that generation, None while they run.
+        exit_code: how its ranks ended in that generation; while some run, the code of one that failed by
+            itself, else None.
         progress: the progress of its ranks, while they run.
         heard: when its last report arrived, in seconds of the coordinator's clock.
     """

@@ -7,39 +7,40 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from trainer.distribution.handover import new_memory
-from trainer.distribution.rank_variables import GANG, STATE_FD
+from trainer.distribution.rank_variables import GANG
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, shortened
-from trainer.gang.generation_end import GangStop, GenerationResult, log_end
+from trainer.gang.generation_end import GangStop, GenerationResult, log_end, moves_in_place
 from trainer.gang.health.watch import Health
 from trainer.gang.leading.connecting import GangOptions, connect
 from trainer.gang.members import (
     Answer,
     ExitPod,
     Generation,
+    Held,
     Member,
     MemberState,
     RefusePod,
     RunRanks,
-    Seat,
     StopMode,
     StopRanks,
 )
 from trainer.gang.network.auth import GangKey
-from trainer.gang.placement import slots
 from trainer.gang.pods import NODE, check_own_name
 from trainer.gang.polled import Polled
-from trainer.gang.ranks.keeping import keep_states
-from trainer.gang.ranks.rank_environment import gloo_timeout, rank_environment
-from trainer.gang.ranks.rank_processes import Ranks, reap_orphans
+from trainer.gang.ranks.descendants import reap_orphans
+from trainer.gang.ranks.keeping import dismiss, keep_states
+from trainer.gang.ranks.pod_environments import PodEnvironments
+from trainer.gang.ranks.rank_environment import gloo_timeout
+from trainer.gang.ranks.rank_processes import Ranks
 from trainer.gang.ranks.restarts import Failures, judge_exits
 from trainer.gang.ranks.stall import Limits
 from trainer.gang.ranks.stopping import Deadlines, StopReason
 from trainer.gang.signals import StopSignals
 from trainer.gang.supervisor_options import SupervisorOptions
-from trainer.output.units import plural
 
 if TYPE_CHECKING:
     from trainer.gang.endpoint import Endpoint
@@ -77,7 +78,8 @@ class _Supervisor:
         pods = options.pods
         key = GangKey.from_environment()
         self._gang = os.environ.get(GANG) or key.gang(pods.coordinator if pods else "")
-        self._deadlines = Deadlines(options.grace, gloo_timeout(options.gloo_timeout))
+        timeout = gloo_timeout(options.gloo_timeout)
+        self._deadlines = Deadlines(options.grace, timeout, in_place=options.in_place)
         index, uid = pods.index if pods else 0, secrets.token_hex(8)
         digest = options.agreement.digest if options.agreement else ""
         node = os.environ.get(NODE, "")
@@ -89,6 +91,10 @@ class _Supervisor:
         self._states = [stack.enter_context(new_memory()) for _ in range(options.ranks)]
         check_own_name(pods.coordinator if pods else None)
         self._endpoint = self._serve_metrics(stack)
+        self._environments = PodEnvironments(
+            *(index, options.ranks, options.gloo_timeout, self._gang, options.gpus_per_rank),
+            self._endpoint.folder if self._endpoint else None,
+        )
         limits = Limits(options.stall_timeout or 0.0, stopping=options.grace / 3)
         gang_options = GangOptions(limits, options.agreement, options.policy, options.store)
         self._line = connect(pods, gang_options, gang=self._gang, uid=uid)
@@ -97,8 +103,7 @@ class _Supervisor:
     def run(self) -> int:
         """Runs the pod from the first generation to the last report."""
         code = self._run_generations()
-        if code not in (EXIT_FINISHED, EXIT_INVALID) and not self._signals.immediately:
-            self._keep_states()
+        self._save_states(unless=code in (EXIT_FINISHED, EXIT_INVALID))
         if self._signals.received and code == EXIT_INTERRUPTED:
             log.info("stopped by %s; restart it to resume", self._signals.received.name)
         reported = code if code in (EXIT_FINISHED, EXIT_INVALID) else self._member.exit_code
@@ -130,7 +135,8 @@ class _Supervisor:
                     log.warning("while the ranks were stopping: %s", result.describe())
                 return EXIT_INTERRUPTED
             elif result.failed:
-                if self._give_up(result):
+                self._failures = self._failures.after(result.step)
+                if result.gives_up(self._failures, self._options.max_failures):
                     return result.verdict.exit_code
                 self._back_off()
 
@@ -139,7 +145,8 @@ class _Supervisor:
 
         Raises ConfigError if this pod is refused.
         """
-        self._member = replace(self._member, state=MemberState.IDLE)
+        ranks = self._options.ranks_to_start(self._ranks.ready if self._ranks else 0)
+        self._member = replace(self._member, state=MemberState.IDLE, ranks=ranks)
         self._health.begin()
         while not self._signals.received:
             problem = self._health.problem()
@@ -157,51 +164,77 @@ class _Supervisor:
         return None
 
     def _train(self, generation: Generation) -> GenerationResult:
-        """Starts this pod's ranks and waits until they have ended."""
+        """Starts this pod's ranks, or moves those that live, and waits until they have ended or hold their
+        state."""
         if self._endpoint and self._member.generation:
             self._endpoint.restarts.inc()
-        self._ranks = ranks = Ranks(self._command, self._environments(generation))
-        running = replace(self._member, state=MemberState.RUNNING, exit_code=None, problem="")
+        environments = self._environments.of_ranks(generation, self._line.port)
+        if self._ranks:
+            self._ranks.regroup(environments)
+        ranks = self._ranks = self._ranks or Ranks(
+            self._command, environments, states=self._states, in_place=self._options.in_place
+        )
+        running = replace(self._member, state=MemberState.RUNNING, exit_code=None, held=(), problem="")
         self._member = replace(running, generation=generation.id, number=generation.number)
         stop = GangStop()
         reasons: dict[StopReason, float] = {}
+        in_place = kept = False
         try:
-            while ranks.alive:
+            while ranks.alive and not (in_place and ranks.are_movable):
                 self._tick()
-                ranks.watch()
-                self._member = replace(self._member, progress=ranks.progress())
+                fault = judge_exits(ranks.exits).own_fault
+                self._member = replace(self._member, progress=ranks.progress(), exit_code=fault)
                 answer = self._report()
                 self._slow = answer.slow if isinstance(answer, RunRanks) else self._slow
                 stop.apply(answer, ranks)
+                missing = self._options.ranks - len(environments)
+                if missing and ranks.parked >= missing:
+                    stop.grow(missing)
                 self._not_ready = stop.stall or ranks.loading()
                 now = time.monotonic()
                 reasons = dict.fromkeys(stop.reasons(ranks, self._signals), now) | reasons
-                if reasons.keys() - {StopReason.FINISHED}:
+                in_place = self._options.in_place and moves_in_place(stop, self._signals, ranks)
+                if in_place:
+                    ranks.break_up(asked=stop.mode is StopMode.GRACEFUL)
+                elif reasons.keys() - {StopReason.FINISHED}:
                     ranks.terminate()
-                late = {*stop.late, *(ranks.frozen if reasons else ())}
-                ranks.kill(self._deadlines.overdue(ranks.histories(), reasons, now, late))
-            verdict = judge_exits(ranks.exits)
-            self._member = replace(self._member, exit_code=verdict.code, progress=())
+                else:
+                    self._park(ranks, generation, missing)
+                frozen = ranks.frozen if reasons else set()
+                late = {*stop.late, *frozen}
+                ranks.kill(self._deadlines.overdue(ranks.histories(), reasons, now, late, frozen))
+            verdict = judge_exits(ranks.exits, held=stop.held_code(ranks) if ranks.alive else None)
+            held = tuple(Held(*one) for one in enumerate(ranks.held()))
+            self._member = replace(self._member, exit_code=verdict.code, progress=(), held=held)
             for number in [verdict.culprit.rank] if verdict.culprit else verdict.forced:
                 for line in ranks.tail(number):
                     log.error("rank %d | %s", number, line)
             step = max(status.step for status in ranks.statuses().values())
-            return GenerationResult(generation, verdict, stop, step)
+            kept = in_place
+            return GenerationResult(generation, verdict, stop, step, held=ranks.alive)
         finally:
-            self._ranks = None
-            ranks.close()
+            if not kept:
+                self._ranks = None
+                ranks.close()
 
-    def _keep_states(self) -> None:
-        """Saves what ranks of this pod hold in memory, if no checkpoint has it."""
-        alone = Generation("", 0, (Seat(self._member.index, self._member.uid, 1),))
-        environment = next(iter(self._environments(alone).values()))
-        keep_states(
-            self._command,
-            self._states,
-            environment,
-            seconds=self._options.grace,
-            tick=lambda: time.sleep(POLL_SECONDS),
-        )
+    def _park(self, ranks: Ranks, generation: Generation, missing: int) -> None:
+        """Starts processes that are to replace ranks: `missing` ones at once, others when all ranks train."""
+        trains = all(status.step >= 0 for status in ranks.statuses().values())
+        wanted = missing + (self._options.spares if trains and not missing else 0)
+        if wanted:
+            ranks.park(wanted, self._environments.parked(generation, self._line.port))
+
+    def _save_states(self, *, unless: bool) -> None:
+        """Ends the ranks that wait for a next generation, and saves what only this pod's memory has."""
+        grace = self._options.grace
+        if self._ranks:
+            dismiss(self._ranks, seconds=grace, tick=self._tick, at_once=lambda: self._signals.immediately)
+            self._ranks = None
+        if unless or self._signals.immediately:
+            return
+        environment = self._environments.alone(self._line.port)
+        tick = partial(time.sleep, POLL_SECONDS)  # not ours, which reaps what is not a rank
+        keep_states(self._command, self._states, environment, seconds=grace, tick=tick)
 
     def _wait_for_others(self) -> int | None:
         """This pod's ranks all exited 0 -> the gang's exit code, or None if it has to form again."""
@@ -223,22 +256,6 @@ class _Supervisor:
                 return EXIT_INTERRUPTED
             self._tick()
 
-    def _give_up(self, result: GenerationResult) -> bool:
-        """Counts a failure, and logs what happened and what follows."""
-        self._failures = failures = self._failures.after(result.step)
-        description, size = result.describe(), result.generation.size
-        if failures.count >= self._options.max_failures:
-            number = plural(failures.count, "consecutive failure")
-            log.error("%s; %s without progress; giving up", description, number)
-            return True
-        ranks = f"all {size} ranks" if size > 1 else "the rank"
-        delay = f" in {failures.backoff:.0f} s" if failures.backoff else ""
-        log.warning(
-            "%s; restarting %s%s from the newest state (generation %d)",
-            *(description, ranks, delay, result.generation.number + 1),
-        )
-        return False
-
     def _back_off(self) -> None:
         """Waits before the ranks start again."""
         self._member = replace(self._member, state=MemberState.BACKING_OFF)
@@ -247,22 +264,6 @@ class _Supervisor:
             self._not_ready = f"backing off {until - time.monotonic():.0f} s after its ranks failed"
             self._report()
             self._tick()
-
-    def _environments(self, generation: Generation) -> dict[int, dict[str, str]]:
-        return {
-            slot.rank: rank_environment(
-                slot,
-                generation=generation.number,
-                rendezvous_port=self._line.port,
-                gloo_timeout=self._options.gloo_timeout,
-                gang=self._gang,
-                token=generation.token,
-                metrics_folder=self._endpoint.folder if self._endpoint else None,
-                gpus=self._options.gpus_per_rank,
-            )
-            | {STATE_FD: str(self._states[slot.local_rank])}
-            for slot in slots(generation, self._member.index)
-        }
 
     def _report(self) -> Answer | None:
         answer = self._line.report(self._member)
@@ -274,10 +275,12 @@ class _Supervisor:
     def _tick(self) -> None:
         time.sleep(POLL_SECONDS)
         self._signals.log_once("after this step" if self._ranks else "now")
+        if self._ranks:
+            self._ranks.watch()
         if self._endpoint:
             self._endpoint.update(self._member.progress, self._slow)
         if os.getpid() == 1:
-            reap_orphans(set(self._ranks.pids.values()) if self._ranks else set())
+            reap_orphans(self._ranks.processes if self._ranks else set())
 
     def _serve_metrics(self, stack: ExitStack) -> "Endpoint | None":
         port = self._options.metrics_port

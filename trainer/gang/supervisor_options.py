@@ -28,6 +28,8 @@ class SupervisorOptions:
         policy: when the gang trains without some of its pods.
         health: checks whether this pod can train before it joins, as of `health_check`; None for no check.
         store: the run's folder, by whose tokens any pod can coordinate; None if pod 0 always does.
+        in_place: whether ranks survive the loss of another one in their process.
+        spares: processes that wait to replace a lost rank; none where ranks do not survive in their process.
     """
 
     ranks: int = 1
@@ -44,3 +46,12 @@ class SupervisorOptions:
     policy: Policy = WAIT_FOR_ALL
     health: Callable[[float], str] | None = None
     store: Store | None = None
+    in_place: bool = False
+    spares: int = 0
+
+    def ranks_to_start(self, ready: int) -> int:
+        """All ranks of the pod; or the `ready` ones that survive, if the run may train without the others."""
+        others = (self.pods.count - 1 if self.pods else 0) * self.ranks
+        if 0 < ready < self.ranks and self.policy.may_lack_ranks(ready + others):
+            return ready
+        return self.ranks

@@ -60,6 +60,10 @@ class RunMetrics:
         self._rank = str(rank)
         self._cache = (0, 0, 0)
 
+    def move(self, rank: int) -> None:
+        """Publishes as `rank` from now on, which this process is in a new generation."""
+        self._rank = str(rank)
+
     def begin_run(self, *, generation: int, world_size: int, total_steps: int) -> None:
         """Sets the values that hold for this generation; from the chief."""
         GENERATION.labels(self._rank).set(generation)

@@ -1,7 +1,6 @@
 """Measuring the model of a run on a split, all ranks together."""
 
 import itertools
-import threading
 import time
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from trainer.distribution import Distribution
 from trainer.distribution.rank_status import Phase, report_phase
+from trainer.distribution.stop_cause import StopCause
 from trainer.evaluation.tally import Tally
 from trainer.training.data import RankData
 from trainer.training.run_plan import RunPlan
@@ -27,7 +27,7 @@ class Evaluator:
 
     Args:
         step: of the current phase; the attribute of that name changes with it.
-        stop: set when this rank was asked to stop.
+        stop: whether this rank wants to stop.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Evaluator:
         distribution: Distribution,
         data: RankData,
         step: EvaluationStep,
-        stop: threading.Event,
+        stop: StopCause,
     ) -> None:
         self._plan, self._distribution, self._data = plan, distribution, data
         self.step, self._stop = step, stop

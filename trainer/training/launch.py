@@ -31,6 +31,7 @@ from trainer.runs.claim import check_identity, check_resumable, give_back, is_be
 from trainer.runs.published import not_as_published, results
 from trainer.runs.run_document import already_finished
 from trainer.storage import OnRetry, Store, open_store
+from trainer.training.recovery.parked import wait_for_a_place
 from trainer.training.run_plan import RunPlan, make_plan, resume_step
 from trainer.training.setup.agreement_document import agreement_document
 from trainer.training.setup.keep_state import keep_state
@@ -61,6 +62,8 @@ def launch(config: RunConfig, *, ranks: int, command: Sequence[str], callbacks: 
             with transient_errors():
                 keep_state(config)
             return 0
+        if rank_variables.is_parked():
+            wait_for_a_place()
         restarted = rank_variables.generation() > 1
         with transient_errors() if restarted else nullcontext():
             return _train(config, replicas)
@@ -104,6 +107,8 @@ def supervise_pod(
         policy=gang_policy(config),
         health=health_check(store, cache_folders(config)) if gang else None,
         store=store,
+        in_place=not gpus.visible_gpus(os.environ),
+        spares=config.distribution.spares,
         metrics_port=config.metrics.port,
         linger=config.metrics.linger,
         finished=lambda: _is_complete(store, config),

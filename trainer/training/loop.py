@@ -5,7 +5,6 @@ request to stop travels in the exchange, and the vote of step s is read when ste
 """
 
 import enum
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -20,6 +19,7 @@ from trainer.dataset.pipeline.stream import TensorBatch
 from trainer.distribution import Distribution
 from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.distribution.rank_status import Phase, report_batch, report_phase, report_step
+from trainer.distribution.stop_cause import StopCause
 from trainer.errors import RunError, one_line, shortened
 from trainer.observability.metrics import RunMetrics
 from trainer.training.audit import Auditor
@@ -50,7 +50,7 @@ class Loop:
         step, evaluator: of the phase that `progress` is in.
         save: called between two steps on every rank with a function that captures the state; on the chief it
             saves when a checkpoint is due.
-        stop: set when this rank was asked to stop.
+        stop: whether this rank wants to stop.
     """
 
     def __init__(
@@ -65,10 +65,11 @@ class Loop:
         progress_log: ProgressLog | None,
         progress: Progress,
         save: Callable[[Progress, Callable[[], TrainingState]], None],
-        stop: threading.Event,
+        stop: StopCause,
         metrics: RunMetrics,
         timer: Timer,
         auditor: Auditor | None = None,
+        after_step: Callable[[], None] = lambda: None,
     ) -> None:
         self.plan, self.distribution, self.data = plan, distribution, data
         self.network, self.model, self.step = network, network.model, step
@@ -76,7 +77,7 @@ class Loop:
         self.callbacks = list(callbacks)
         settle_modes(self.callbacks)
         self.progress_log, self.progress, self.save, self.stop = progress_log, progress, save, stop
-        self.metrics, self.timer, self.auditor = metrics, timer, auditor
+        self.metrics, self.timer, self.auditor, self.after_step = metrics, timer, auditor, after_step
         self.keras_callbacks = keras.callbacks.CallbackList(
             [*callbacks, *([progress_log] if progress_log else [])],
             add_history=False,
@@ -192,6 +193,7 @@ class Loop:
             self._unread.append((number, result))
             self._read(keep=0 if self._batch_hooks or progress.step == end else 1)
             self._observe(fetched - began, time.perf_counter() - fetched)
+            self.after_step()
             self.keras_callbacks.on_train_batch_end(number % steps, progress.sums.means())
             if self._votes.get(number - 1):
                 break

@@ -8,12 +8,11 @@ from contextlib import closing, contextmanager, nullcontext
 
 import keras
 
-from trainer.checkpoints.training_state import pack
 from trainer.config import RunConfig
 from trainer.distribution import Distribution
 from trainer.distribution.agreement import Agreement, agree
-from trainer.distribution.handover import hand_over
 from trainer.distribution.rank_variables import is_supervised
+from trainer.distribution.stop_cause import StopCause
 from trainer.errors import EXIT_INTERRUPTED, RankLost, TransientError
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
@@ -32,6 +31,7 @@ from trainer.training.data import RankData
 from trainer.training.evaluator import Evaluator, StopVoted
 from trainer.training.finish import publish_results
 from trainer.training.loop import Loop, Outcome
+from trainer.training.recovery.rejoin import Recovery
 from trainer.training.results.publish import Publisher
 from trainer.training.results.timer import Timer, read_previous_epochs
 from trainer.training.run_plan import RunPlan
@@ -62,15 +62,40 @@ def train(
         TransientError: `stop` was set, a newer generation took over, or a rank was lost (exit 75, or 64 where
             another run took the folder); committed work is kept.
     """
-    config = plan.config
-    callbacks = [*own_callbacks(config.train), *callbacks]
+    callbacks = [*own_callbacks(plan.config.train), *callbacks]
     callback_state.check(callbacks)
     model, optimizer = build(plan, scope=distribution.scope)
+    cause = StopCause(stop)
+    network, recovery = TrainedNetwork(model, optimizer), Recovery(distribution, store, cause)
+    while True:
+        plan = plan.at(distribution.size * distribution.replicas)
+        metrics.move(distribution.rank)
+        try:
+            return _train_generation(plan, store, distribution, cause, metrics, callbacks, network, recovery)
+        except RankLost as lost:
+            if not recovery.rejoin(lost, plan):
+                raise
+
+
+def _train_generation(
+    plan: RunPlan,
+    store: Store,
+    distribution: Distribution,
+    stop: StopCause,
+    metrics: RunMetrics,
+    callbacks: Sequence[keras.callbacks.Callback],
+    network: TrainedNetwork,
+    recovery: Recovery,
+) -> RunResult:
+    """Trains with the ranks of one generation. Raises what `train` does."""
+    config, model = plan.config, network.model
     document = agreement_document(plan, store.url, callbacks, model.weights)
     agree(distribution, Agreement(document, describe_device()))
-    restored, fence = agree_on_state(store, plan, distribution, model, optimizer, metrics)
+    with transient_errors() if recovery.rejoined else nullcontext():
+        first = agree_on_state(store, plan, distribution, model, network.optimizer, metrics)
+    recovery.mark("broadcast")
+    restored, fence = first.state, first.fence
     data = RankData(plan, distribution)
-    network = TrainedNetwork(model, optimizer)
     network.enter(plan, distribution, phases_ended(restored))
     progress = assign(restored, model, network.optimizer)
     check_position(progress, plan.steps_per_epoch)
@@ -98,7 +123,10 @@ def train(
         _auditor(plan, distribution, data, step, progress, fence, metrics) as auditor,
         transient_errors(),
         epoch_bar(config.train.epochs) if distribution.is_chief else nullcontext() as bar,
-        saver(store, fence, background, config.run, progress, metrics, lambda: best.best_step) as save,
+        saver(
+            *(store, fence, background, config.run, progress, metrics, lambda: best.best_step),
+            unsaved=first.unsaved,
+        ) as save,
         data.training(progress.step) as batches,
     ):
         loop = Loop(
@@ -116,15 +144,21 @@ def train(
             metrics=metrics,
             timer=_timer(store, fence, distribution, progress, publisher),
             auditor=auditor,
+            after_step=recovery.first_step,
         )
         try:
             outcome = loop.run(batches, restored)
             save.finish(loop.capture)
             distribution.barrier()  # so that each rank holds its state until the last one is committed
+            if outcome is Outcome.STOPPED and recovery.is_possible and stop.wait_for_the_end():
+                raise RankLost("the generation has ended")
         except RankLost:
-            hand_over(pack(loop.capture()))
-            save.rescue(progress, loop.capture)
+            if recovery.keep(loop.capture()):
+                save.settle()
+            else:
+                save.rescue(progress, loop.capture)
             raise
+        recovery.over = True
         if outcome is Outcome.FINISHED:
             loop.end()
             try:
@@ -132,8 +166,7 @@ def train(
                 distribution.barrier()
                 return finished
             except StopVoted:
-                pass
-        distribution.barrier()
+                distribution.barrier()
         if is_supervised():  # it decides what follows, and says it
             log.info("stopped after step %d, which is saved", progress.step)
             raise SystemExit(EXIT_INTERRUPTED)

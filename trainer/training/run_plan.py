@@ -1,7 +1,7 @@
 """The plan of a run, validated before anything expensive: no TensorFlow here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,15 @@ class RunPlan:
     def group(self) -> int:
         """The number of lanes that stay on one rank: those of a group, or one."""
         return _group(self.config)
+
+    def at(self, ranks: int) -> "RunPlan":
+        """The plan of the same run at another number of ranks. Raises ConfigError if that is too many."""
+        if ranks == self.ranks:
+            return self
+        self.check_ranks(ranks)
+        micro_lanes = _micro_lanes(self.config, self.lanes, ranks)
+        micro_rows = micro_lanes * self.order.lane_rows
+        return replace(self, ranks=ranks, micro_lanes=micro_lanes, micro_rows=micro_rows)
 
     def check_ranks(self, ranks: int) -> None:
         """Raises ConfigError where there are fewer lanes, or groups of lanes, than ranks."""

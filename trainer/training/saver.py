@@ -28,6 +28,7 @@ class Saver:
     Args:
         writer: None on the ranks that are not the chief: there nothing happens.
         best_step: the step whose checkpoint retention keeps, None while there is none.
+        unsaved: whether the first state may be in no checkpoint: then the next one is due at once.
     """
 
     def __init__(
@@ -37,8 +38,11 @@ class Saver:
         progress: Progress,
         metrics: RunMetrics,
         best_step: Callable[[], int | None],
+        *,
+        unsaved: bool = False,
     ) -> None:
         self._writer = writer
+        self._unsaved = unsaved
         self._run = run
         self._progress = progress
         self._metrics = metrics
@@ -51,14 +55,15 @@ class Saver:
 
     def __call__(self, progress: Progress, capture: Callable[[], TrainingState]) -> None:
         now = time.monotonic()
-        if self._writer and self._schedule.due(
-            progress.step, progress.epochs_closed, now, stored=self._writer.is_idle
+        if self._writer and (
+            self._unsaved
+            or self._schedule.due(progress.step, progress.epochs_closed, now, stored=self._writer.is_idle)
         ):
             report_phase(Phase.SAVING)
             self._keep()
             if self._writer.save(capture()):
                 self._schedule.taken(progress.step, progress.epochs_closed, now)
-                self._skips = False
+                self._skips = self._unsaved = False
             elif not self._skips:
                 self._skips = True
                 log.warning(
@@ -76,14 +81,20 @@ class Saver:
             self._writer.save(capture(), wait=True)
         self._report()
 
+    def settle(self) -> None:
+        """Waits for pending writes: what a checkpoint names as published is published before another process
+        writes."""
+        if self._writer:
+            report_phase(Phase.SAVING)
+            self._writer.wait()
+
     def rescue(self, progress: Progress, capture: Callable[[], TrainingState]) -> None:
         """Saves finished steps, unless they are saved already, before a rank leaves whose exchange broke."""
         saved = self._schedule.step, self._schedule.epochs
-        if (progress.step, progress.epochs_closed) != saved:
+        if self._unsaved or (progress.step, progress.epochs_closed) != saved:
             self.finish(capture)
-        elif self._writer:
-            report_phase(Phase.SAVING)
-            self._writer.wait()
+        else:
+            self.settle()
 
     def tidy(self, stop: Callable[[], bool]) -> None:
         """Removes, at the end of the run, the checkpoints that retention does not keep, until `stop`."""
@@ -121,6 +132,8 @@ def saver(
     progress: Progress,
     metrics: RunMetrics,
     best_step: Callable[[], int | None],
+    *,
+    unsaved: bool = False,
 ) -> Iterator[Saver]:
     """A `Saver` that writes in `background`; at the end it waits for pending writes."""
     if fence is None:
@@ -130,4 +143,4 @@ def saver(
     with CheckpointWriter(
         store, fence, background, keep_last=options.keep_last, keep_every=options.keep_every
     ) as writer:
-        yield Saver(writer, run, progress, metrics, best_step)
+        yield Saver(writer, run, progress, metrics, best_step, unsaved=unsaved)

@@ -39,6 +39,10 @@ class Policy:
             return bool(members) and sum(member.ranks for member in members) >= self.min_ranks
         return 2 * len(members) > wanted
 
+    def may_lack_ranks(self, ranks: int) -> bool:
+        """Whether a gang may train with `ranks` ranks at once, while the others are replaced."""
+        return self.elastic and not self.wait and ranks >= (self.min_ranks or 1)
+
 
 WAIT_FOR_ALL = Policy(elastic=False, give_up_after=math.inf)
 """Generations of all wanted pods only, without a limit of time."""

@@ -37,3 +37,15 @@ def _kill(process: Path, entry: bytes) -> bool:
         finally:
             os.close(handle)
     return False
+
+
+def reap_orphans(known: set[int]) -> None:
+    """Reaps ended processes that nobody waits for, except the `known`; a duty of process 1."""
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or ended.si_pid in known:
+            return
+        os.waitpid(ended.si_pid, 0)

@@ -5,10 +5,22 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from trainer.distribution.rank_variables import KEEP_STATE, STATE_FD
+from trainer.distribution.rank_variables import KEEP_STATE
 from trainer.gang.ranks.rank_processes import Ranks
 
 log = logging.getLogger("trainer.supervisor")
+
+
+def dismiss(ranks: Ranks, *, seconds: float, tick: Callable[[], object], at_once: Callable[[], bool]) -> None:
+    """Ends ranks that wait for a next generation: the chief saves what it holds, within `seconds`.
+
+    `tick` is called at short intervals, and watches them.
+    """
+    deadline = time.monotonic() + seconds
+    ranks.terminate()
+    while ranks.alive and time.monotonic() < deadline and not at_once():
+        tick()
+    ranks.close()
 
 
 def keep_states(
@@ -31,7 +43,7 @@ def keep_states(
     for state in states:
         if not os.fstat(state).st_size or time.monotonic() > deadline:
             continue
-        ranks = Ranks(command, {0: {**environment, STATE_FD: str(state), KEEP_STATE: "1"}})
+        ranks = Ranks(command, {0: {**environment, KEEP_STATE: "1"}}, states=[state])
         try:
             while ranks.alive and time.monotonic() < deadline:
                 ranks.watch()

@@ -54,7 +54,7 @@ def rank_environment(
         rank_variables.CROSS_RANK: str(slot.cross_rank),
         rank_variables.CROSS_SIZE: str(slot.cross_size),
         # Only a label: Horovod treats ranks of one name as local to each other.
-        "HOROVOD_HOSTNAME": f"pod-{slot.pod}",
+        rank_variables.HOST_NAME: f"pod-{slot.pod}",
         rank_variables.RENDEZVOUS_ADDRESS: "127.0.0.1",
         rank_variables.RENDEZVOUS_PORT: str(rendezvous_port),
         **_FIXED,
@@ -73,7 +73,7 @@ def complete_environment(gloo_timeout: int = 5) -> dict[str, str]:
     local_rank = int(os.environ[rank_variables.LOCAL_RANK])
     gpus.check_ranks(rank_variables.local_size(), gpus.visible_gpus(os.environ))
     defaults = {
-        "HOROVOD_HOSTNAME": socket.gethostname(),
+        rank_variables.HOST_NAME: socket.gethostname(),
         **_defaults(rank_variables.local_size(), gloo_timeout),
     }
     return {
@@ -87,7 +87,7 @@ _FIXED = {
     "HOROVOD_CONTROLLER": "gloo",
     "HOROVOD_CPU_OPERATIONS": "gloo",
     # Fusion joins tensors that happen to be ready: the order of a sum would change from run to run.
-    "HOROVOD_FUSION_THRESHOLD": "0",
+    rank_variables.FUSION_THRESHOLD: "0",
 }
 
 

@@ -1,26 +1,29 @@
-"""The rank processes of one pod and one generation: start, watch, stop."""
+"""The rank processes of one pod: start, watch, stop, and survivors into the next generation."""
 
-import contextlib
-import os
+import logging
+import math
 import selectors
 import signal
-import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from trainer.distribution.rank_status import Phase, RankStatus, StatusChannel
-from trainer.distribution.rank_variables import STATE_FD, STATUS_FD
-from trainer.gang.ranks.descendants import MARK, kill_marked, new_mark
+from trainer.distribution.rank_status import Phase, RankStatus
+from trainer.distribution.rank_variables import PARKED
+from trainer.gang.ranks.rank_process import Rank, assigned
 from trainer.gang.ranks.stall import RankHistory, RankProgress
 from trainer.machine.memory import CGROUP, available_memory, oom_kills
-from trainer.machine.processes import is_frozen, leashed
+from trainer.machine.processes import is_frozen
 from trainer.observability.stacks import STACKS
 from trainer.output.units import plural, size
 
-KEPT_OUTPUT_BYTES = 64 * 1024
+log = logging.getLogger("trainer.supervisor")
+
+PARKED_NUMBER = -1
+"""The number of a process that waits to replace a rank."""
+PARK_AGAIN_SECONDS = 10.0
+"""Seconds after which such a process that has ended is started again."""
 _QUIET_SECONDS = 1.0
 """Seconds without a report after which the state of a process is read."""
 
@@ -54,85 +57,8 @@ class Exit:
         return f"rank {self.rank} was killed by {signal.Signals(-self.code).name}"
 
 
-class Rank:
-    """One process. The chief (rank 0) writes to our stdout and stderr; of the others the last output is
-    kept."""
-
-    def __init__(self, number: int, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        self.number = number
-        self.status = StatusChannel()
-        self.history = RankHistory(self.status.read(), time.monotonic())
-        self._output = bytearray()
-        self._mark = new_mark()
-        chief = number == 0
-        inherited = [self.status.fd, *([int(environment[STATE_FD])] if STATE_FD in environment else [])]
-        self._process = subprocess.Popen(
-            leashed(command),
-            env={**environment, STATUS_FD: str(self.status.fd), MARK: self._mark},
-            pass_fds=inherited,
-            stdin=subprocess.DEVNULL,
-            stdout=None if chief else subprocess.PIPE,
-            stderr=None if chief else subprocess.STDOUT,
-            start_new_session=True,
-        )
-        self.pipe: IO[bytes] | None = self._process.stdout
-        if self.pipe:
-            os.set_blocking(self.pipe.fileno(), False)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def poll(self) -> int | None:
-        """Its exit code once it has ended; the processes that it started are then killed."""
-        if self._process.returncode is None:
-            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-                return None
-            # Until it is reaped, its number cannot be reused for another group.
-            self._kill_group()
-            kill_marked(self._mark)
-        return self._process.poll()
-
-    def read(self) -> bool:
-        """Reads its new output; False at the end."""
-        assert self.pipe
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self.pipe.fileno(), KEPT_OUTPUT_BYTES):
-                self._output += data
-                del self._output[:-KEPT_OUTPUT_BYTES]
-            return False
-        return True
-
-    def last_output(self) -> bytes:
-        return bytes(self._output)
-
-    def tail(self, lines: int) -> list[str]:
-        return self._output.decode(errors="replace").splitlines()[-lines:]
-
-    def signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
-
-    def kill(self) -> None:
-        """Kills the rank and the processes that it has started."""
-        if self._process.returncode is None:
-            self._kill_group()
-            kill_marked(self._mark)
-
-    def _kill_group(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-
-    def close(self) -> None:
-        self.kill()
-        self._process.wait()
-        self.status.close()
-        if self.pipe:
-            self.pipe.close()
-
-
 class Ranks:
-    """All ranks of one pod in one generation.
+    """All ranks of one pod.
 
     Use it in a thread that lives as long as the supervisor: ranks die with the thread that started them.
     """
@@ -142,30 +68,93 @@ class Ranks:
         command: Sequence[str],
         environments: Mapping[int, Mapping[str, str]],
         cgroup: Path = CGROUP,
+        *,
+        states: Sequence[int] = (),
+        in_place: bool = False,
     ) -> None:
         """
         Args:
             command: what each rank runs.
             environments: rank -> its whole environment.
             cgroup: where the kernel counts the processes that it kills for want of memory.
+            states: the memory in which ranks keep their states, one for each; see `handover`.
+            in_place: whether ranks can move into the next generation.
         """
         self._cgroup = cgroup
         self._oom_kills = oom_kills(cgroup)
         self.exits: list[Exit] = []
-        self._asked = False
+        self._command, self._states, self._in_place = command, states, in_place
+        self._asked = self._broken = self._terminated = False
         self._asked_at = 0.0
         self._frozen: set[int] = set()
         self._selector = selectors.DefaultSelector()
         self._all: dict[int, Rank] = {}
         self._alive: dict[int, Rank] = {}
+        self._spares: list[Rank] = []
+        self._spare_ended = -math.inf
+        self._run(environments, [])
+
+    def regroup(self, environments: Mapping[int, Mapping[str, str]]) -> None:
+        """Moves the living ranks into the next generation, and starts those that it lacks."""
+        survivors = list(self._alive.values())
+        for rank in self._all.values():
+            if rank not in survivors:
+                self._forget(rank)
+        self.exits = []
+        self._asked = self._broken = self._terminated = False
+        self._asked_at = 0.0
+        self._run(environments, survivors)
+
+    def _run(self, environments: Mapping[int, Mapping[str, str]], survivors: Sequence[Rank]) -> None:
+        self._all, self._alive = {}, {}
+        left = list(survivors)
+        free = [fd for fd in self._states if fd not in {rank.state for rank in survivors}]
         try:
-            for number, environment in environments.items():
-                rank = self._all[number] = self._alive[number] = Rank(number, command, environment)
-                if rank.pipe:
-                    self._selector.register(rank.pipe, selectors.EVENT_READ, rank)
+            for number, survivor in assigned(environments, survivors).items():
+                rank, environment = survivor, environments[number]
+                state = rank.state if rank else (free.pop(0) if free else None)
+                if rank is None and self._spares:
+                    rank = self._spares.pop(0)
+                    log.info("a parked process replaces rank %d", number)
+                if rank is None:
+                    rank = self._start(number, environment, state)
+                else:
+                    rank.move(number, environment, state)
+                    left = [other for other in left if other is not rank]
+                self._all[number] = self._alive[number] = rank
         except BaseException:
+            for rank in left:
+                rank.close()
             self.close()
             raise
+        for rank in left:
+            self._forget(rank)
+
+    def park(self, spares: int, environment: Mapping[str, str]) -> None:
+        """Starts processes, up to `spares`, that replace lost ranks."""
+        if not self._in_place or time.monotonic() - self._spare_ended < PARK_AGAIN_SECONDS:
+            return
+        while len(self._spares) < spares:
+            self._spares.append(self._start(PARKED_NUMBER, {**environment, PARKED: "1"}, None))
+
+    @property
+    def parked(self) -> int:
+        """How many processes are ready to replace a rank."""
+        return sum(rank.status.read().phase is Phase.PARKED for rank in self._spares)
+
+    def _start(self, number: int, environment: Mapping[str, str], state: int | None) -> Rank:
+        inherited = self._states if self._in_place else ()
+        rank = Rank(
+            number, self._command, environment, state=state, in_place=self._in_place, inherited=inherited
+        )
+        if rank.pipe:
+            self._selector.register(rank.pipe, selectors.EVENT_READ, rank)
+        return rank
+
+    def _forget(self, rank: Rank) -> None:
+        if rank.pipe and rank.pipe.fileno() in self._selector.get_map():
+            self._selector.unregister(rank.pipe)
+        rank.close()
 
     @property
     def alive(self) -> bool:
@@ -177,16 +166,41 @@ class Ranks:
         return {number: rank.pid for number, rank in self._alive.items()}
 
     @property
+    def processes(self) -> set[int]:
+        """The ids of the living ranks, and of the processes that wait to replace one."""
+        return {rank.pid for rank in (*self._alive.values(), *self._spares)}
+
+    @property
+    def hold(self) -> bool:
+        """Whether a rank has left the generation, and keeps its state."""
+        return any(rank.holds for rank in self._alive.values())
+
+    @property
     def frozen(self) -> set[int]:
         """The ranks that a signal has stopped."""
         return {number for number, rank in self._alive.items() if is_frozen(rank.pid)}
+
+    @property
+    def are_movable(self) -> bool:
+        """Whether every living rank can be given another place."""
+        return all(rank.is_movable for rank in self._alive.values())
+
+    @property
+    def ready(self) -> int:
+        """How many ranks of the next generation need no new process; 0 if none has survived."""
+        return len(self._alive) + self.parked if self._alive else 0
+
+    def held(self) -> list[int]:
+        """The last finished step of each living rank that has finished one."""
+        steps = [rank.status.read().step for rank in self._alive.values()]
+        return [step for step in steps if step >= 0]
 
     def statuses(self) -> dict[int, RankStatus]:
         return {number: rank.status.read() for number, rank in self._all.items()}
 
     def loading(self) -> str:
         """Why the ranks do not train yet: some still import TensorFlow or restore; "" when none does."""
-        early = (Phase.STARTING, Phase.LOADING)
+        early = (Phase.STARTING, Phase.LOADING, Phase.JOINING)
         numbers = [number for number, status in self.statuses().items() if status.phase in early]
         return f"{plural(len(numbers), 'rank')} still loading TensorFlow and the run" if numbers else ""
 
@@ -221,6 +235,10 @@ class Ranks:
         for key, _ in self._selector.select(0):
             if not key.data.read():
                 self._selector.unregister(key.fileobj)
+        for spare in [spare for spare in self._spares if spare.poll() is not None]:
+            self._spares.remove(spare)
+            self._forget(spare)
+            self._spare_ended = time.monotonic()
         for number, rank in list(self._alive.items()):
             rank.history = rank.history.after(rank.status.read())
             code = rank.poll()
@@ -235,10 +253,21 @@ class Ranks:
         before, self._oom_kills = self._oom_kills, oom_kills(self._cgroup)
         return self._oom_kills > before
 
+    def break_up(self, *, asked: bool) -> None:
+        """Tells the ranks, once, that their generation ends: they keep their state for the next one. `asked`:
+        whether they stop at an agreed step, as after `terminate`."""
+        if not self._broken:
+            self._broken = True
+            if asked:
+                self._asked, self._asked_at = True, time.monotonic()
+            for rank in self._alive.values():
+                rank.break_up()
+
     def terminate(self) -> None:
         """Sends SIGTERM, once: the ranks stop at a step that all agree on, save and exit."""
-        if not self._asked_at:
-            self._asked, self._asked_at = True, time.monotonic()
+        if not self._terminated:
+            self._terminated = self._asked = True
+            self._asked_at = self._asked_at or time.monotonic()
             for rank in self._alive.values():
                 rank.signal(signal.SIGTERM)
 
@@ -273,18 +302,6 @@ class Ranks:
 
     def close(self) -> None:
         """Kills all ranks of this generation and the processes that they have started."""
-        for rank in self._all.values():
+        for rank in (*self._all.values(), *self._spares):
             rank.close()
         self._selector.close()
-
-
-def reap_orphans(known: set[int]) -> None:
-    """Reaps ended processes that nobody waits for, except the `known`; a duty of process 1."""
-    while True:
-        try:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        if ended is None or ended.si_pid in known:
-            return
-        os.waitpid(ended.si_pid, 0)

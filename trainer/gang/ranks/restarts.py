@@ -32,6 +32,11 @@ class ExitVerdict:
             return 1 if self.forced else EXIT_INTERRUPTED
         return self.code
 
+    @property
+    def own_fault(self) -> int | None:
+        """The code of a rank that failed by itself, and may be started again; None without one."""
+        return self.code if self.culprit and self.code != EXIT_INVALID else None
+
     def describe(self, *, several_pods: bool) -> str:
         """What happened to the ranks, for the log."""
         if self.culprit:
@@ -51,8 +56,10 @@ class ExitVerdict:
         return "the ranks stopped for a transient cause (exit code 75)"
 
 
-def judge_exits(exits: Sequence[Exit]) -> ExitVerdict:
+def judge_exits(exits: Sequence[Exit], *, held: int | None = None) -> ExitVerdict:
     """64 of any rank counts first, then a rank's own fault, a broken exchange, a stop; 0 if all finished.
+
+    `held`: the code of those that live on for the next generation, if any.
 
     When a rank fails, the others fail with it, and may be seen first: a rank killed by a signal is treated as
     the cause, then one with an exit code of its own.
@@ -65,7 +72,7 @@ def judge_exits(exits: Sequence[Exit]) -> ExitVerdict:
     if unasked:
         culprit = min(unasked, key=lambda ended: ended.code >= 0)
         return ExitVerdict(culprit.code if culprit.code > 0 else 1, culprit)
-    codes = {ended.code for ended in exits}
+    codes = {ended.code for ended in exits} | ({held} if held is not None else set())
     if faults or EXIT_LOST in codes:
         frozen = (ended.rank for ended in faults if ended.frozen)
         return ExitVerdict(

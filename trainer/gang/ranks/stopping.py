@@ -4,7 +4,7 @@ from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from trainer.distribution.rank_status import Phase
+from trainer.distribution.rank_status import BEFORE_MEETING, Phase
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID
 from trainer.gang.ranks.stall import RankHistory
 
@@ -14,6 +14,8 @@ FINISH_GRACE = 120.0
 """Seconds for the last rank to exit 0 after the first: the run is saved by then."""
 LATE_GRACE = 0.5
 """Seconds for a rank that holds up the others to write its stacks."""
+_WAITING = (Phase.HOLDING, *BEFORE_MEETING)
+"""The phases in which a rank can be given another place."""
 
 
 class StopReason(Enum):
@@ -62,10 +64,12 @@ class Deadlines:
     Attributes:
         grace: seconds to agree and to save.
         gloo_timeout: seconds until a rank notices a broken exchange.
+        in_place: whether ranks keep their state for the next generation when it breaks.
     """
 
     grace: float
     gloo_timeout: float
+    in_place: bool = False
 
     def overdue(
         self,
@@ -73,29 +77,38 @@ class Deadlines:
         reasons: Mapping[StopReason, float],
         now: float,
         late: Container[int] = (),
+        frozen: Container[int] = (),
     ) -> set[int]:
         """The ranks whose time is over.
 
         Args:
             reasons: each reason to stop, and since when it applies.
             late: the ranks that hold up the others, if this is the reason.
+            frozen: the ranks that a signal has stopped: they have nothing to keep.
         """
         return {
             rank
             for rank, history in ranks.items()
             if any(
-                now >= self._end(reason, since, history, holds=rank == 0 or 0 not in ranks)
+                now >= self._end(reason, since, history, holds=self._holds(rank, ranks, frozen))
                 for reason, since in reasons.items()
             )
             or (rank in late and now >= reasons.get(StopReason.BROKEN, now) + LATE_GRACE)
         }
 
+    def _holds(self, rank: int, ranks: Container[int], frozen: Container[int]) -> bool:
+        """Whether a state may be this rank's alone: the chief's, and without it or in place every rank's."""
+        if self.in_place:
+            return rank not in frozen
+        return rank == 0 or 0 not in ranks
+
     def _end(self, reason: StopReason, since: float, history: RankHistory, *, holds: bool) -> float:
-        """`holds`: whether a state may be this rank's alone: the chief's, and without it every rank's."""
         if reason is StopReason.FINISHED:
             return since + FINISH_GRACE
         if reason is StopReason.REQUESTED:
             return since + self.grace
+        if reason is StopReason.BROKEN and self.in_place and history.status.phase in _WAITING:
+            return float("inf")
         if reason is StopReason.BROKEN and holds:
             saving = history.status.phase is Phase.SAVING
             notice = self.gloo_timeout + BROKEN_GRACE + history.usual()

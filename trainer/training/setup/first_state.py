@@ -1,9 +1,11 @@
 """The first state of a run: a checkpoint, weights that the configuration names, or random ones."""
 
 import logging
+from dataclasses import dataclass
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from trainer.checkpoints.restore import restore
 from trainer.checkpoints.training_state import TrainingState, pack, unpack
@@ -23,6 +25,20 @@ from trainer.training.setup.whiten import whiten
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class FirstState:
+    """What a generation begins with.
+
+    Attributes:
+        fence: the chief's token; None on the other ranks.
+        unsaved: whether the state comes from a rank's memory, and is in no checkpoint.
+    """
+
+    state: TrainingState
+    fence: Fence | None
+    unsaved: bool
+
+
 def agree_on_state(
     store: Store,
     plan: RunPlan,
@@ -30,15 +46,15 @@ def agree_on_state(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     metrics: RunMetrics,
-) -> tuple[TrainingState, Fence | None]:
-    """The chief takes the token. All ranks return the newest state: one that a rank has handed over, or the
+) -> FirstState:
+    """The chief takes the token. All ranks return the newest state: one that a rank has in memory, or the
     newest whole checkpoint's, which the chief restores."""
     left = handed_over()
     held = unpack(left) if left else None
-    root = _holder(distribution, store, plan, held)
-    fence, state = None, held if distribution.rank == root else None
+    newest = _newest(distribution, store, plan, held)
+    fence, state = None, held if newest and distribution.rank == newest.rank else None
     if distribution.is_chief:
-        if root is None:
+        if newest is None:
             # Before the folder is claimed: what is refused leaves nothing there.
             first_state = None if is_begun(store) else _first_state(plan, model, optimizer)
             fence, first = claim_folder(store, plan.document, rank_variables.holder())
@@ -46,30 +62,45 @@ def agree_on_state(
             state = restored or first_state or _first_state(plan, model, optimizer)
         else:
             fence = claim_again(store, plan.document, rank_variables.holder())
-            log.info("rank %d holds the newest state, in memory", root)
+            log.info("rank %d holds the newest state, in memory", newest.rank)
         metrics.begin_run(generation=fence.number, world_size=distribution.size, total_steps=plan.total_steps)
-    if distribution.size > 1:
-        state = unpack(distribution.broadcast_bytes(pack(state) if state else b"", root or 0))
+    if newest and newest.everywhere:
+        state = held
+    elif distribution.size > 1:
+        root = newest.rank if newest else 0
+        state = unpack(distribution.broadcast_bytes(pack(state) if state else b"", root))
     assert state is not None
     forget()
-    return state, fence
+    return FirstState(state, fence, unsaved=newest is not None and newest.unsaved)
 
 
-def _holder(
+@dataclass(frozen=True)
+class _Newest:
+    """The newest state, in memory: the first rank that has it, and whether all ranks do and no checkpoint."""
+
+    rank: int
+    everywhere: bool
+    unsaved: bool
+
+
+def _newest(
     distribution: Distribution, store: Store, plan: RunPlan, held: TrainingState | None
-) -> int | None:
-    """The first of the ranks that hold the newest state, in memory; None if a checkpoint is newer, or no rank
-    holds any."""
-    if distribution.size == 1:
-        return None if held is None or checkpointed(store, plan) > position(held) else 0
+) -> _Newest | None:
+    """None if a checkpoint is newer, or no rank holds any state."""
     positions = np.zeros(distribution.size)
     positions[distribution.rank] = position(held)
-    positions = distribution.sum(positions)
+    positions = _summed(distribution, positions)
     if not positions.any():
         return None
-    stored = checkpointed(store, plan) if distribution.is_chief else 0
-    newest = distribution.sum(np.array([float(stored)]))[0]
-    return None if newest > positions.max() else int(positions.argmax())
+    mine = checkpointed(store, plan) if distribution.is_chief else 0
+    stored, best = _summed(distribution, np.array([float(mine)]))[0], positions.max()
+    if stored > best:
+        return None
+    return _Newest(int(positions.argmax()), bool((positions == best).all()), bool(stored < best))
+
+
+def _summed(distribution: Distribution, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values if distribution.size == 1 else distribution.sum(values)
 
 
 def _first_state(plan: RunPlan, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> TrainingState:

@@ -12,7 +12,7 @@ from trainer.runs.claim import claim_again
 from trainer.runs.fence import Superseded, SupersededByAnother
 from trainer.storage import open_store
 from trainer.training.run_plan import make_plan
-from trainer.training.setup.positions import checkpointed, position
+from trainer.training.setup.positions import checkpointed, position, without_phase
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def keep_state(config: RunConfig) -> bool:
     plan, store = make_plan(config, 1), open_store(config.run.url)
     keep_last = config.run.checkpoint.keep_last
     for _ in range(_MAX_ATTEMPTS):
-        if checkpointed(store, plan) >= position(state):
+        if checkpointed(store, plan) >= without_phase(position(state)):
             return False
         try:
             fence = claim_again(store, plan.document, rank_variables.holder())

@@ -20,7 +20,7 @@ from trainer.training.step import EvaluationStep, ExactStep, TrainStep, balanced
 @dataclass
 class TrainedNetwork:
     """The network of a run, its optimizer, and their compiled steps. Each phase has its own functions of
-    TensorFlow, which are traced once.
+    TensorFlow, which are traced once, also if this process trains in several generations.
 
     Attributes:
         phase: that the network is compiled for, counted from 0.
@@ -49,10 +49,14 @@ class TrainedNetwork:
         exponents: Sequence[int] | None = None,
     ) -> tuple[TrainStep, EvaluationStep]:
         """The steps of this rank in the current phase. `exponents`: those that an exact run resumes with."""
-        if self.step is None or self.evaluation is None:
+        if self.step is None or self.evaluation is None or self.step.micro_rows != plan.micro_rows:
             phase = plan.phases[self.phase]
             self.step = make_step(plan, distribution, data, self.model, self.optimizer, exponents, phase)
             self.evaluation = make_evaluation(plan, distribution, self.model)
+        else:  # in another generation
+            self.step.first_lane = data.lanes.start
+            if isinstance(self.step, ExactStep):
+                self.step.resume(exponents)
         return self.step, self.evaluation
 
     def evaluation_of(self, plan: RunPlan, distribution: Distribution, phase: int) -> EvaluationStep:

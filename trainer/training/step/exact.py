@@ -65,6 +65,7 @@ class ExactStep(TrainStep):
         Raises DataError for another network's.
         """
         if exponents is None:
+            self.exponents = first_exponents(len(self.sizes))
             return
         if len(exponents) != len(self.sizes):
             raise DataError(

@@ -1,0 +1,1 @@
+"""How a lost rank is replaced, and the others survive it."""
