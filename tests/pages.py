@@ -11,8 +11,8 @@ from trainer.inference.forms import Prediction, ReadError
 from trainer.inference.results import summary_page as summaries
 from trainer.inference.results.prediction_summary import PredictionSummary
 from trainer.inference.sources.image import ImageSource
-from trainer.report import compare
-from trainer.report import report_page as reports
+from trainer.reporting import compare
+from trainer.reporting import report_page as reports
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.run_document import Reached, RunDocument, RunResult
 from trainer.runs.timing import EpochTiming

@@ -108,7 +108,11 @@ AXES: dict[str, dict[str, Settings]] = {
             "train.early_stopping.start_from_epoch": 1,
             "train.early_stopping.restore_best_weights": True,
         },
-        "their defaults": {"train.early_stopping": {}, "train.reduce_lr_on_plateau": {}},
+        "their defaults": {
+            "train.early_stopping": {},
+            "train.reduce_lr_on_plateau": {},
+            "train.callbacks": [{"name": f"{_OWN}:Losses", "options": {"limit": 0.0}}],
+        },
     },
     "monitor": _of("run.monitor", get_args(Monitor)),
     "loss": {

@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from trainer.errors import ConfigError
+from trainer.observability.log import print_message
 
 
 def print_json(result: Any) -> None:
@@ -21,7 +22,7 @@ def print_json(result: Any) -> None:
 def print_next(command: str | None) -> None:
     """Prints the next command, where there is one; on stderr, since it is not a result."""
     if command:
-        typer.echo(f"next: {command}", err=True)
+        print_message(f"next: {command}")
 
 
 def confirm(lines: list[str]) -> None:

@@ -112,21 +112,18 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Evaluate a run's weights on a split: accuracy, per-class metrics, confusion, calibration, mistakes."""
+    from trainer.api import run_functions
     from trainer.cli.pages import runs as pages
     from trainer.cli.pages.next_commands import after_evaluate
-    from trainer.evaluation.evaluate import evaluate as measure
-    from trainer.output.progress import print_line, progress
 
-    with progress(print_line, "images") as report:
-        evaluation = measure(
-            run_folder(run, namespace),
-            split,
-            weights,
-            dataset_url=dataset,
-            sensitivity=sensitivity,
-            batch_size=batch_size,
-            progress=report,
-        )
+    evaluation = run_functions.evaluate(
+        run_folder(run, namespace),
+        split,
+        weights=weights,
+        dataset=dataset,
+        sensitivity=sensitivity,
+        batch_size=batch_size,
+    ).document
     if json:
         print_json(evaluation)
     else:
@@ -137,13 +134,13 @@ def evaluate(
 
 def report(run: Run, namespace: Namespace = None) -> None:
     """Write report/index.html to a run's folder: curves, evaluations, images, configuration."""
+    from trainer.api import run_functions
     from trainer.cli.pages.next_commands import after_report
-    from trainer.report.write import write_report
     from trainer.runs.run_document import read_finished
     from trainer.storage import open_store
 
     folder = run_folder(run, namespace)
-    typer.echo(write_report(folder))
+    typer.echo(run_functions.report(folder))
     store = open_store(folder)
     print_next(after_report(store.url, finished=read_finished(store) is not None))
 
@@ -165,7 +162,7 @@ def compare(
 ) -> None:
     """Compare the evaluations of runs: network, parameters, top-1, top-5, loss, time."""
     from trainer.output.table import print_table
-    from trainer.report import compare as table
+    from trainer.reporting import compare as table
 
     rows = table.compare([run_folder(run, namespace) for run in runs], split, weights)
     if json or format != "text":

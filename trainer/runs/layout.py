@@ -15,6 +15,7 @@ report/index.html                          the run's report
 tensorboard/train/…, validation/…          the metrics of each epoch, with run.tensorboard
 evaluation/test-best.json                  the evaluation of weights on a split
 audit.json                                 failed audits: steps that are not trusted
+running.json                               the gang that trains now; removed when it ends
 """
 
 import re
@@ -27,6 +28,7 @@ FINISHED = "finished.json"
 METRICS = "metrics.csv"
 TIMING = "timing.csv"
 AUDIT = "audit.json"
+HOLDER = "running.json"
 WEIGHTS = "weights/"
 CLASSES = "weights/classes.json"
 CARD = "weights/card.md"
@@ -45,7 +47,7 @@ WeightsName = Literal["best", "last"]
 _TOKEN = re.compile(rf"{TOKENS}(\d+)", re.ASCII)
 _ATTEMPT = re.compile(rf"(?:(?P<run>.+)/)?{CHECKPOINTS}(\d+)/(\d+)-(\w+)/(?P<name>.+)", re.ASCII)
 
-_SINGLE = "|".join(map(re.escape, (RUN, CHOICE, FINISHED, METRICS, TIMING, AUDIT, REPORT)))
+_SINGLE = "|".join(map(re.escape, (RUN, CHOICE, FINISHED, METRICS, TIMING, AUDIT, HOLDER, REPORT)))
 _OWN = re.compile(
     rf"(?:(?P<run>.+)/)?(?P<own>{_SINGLE}"
     rf"|{WEIGHTS}[^/]+|{EVALUATION}[^/]+|{TENSORBOARD}\w+/[^/]+|{TOKENS}\d+|{CHECKPOINTS}\d+/\d+-\w+/[^/]+)",

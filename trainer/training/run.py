@@ -13,7 +13,8 @@ from trainer.config import RunConfig
 from trainer.distribution import Distribution
 from trainer.distribution.agreement import Agreement, agree
 from trainer.distribution.handover import hand_over
-from trainer.errors import RankLost, TransientError
+from trainer.distribution.rank_variables import is_supervised
+from trainer.errors import EXIT_INTERRUPTED, RankLost, TransientError
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
 from trainer.output.units import plural
@@ -25,6 +26,7 @@ from trainer.storage import Store
 from trainer.training.audit import Auditor
 from trainer.training.audit.device import describe_device
 from trainer.training.callbacks import callback_state
+from trainer.training.callbacks.own_named import own_callbacks
 from trainer.training.callbacks.trainer_callbacks import BestWeights, History, ProgressLog, from_config
 from trainer.training.data import RankData
 from trainer.training.evaluator import Evaluator, StopVoted
@@ -60,10 +62,12 @@ def train(
         TransientError: `stop` was set, a newer generation took over, or a rank was lost (exit 75, or 64 where
             another run took the folder); committed work is kept.
     """
-    callback_state.check(callbacks)
     config = plan.config
+    callbacks = [*own_callbacks(config.train), *callbacks]
+    callback_state.check(callbacks)
     model, optimizer = build(plan, scope=distribution.scope)
-    agree(distribution, Agreement(agreement_document(plan, store.url, callbacks), describe_device()))
+    document = agreement_document(plan, store.url, callbacks, model.weights)
+    agree(distribution, Agreement(document, describe_device()))
     restored, fence = agree_on_state(store, plan, distribution, model, optimizer, metrics)
     data = RankData(plan, distribution)
     network = Network(model, optimizer)
@@ -130,6 +134,9 @@ def train(
             except StopVoted:
                 pass
         distribution.barrier()
+        if is_supervised():  # it decides what follows, and says it
+            log.info("stopped after step %d, which is saved", progress.step)
+            raise SystemExit(EXIT_INTERRUPTED)
         raise TransientError(
             f"stopped on request; step {progress.step} is saved",
             "Restart to resume",
@@ -201,3 +208,4 @@ def _log_start(plan: RunPlan, distribution: Distribution, progress: Progress) ->
     )
     if progress.step:
         log.info("resuming at step %d (epoch %d)", progress.step, progress.step // plan.steps_per_epoch + 1)
+    log.info("the first step is compiled, which takes a while")

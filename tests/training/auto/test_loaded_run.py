@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,15 +23,15 @@ def data(tmp_path: Path) -> str:
     return prepare(str(images(tmp_path / "images", 12, *CLASSES)), f"file://{tmp_path}/data").url
 
 
-def load(data: str, run: str, *sets: str, keep: bool = True, **options: str) -> tuple[RunConfig, Choice]:
+def load(data: str, run: str, *sets: str, keep: bool = True, **options: Any) -> tuple[RunConfig, Choice]:
     overrides = [f"data.url={data}", f"run.url={run}", *sets]
-    with loaded_run(overrides=overrides, keep=keep, **options) as (config, choice):  # type: ignore[arg-type]
+    with loaded_run(overrides=overrides, keep=keep, **options) as (config, choice):
         assert choice
         return config, choice
 
 
 @pytest.mark.parametrize("recipe", [{}, {"recipe": "auto"}])
-def test_where_no_recipe_is_named_one_is_chosen(data: str, store_url: str, recipe: dict[str, str]):
+def test_where_no_recipe_is_named_one_is_chosen(data: str, store_url: str, recipe: dict[str, Any]):
     config, choice = load(data, f"{store_url}/run", **recipe)
     assert config.model.name == choice.values["model"]["name"] == "small-resnet"
     assert config.train.batch_size <= open_dataset(data).split("train").rows

@@ -17,7 +17,7 @@ from trainer.evaluation.evaluation_document import Evaluated, dump_evaluation, e
 from trainer.evaluation.tally import Tally
 from trainer.models.export import keras_file
 from trainer.models.weights_file import load_weights_file, weights_file
-from trainer.report.write import build
+from trainer.reporting.write import build
 from trainer.runs import layout
 from trainer.runs.background_writer import Background, Write
 from trainer.runs.fence import Fence, publish

@@ -124,10 +124,13 @@ def check(config: RunConfig, ranks: int, recipe: tuple[str, ...] = ()) -> Checke
     with quiet_tensorflow_import():
         from trainer.distribution import connect
         from trainer.models.starting_weights import load_starting_weights
+        from trainer.training.callbacks import callback_state
+        from trainer.training.callbacks.own_named import own_callbacks
         from trainer.training.setup.build_network import build, footprint, setup_tensorflow
         from trainer.training.setup.dry_run import try_out
 
     setup_tensorflow(config)
+    callback_state.check(own_callbacks(config.train))
     distribution = connect(replicas=ranks if config.distribution.strategy == "mirrored" else 1)
     began = time.monotonic()
     needed = footprint(plan)

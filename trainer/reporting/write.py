@@ -12,7 +12,7 @@ from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import TrainerError
 from trainer.output.units import shape
-from trainer.report.report_page import MAX_MISTAKES_SHOWN, Known, Picture, page
+from trainer.reporting.report_page import MAX_MISTAKES_SHOWN, Known, Picture, page
 from trainer.runs import layout
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.history import read_history

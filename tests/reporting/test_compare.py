@@ -7,7 +7,7 @@ import json
 from tests.commands import here, refused_here
 from tests.documents import assert_document
 from trainer.evaluation.evaluate import evaluate
-from trainer.report.compare import COLUMNS, ComparedRun, cells, compare, dumps
+from trainer.reporting.compare import COLUMNS, ComparedRun, cells, compare, dumps
 
 
 def test_runs_are_compared_by_their_evaluations(trained: str) -> None:

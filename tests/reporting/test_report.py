@@ -13,8 +13,8 @@ import pytest
 from tests import pages
 from tests.commands import refused_here
 from trainer.evaluation.evaluate import evaluate
-from trainer.report.report_page import Known, page
-from trainer.report.write import write_report
+from trainer.reporting.report_page import Known, page
+from trainer.reporting.write import write_report
 from trainer.runs import layout
 from trainer.runs.run_document import dump_run, read_run
 from trainer.runs.timing import EpochTiming

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trainer.output.html.render import render_page
 from trainer.output.html.thumbnail import thumbnail
 from trainer.output.units import span
-from trainer.report.charts import line_chart, matrix
+from trainer.reporting.charts import line_chart, matrix
 from trainer.runs.documents.evaluation_values import EvaluatedClass, EvaluationDocument
 from trainer.runs.run_document import RunDocument, RunResult
 from trainer.runs.timing import EpochTiming
