@@ -21,6 +21,8 @@ class EpochTiming:
         training: seconds of its steps, including the exchange.
         validation: seconds of the validation.
         saving: seconds that this rank waited for checkpoints.
+        gpus: GPUs of all ranks; 0 without any, and in files of older versions.
+        cores: CPU cores that all ranks may use; 0 in files of older versions.
     """
 
     epoch: int
@@ -32,6 +34,8 @@ class EpochTiming:
     training: float
     validation: float
     saving: float
+    gpus: int = 0
+    cores: float = 0.0
 
     @property
     def images_per_second(self) -> float:
