@@ -2,14 +2,21 @@
 
 from collections.abc import Sequence
 from functools import cache
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainer.config.load import load
 from trainer.evaluation.tally import CALIBRATION_BINS, metrics_per_class, most_confused
+from trainer.inference.forms import Prediction, ReadError
+from trainer.inference.results.prediction_summary import PredictionSummary
+from trainer.inference.results.summary_page import page as summary_page
+from trainer.inference.sources.image import ImageSource
+from trainer.report.compare import ComparedRun
+from trainer.report.comparison_page import RunDetails, comparison_page
 from trainer.report.heat_map import HeatMap
-from trainer.report.report_page import Known, PicturedPair, Picture, page
+from trainer.report.report_page import Known, Picture, PicturedPair, page
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.run_document import Reached, RunDocument, RunResult
 from trainer.runs.timing import EpochTiming
@@ -69,13 +76,16 @@ def evaluation_of(classes: int, split: str = "test") -> EvaluationDocument:
         "top5": min(1.0, right / rows + 0.12) if classes > 5 else None,
         "calibration_error": 0.041,
         "calibration": [
-            {"rows": int(n), "probability": float(p), "accuracy": float(np.clip(p - 0.08 * np.sin(3 * p), 0, 1))}
+            {"rows": int(n), "probability": float(p), "accuracy": float(p - 0.08 * np.sin(3 * p))}
             if n
             else None
             for n, p in zip(counts, middles, strict=True)
         ],
         "classes": [
-            {"class": one.name, "rows": one.rows, "precision": one.precision, "recall": one.recall, "f1": one.f1}
+            {
+                "class": one.name, "rows": one.rows, "precision": one.precision, "recall": one.recall,
+                "f1": one.f1,
+            }
             for one in metrics_per_class(confusion, names)
         ],
         "confusion": confusion.tolist(),
@@ -87,7 +97,7 @@ def evaluation_of(classes: int, split: str = "test") -> EvaluationDocument:
             for row, (i, j) in enumerate(wrong[:100])
         ],
         "sensitivity": {"turned by 90 degrees": 0.41, "mirrored left to right": right / rows - 0.004},
-        "warnings": ["the training accuracy 0.981 is 0.121 higher than in validation: more than 0.1 is a large gap"],
+        "warnings": ["the training accuracy 0.981 is 0.121 higher than in validation: a large gap"],
     }  # fmt: skip
 
 
@@ -105,14 +115,24 @@ def known_of(classes: int, photos: Sequence[NDArray[np.uint8]] = ()) -> Known:
         history.append(
             {
                 "accuracy": 0.1 + 0.88 * done, "loss": 3.2 - 3 * done,
-                "val_accuracy": 0.1 + 0.76 * done - 0.0004 * max(0, epoch - 20) ** 2 + random.normal(0, 0.008),
+                "val_accuracy": 0.1 + 0.76 * done - 0.0004 * max(0, epoch - 20) ** 2 + random.normal(0, 8e-3),
                 "val_loss": 3.2 - 2.5 * done + 0.0008 * max(0, epoch - 18) ** 2,
                 "learning_rate": 0.01 if epoch < 20 else 0.001,
             }
         )  # fmt: skip
     timing = [
         EpochTiming(
-            e, 1 + (e > 8) + (e > 21), 4, 26_000, 96 + random.normal(0, 2), 4.0, 80.0, 7.0, 2.0, 4, 32.0
+            e,
+            1 + (e > 8) + (e > 21),
+            4,
+            26_000,
+            96 + random.normal(0, 2),
+            4.0,
+            80 + random.normal(0, 3),
+            7.0,
+            2.0,
+            4,
+            32.0,
         )
         for e in range(EPOCHS)
     ]
@@ -161,3 +181,65 @@ def known_of(classes: int, photos: Sequence[NDArray[np.uint8]] = ()) -> Known:
 def report_of(classes: int, photos: Sequence[NDArray[np.uint8]] = ()) -> bytes:
     """The report of such a run."""
     return page(known_of(classes, photos))
+
+
+def comparison_of(runs: int, photos: object = None) -> bytes:
+    """A comparison of this many runs; one of them was not evaluated."""
+    rows: list[ComparedRun] = []
+    details = []
+    for number in range(runs):
+        known = known_of(10)
+        measured = number != 3
+        rows.append(
+            {
+                "run": f"cars-resnet50-{number}",
+                "network": "resnet50" if number % 2 else "keras:EfficientNetV2B0",
+                "parameters": 23_910_152, "epoch": 22, "top 1": 0.71 + 0.031 * number if measured else None,
+                "top 5": 0.93, "loss": 0.61, "split": "test", "time": 3600.0 + 1900 * ((number * 7) % 5),
+                "remark": None if measured else "not evaluated: trainer evaluate s3://bucket/runs/cars",
+            }
+        )  # fmt: skip
+        history = [
+            {**row, "val_accuracy": row["val_accuracy"] * (0.8 + 0.04 * number)} for row in known.history
+        ]
+        config = {
+            "train.optimizer.learning_rate": f"{0.1 / (1 + number):.3g}",
+            "data.augment.flip": "horizontal",
+        }
+        report = f"file:///runs/cars-{number}/report/index.html" if number else ""
+        details.append(RunDetails(history, config, report, 1960))
+    return comparison_page(rows, details)
+
+
+def summary_of(classes: int, photos: Sequence[NDArray[np.uint8]] = ()) -> bytes:
+    """The summary of a prediction job on a split."""
+    photos = photos or [np.full((96, 128, 3), 90, np.uint8)]
+    names, counts = names_of(classes), confusion_of(classes)
+    right = int(np.trace(counts))
+    summary: PredictionSummary = {
+        "version": 1, "plan": "", "trainer": "0.2.0", "listed": int(counts.sum()) + 40, "parts": 4,
+        "failed_by": {"not an image": 3}, "mean_probability": 0.83, "new": 0, "job": "", "part_size": 1000,
+        "format": "jsonl", "image_shape": [224, 224, 3], "prepared": {}, "standardize": "caffe", "pixels": {},
+        "classes_sha256": "", "images": int(counts.sum()) + 3, "predicted": int(counts.sum()), "failed": 3,
+        "accuracy": right / int(counts.sum()), "ignored": 37, "ignored_by": {"suffix": 37},
+        "run": "s3://bucket/runs/cars-196", "weights": "best", "weights_sha256": "cd" * 32,
+        "input": "s3://bucket/cars", "output": "s3://bucket/predictions",
+        "confusion": {
+            name: {names[j]: int(n) for j, n in enumerate(counts[i]) if n} for i, name in enumerate(names)
+        },
+        "classes": {
+            names[j]: {"images": int(counts[:, j].sum()), "mean_probability": 0.6 + (j % 40) / 100}
+            for j in np.argsort(-counts.sum(0), kind="stable").tolist()
+        },
+        "probabilities": [int(counts.sum() * share) for share in np.linspace(0, 0.2, 10)],
+    }  # fmt: skip
+    samples = [Prediction(f"folder/IMG_{n}.jpg", 0, names[n % classes], 0.99 - n / 50) for n in range(24)]
+    errors: list[ReadError] = [
+        {"image": f"folder/{n}.jpg", "error": "not an image (a text)"} for n in range(3)
+    ]
+
+    class Photos:
+        def show(self, key: str) -> NDArray[np.uint8]:
+            return photos[int(key.partition("_")[2].partition(".")[0]) % len(photos)]
+
+    return summary_page(cast(ImageSource, Photos()), summary, samples, errors)

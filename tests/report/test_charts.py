@@ -5,7 +5,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-
 from trainer.report.charts import HEIGHT, WIDTH, line_chart, matrix, ticks
 
 pytestmark = pytest.mark.fast

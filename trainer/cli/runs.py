@@ -139,8 +139,12 @@ def compare(
     from trainer.report import compare as table
 
     rows = table.compare(runs, split, weights)
-    if json or format != "text":
-        typer.echo(table.dumps(rows, "json" if json or format == "text" else format))
+    if json or format in ("csv", "json"):
+        typer.echo(table.dumps(rows, "csv" if format == "csv" and not json else "json"))
+    elif format == "html":
+        from trainer.report.comparison_page import comparison_page, read_details
+
+        typer.echo(comparison_page(rows, read_details(runs, split, weights)), nl=False)
     else:
         print_table(table.COLUMNS, [table.cells(row) for row in rows], right=table.NUMBERS)
 

@@ -11,7 +11,7 @@ from trainer.report.intervals import interval_95
 from trainer.runs.documents.evaluation_values import CalibrationBin, EvaluatedClass, EvaluationDocument
 
 MIN_ROWS_OF_A_BIN = 30
-"""Bins of the calibration with fewer images are merged with their neighbours: their fraction is mere noise."""
+"""Bins of the calibration with fewer images are merged with their neighbours: their fraction is noise."""
 MAX_CONFUSED_SHOWN = 20
 
 
@@ -99,7 +99,7 @@ def _calibration(bins: Sequence[CalibrationBin]) -> Chart | None:
         words.append(f"{one['accuracy']:.0%} right at {one['probability']:.0%}")
     return Chart(
         "calibration",
-        "Calibration",
+        "Is it right as often as it says?",
         f"Calibration: of images with about the same probability, {', '.join(words)}",
         {"bins": points},
     )

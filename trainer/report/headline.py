@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from trainer.output.html.tile import Tile
 from trainer.output.units import plural, shape, span
 from trainer.report.intervals import interval_95
 from trainer.runs.run_document import RunResult
@@ -14,17 +15,9 @@ if TYPE_CHECKING:
     from trainer.report.report_page import Known
 
 
-class Tile(NamedTuple):
-    """A figure with its name, and what else there is to say of it."""
-
-    name: str
-    value: str
-    remark: str = ""
-
-
 def headline(known: "Known") -> list[Tile]:
     """The figures that are known, the most important one first."""
-    tiles = [
+    return [
         *_accuracy(known),
         Tile("Classes", f"{len(known.run.classes):,}"),
         *_images(known),
@@ -32,7 +25,6 @@ def headline(known: "Known") -> list[Tile]:
         *_when(known),
         *cost(known.timing, known.run.config.run.price),
     ]
-    return tiles
 
 
 def state(finished: RunResult | None) -> str:

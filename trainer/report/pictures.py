@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from trainer.dataset.dataset import Dataset, Split
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import TrainerError
-from trainer.report.report_page import PicturedPair, Picture
+from trainer.report.heat_map import HeatMap
+from trainer.report.report_page import Picture, PicturedPair
 from trainer.runs.documents.evaluation_values import EvaluationDocument
+from trainer.runs.documents.heat_values import HeatDocument, map_of
 
 SAMPLES = 24
 MAX_MISTAKES_SHOWN = 24
@@ -39,7 +41,7 @@ def mistakes(dataset: Dataset, evaluation: EvaluationDocument) -> list[Picture]:
 
 
 def pairs(dataset: Dataset, evaluation: EvaluationDocument) -> list[PicturedPair]:
-    """The pairs that are confused most: images of the first class, those that were confused before others, and
+    """The pairs that are confused most: images of the first class, misclassified ones before others, and
     images of the second."""
     split = dataset.split(evaluation["dataset"]["split"])
     confused: dict[tuple[str, str], list[int]] = {}
@@ -58,11 +60,25 @@ def pairs(dataset: Dataset, evaluation: EvaluationDocument) -> list[PicturedPair
                 name,
                 predicted,
                 pair["rows"],
-                _labelled(dataset, split, first[:IMAGES_OF_A_PAIR], name, {row: predicted for row in rows}),
+                _labelled(dataset, split, first[:IMAGES_OF_A_PAIR], name, dict.fromkeys(rows, predicted)),
                 _labelled(dataset, split, second[:IMAGES_OF_A_PAIR], predicted, {}),
             )
         )
     return [pair for pair in found if pair.first and pair.second]
+
+
+def heat_maps(dataset: Dataset, evaluation: EvaluationDocument, heat: HeatDocument) -> list[HeatMap]:
+    """The heat maps; none where they are not of this evaluation."""
+    place = evaluation["dataset"]
+    bound = (place["identity"], place["split"], evaluation["weights_sha256"])
+    if bound != (heat["dataset"], heat["split"], heat["weights_sha256"]):
+        return []
+    split = dataset.split(heat["split"])
+    rows = [(one["row"], dataset.classes[int(split.labels[one["row"]])]) for one in heat["images"]]
+    return [
+        HeatMap(shown.pixels, map_of(one), shown.class_name, one["predicted"], one["probability"], shown.name)
+        for shown, one in zip(_pictures(dataset, split, rows), heat["images"], strict=False)
+    ]
 
 
 def _of_class(split: Split, number: int) -> list[int]:

@@ -107,6 +107,7 @@ def page(known: Known) -> bytes:
         state=state(known.finished),
         tiles=headline(known),
         curves=curves,
+        marked=bool(known.marks),
         restarts=len(known.restarts),
         epochs=_epochs(known.history),
         time_charts=times,

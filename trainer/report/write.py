@@ -13,6 +13,7 @@ from trainer.report import pictures
 from trainer.report.report_page import Known, page
 from trainer.runs import layout
 from trainer.runs.documents.evaluation_values import EvaluationDocument
+from trainer.runs.documents.heat_values import HeatDocument, read_heat
 from trainer.runs.history import read_history
 from trainer.runs.run_document import RunDocument, RunResult, read_document, read_finished, read_run
 from trainer.runs.timing import EpochTiming, read_timing
@@ -31,7 +32,7 @@ def write_report(url: str) -> str:
     run = read_run(store)
     versions = read_document(store).get("versions", {})
     dataset = _dataset(run.config.data.url)
-    known = _history(store), read_finished(store), versions
+    known = read_metrics(store), read_finished(store), versions
     store.put(layout.REPORT, build(store, run, dataset, *known, timing=_timing(store)))
     return f"{store.url}/{layout.REPORT}"
 
@@ -46,8 +47,7 @@ def build(
     timing: Sequence[EpochTiming] = (),
 ) -> bytes:
     """The report of the run in `store`, with the evaluations that are there."""
-    evaluations = [_evaluation(store, info.key) for info in store.list(layout.EVALUATION)]
-    evaluations.sort(key=most_telling)
+    evaluations = read_evaluations(store)
     known = Known(
         store.url,
         run,
@@ -60,24 +60,40 @@ def build(
         started=started(store),
         ended=_ended(store) if finished else None,
     )
-    return page(_with_images(known, dataset) if dataset else known)
+    return page(_with_images(known, dataset, read_heat(store)) if dataset else known)
 
 
-def most_telling(evaluation: EvaluationDocument) -> tuple[int, bool]:
-    """Sorts evaluations: the test split first, then validation; the best weights before the last."""
-    split = evaluation["dataset"]["split"]
-    order = ("test", "validation", "train")
+def read_evaluations(store: Store) -> list[EvaluationDocument]:
+    """All evaluations of a run: the test split first, then validation; the best weights before the last."""
+    documents: list[EvaluationDocument] = [
+        json.loads(store.get(info.key)) for info in store.list(layout.EVALUATION)
+    ]
+    return sorted(documents, key=_order)
+
+
+def first_evaluation(store: Store) -> EvaluationDocument | None:
+    """The evaluation that a report shows first; None where there is none."""
+    return next(iter(read_evaluations(store)), None)
+
+
+def _order(evaluation: EvaluationDocument) -> tuple[int, bool]:
+    split, order = evaluation["dataset"]["split"], ("test", "validation", "train")
     return order.index(split) if split in order else len(order), evaluation["weights"] != "best"
 
 
-def _with_images(known: Known, dataset: Dataset) -> Known:
+def _with_images(known: Known, dataset: Dataset, heat: HeatDocument | None) -> Known:
     """Adds what the dataset shows; images of an evaluation only if it was of just this dataset."""
     rows = {name: split.rows for name, split in dataset.splits.items()}
     known = replace(known, rows=rows, samples=pictures.samples(dataset))
     first = next(iter(known.evaluations), None)
     if first is None or first["dataset"]["identity"] != dataset.identity:
         return known
-    return replace(known, mistakes=pictures.mistakes(dataset, first), pairs=pictures.pairs(dataset, first))
+    return replace(
+        known,
+        mistakes=pictures.mistakes(dataset, first),
+        pairs=pictures.pairs(dataset, first),
+        heat_maps=pictures.heat_maps(dataset, first, heat) if heat else [],
+    )
 
 
 def started(store: Store) -> float | None:
@@ -94,12 +110,8 @@ def _ended(store: Store) -> float | None:
         return None
 
 
-def _evaluation(store: Store, key: str) -> EvaluationDocument:
-    document: EvaluationDocument = json.loads(store.get(key))
-    return document
-
-
-def _history(store: Store) -> list[dict[str, float]]:
+def read_metrics(store: Store) -> list[dict[str, float]]:
+    """metrics.csv of a run; [] before its first epoch."""
     try:
         return read_history(store.get(layout.METRICS))
     except FileNotFoundError:

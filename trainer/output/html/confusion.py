@@ -17,7 +17,7 @@ class ConfusionMatrix:
     Attributes:
         names: of the classes.
         description: what it shows, in words.
-        values: what the script draws, as JSON: `names`, `cells` as [row, column, images], and `orders` by name.
+        values: what the script draws, as JSON: `names`, `cells` as [row, column, images], `orders` by name.
         table: the counts, where they fit on a page as a table.
     """
 
@@ -49,7 +49,7 @@ def confusion_matrix(counts: NDArray[np.int64], names: Sequence[str]) -> Confusi
     ]
     return ConfusionMatrix(
         names,
-        f"Confusion matrix of {size:,} classes: {right:,} of {total:,} images on the diagonal, which are right",
+        f"Confusion matrix of {size:,} classes: {right:,} of {total:,} images are right, on its diagonal",
         {
             "names": list(names),
             "cells": [[i, j, int(counts[i, j])] for i, j in np.argwhere(counts).tolist()],

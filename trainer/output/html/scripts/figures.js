@@ -5,22 +5,28 @@
   const MARGIN_BOTTOM = 40;
   const style = { fontSize: "12px", overflow: "visible" };
   const colour = (number) => `var(--series-${number})`;
-  const format = (percent) => (percent ? "~%" : "~g");
+  const plain = (value) => (Math.abs(value) >= 1e4 ? d3.format("~s")(value) : String(Number(value.toPrecision(6))));
+  const format = (percent) => (percent ? "~%" : plain);
+  // Of values that are all the same, which have no range of their own.
+  const around = ([low, high]) => (low === high ? [Math.min(0, 2 * low), Math.max(0, 2 * low) || 1] : [low, high]);
   const tip = { fill: "var(--raised)", stroke: "var(--border)", textPadding: 8, fontSize: 12, lineWidth: 24 };
   const percents = d3.format(".1%");
 
   const draw = {
     lines({ x, y, percent, lines, marks }, width) {
       const points = lines.flatMap(({ name, points }, n) => points.map(([a, b]) => ({ name, n, a, b })));
-      const one = (value) => (percent ? percents(value) : d3.format(".5~g")(value));
+      const one = (value) => (percent ? percents(value) : plain(value));
+      const best = marks.filter((mark) => mark.text), others = marks.filter((mark) => !mark.text);
       return Plot.plot({
         width, height: Math.max(230, Math.min(300, width * 0.55)), style,
         marginLeft: 52, marginTop: 24, marginRight: 16, marginBottom: MARGIN_BOTTOM,
         x: { label: x, labelArrow: "none", ticks: Math.min(10, width / 60), tickFormat: "~s" },
-        y: { label: y, labelArrow: "none", grid: true, nice: true, tickFormat: format(percent), ticks: 5 },
+        y: { label: y, labelArrow: "none", grid: true, nice: true, tickFormat: format(percent), ticks: 5,
+          domain: around(d3.extent(points, (d) => d.b)) },
         marks: [
-          Plot.ruleX(marks, { x: "x", stroke: "var(--mark)", strokeDasharray: "4 4" }),
-          Plot.text(marks, { x: "x", text: "text", frameAnchor: "top", dy: -14, fill: "var(--quiet)" }),
+          Plot.ruleX(others, { x: "x", stroke: "var(--mark)", strokeDasharray: "2 4" }),
+          Plot.ruleX(best, { x: "x", stroke: "var(--ink)" }),
+          Plot.text(best, { x: "x", text: "text", frameAnchor: "top", dy: -14, fill: "var(--ink)" }),
           ...lines.map(({ points }, n) => Plot.line(points, {
             stroke: colour(n), strokeWidth: 2, strokeDasharray: n % 2 ? "6 3" : null,
           })),

@@ -2,7 +2,8 @@
 // wheel, buttons and keys. The canvas has half-transparent colours that fit light and dark pages.
 "use strict";
 {
-  const LABEL = 13, NUMBER_FROM = 26, MAX_SIDE = 640, TOP = 0.8;
+  const LABEL = 13, MAX_SIDE = 720, MAX_CELL = 56, DIGIT = 7;
+  const SLOPE = Math.PI / 3;  // of the names above the columns
   const RIGHT = [37, 99, 235], WRONG = [200, 66, 10];
   const integer = (value) => value.toLocaleString("en");
   const between = (low, value, high) => Math.max(low, Math.min(high, value));
@@ -53,17 +54,33 @@
       const width = this.root.clientWidth;
       if (!width || width === this.width) return;
       this.width = width;
-      const longest = d3.max(this.names, (name) => name.length) * 6.5 + 14;
-      this.left = Math.min(longest, width * 0.3, 190);
-      this.top = Math.max(40, this.left * TOP);
-      this.side = Math.floor(Math.min(MAX_SIDE, width - this.left - 2));
+      const longest = d3.max(this.names, (name) => this.measure(name));
+      const room = Math.min(longest + 2, width * 0.27, 180);
+      this.left = Math.ceil(room + 8);
+      this.top = Math.ceil(room * Math.sin(SLOPE) + 14);
+      this.beyond = Math.ceil(room * Math.cos(SLOPE));
+      this.side = Math.floor(Math.min(MAX_SIDE, MAX_CELL * this.names.length, width - this.left - this.beyond - 2));
+      this.short = this.names.map((name) => this.cut(name, room));
       this.field.style.height = `${this.top + this.side + 2}px`;
       Object.assign(this.canvas.style, { left: `${this.left}px`, top: `${this.top}px`, width: `${this.side}px`, height: `${this.side}px` });
       this.scale = Math.max(2, window.devicePixelRatio);
       this.canvas.width = this.canvas.height = this.side * this.scale;
-      this.svg.attr("width", this.left + this.side + 2).attr("height", this.top + this.side + 2);
+      this.svg.attr("width", this.left + this.side + this.beyond).attr("height", this.top + this.side + 2);
       this.zoom.extent([[0, 0], [this.side, this.side]]).translateExtent([[0, 0], [this.side, this.side]]);
       this.draw();
+    }
+
+    measure(text) {
+      const context = this.canvas.getContext("2d");
+      context.font = getComputedStyle(this.svg.node()).font;
+      return context.measureText(text).width;
+    }
+
+    cut(name, room) {
+      let length = name.length;
+      if (this.measure(name) <= room) return name;
+      while (length > 1 && this.measure(`${name.slice(0, length)}…`) > room) length -= 1;
+      return `${name.slice(0, length)}…`;
     }
 
     get cell() { return this.side / this.names.length * this.transform.k; }
@@ -123,17 +140,17 @@
       const { cell, side, transform: { x, y } } = this, context = this.canvas.getContext("2d");
       const places = new Array(this.order.length);
       this.order.forEach((name, place) => { places[name] = place; });
-      const gap = cell > 6 ? 1 : 0, drawn = Math.max(1, cell - gap), numbers = [];
+      const gap = cell > 6 ? 1 : 0, faintest = cell > 12 ? 0.12 : cell > 4 ? 0.4 : 0.65, drawn = Math.max(1.4, cell - gap), numbers = [];
       context.setTransform(this.scale, 0, 0, this.scale, 0, 0);
       context.clearRect(0, 0, side, side);
       for (const one of this.cells) {
         const left = places[one.column] * cell + x, top = places[one.row] * cell + y;
         if (left > side || top > side || left + cell < 0 || top + cell < 0) continue;
         const right = one.row === one.column;
-        const alpha = right ? 0.15 + 0.85 * one.part : 0.3 + 0.7 * Math.sqrt(one.part);
+        const alpha = right ? 0.15 + 0.85 * one.part : faintest + (1 - faintest) * Math.sqrt(one.part);
         context.fillStyle = `rgba(${right ? RIGHT : WRONG},${alpha})`;
         context.fillRect(left, top, drawn, drawn);
-        if (cell >= NUMBER_FROM) numbers.push({ left, top, alpha, count: one.count });
+        if (cell >= DIGIT * (String(one.count).length + 1)) numbers.push({ left, top, alpha, count: one.count });
       }
       if (this.cursor) {
         const [middle, height] = this.center(this.cursor);
@@ -147,17 +164,16 @@
 
     drawNames(numbers) {
       const { cell, left, top, side, transform: { x, y } } = this, every = Math.max(1, Math.ceil(LABEL / cell));
-      const shown = (offset) => this.order.map((name, place) => ({ name: this.names[name], at: (place + 0.5) * cell + offset, place }))
+      const shown = (offset) => this.order.map((name, place) => ({ name: this.short[name], at: (place + 0.5) * cell + offset, place }))
         .filter(({ at, place }) => place % every === 0 && at > 4 && at < side - 4);
-      const cut = (room) => ({ name }) => { const limit = Math.floor(room / 6.5); return name.length > limit ? `${name.slice(0, limit - 1)}…` : name; };
       const texts = (kind, data) => this.svg.selectAll(`text.${kind}`).data(data).join("text").attr("class", kind);
       this.svg.selectAll("rect").data([0]).join("rect").attr("x", left).attr("y", top).attr("width", side).attr("height", side);
-      texts("row", shown(y)).attr("x", left - 6).attr("y", (d) => top + d.at + 4).attr("text-anchor", "end").text(cut(left - 8));
-      texts("column", shown(x)).text(cut((top - 8) / Math.sin(Math.PI / 3)))
+      texts("row", shown(y)).attr("x", left - 6).attr("y", (d) => top + d.at + 4).attr("text-anchor", "end").text((d) => d.name);
+      texts("column", shown(x)).text((d) => d.name)
         .attr("transform", (d) => `translate(${left + d.at + 3} ${top - 6}) rotate(-60)`);
       texts("count", numbers.filter((d) => d.left > -cell / 2 && d.top > -cell / 2 && d.left < side - cell / 2 && d.top < side - cell / 2))
         .attr("x", (d) => left + d.left + cell / 2).attr("y", (d) => top + d.top + cell / 2 + 4).attr("text-anchor", "middle")
-        .classed("strong", (d) => d.alpha > 0.75).text((d) => integer(d.count));
+        .classed("strong", (d) => d.alpha > 0.7).text((d) => integer(d.count));
     }
   }
 

@@ -1,4 +1,5 @@
-// Tables with data-sortable are sorted by a click on a heading; fields with data-filters show rows that match.
+// Tables with data-sortable are sorted by a click on a heading: by the numbers or words of their cells, or by
+// data-value; fields with data-filters show the rows that match.
 "use strict";
 {
   const number = (text) => Number.parseFloat(text.replace(/[,%\s]/g, ""));
@@ -9,7 +10,7 @@
   };
 
   const sort = (table, column, descending) => {
-    const body = table.tBodies[0], text = (row) => row.cells[column].textContent.trim();
+    const body = table.tBodies[0], text = (row) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim();
     const rows = [...body.rows].sort((a, b) => {
       const unknown = (text(a) === "-") - (text(b) === "-");
       return unknown || (descending ? -1 : 1) * compare(text(a), text(b));
