@@ -202,10 +202,7 @@ def comparison_of(runs: int, photos: object = None) -> bytes:
         history = [
             {**row, "val_accuracy": row["val_accuracy"] * (0.8 + 0.04 * number)} for row in known.history
         ]
-        config = {
-            "train.optimizer.learning_rate": f"{0.1 / (1 + number):.3g}",
-            "data.augment.flip": "horizontal",
-        }
+        config = {"train.optimizer.learning_rate": f"{0.1 / (1 + number):.3g}"}
         report = f"file:///runs/cars-{number}/report/index.html" if number else ""
         details.append(RunDetails(history, config, report, 1960))
     return comparison_page(rows, details)
