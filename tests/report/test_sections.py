@@ -86,7 +86,7 @@ def test_the_headline_says_how_good_of_what_how_long_and_at_what_cost() -> None:
 def test_before_an_evaluation_it_has_what_the_published_weights_reached() -> None:
     known = replace(known_of(10), evaluations=[], ended=None)
     tiles = {tile.name: tile for tile in headline(known)}
-    assert list(tiles)[0] == "Validation accuracy"
+    assert next(iter(tiles)) == "Validation accuracy"
     assert (tiles["Validation accuracy"].remark, tiles["Trained"].value) == ("epoch 22", "unfinished")
     assert headline(replace(known, finished=None, started=None, timing=()))[0].name == "Classes"
 
