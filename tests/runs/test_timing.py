@@ -18,7 +18,8 @@ def test_it_is_read_as_it_was_written() -> None:
     assert read_timing(write_timing([ROW, ON_GPUS])) == [ROW, ON_GPUS]
     assert read_timing(write_timing([])) == []
     assert ROW.images_per_second == 125
-    old = b"epoch,generation,ranks,images,seconds,waiting,training,validation,saving\n3,2,4,1000,9.5,1,7,1.25,0.125\n"
+    header = b"epoch,generation,ranks,images,seconds,waiting,training,validation,saving\n"
+    old = header + b"3,2,4,1000,9.5,1,7,1.25,0.125\n"
     assert read_timing(old) == [ROW], "of a version before gpus and cores"
 
 
