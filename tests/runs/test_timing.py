@@ -21,6 +21,8 @@ def test_it_is_read_as_it_was_written() -> None:
     header = b"epoch,generation,ranks,images,seconds,waiting,training,validation,saving\n"
     old = header + b"3,2,4,1000,9.5,1,7,1.25,0.125\n"
     assert read_timing(old) == [ROW], "of a version before gpus and cores"
+    newer = write_timing([ON_GPUS]).replace(b"cores", b"cores,more").replace(b"32.000", b"32.000,1")
+    assert read_timing(newer) == [ON_GPUS]
 
 
 def test_a_run_that_is_started_again_keeps_the_epochs_before(store_url: str) -> None:
