@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainer.output.html.charts import MAX_LINES, Chart, line_chart, rounded
+from trainer.output.html.charts import MAX_LINES, Chart, Point, line_chart, rounded
 from trainer.output.html.render import render_page
 from trainer.output.html.tile import Tile
 from trainer.output.units import plural, span
@@ -25,12 +25,14 @@ class RunDetails:
     """What a comparison shows of a run beside its row.
 
     Attributes:
+        url: of its folder.
         history: as in metrics.csv.
         config: its values by their dotted keys, as text.
         report: the URL of its report; "" where there is none that a browser can open.
         images: of the split that was evaluated; 0 where it was not.
     """
 
+    url: str
     history: Sequence[Mapping[str, float]] = ()
     config: Mapping[str, str] = field(default_factory=dict)
     report: str = ""
@@ -51,7 +53,7 @@ def _details(store: Store, split: str, which: layout.WeightsName) -> RunDetails:
         if one["dataset"]["split"] == split and one["weights"] == which
     ]
     config = dict(_flat(read_run(store).config.model_dump(mode="json")))
-    return RunDetails(read_metrics(store), config, report if shown else "", next(iter(images), 0))
+    return RunDetails(store.url, read_metrics(store), config, report if shown else "", next(iter(images), 0))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -70,7 +72,9 @@ def _text(value: Any) -> str:
 
 def comparison_page(rows: Sequence[ComparedRun], details: Sequence[RunDetails]) -> bytes:
     """One HTML file; `details` are those of the runs of `rows`."""
-    charts = [chart for chart in (_ranking(rows, details), _curves(rows, details), _costs(rows)) if chart]
+    names = labels([one.url for one in details])
+    drawn = (_ranking(rows, details, names), _curves(details, names), _costs(rows, names))
+    charts = [chart for chart in drawn if chart]
     differences = _differences(details)
     return render_page(
         "comparison.html",
@@ -90,7 +94,7 @@ def comparison_page(rows: Sequence[ComparedRun], details: Sequence[RunDetails]) 
         time=COLUMNS.index("time"),
         numbers=NUMBERS,
         charts=charts,
-        names=[row["run"] for row in rows],
+        names=names,
         differences=differences,
     )
 
@@ -109,60 +113,79 @@ def _tiles(rows: Sequence[ComparedRun]) -> list[Tile]:
     return tiles
 
 
-def _ranking(rows: Sequence[ComparedRun], details: Sequence[RunDetails]) -> Chart | None:
-    ranked = []
-    for row, one in zip(rows, details, strict=True):
-        if row["top 1"] is None:
-            continue
-        low, high = interval_95(row["top 1"] * one.images, one.images) if one.images else (None, None)
-        ranked.append(
-            {
-                "name": row["run"],
-                "value": row["top 1"],
-                "low": None if low is None else rounded(low),
-                "high": None if high is None else rounded(high),
-                "remark": f"{row['run']}\n{row['network']}: {row['top 1']:.2%}",
-            }
-        )
-    if not ranked:
+def labels(urls: Sequence[str]) -> list[str]:
+    """The last part of each URL, or as many as tell them apart; the same URL twice is numbered.
+
+    >>> labels(["s3://a/cars/run", "s3://a/food/run"])
+    ['cars/run', 'food/run']
+    """
+    distinct = len(set(urls))
+    parts = [url.rstrip("/").split("/") for url in urls]
+    short = ["/".join(part[-1:]) for part in parts]
+    for count in range(2, max(map(len, parts), default=0) + 1):
+        if len(set(short)) == distinct:
+            break
+        short = ["/".join(part[-count:]) for part in parts]
+    return [
+        name if name not in short[:number] else f"{name} ({number + 1})" for number, name in enumerate(short)
+    ]
+
+
+def _ranking(
+    rows: Sequence[ComparedRun], details: Sequence[RunDetails], names: Sequence[str]
+) -> Chart | None:
+    measured = [
+        (row["top 1"], row["network"], one.images, name)
+        for row, one, name in zip(rows, details, names, strict=True)
+        if row["top 1"] is not None
+    ]
+    if not measured:
         return None
-    ranked.sort(key=lambda one: -float(one["value"] or 0))
-    words = ", ".join(f"{one['name']} {one['value']:.1%}" for one in ranked)
-    title = "top 1, with 95 % intervals" if any(one["low"] is not None for one in ranked) else "top 1"
+    measured.sort(key=lambda one: -one[0])
+    ranked: list[dict[str, Any]] = []
+    for top1, network, images, name in measured:
+        low, high = interval_95(top1 * images, images) if images else (top1, top1)
+        remark = f"{name}\n{network}: {top1:.2%}"
+        ranked.append(
+            {"name": name, "value": top1, "low": rounded(low), "high": rounded(high), "remark": remark}
+        )
+    words = ", ".join(f"{name} {top1:.1%}" for top1, _, _, name in measured)
+    title = "top 1, with 95 % intervals"
     return Chart("ranking", title, f"Top 1 of each run: {words}", {"x": "", "rows": ranked})
 
 
-def _curves(rows: Sequence[ComparedRun], details: Sequence[RunDetails]) -> Chart | None:
+def _curves(details: Sequence[RunDetails], names: Sequence[str]) -> Chart | None:
     """The validation accuracy of the first runs; the accuracy of those without."""
-    series = {}
-    for row, one in list(zip(rows, details, strict=True))[:MAX_LINES]:
+    series: dict[str, list[Point]] = {}
+    for name, one in list(zip(names, details, strict=True))[:MAX_LINES]:
         metric = "val_accuracy" if any("val_accuracy" in epoch for epoch in one.history) else "accuracy"
-        points = [(n + 1.0, epoch[metric]) for n, epoch in enumerate(one.history) if metric in epoch]
-        if points:
-            name = row["run"] if row["run"] not in series else f"{row['run']} ({len(series) + 1})"
-            series[name] = points
+        series[name] = [(n + 1.0, epoch[metric]) for n, epoch in enumerate(one.history) if metric in epoch]
     return line_chart("validation accuracy", series, "epoch", "", percent=True)
 
 
-def _costs(rows: Sequence[ComparedRun]) -> Chart | None:
+def _costs(rows: Sequence[ComparedRun], names: Sequence[str]) -> Chart | None:
     """Top 1 over the time that it took."""
-    known = [row for row in rows if row["top 1"] is not None and row["time"]]
+    known = [
+        (row["time"], row["top 1"], name)
+        for row, name in zip(rows, names, strict=True)
+        if row["top 1"] is not None and row["time"]
+    ]
     if len(known) < 2:
         return None
-    longest = max(row["time"] or 0.0 for row in known)
-    seconds = 3600 if longest > 7200 else 60 if longest > 120 else 1
-    unit = {3600: "hours", 60: "minutes", 1: "seconds"}[seconds]
+    longest = max(seconds for seconds, _, _ in known)
+    divisor = 3600 if longest > 7200 else 60 if longest > 120 else 1
+    unit = {3600: "hours", 60: "minutes", 1: "seconds"}[divisor]
     points = [
         {
-            "name": row["run"],
-            "x": rounded((row["time"] or 0.0) / seconds),
-            "y": row["top 1"],
+            "name": name,
+            "x": rounded(seconds / divisor),
+            "y": top1,
             "number": number % MAX_LINES,
-            "remark": f"{row['run']}\n{row['top 1']:.2%} in {span(row['time'] or 0.0)}",
+            "remark": f"{name}\n{top1:.2%} in {span(seconds)}",
         }
-        for number, row in enumerate(known)
+        for number, (seconds, top1, name) in enumerate(known)
     ]
-    words = ", ".join(f"{row['run']} {row['top 1']:.1%} in {span(row['time'] or 0.0)}" for row in known)
+    words = ", ".join(f"{name} {top1:.1%} in {span(seconds)}" for seconds, top1, name in known)
     values = {"x": unit, "y": "", "points": points}
     return Chart("scatter", f"top 1 by {unit}", f"Top 1 by time: {words}", values)
 

@@ -38,8 +38,13 @@ def page(
     shown = [one for sample in samples if (one := _sample(source, sample))]
     matrix = _matrix(summary["confusion"])
     chart = histogram("probability of the class", summary["probabilities"], "probability", "images")
-    parts = [("classes", "Classes", True), ("confusion", "Confusion", matrix), ("samples", "Samples", shown)]
-    parts += [("failed", "Failed", errors), ("job", "Job", True)]
+    parts = [
+        ("classes", "Classes", True),
+        ("confusion", "Confusion", matrix is not None),
+        ("samples", "Samples", bool(shown)),
+        ("failed", "Failed", bool(errors)),
+        ("job", "Job", True),
+    ]
     found = summary["classes"]
     return render_page(
         "predictions.html",
