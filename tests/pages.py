@@ -131,6 +131,7 @@ def comparison_text(names: Sequence[str]) -> str:
         {**unknown, "run": name, "network": name, "split": "test", "remark": name} for name in names
     ]
     details = [
-        RunDetails([{names[0]: 0.5, "val_accuracy": 0.5}], {name: name}, "file:///r") for name in names
+        RunDetails(f"s3://b/{name}", [{names[0]: 0.5, "val_accuracy": 0.5}], {name: name}, "file:///r")
+        for name in names
     ]
     return comparison_page(rows, details).decode()
