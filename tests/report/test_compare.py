@@ -7,11 +7,13 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 from tests.commands import refused, trainer
 from tests.documents import assert_document
 from trainer.evaluation.evaluate import evaluate
 from trainer.report.compare import COLUMNS, ComparedRun, cells, compare, dumps
-from trainer.report.comparison_page import comparison_page, read_details
+from trainer.report.comparison_page import comparison_page, labels, read_details
 from trainer.report.write import write_report
 from trainer.runs import layout
 
@@ -56,3 +58,17 @@ def test_the_page_links_to_reports_and_shows_what_differs(trained: str, tmp_path
     for kind in ("ranking", "lines", "scatter"):
         assert f'data-chart="{kind}"' in html
     assert "validation accuracy by epoch: run from " in html
+    assert "; other from " in html
+
+
+@pytest.mark.parametrize(
+    ("urls", "expected"),
+    [
+        (["s3://a/one", "s3://a/two/"], ["one", "two"]),
+        (["s3://a/one/run", "s3://a/two/run"], ["one/run", "two/run"]),
+        (["s3://a/b/run", "s3://c/b/run", "s3://c/b/run"], ["a/b/run", "c/b/run", "c/b/run (3)"]),
+        ([], []),
+    ],
+)
+def test_a_run_is_named_by_as_much_of_its_url_as_tells_it_apart(urls: list[str], expected: list[str]) -> None:
+    assert labels(urls) == expected
