@@ -36,8 +36,7 @@ def heat_document(
     split = dataset.split(evaluation["dataset"]["split"])
     rows = chosen(split, evaluation)
     try:
-        reader = Reader(dataset, split, threads=1)
-        images = np.concatenate([next(iter(reader.batches_of(range(r, r + 1), 1))).images for r in rows])
+        images = np.concatenate(list(_images(dataset, split, rows)))
         probabilities, heat = grad_cam(model, preprocess(images))
     except Exception as error:  # a network of the user's own can do anything
         log.warning("the report has no heat maps: %s", one_line(error))
@@ -54,6 +53,14 @@ def heat_document(
             for row, p, one in zip(rows, probabilities, heat, strict=True)
         ],
     }
+
+
+def _images(dataset: Dataset, split: Split, rows: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
+    """Each row as uint8 (1, H, W, C)."""
+    reader = Reader(dataset, split, threads=1)
+    for row in rows:
+        (batch,) = reader.batches_of(range(row, row + 1), 1)
+        yield batch.images.copy()
 
 
 def chosen(split: Split, evaluation: EvaluationDocument) -> list[int]:

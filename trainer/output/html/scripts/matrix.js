@@ -141,6 +141,7 @@
       const places = new Array(this.order.length);
       this.order.forEach((name, place) => { places[name] = place; });
       const gap = cell > 6 ? 1 : 0, faintest = cell > 12 ? 0.12 : cell > 4 ? 0.4 : 0.65, drawn = Math.max(1.4, cell - gap), numbers = [];
+      this.canvas.style.touchAction = this.transform.k > 1 ? "none" : "pan-y";
       context.setTransform(this.scale, 0, 0, this.scale, 0, 0);
       context.clearRect(0, 0, side, side);
       for (const one of this.cells) {
