@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
-from scripts import json_page, run_schema, versions
+from scripts import json_page, networks_page, run_schema, versions
 from trainer.config import RunConfig
 from trainer.config.types import Every, Seconds, Section
 from trainer.inference.config import PredictConfig
@@ -79,6 +79,7 @@ FILES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "configuration.md": configuration,
     ROOT / "docs" / "metrics.md": metrics,
     ROOT / "docs" / "json.md": json_page.json_page,
+    ROOT / "docs" / "networks.md": networks_page.networks_page,
     run_schema.SCHEMA: run_schema.values_schema,
     **{ROOT / "helm" / "cars-predict" / "templates" / path.name: path.read_text for path in HELPERS},
     **{path: partial(versions.stamped, path) for path in versions.PLACES},

@@ -15,6 +15,7 @@ from trainer.dataset.inspection.describe import DatasetDescription
 from trainer.doctor.finding import CheckResult
 from trainer.inference.forms import ClassProbability, PredictionRow, ReadError
 from trainer.inference.results.prediction_summary import PredictionBinding, PredictionSummary
+from trainer.models.layer_table import LayerTable
 from trainer.preparation.bad_images import BadImagesReport
 from trainer.preparation.hdf5.index_hdf5 import Indexed
 from trainer.preparation.prepared import PreparedDataset
@@ -38,6 +39,7 @@ PRINTED: tuple[tuple[str, Any, str], ...] = (
     ("train --check", Checked, ""),
     ("evaluate", EvaluationDocument, ""),
     ("compare", list[ComparedRun], ""),
+    ("model", LayerTable, ""),
     ("predict", PredictionSummary, "of a job, from every pod"),
     ("predict", list[PredictionRow | ReadError], "of a few images"),
     ("runs", list[ListedRun], ""),

@@ -205,7 +205,7 @@ def comparison_of(runs: int, photos: object = None) -> bytes:
         config = {"train.optimizer.learning_rate": f"{0.1 / (1 + number):.3g}"}
         report = f"file:///runs/cars-{number}/report/index.html" if number else ""
         url = f"s3://bucket/runs/cars-resnet50-{number}"
-        details.append(RunDetails(url, history, config, report, 1960))
+        details.append(RunDetails(url, history, config, report, {"test": 1960}))
     return comparison_page(rows, details)
 
 

@@ -22,7 +22,7 @@ Settings = dict[str, Any]
 OPTIMIZER = "train.optimizer"
 _OWN = "tests.matrix.own"
 _SMALL: Mapping[str, Mapping[str, Any]] = {
-    "lab-cnn": {"n_filters": 4, "n_dense_layers": 1, "n_nodes": 8, "use_dropout": True},
+    "lab-cnn": {"n_filters": 4, "n_dense_layers": 1, "n_nodes": 8, "use_dropout": True, "l2": 0.001},
     "food-cnn": {"filters": [4, 6], "dropout": 0.3},
     "dcnn": {},
     "small-resnet": {},

@@ -28,7 +28,7 @@ def test_runs_are_compared_by_their_evaluations(trained: str) -> None:
     assert (row["time"] or 0) > 0
     assert next(csv.DictReader(io.StringIO(dumps([row], "csv"))))["top 1"] == str(found["top1"])
     assert json.loads(dumps([row], "json")) == [row]
-    html = comparison_page([row], read_details([trained], "validation", "last")).decode()
+    html = comparison_page([row], read_details([trained], "last")).decode()
     markup = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
     assert len(re.findall(r"<td[ >]", markup)) == len(COLUMNS)
     assert cells({**row, "top 5": None})[COLUMNS.index("top 5")] == "-"

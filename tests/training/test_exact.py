@@ -226,6 +226,17 @@ def test_groups_of_an_evaluation_are_the_same_whoever_has_them(jpeg_runs: Runs) 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
+def test_a_large_step_on_several_threads_gives_the_same_bits_each_time(jpeg_runs: Runs) -> None:
+    """ResNet-50 at 224 pixels: TensorFlow plans with less memory than a group of 15 rows needs."""
+    large = VARIANTS["resnet50"] | {"data": {"image_size": 224}}
+    large["train"] = large["train"] | {"batch_size": 30, "lanes": 30, "micro_batch": 15, "threads": 2}
+    found = [finish(config(jpeg_runs, name, large), *ONE) for name in ("one", "two", "three")]
+    assert found[1] == found[0]
+    assert found[2] == found[0]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_any_number_of_them_ends_with_the_same_bits(jpeg_runs: Runs, variant: str) -> None:
     expected = finish(config(jpeg_runs, "one", VARIANTS[variant]), *ONE)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from trainer import __version__
-from trainer.cli import cluster, datasets, hdf5, machine, predictions, runs
+from trainer.cli import cluster, datasets, hdf5, machine, networks, predictions, runs
 
 PANELS = {
     "Datasets and predictions": (datasets.prepare, hdf5.index, datasets.inspect, predictions.predict),
@@ -16,6 +16,7 @@ PANELS = {
         runs.report,
         runs.compare,
         runs.recipes,
+        networks.model,
         runs.weights,
         runs.runs,
         runs.verify,

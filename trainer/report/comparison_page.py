@@ -29,31 +29,28 @@ class RunDetails:
         history: as in metrics.csv.
         config: its values by their dotted keys, as text.
         report: the URL of its report; "" where there is none that a browser can open.
-        images: of the split that was evaluated; 0 where it was not.
+        images: of each split that these weights were evaluated on.
     """
 
     url: str
     history: Sequence[Mapping[str, float]] = ()
     config: Mapping[str, str] = field(default_factory=dict)
     report: str = ""
-    images: int = 0
+    images: Mapping[str, int] = field(default_factory=dict)
 
 
-def read_details(urls: Sequence[str], split: str, which: layout.WeightsName) -> list[RunDetails]:
+def read_details(urls: Sequence[str], which: layout.WeightsName) -> list[RunDetails]:
     """The details of each run. Raises DataError where there is no run."""
-    return [_details(open_store(url), split, which) for url in urls]
+    return [_details(open_store(url), which) for url in urls]
 
 
-def _details(store: Store, split: str, which: layout.WeightsName) -> RunDetails:
+def _details(store: Store, which: layout.WeightsName) -> RunDetails:
     report = f"{store.url}/{layout.REPORT}"
     shown = report.startswith(OPENED_BY_BROWSERS) and any(True for _ in store.list(layout.REPORT))
-    images = [
-        one["rows"]
-        for one in read_evaluations(store)
-        if one["dataset"]["split"] == split and one["weights"] == which
-    ]
+    evaluations = [one for one in read_evaluations(store) if one["weights"] == which]
+    images = {one["dataset"]["split"]: one["rows"] for one in evaluations}
     config = dict(_flat(read_run(store).config.model_dump(mode="json")))
-    return RunDetails(store.url, read_metrics(store), config, report if shown else "", next(iter(images), 0))
+    return RunDetails(store.url, read_metrics(store), config, report if shown else "", images)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -101,7 +98,8 @@ def comparison_page(rows: Sequence[ComparedRun], details: Sequence[RunDetails]) 
 
 def _tiles(rows: Sequence[ComparedRun]) -> list[Tile]:
     measured = [row for row in rows if row["top 1"] is not None]
-    tiles = [Tile("Evaluated", f"{len(measured)} of {len(rows)}", f"on {rows[0]['split']}")] if rows else []
+    splits = ", ".join(dict.fromkeys(row["split"] for row in measured)) or "no split"
+    tiles = [Tile("Evaluated", f"{len(measured)} of {len(rows)}", f"on {splits}")] if rows else []
     if measured:
         best = max(measured, key=lambda row: row["top 1"] or 0.0)
         tiles.insert(0, Tile("Best top 1", f"{best['top 1']:.1%}", f"{best['run']}, {best['network']}"))
@@ -135,7 +133,7 @@ def _ranking(
     rows: Sequence[ComparedRun], details: Sequence[RunDetails], names: Sequence[str]
 ) -> Chart | None:
     measured = [
-        (row["top 1"], row["network"], one.images, name)
+        (row["top 1"], row["network"], one.images.get(row["split"], 0), name)
         for row, one, name in zip(rows, details, names, strict=True)
         if row["top 1"] is not None
     ]

@@ -7,21 +7,41 @@ from keras import layers
 from pydantic import Field
 
 from trainer.models.networks.head import classify
+from trainer.models.networks.l2 import L2, penalty
 
 
-def dcnn(image_shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """The article's: twice two 3x3 convolutions of 32 filters, pooling and dropout, then 256 nodes.
+def dcnn(
+    image_shape: tuple[int, int, int],
+    classes: int,
+    *,
+    stacks: Annotated[int, Field(ge=1, le=20)] = 2,
+    filters: Annotated[int, Field(ge=1, le=2**16)] = 32,
+    nodes: Annotated[int, Field(ge=1, le=2**20)] = 256,
+    l2: L2 = 0.0,
+) -> keras.Model:
+    """The article's: stacks of two 3x3 convolutions, pooling and dropout, then a dense layer.
 
     On all 50 000 images of CIFAR-10 it reached 79.4 % after 100 epochs (Adam, batches of 128, x/255).
+
+    Args:
+        image_shape: (H, W, C) of the images.
+        classes: nodes of the softmax at the end.
+        stacks: of convolutions.
+        filters: of each convolution.
+        nodes: of the dense layer.
+        l2: factor of the L2 penalty on the convolutions' kernels.
+
+    Raises:
+        ValueError: the image is too small for the stacks.
     """
     model = keras.Sequential([keras.Input(image_shape)], name="dcnn")
-    for _ in range(2):
-        model.add(layers.Conv2D(32, 3, activation="relu"))
-        model.add(layers.Conv2D(32, 3, activation="relu"))
+    for _ in range(stacks):
+        for _ in range(2):
+            model.add(layers.Conv2D(filters, 3, activation="relu", kernel_regularizer=penalty(l2)))
         model.add(layers.MaxPooling2D(2))
         model.add(layers.Dropout(0.25))
     model.add(layers.Flatten())
-    model.add(layers.Dense(256, activation="relu"))
+    model.add(layers.Dense(nodes, activation="relu"))
     model.add(layers.Dropout(0.5))
     model.add(layers.Dense(classes, activation="softmax", dtype="float32"))
     return model

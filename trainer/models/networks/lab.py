@@ -6,6 +6,8 @@ import keras
 from keras import layers
 from pydantic import Field
 
+from trainer.models.networks.l2 import L2, penalty
+
 
 def build_cnn(
     image_shape: tuple[int, int, int],
@@ -17,6 +19,7 @@ def build_cnn(
     n_nodes: Annotated[int, Field(ge=1, le=2**20)] = 50,
     use_dropout: bool = False,
     use_batch: bool = True,
+    l2: L2 = 0.0,
 ) -> keras.Model:
     """The lab's `build_CNN`: 3x3 convolutions, each with batch norm and 2x2 max pooling, then dense layers.
 
@@ -32,11 +35,14 @@ def build_cnn(
         n_nodes: nodes of each of them.
         use_dropout: dropout of 50 % after each of them.
         use_batch: batch norm after each convolution and intermediate dense layer.
+        l2: factor of the L2 penalty on the convolutions' kernels.
     """
     model = keras.Sequential([keras.Input(image_shape)], name="lab_cnn")
     for number in range(n_conv_layers):
         filters = n_filters if number == 0 else 2 * n_filters
-        model.add(layers.Conv2D(filters, (3, 3), activation="relu", padding="same"))
+        model.add(
+            layers.Conv2D(filters, (3, 3), activation="relu", padding="same", kernel_regularizer=penalty(l2))
+        )
         if use_batch:
             model.add(layers.BatchNormalization())
         model.add(layers.MaxPooling2D((2, 2)))

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,6 +22,7 @@ from trainer.models.freeze import freeze
 from trainer.models.trial import check_export, check_forward, check_grouped, check_synchronized
 from trainer.training.run_plan import RunPlan
 from trainer.training.run_state import weights
+from trainer.training.setup.determinism import enable_determinism
 from trainer.training.setup.first_rows import first_rows
 
 TRIED_IMAGES = 2
@@ -52,19 +52,13 @@ class Footprint:
 def setup_tensorflow(config: RunConfig) -> None:
     """Threads, memory of GPUs as it is needed, and determinism where it is asked for.
 
-    XLA's determinism is one of its own: of TensorFlow's it refuses the gradient of max pooling, also on CPUs.
-
     Raises ConfigError where TensorFlow has begun with another number of threads.
     """
     _set_threads(config.train.threads)
     for gpu in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(gpu, True)
-    if config.train.deterministic and uses_xla(config.train):
-        os.environ["XLA_FLAGS"] = (
-            f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
-        )
-    elif config.train.deterministic:
-        tf.config.experimental.enable_op_determinism()
+    if config.train.deterministic:
+        enable_determinism(xla=uses_xla(config.train))
 
 
 def _set_threads(threads: int | None) -> None:
