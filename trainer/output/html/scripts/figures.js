@@ -16,11 +16,12 @@
     lines({ x, y, percent, lines, marks }, width) {
       const points = lines.flatMap(({ name, points }, n) => points.map(([a, b]) => ({ name, n, a, b })));
       const one = (value) => (percent ? percents(value) : plain(value));
+      const epochs = d3.extent(points, (d) => d.a);
       const best = marks.filter((mark) => mark.text), others = marks.filter((mark) => !mark.text);
       return Plot.plot({
         width, height: Math.max(230, Math.min(300, width * 0.55)), style,
         marginLeft: 52, marginTop: 24, marginRight: 16, marginBottom: MARGIN_BOTTOM,
-        x: { label: x, labelArrow: "none", ticks: Math.min(10, width / 60), tickFormat: "~s" },
+        x: { label: x, labelArrow: "none", ticks: d3.ticks(...epochs, Math.min(10, width / 60)).filter(Number.isInteger), tickFormat: "~s" },
         y: { label: y, labelArrow: "none", grid: true, nice: true, tickFormat: format(percent), ticks: 5,
           domain: around(d3.extent(points, (d) => d.b)) },
         marks: [
