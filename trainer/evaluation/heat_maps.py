@@ -77,8 +77,8 @@ def chosen(split: Split, evaluation: EvaluationDocument) -> list[int]:
 
 def grad_cam(model: keras.Model, images: tf.Tensor) -> tuple[NDArray[np.float32], NDArray[np.uint8] | None]:
     """Prepared images, float32 (n, H, W, C) -> float32 (n, classes), and uint8 (n, h, w): what in the last
-    map (n, h, w, channels) of the network spoke for the predicted class rather than for the second; None
-    without such a map.
+    map (n, h, w, channels) of the network contributed to the predicted class, rather than to the second;
+    None without such a map.
     """
     with tf.GradientTape() as tape, _watched(model, tape) as maps:
         probabilities = tf.cast(model(images, training=False), tf.float32)

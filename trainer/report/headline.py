@@ -64,9 +64,9 @@ def _images(known: "Known") -> list[Tile]:
 
 
 def _parameters(known: "Known") -> str:
-    start = known.run.config.model.weights
+    start = {"none": "random", "imagenet": "ImageNet"}.get(known.run.config.model.weights, "other")
     text = f"{known.evaluations[0]['parameters']:,} parameters, " if known.evaluations else ""
-    return text + ("from random weights" if start == "none" else "from other weights")
+    return f"{text}from {start} weights"
 
 
 def _when(known: "Known") -> list[Tile]:

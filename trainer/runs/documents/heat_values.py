@@ -15,7 +15,7 @@ VERSION = 1
 
 
 class HeatRow(TypedDict):
-    """How much each part of an image spoke for the class that was predicted.
+    """How much each part of an image contributed to the class that was predicted.
 
     Attributes:
         row: its number in the split.
