@@ -18,7 +18,7 @@ _ALPHA = 0.6
 
 @dataclass(frozen=True)
 class HeatMap:
-    """An image, uint8 (H, W, 3), and how much each part of it contributed to the predicted class, uint8 (h, w)."""
+    """An image, uint8 (H, W, 3), and how much its parts contributed to the predicted class, uint8 (h, w)."""
 
     pixels: NDArray[np.uint8]
     heat: NDArray[np.uint8]
