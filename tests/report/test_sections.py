@@ -74,12 +74,14 @@ def test_an_interval_is_around_its_fraction(right: int, rows: int) -> None:
 
 
 def test_the_headline_says_how_good_of_what_how_long_and_at_what_cost() -> None:
-    tiles = {tile.name: tile for tile in headline(known_of(10))}
+    known = known_of(10)
+    tiles = {tile.name: tile for tile in headline(known)}
     assert list(tiles) == ["Test accuracy", "Top 5", "Classes", "Images", "Network", "Took", "Cost"]
     assert tiles["Test accuracy"].remark.startswith("95 % interval ")
     assert tiles["Took"].value == "3 h 0 min"
     assert "2 restarts" in tiles["Took"].remark
-    assert tiles["Cost"].value == "8.00 EUR"
+    amount = 2.5 * sum(4 * row.seconds for row in known.timing) / 3600
+    assert tiles["Cost"].value == f"{amount:.2f} EUR"
     assert tiles["Cost"].remark == "3.2 GPU hours; 26 core hours; by run.price"
 
 

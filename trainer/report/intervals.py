@@ -15,4 +15,5 @@ def interval_95(right: float, rows: int) -> tuple[float, float]:
     fraction, squared = right / rows, Z_95 * Z_95 / rows
     middle = fraction + squared / 2
     half = Z_95 * math.sqrt(fraction * (1 - fraction) / rows + squared / (4 * rows))
-    return max(0.0, (middle - half) / (1 + squared)), min(1.0, (middle + half) / (1 + squared))
+    low, high = (middle - half) / (1 + squared), (middle + half) / (1 + squared)
+    return max(0.0, min(low, fraction)), min(1.0, max(high, fraction))
