@@ -12,9 +12,10 @@ from trainer.inference.results import summary_page as summaries
 from trainer.inference.results.prediction_summary import PredictionSummary
 from trainer.inference.sources.image import ImageSource
 from trainer.report import compare
-from trainer.report import report_page as reports
+from trainer.report import known as reports
 from trainer.report.comparison_page import RunDetails, comparison_page
 from trainer.report.heat_map import HeatMap
+from trainer.report.report_page import page
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.run_document import Reached, RunDocument, RunResult
 from trainer.runs.timing import EpochTiming
@@ -46,7 +47,7 @@ def report_page(names: Sequence[str]) -> str:
         0.0,
         90.0,
     )
-    return reports.page(known).decode()
+    return page(known).decode()
 
 
 def evaluation(names: Sequence[str]) -> EvaluationDocument:

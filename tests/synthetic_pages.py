@@ -16,7 +16,8 @@ from trainer.inference.sources.image import ImageSource
 from trainer.report.compare import ComparedRun
 from trainer.report.comparison_page import RunDetails, comparison_page
 from trainer.report.heat_map import HeatMap
-from trainer.report.report_page import Known, Picture, PicturedPair, page
+from trainer.report.known import Known, Picture, PicturedPair
+from trainer.report.report_page import page
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.run_document import Reached, RunDocument, RunResult
 from trainer.runs.timing import EpochTiming

@@ -14,7 +14,8 @@ from tests.commands import refused
 from tests.documents import assert_document
 from trainer.evaluation.evaluate import evaluate
 from trainer.output.html.charts import ChartMark
-from trainer.report.report_page import Known, page
+from trainer.report.known import Known
+from trainer.report.report_page import page
 from trainer.report.write import write_report
 from trainer.runs import layout
 from trainer.runs.documents.heat_values import HeatDocument, read_heat

@@ -2,20 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
+from trainer.config.run_sections import PriceSection
 from trainer.output.html.tile import Tile
 from trainer.output.units import plural, shape, span
 from trainer.report.intervals import interval_95
+from trainer.report.known import Known
 from trainer.runs.run_document import RunResult
 from trainer.runs.timing import EpochTiming
 
-if TYPE_CHECKING:
-    from trainer.config.run_sections import PriceSection
-    from trainer.report.report_page import Known
 
-
-def headline(known: "Known") -> list[Tile]:
+def headline(known: Known) -> list[Tile]:
     """The figures that are known, the most important one first."""
     return [
         *_accuracy(known),
@@ -35,7 +32,7 @@ def state(finished: RunResult | None) -> str:
     return text + (" (stopped early)" if finished.stopped_early else "")
 
 
-def _accuracy(known: "Known") -> list[Tile]:
+def _accuracy(known: Known) -> list[Tile]:
     """What the first evaluation measured; before there is one, what the published weights reached."""
     if known.evaluations:
         found = known.evaluations[0]
@@ -54,7 +51,7 @@ def _accuracy(known: "Known") -> list[Tile]:
     return []
 
 
-def _images(known: "Known") -> list[Tile]:
+def _images(known: Known) -> list[Tile]:
     if not known.rows:
         return []
     parts = ", ".join(f"{name} {rows:,}" for name, rows in known.rows.items())
@@ -63,13 +60,13 @@ def _images(known: "Known") -> list[Tile]:
     ]
 
 
-def _parameters(known: "Known") -> str:
+def _parameters(known: Known) -> str:
     start = {"none": "random", "imagenet": "ImageNet"}.get(known.run.config.model.weights, "other")
     text = f"{known.evaluations[0]['parameters']:,} parameters, " if known.evaluations else ""
     return f"{text}from {start} weights"
 
 
-def _when(known: "Known") -> list[Tile]:
+def _when(known: Known) -> list[Tile]:
     if known.started is None:
         return []
     day = f"started {datetime.fromtimestamp(known.started, UTC):%d %b %Y %H:%M} UTC"
@@ -79,7 +76,7 @@ def _when(known: "Known") -> list[Tile]:
     return [Tile("Took", span(known.ended - known.started), day + pauses)]
 
 
-def cost(timing: Sequence[EpochTiming], price: "PriceSection | None") -> list[Tile]:
+def cost(timing: Sequence[EpochTiming], price: PriceSection | None) -> list[Tile]:
     """The hours of GPUs, or of CPU cores, that the epochs took, and what they cost by `run.price`."""
     gpu_hours = sum(row.seconds * row.gpus for row in timing) / 3600
     core_hours = sum(row.seconds * row.cores for row in timing) / 3600

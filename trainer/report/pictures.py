@@ -10,7 +10,7 @@ from trainer.dataset.dataset import Dataset, Split
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import TrainerError
 from trainer.report.heat_map import HeatMap
-from trainer.report.report_page import Picture, PicturedPair
+from trainer.report.known import Picture, PicturedPair
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.documents.heat_values import HeatDocument, map_of
 

@@ -10,7 +10,8 @@ from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import TrainerError
 from trainer.output.units import shape
 from trainer.report import pictures
-from trainer.report.report_page import Known, page
+from trainer.report.known import Known
+from trainer.report.report_page import page
 from trainer.runs import layout
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.documents.heat_values import HeatDocument, read_heat
