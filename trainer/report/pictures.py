@@ -18,7 +18,7 @@ SAMPLES = 24
 MAX_MISTAKES_SHOWN = 24
 MAX_PAIRS_SHOWN = 8
 IMAGES_OF_A_PAIR = 3
-"""Of each of its two classes."""
+"""Images of each of its two classes."""
 
 
 def samples(dataset: Dataset) -> list[Picture]:
