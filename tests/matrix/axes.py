@@ -175,6 +175,8 @@ def alone() -> dict[str, Settings]:
         recipe = yaml.safe_load(text)
         if recipe["train"].get("warmup_epochs"):
             found[f"recipe {name}"] |= {"train.warmup_epochs": 0.5}
+        if recipe["data"].get("standardize") == "zca":
+            found[f"recipe {name}"] |= {"data.image_size": 16}
         if recipe["model"]["name"] not in _SMALL:
             found[f"recipe {name}"] |= {"data.image_size": 48, "model.weights": "none"}
     return found

@@ -55,18 +55,20 @@ def test_the_exported_model_whitens_too_and_nothing_more_is_trained(name: str) -
     np.testing.assert_allclose(export(model).predict_on_batch(IMAGES), found, atol=1e-6)
 
 
-def test_images_that_are_too_large_are_refused_with_the_figure() -> None:
-    check_whitening((58, 58, 3))
-    with pytest.raises(
-        ConfigError, match=r"128x128x3 needs 90\.0 GiB, .* limit is 4\.0 GiB.*image_size: 58 or"
-    ):
-        check_whitening((128, 128, 3))
-
-
-def test_a_pod_with_too_little_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(whitening_limit, "available_memory", lambda: 256 << 20)
-    with pytest.raises(ConfigError, match=r"32x32x3 needs 0\.4 GiB, .* limit is 0\.2 GiB.*image_size: 29 or"):
-        check_whitening((32, 32, 3))
+@pytest.mark.parametrize(
+    ("memory", "fits", "refused", "says"),
+    [
+        (24 << 30, 64, 128, r"128x128x3 needs 90\.0 GiB, .* limit is 6\.0 GiB, a quarter.*image_size: 65 or"),
+        (1 << 30, 28, 32, r"32x32x3 needs 0\.4 GiB, .* limit is 0\.2 GiB, a quarter.*image_size: 29 or"),
+    ],
+)
+def test_images_that_are_too_large_for_the_memory_are_refused(
+    monkeypatch: pytest.MonkeyPatch, memory: int, fits: int, refused: int, says: str
+) -> None:
+    monkeypatch.setattr(whitening_limit, "available_memory", lambda: memory)
+    check_whitening((fits, fits, 3))
+    with pytest.raises(ConfigError, match=says):
+        check_whitening((refused, refused, 3))
 
 
 def test_a_network_with_scale_layers_is_refused() -> None:

@@ -30,7 +30,9 @@ def model(
     classes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Classes to tell apart.")] = 1000,
     options: Annotated[
         list[str] | None,
-        typer.Option("--option", help="An option of the network, such as n_filters=32. Repeatable."),
+        typer.Option(
+            "--option", help="An option of the network, such as n_filters=32. Repeatable. Default: none."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
