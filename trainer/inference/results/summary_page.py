@@ -96,13 +96,17 @@ def _head(summary: PredictionSummary) -> list[tuple[str, str]]:
 
 
 def _bars(summary: PredictionSummary) -> list[Bar]:
-    """The classes with the most images; the longest bar has 100 percent."""
+    """The classes with the most images, 100 percent is the most frequent one; and the other classes."""
     found = list(summary["classes"].items())
-    rows = [(name, of["images"], f"{of['mean_probability']:.3f}") for name, of in found[:MAX_ERRORS_SHOWN]]
+    most = max((of["images"] for _, of in found), default=1)
+    bars = [
+        Bar(name, f"{of['images']:,}", 100 * of["images"] / most, f"{of['mean_probability']:.3f}")
+        for name, of in found[:MAX_ERRORS_SHOWN]
+    ]
     if rest := found[MAX_ERRORS_SHOWN:]:
-        rows.append((f"{len(rest):,} more classes", sum(of["images"] for _, of in rest), ""))
-    most = max((count for _, count, _ in rows), default=0) or 1
-    return [Bar(name, f"{count:,}", 100 * count / most, remark) for name, count, remark in rows]
+        images = sum(of["images"] for _, of in rest)
+        bars.append(Bar(f"{len(rest):,} more classes", f"{images:,}", 0.0))
+    return bars
 
 
 def _matrix(confusion: Mapping[str, Mapping[str, int]]) -> ConfusionMatrix | None:
