@@ -75,11 +75,14 @@ _TEMPLATES = ROOT / "helm" / "cars-train" / "templates"
 HELPERS = [path for path in sorted(_TEMPLATES.glob("_*.tpl")) if path.name != "_train.tpl"]
 """The helpers of both charts. A chart holds all that it needs, so the other one has a copy."""
 
+NETWORKS = ROOT / "docs" / "networks.md"
+"""The one that needs TensorFlow to be made."""
+
 FILES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "configuration.md": configuration,
     ROOT / "docs" / "metrics.md": metrics,
     ROOT / "docs" / "json.md": json_page.json_page,
-    ROOT / "docs" / "networks.md": networks_page.networks_page,
+    NETWORKS: networks_page.networks_page,
     run_schema.SCHEMA: run_schema.values_schema,
     **{ROOT / "helm" / "cars-predict" / "templates" / path.name: path.read_text for path in HELPERS},
     **{path: partial(versions.stamped, path) for path in versions.PLACES},

@@ -1,15 +1,19 @@
-"""The command line in a process of its own, and a small dataset of images to use it on."""
+"""The command line in a process of its own or in this one, and a small dataset of images to use it on."""
 
+import io
+import logging
 import os
 import re
 import subprocess
 import sys
 import termios
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from trainer import interrupts, main
 
 TRAIN = ["train", "--recipe", "digits"]
 
@@ -23,6 +27,25 @@ def trainer(*arguments: str, timeout: float = 120, **environment: str) -> "subpr
         env={**os.environ, **environment},
         timeout=timeout,
     )
+
+
+def here(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """A command in this process, which has imported TensorFlow; layers get the names of a new process."""
+    if keras := sys.modules.get("keras"):
+        keras.utils.clear_session()
+    output, errors = io.StringIO(), io.StringIO()
+    handler, root = logging.StreamHandler(errors), logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        with redirect_stdout(output), redirect_stderr(errors):
+            code = main.run(arguments)
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+    assert interrupts.exit_code() is None
+    return subprocess.CompletedProcess(arguments, code, output.getvalue(), errors.getvalue())
 
 
 def on_a_terminal(*arguments: str, width: int = 80, **environment: str) -> tuple[str, int]:
@@ -53,6 +76,15 @@ def without_codes(screen: str) -> str:
 def refused(*arguments: str, code: int = 64, **environment: str) -> str:
     """The one line with which the trainer refuses."""
     done = trainer(*arguments, **environment)  # type: ignore[arg-type]  # no name of a variable is timeout
+    return _one_line(done, code)
+
+
+def refused_here(*arguments: str, code: int = 64) -> str:
+    """The same in this process."""
+    return _one_line(here(*arguments), code)
+
+
+def _one_line(done: "subprocess.CompletedProcess[str]", code: int) -> str:
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     lines = [line for line in done.stderr.splitlines() if "error:" in line]
@@ -73,7 +105,7 @@ def folders(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def dataset(folders: Path, s3: str) -> str:
-    assert trainer("prepare", str(folders), f"{s3}/data").returncode == 0
+    assert here("prepare", str(folders), f"{s3}/data").returncode == 0
     return f"{s3}/data"
 
 

@@ -1,5 +1,6 @@
 """What tests of every part stand on: an S3 server, stores by URL, real images."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from scripts.processes import free_port, s3_environment, start_s3, start_server, stop_server
 from tests.commands import dataset, folders  # noqa: F401  fixtures for every part
-from tests.run_processes import digits, runs  # noqa: F401
+from tests.run_processes import digits, four_ranks, runs, two_ranks  # noqa: F401
 from tests.trained import trained  # noqa: F401
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ STRICT_KEY, STRICT_SECRET = "strict-key", "strict-secret"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slowest first, so that no process waits for another at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Leaves the objects of imported modules out of garbage collection: Keras collects twice a network."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,11 @@
 """A small real dataset, runs of it in processes of their own, and what they leave behind."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +19,35 @@ from trainer.checkpoints.commit import survey
 from trainer.runs import layout
 from trainer.storage import Store
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
+"""The environment of ranks, whose bits depend on their number of threads."""
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills in one process of the session, for all of them: tests only read it."""
+    base = factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, made = root / name, root / f"{name}-made"
+    with (root / f"{name}-lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            made.touch()
+    return folder
+
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The URL of scikit-learn's digits as a dataset: 8x8 RGB, 10 classes."""
     from trainer.preparation.prepare import prepare
 
-    folder = tmp_path_factory.mktemp("digits")
-    images = write_digits(folder / "images")
-    url = f"file://{folder}/dataset"
-    prepare(str(images / "train"), url, validation=0.1, seed=0)
-    return url
+    def make(folder: Path) -> None:
+        images = write_digits(folder / "images")
+        prepare(str(images / "train"), f"file://{folder}/dataset", validation=0.1, seed=0)
+
+    return f"file://{made_once(tmp_path_factory, 'digits', make)}/dataset"
 
 
 def committed_steps(store: Store) -> list[int]:
@@ -65,7 +86,7 @@ class Runs:
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=die_with_parent,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"},
+            env=os.environ | ONE_THREAD,
         )
 
     def finish(self, config: Path, ranks: int = 1, *words: str) -> Path:
@@ -97,3 +118,46 @@ class Runs:
 @pytest.fixture
 def runs(tmp_path: Path, digits: str) -> Runs:
     return Runs(tmp_path, digits)
+
+
+STATEFUL: dict[str, Any] = {
+    "model": {"name": "lab-cnn", "options": {"n_filters": 4, "n_dense_layers": 1, "use_dropout": True}},
+    "train": {"epochs": 1, "lanes": 10, "deterministic": True, "optimizer": {"name": "adam"}},
+}
+"""Four ranks have three and two of its lanes."""
+
+
+@pytest.fixture(scope="session")
+def four_ranks(tmp_path_factory: pytest.TempPathFactory, digits: str) -> Path:
+    """The folder of a run of STATEFUL on four ranks, each of which was late at random."""
+
+    def make(folder: Path) -> None:
+        runs = Runs(folder, digits)
+        runs.finish(runs.config("delayed", **STATEFUL), 4, "--delays", "1")
+
+    return made_once(tmp_path_factory, "four-ranks", make) / "delayed"
+
+
+EXACT: dict[str, Any] = {
+    "model": {"name": "lab-cnn", "options": {"n_filters": 4, "n_dense_layers": 1, "use_dropout": True}},
+    "train": {
+        "epochs": 3,
+        "batch_size": 60,
+        "lanes": 4,
+        "optimizer": {"name": "adam"},
+        "deterministic": True,
+        "reduce_lr_on_plateau": {"patience": 0, "monitor": "loss", "min_lr": 0.0001},
+    },
+    "run": {"checkpoint": {"every": "4 steps"}},
+}
+
+
+@pytest.fixture(scope="session")
+def two_ranks(tmp_path_factory: pytest.TempPathFactory, digits: str) -> Path:
+    """The folder of a run of EXACT on two ranks, which nothing disturbed."""
+
+    def make(folder: Path) -> None:
+        runs = Runs(folder, digits)
+        runs.finish(runs.config("undisturbed", **EXACT), 2)
+
+    return made_once(tmp_path_factory, "two-ranks", make) / "undisturbed"

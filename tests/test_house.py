@@ -174,7 +174,9 @@ def test_html_is_written_by_templates_alone():
     assert not spelled
 
 
-@pytest.mark.parametrize("path", generated.FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [path for path in generated.FILES if path != generated.NETWORKS], ids=lambda path: path.name
+)
 def test_generated_files_are_up_to_date(path: Path):
     assert path.read_text() == generated.FILES[path](), "run scripts/generate"
 

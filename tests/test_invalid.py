@@ -192,7 +192,8 @@ RUN_KEYS, PREDICT_KEYS = list(keys(RunConfig)), list(keys(PredictConfig))
 
 
 def training(digits: str, *sets: str) -> list[str]:
-    given = [f"data.url={digits}", "run.url=run", "train.batch_size=600", "data.cache.path=cache", *sets]
+    given = [f"data.url={digits}", "run.url=run", "train.batch_size=600", "data.cache.path=cache"]
+    given += ["model.options.n_conv_layers=1", *sets]
     return ["train", "--check", "--recipe", "digits", *(word for text in given for word in ("--set", text))]
 
 
@@ -225,7 +226,7 @@ REFUSED = {
     "model.weights=nowhere": "model.weights",
     "model.weights=WEIGHTS": "not a whole HDF5 file",
     "model.freeze=no-such-layer": "freeze",
-    "model.options.n_filters=60000": "memory",
+    "model.options={n_conv_layers: 2, n_filters: 60000}": "memory",
     "data.image_size=1": "rejected by Keras",
     "train.batch_size=5000": "fewer than one batch",
     "train.lanes=7": "train.lanes",

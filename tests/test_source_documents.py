@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.commands import trainer
+from tests.commands import here, trainer
 from tests.models.networks import legacy_file, legacy_layers, used
 
 FOODS = 12
@@ -30,7 +30,7 @@ def food(folder: Path, per_class: int = 20) -> Path:
 
 
 def test_the_food_document_from_folders_to_its_table(tmp_path: Path) -> None:
-    done = trainer(
+    done = here(
         *("prepare", str(food(tmp_path / "food")), f"{tmp_path}/data", "--image-size", "64"),
         *("--validation", "0.2", "--test", "0.1"),
     )
@@ -46,10 +46,11 @@ def test_the_food_document_from_folders_to_its_table(tmp_path: Path) -> None:
         values = {"data.url": f"{tmp_path}/data", "run.url": f"{tmp_path}/{recipe}", "train.epochs": 2}
         values |= {"train.batch_size": 24, "run.tensorboard": "true"}
         sets = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
-        done = trainer("train", "--recipe", recipe, "--ranks", ranks, *sets)
+        words = ("train", "--recipe", recipe, "--ranks", ranks, *sets)
+        done = here(*words) if ranks == "1" else trainer(*words)
         assert done.returncode == 0, done.stderr
         at_its_end = json.loads((tmp_path / recipe / "evaluation/test-best.json").read_text())
-        done = trainer("evaluate", f"{tmp_path}/{recipe}", "--json")
+        done = here("evaluate", f"{tmp_path}/{recipe}", "--json")
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
         assert at_its_end["confusion"] == found["confusion"]
@@ -63,7 +64,7 @@ def test_the_food_document_from_folders_to_its_table(tmp_path: Path) -> None:
         assert found["top1"] == pytest.approx(np.trace(confusion) / confusion.sum(), abs=1e-6)
         assert found["top1"] <= found["top5"] <= 1
 
-    done = trainer("compare", f"{tmp_path}/food-1", f"{tmp_path}/food-2", "--format", "csv")
+    done = here("compare", f"{tmp_path}/food-1", f"{tmp_path}/food-2", "--format", "csv")
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert len(rows) == 2

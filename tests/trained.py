@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.commands import trainer, training
+from tests.commands import here, training
 
 CLASSES = ("cat", "cow", "dog")
 
@@ -15,8 +15,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The URL of a run that was trained on 8x8 images of three classes."""
     root = tmp_path_factory.mktemp("trained")
     images(root / "images", 4, *CLASSES)
-    assert trainer("prepare", str(root / "images"), f"{root}/data").returncode == 0
-    done = trainer(*training(f"{root}/data", f"{root}/run"))
+    assert here("prepare", str(root / "images"), f"{root}/data").returncode == 0
+    done = here(*training(f"{root}/data", f"{root}/run"))
     assert done.returncode == 0, done.stderr
     return f"{root}/run"
 

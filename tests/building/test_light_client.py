@@ -10,6 +10,7 @@ import pytest
 
 from tests.cluster.fake import FakeCluster, job, pod, serving
 from tests.run_processes import Runs
+from tests.training.in_process import train
 from trainer.output.html.page_scripts import OWN, VENDOR
 from trainer.output.html.render import TEMPLATES
 
@@ -99,7 +100,8 @@ def test_datasets(client: Path, folders: Path, tmp_path: Path):
 
 
 def test_runs(client: Path, runs: Runs):
-    run = runs.finish(runs.config("one")) / "run"
+    train(config := runs.config("one"))
+    run = config.parent / "run"
     assert "finished" in said(client, "runs", run.parent)
     assert "intact" in said(client, "verify", run)
     said(client, "weights", run, run.parent / "mine.weights.h5")

@@ -13,7 +13,7 @@ import pytest
 from typer.main import get_group
 from typer.testing import CliRunner
 
-from tests.commands import TRAIN, on_a_terminal, refused, trainer, training
+from tests.commands import TRAIN, here, on_a_terminal, refused, refused_here, trainer, training
 from tests.documents import assert_document
 from trainer import __version__
 from trainer.cli.app import app
@@ -62,10 +62,10 @@ def test_invalid_arguments(given: list[str], says: str):
 
 
 def test_a_missing_bucket_and_a_missing_dataset_are_named(s3: str):
-    assert "there is no bucket 'no-such-bucket'" in refused(
+    assert "there is no bucket 'no-such-bucket'" in refused_here(
         *training("s3://no-such-bucket/data", f"{s3}/run")
     )
-    line = refused(*training(f"{s3}/nothing", f"{s3}/run"))
+    line = refused_here(*training(f"{s3}/nothing", f"{s3}/run"))
     assert "there is no dataset" in line
     assert "trainer prepare" in line
 
@@ -85,27 +85,31 @@ def test_a_store_that_is_not_there_is_a_passing_cause(s3: str):
 
 def test_empty_and_damaged_images_leave_no_dataset(folders: Path, s3: str):
     (folders / "owl").mkdir()
-    assert "owl" in refused("prepare", str(folders), f"{s3}/data")
+    assert "owl" in refused_here("prepare", str(folders), f"{s3}/data")
     (folders / "owl").rmdir()
     (folders / "cat" / "9.png").write_bytes(b"no image")
-    line = refused("prepare", str(folders), f"{s3}/data")
+    line = refused_here("prepare", str(folders), f"{s3}/data")
     assert "cat/9.png" in line
     assert not list(open_store(s3).list())
     (folders.parent / "empty").mkdir()
-    assert "empty" in refused("prepare", str(folders.parent / "empty"), f"{s3}/data")
+    assert "empty" in refused_here("prepare", str(folders.parent / "empty"), f"{s3}/data")
 
 
 def test_a_bucket_that_is_missing_is_found_before_any_image_is_read(folders: Path, s3: str):
-    assert "no-such-bucket" in refused("prepare", str(folders), "s3://no-such-bucket/data")
+    assert "no-such-bucket" in refused_here("prepare", str(folders), "s3://no-such-bucket/data")
 
 
 def test_too_many_ranks_name_the_lanes_to_set(dataset: str, s3: str):
-    line = refused(*training(dataset, f"{s3}/run", "train.batch_size=4", "train.lanes=1"), "--ranks", "2")
+    line = refused_here(
+        *training(dataset, f"{s3}/run", "train.batch_size=4", "train.lanes=1"), "--ranks", "2"
+    )
     assert "train.lanes: 2" in line
 
 
 def test_a_split_smaller_than_a_batch(dataset: str, s3: str):
-    assert "fewer than one batch of 64" in refused(*training(dataset, f"{s3}/run", "train.batch_size=64"))
+    assert "fewer than one batch of 64" in refused_here(
+        *training(dataset, f"{s3}/run", "train.batch_size=64")
+    )
     assert not list(open_store(f"{s3}/run").list())
 
 
@@ -113,19 +117,19 @@ def test_a_dataset_of_a_newer_version_is_refused_by_name(dataset: str, s3: str):
     store = open_store(dataset)
     manifest = json.loads(store.get("dataset.json"))
     store.put("dataset.json", json.dumps(manifest | {"version": 99}).encode())
-    assert "version 99" in refused(*training(dataset, f"{s3}/run"))
+    assert "version 99" in refused_here(*training(dataset, f"{s3}/run"))
 
 
 def test_a_used_folder_is_another_run_s(dataset: str, s3: str):
-    assert trainer(*training(dataset, f"{s3}/run")).returncode == 0
-    line = refused(*training(dataset, f"{s3}/run", "train.seed=2"))
+    assert here(*training(dataset, f"{s3}/run")).returncode == 0
+    line = refused_here(*training(dataset, f"{s3}/run", "train.seed=2"))
     assert "seed" in line
     assert "run.url" in line
-    done = trainer(*training(dataset, f"{s3}/run"))
+    done = here(*training(dataset, f"{s3}/run"))
     assert done.returncode == 0
     assert "finished" in done.stderr
     assert f"next: trainer predict --run {s3}/run --input IMAGES" in done.stderr
-    done = trainer(*training(dataset, f"{s3}/run"), "--json")
+    done = here(*training(dataset, f"{s3}/run"), "--json")
     end = json.loads(done.stdout)
     assert_document(end, FinishedRun)
     assert (end["url"], end["version"], end["epochs"], end["last"]["epoch"]) == (f"{s3}/run", 2, 1, 1)
@@ -133,7 +137,7 @@ def test_a_used_folder_is_another_run_s(dataset: str, s3: str):
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run_and_commits_nothing(dataset: str, s3: str):
-    line = refused(
+    line = refused_here(
         *training(
             dataset, f"{s3}/run", "train.optimizer={name: sgd, learning_rate: 1.0e38}", "train.epochs=9"
         )
@@ -141,7 +145,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_commits_nothing(dataset: 
     assert "not finite" in line
     assert "step" in line
     assert not list(open_store(f"{s3}/run").list("checkpoints/"))
-    done = trainer(*training(dataset, f"{s3}/run", "train.optimizer={name: sgd, learning_rate: 0.01}"))
+    done = here(*training(dataset, f"{s3}/run", "train.optimizer={name: sgd, learning_rate: 0.01}"))
     assert done.returncode == 0, "as the line says"
     assert "starting over: no checkpoint yet, and optimizer.learning_rate changed from 1e+38" in done.stderr
 

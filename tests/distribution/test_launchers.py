@@ -13,17 +13,14 @@ import pytest
 from tests.commands import trainer
 from tests.distribution.launched import launched
 from tests.gang.gangs import wait_for
-from tests.run_processes import Runs, committed_steps
+from tests.run_processes import EXACT, ONE_THREAD, Runs, committed_steps
 from tests.training.in_process import store_of
 from trainer import main
 from trainer.distribution.launchers import PLACE
 from trainer.distribution.rank_variables import GENERATION
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID
 
-SMALL: dict[str, Any] = {
-    "train": {"epochs": 3, "deterministic": True, "optimizer": {"name": "adam"}},
-    "run": {"checkpoint": {"every": "4 steps", "keep_last": 10_000}},
-}
+SMALL: dict[str, Any] = EXACT | {"run": {"checkpoint": {"every": "4 steps", "keep_last": 10_000}}}
 LAST = 40
 """Of 60 steps."""
 FULL = {name: "0" if name.endswith("RANK") else "2" for name in PLACE} | {
@@ -83,12 +80,12 @@ def test_ranks_that_start_ranks_are_refused(
     assert f"{option}: expected no other launcher of ranks, received HOROVOD_RANK=0" in line
 
 
-def test_ranks_of_horovodrun_train_the_same_weights_also_after_one_is_lost(runs: Runs) -> None:
-    expected = runs.config("ranks", **SMALL)
-    assert trainer("train", "--config", str(expected), "--ranks", "2").returncode == 0
-
+def test_ranks_of_horovodrun_train_the_same_weights_also_after_one_is_lost(
+    runs: Runs, two_ranks: Path
+) -> None:
     config = runs.config("launched", **SMALL)
-    with launched(config, ["train.epochs=10000"], ["train.epochs=10000"]) as ranks:
+    endless = ["train.epochs=10000"]
+    with launched(config, endless, endless, **ONE_THREAD) as ranks:
         wait_for(lambda: committed_steps(store_of(config)), "a checkpoint")
         ranks[1].kill()
         said, _ = ranks[0].communicate(timeout=60)
@@ -99,12 +96,12 @@ def test_ranks_of_horovodrun_train_the_same_weights_also_after_one_is_lost(runs:
         if int(attempt.name) > LAST:
             shutil.rmtree(attempt)
 
-    with launched(config, [], []) as ranks:
+    with launched(config, [], [], **ONE_THREAD) as ranks:
         logs = [rank.communicate(timeout=60)[0] for rank in ranks]
         assert [rank.returncode for rank in ranks] == [0, 0], logs
     assert "next: trainer predict" in logs[0], "the chief says how it went"
     assert not logs[1], "and it alone"
-    for one, other in zip(runs.weights(expected.parent), runs.weights(config.parent), strict=True):
+    for one, other in zip(runs.weights(two_ranks), runs.weights(config.parent), strict=True):
         assert (one == other).all()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands import refused, trainer
+from tests.commands import here, refused_here
 from tests.documents import assert_document
 from tests.inference.conftest import predicted
 from tests.trained import CLASSES
@@ -19,7 +19,7 @@ from trainer.storage import open_store
 
 
 def test_a_split_is_evaluated_and_written_beside_the_run(trained: str, tmp_path: Path) -> None:
-    shown = trainer("evaluate", trained, "--split", "train", "--sensitivity", "--json", "--batch-size", "4")
+    shown = here("evaluate", trained, "--split", "train", "--sensitivity", "--json", "--batch-size", "4")
     assert shown.returncode == 0, shown.stderr
     found = json.loads(shown.stdout)
     assert_document(found, EvaluationDocument)
@@ -50,4 +50,4 @@ def test_figures_do_not_depend_on_the_batch(trained: str) -> None:
 def test_what_cannot_be_evaluated(trained: str) -> None:
     with pytest.raises(DataError, match="expected a split 'dev'"):
         evaluate(trained, "dev", "best")
-    assert "there is no run here" in refused("evaluate", trained + "-other")
+    assert "there is no run here" in refused_here("evaluate", trained + "-other")

@@ -10,7 +10,7 @@ import pytest
 from keras.src.legacy.saving import legacy_h5_format
 from PIL import Image
 
-from tests.commands import refused, trainer
+from tests.commands import here, refused_here
 from trainer.errors import ConfigError
 from trainer.inference import adhoc
 
@@ -22,6 +22,7 @@ INDEX = "imagenet_class_index.json"
 def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keras's folder, empty, and no network."""
     monkeypatch.setenv("KERAS_HOME", f"{tmp_path}/keras")
+    monkeypatch.setattr("keras.src.backend.config._KERAS_DIR", f"{tmp_path}/keras")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     folder = tmp_path / "keras/models"
     folder.mkdir(parents=True)
@@ -30,10 +31,10 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_offline_it_says_which_file_to_put_where(models: Path, tmp_path: Path) -> None:
     Image.new("RGB", (300, 200), "red").save(tmp_path / "a.png")
-    said = refused("predict", "--model", "keras:MobileNetV2", f"{tmp_path}/a.png")
+    said = refused_here("predict", "--model", "keras:MobileNetV2", f"{tmp_path}/a.png")
     assert f"Put {INDEX} into {models}" in said
     (models / INDEX).write_text(json.dumps({str(n): [f"n{n:08d}", f"name {n // 2}"] for n in range(1000)}))
-    said = refused("predict", "--model", "keras:MobileNetV2", f"{tmp_path}/a.png")
+    said = refused_here("predict", "--model", "keras:MobileNetV2", f"{tmp_path}/a.png")
     assert f"Put {WEIGHTS} into {models}" in said
 
 
@@ -45,7 +46,7 @@ def test_it_classifies_as_keras_itself_does(models: Path, tmp_path: Path) -> Non
     (models / INDEX).write_text(json.dumps({str(n): [f"n{n:08d}", f"name {n // 2}"] for n in range(1000)}))
     pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    done = trainer("predict", "--model", "keras:MobileNetV2", f"{tmp_path}/a.png", "--json")
+    done = here("predict", "--model", "keras:MobileNetV2", f"{tmp_path}/a.png", "--json")
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)
     expected = model.predict(

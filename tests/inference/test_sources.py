@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.commands import trainer
+from tests.commands import here
 from tests.documents import assert_document
 from tests.inference.conftest import invalid, predicted, rows
 from tests.trained import CLASSES, images
@@ -198,12 +198,12 @@ def test_a_few_images_by_name(trained: str, served: str, tmp_path: Path) -> None
     assert [row["image"] for row in found] == [f"{folder}/a/0.png", f"{folder}/a/1.png", *names[1:]]
     assert ["error" in row for row in found] == [False, False, True, False, True]
     assert cast(PredictionRow, found[0])["class_name"] in CLASSES
-    shown = trainer("predict", "--run", trained, f"{folder}/a/0.png", "--top", "3")
+    shown = here("predict", "--run", trained, f"{folder}/a/0.png", "--top", "3")
     assert shown.returncode == 0, shown.stderr
     assert all(name in shown.stdout for name in ("PROBABILITY", *CLASSES))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"empty: no image found. Name images, or a folder that holds some"):
         adhoc.main([str(tmp_path / "empty")], None, {"run": trained}, ())
-    mistyped = trainer("predict", "--run", trained, f"{folder}/a/9.png", "other.png")
+    mistyped = here("predict", "--run", trained, f"{folder}/a/9.png", "other.png")
     assert (mistyped.returncode, mistyped.stdout) == (64, "")
     assert "a/9.png: the file was deleted, or is a broken symlink; other.png: " in mistyped.stderr

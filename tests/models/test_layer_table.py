@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from scripts import generated
 from tests.commands import refused
 from trainer.cli.app import app
 from trainer.models.layer_table import layer_table
@@ -31,6 +32,10 @@ def test_the_lab_s_first_network_is_listed_as_keras_lists_it() -> None:
         "parameters": 20_490,
     }
     assert listed["convolutions"] == 2
+
+
+def test_the_page_of_networks_is_up_to_date() -> None:
+    assert generated.NETWORKS.read_text() == generated.FILES[generated.NETWORKS](), "run scripts/generate"
 
 
 @pytest.mark.parametrize(

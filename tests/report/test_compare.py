@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import refused, trainer
+from tests.commands import here, refused_here
 from tests.documents import assert_document
 from trainer.evaluation.evaluate import evaluate
 from trainer.report.compare import COLUMNS, ComparedRun, cells, compare, dumps
@@ -37,10 +37,10 @@ def test_runs_are_compared_by_their_evaluations(trained: str) -> None:
 def test_what_is_missing_is_said(trained: str) -> None:
     (row,) = compare([trained], "test", "last")
     assert row["remark"] == f"not evaluated: trainer evaluate file://{trained} --split test --weights last"
-    shown = trainer("compare", trained, trained, "--split", "test", "--weights", "last")
+    shown = here("compare", trained, trained, "--split", "test", "--weights", "last")
     assert shown.returncode == 0
     assert shown.stdout.count("not evaluated") >= 1
-    assert "there is no run here" in refused("compare", f"{trained}-other")
+    assert "there is no run here" in refused_here("compare", f"{trained}-other")
 
 
 def test_the_page_links_to_reports_and_shows_what_differs(trained: str, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_the_page_links_to_reports_and_shows_what_differs(trained: str, tmp_path
     document["config"]["train"]["seed"] = 77
     (other / layout.RUN).write_text(json.dumps(document))
     words = ("compare", trained, str(other), "--split", "validation", "--format", "html")
-    html = trainer(*words).stdout
+    html = here(*words).stdout
     assert re.findall(r'<a href="(file[^"]*)"', html) == [f"file://{trained}/{layout.REPORT}"]
     assert "<td>train.seed</td><td>1</td><td>77</td>" in html
     for kind in ("ranking", "lines", "scatter"):

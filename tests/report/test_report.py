@@ -10,7 +10,7 @@ import pytest
 
 from tests import pages
 from tests.browser import Browser, chromium
-from tests.commands import refused
+from tests.commands import refused_here
 from tests.documents import assert_document
 from trainer.evaluation.evaluate import evaluate
 from trainer.output.html.charts import ChartMark
@@ -49,7 +49,7 @@ def test_it_shows_what_is_known_and_needs_no_network(trained: str, html: str) ->
     markup = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
     assert not re.search(r"(?:src|href)=['\"](?!data:|#)", markup)
     assert "turned by 90 degrees" in html
-    assert "there is no run here" in refused("report", f"{trained}-other")
+    assert "there is no run here" in refused_here("report", f"{trained}-other")
 
 
 def test_it_marks_where_a_run_was_started_again(trained: str) -> None:

@@ -7,9 +7,10 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.commands import refused, trainer
+from tests.commands import here, refused_here
 from tests.documents import assert_document
 from tests.run_processes import Runs
+from tests.training.in_process import train
 from trainer.runs.find_runs import ListedRun, find_runs
 from trainer.runs.run_document import Reached
 from trainer.storage import open_store
@@ -66,38 +67,38 @@ def test_a_prefix_may_be_one_run(prefix: str):
 
 
 def test_where_no_run_is_it_says_so(prefix: str):
-    said = refused("runs", f"{prefix}/notes")
+    said = refused_here("runs", f"{prefix}/notes")
     assert "there is no run here" in said
     assert "run.json" in said
 
 
 def test_a_newer_run_and_a_damaged_one_are_named(prefix: str):
     Path(prefix, "begun/run.json").write_text('{"version": 2}')
-    assert "begun: run.json has version 2; this trainer reads versions up to 1" in refused("runs", prefix)
+    assert "begun: run.json has version 2; this trainer reads versions up to 1" in refused_here(
+        "runs", prefix
+    )
     Path(prefix, "begun/run.json").write_text("{")
-    assert "begun: run.json is corrupt" in refused("runs", prefix)
+    assert "begun: run.json is corrupt" in refused_here("runs", prefix)
 
 
 def test_the_weights_of_any_checkpoint(runs: Runs, tmp_path: Path):
     config = runs.config(
         "one", train={"epochs": 2}, run={"url": f"{tmp_path}/run", "checkpoint": {"every": "1 steps"}}
     )
-    runs.finish(config)
+    train(config)
     run = f"{tmp_path}/run"
-    listed = json.loads(trainer("runs", run, "--json").stdout)
+    listed = json.loads(here("runs", run, "--json").stdout)
     assert_document(listed, list[ListedRun])
     assert [(r["state"], r["epochs"]) for r in listed] == [("finished", 2)]
     end = listed[0]["step"]
-    last = trainer("weights", run, "--last", f"{tmp_path}/new/folder/").stdout.strip()
+    last = here("weights", run, "--last", f"{tmp_path}/new/folder/").stdout.strip()
     assert last == f"{tmp_path}/new/folder/last.weights.h5"
-    assert "expected a file or a folder" in refused("weights", run, "s3://bucket/x")
-    same = trainer("weights", run, "--step", str(end), str(tmp_path)).stdout.strip()
-    before = trainer(
-        "weights", run, "--step", str(end - 1), str(tmp_path / "before.weights.h5")
-    ).stdout.strip()
+    assert "expected a file or a folder" in refused_here("weights", run, "s3://bucket/x")
+    same = here("weights", run, "--step", str(end), str(tmp_path)).stdout.strip()
+    before = here("weights", run, "--step", str(end - 1), str(tmp_path / "before.weights.h5")).stdout.strip()
     assert Path(same).name == f"step-{end}.weights.h5"
     assert contents(same) == contents(last) != contents(before)
-    said = refused("weights", run, "--step", "999", str(tmp_path))
+    said = refused_here("weights", run, "--step", "999", str(tmp_path))
     assert "no checkpoint of step 999. Steps with a checkpoint: " in said
     assert said.endswith(f", {end - 1}, {end}")
 

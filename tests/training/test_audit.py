@@ -5,24 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.run_processes import Runs, committed_steps
+from tests.run_processes import STATEFUL, Runs, committed_steps
 from tests.training.fault import FAULT
-from tests.training.test_ranks import STATEFUL
 from trainer.runs.findings import read_findings
 from trainer.storage import open_store
 
-TRAIN = {"epochs": 1, "batch_size": 60, "lanes": 12, "deterministic": True, "optimizer": {"name": "adam"}}
+MODEL = STATEFUL["model"]
+TRAIN = STATEFUL["train"] | {"lanes": 12}
 EVERY_STEP = {"checkpoint": {"every": "1 steps", "keep_last": 2}}
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def audited(runs: Runs, monkeypatch: pytest.MonkeyPatch):
-    """Runs three ranks with a fault and an audit every five steps."""
+    """Runs four ranks with a fault and an audit every five steps."""
 
     def run(name: str, fault: str) -> Path:
         monkeypatch.setenv(FAULT, fault)
         monkeypatch.setenv("TRAINER_NODE", "node-b")
-        return runs.finish(runs.config(name, model=STATEFUL, train=TRAIN | {"audit": 5}, run=EVERY_STEP), 3)
+        train = STATEFUL["train"] | {"audit": 5}
+        return runs.finish(runs.config(name, model=MODEL, train=train, run=EVERY_STEP), 4)
 
     return run
 
@@ -35,8 +38,10 @@ def audited(runs: Runs, monkeypatch: pytest.MonkeyPatch):
         pytest.param("1 11 always", id="from a step on that is not", marks=pytest.mark.long),
     ],
 )
-def test_a_flipped_bit_is_found_and_the_run_ends_as_one_without_faults_or_audits(runs, audited, fault: str):
-    clean = runs.digests(runs.finish(runs.config("clean", model=STATEFUL, train=TRAIN), 3))
+def test_a_flipped_bit_is_found_and_the_run_ends_as_one_without_faults_or_audits(
+    runs, audited, four_ranks: Path, fault: str
+):
+    clean = runs.digests(four_ranks)
     folder = audited("faulty", fault)
     log = (folder / "log").read_text()
     assert re.search(
@@ -57,7 +62,7 @@ def test_a_flipped_bit_is_found_and_the_run_ends_as_one_without_faults_or_audits
 @pytest.mark.timeout(900)
 def test_two_ranks_that_keep_disagreeing_are_both_named_and_the_run_gives_up(runs, monkeypatch):
     monkeypatch.setenv(FAULT, "1 3 broken")
-    process = runs.start(runs.config("two", model=STATEFUL, train=TRAIN | {"audit": 5}), 2)
+    process = runs.start(runs.config("two", model=MODEL, train=TRAIN | {"audit": 5}), 2)
     output, _ = process.communicate()
     assert process.returncode == 1
     assert re.search(
@@ -70,14 +75,14 @@ def test_two_ranks_that_keep_disagreeing_are_both_named_and_the_run_gives_up(run
 @pytest.mark.timeout(900)
 def test_audits_in_micro_batches_and_uneven_ranks_raise_no_alarm(runs):
     train = TRAIN | {"audit": 1, "lanes": 4, "micro_batch": 1, "xla": "on"}
-    log = (runs.finish(runs.config("parts", model=STATEFUL, train=train), 3) / "log").read_text()
+    log = (runs.finish(runs.config("parts", model=MODEL, train=train), 3) / "log").read_text()
     assert re.search(r"\d\d audits passed", log)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_audits_of_an_exact_run_compare_groups(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = STATEFUL | {"batch_norm": "grouped"}
+    model = MODEL | {"batch_norm": "grouped"}
     train = TRAIN | {"exact": True, "micro_batch": 2, "audit": 5}
     clean = runs.finish(runs.config("clean", model=model, train=train), 2)
     assert re.search(r"\b4 audits passed", (clean / "log").read_text())

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from scripts.processes import die_with_parent
-from tests.commands import refused, trainer
+from tests.commands import refused, refused_here, trainer
 from tests.run_processes import Runs, committed_steps
 from trainer.config import load
 from trainer.errors import ConfigError
@@ -177,7 +177,7 @@ def test_ranks_and_replicas_end_with_the_same_bits(jpeg_runs: Runs) -> None:
     path = jpeg_runs.folder / "horovod-1" / "run.yaml"
     assert json.loads((path.parent / "run" / "run.json").read_text())["config"]["train"]["threads"] == 1
     for key, value in {"threads": "2", "micro_batch": "1"}.items():
-        line = refused(*words(path, *ONE), "--set", f"train.{key}={value}")
+        line = refused_here(*words(path, *ONE), "--set", f"train.{key}={value}")
         assert "already contains a different run" in line
 
 

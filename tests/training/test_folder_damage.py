@@ -18,7 +18,7 @@ from trainer.runs import layout
 from trainer.training.run_state import Progress, check_position
 
 SECTIONS: dict[str, Any] = {
-    "model": {"name": "lab-cnn", "options": {"n_filters": 2}},
+    "model": {"name": "lab-cnn", "options": {"n_conv_layers": 1, "n_filters": 2}},
     "data": {"image_size": 6},
     "train": {"epochs": 2, "batch_size": 300, "lanes": 4, "deterministic": True, "seed": 1},
     "run": {"checkpoint": {"every": "2 steps"}},

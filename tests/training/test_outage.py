@@ -11,8 +11,7 @@ import pytest
 
 from scripts.processes import die_with_parent, start_s3, stop_server
 from tests.conftest import client
-from tests.run_processes import Runs, committed_steps
-from tests.training.test_recovery import EXACT, undisturbed  # noqa: F401
+from tests.run_processes import EXACT, Runs, committed_steps
 from trainer.config import load
 from trainer.storage import open_store
 
@@ -64,7 +63,7 @@ def config_of(runs: Runs, name: str, **run: object) -> Path:
 
 def test_a_server_that_hangs_for_75_s_costs_no_rank_and_no_step(
     runs: Runs,
-    undisturbed: Path,  # noqa: F811
+    two_ranks: Path,
     server: "subprocess.Popen[bytes]",
 ):
     run = Run(config_of(runs, "hanging"), server)
@@ -75,7 +74,7 @@ def test_a_server_that_hangs_for_75_s_costs_no_rank_and_no_step(
     assert "s3://cars answers again after" in output
     assert "resuming" not in output
     for name in ("metrics.csv", "weights/last.weights.h5"):
-        assert run.store.get(name) == (undisturbed / "run" / name).read_bytes()
+        assert run.store.get(name) == (two_ranks / "run" / name).read_bytes()
 
 
 def test_asked_to_stop_while_the_server_hangs_it_ends_with_the_grace_and_goes_on_later(

@@ -1,10 +1,12 @@
 """Ranks over Horovod, as real processes: they train one model, and the number of them changes nothing."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.run_processes import STATEFUL, Runs
 from tests.training.in_process import store_of
 from tests.training.in_process import train as train_here
 from trainer.checkpoints.restore import restore
@@ -13,8 +15,8 @@ from trainer.runs.run_document import read_finished
 pytestmark = pytest.mark.slow
 
 PLAIN = {"name": "lab-cnn", "options": {"n_filters": 4, "use_batch": False}}
-STATEFUL = {"name": "lab-cnn", "options": {"n_filters": 4, "n_dense_layers": 1, "use_dropout": True}}
 FIFTY_STEPS = {"epochs": 3, "batch_size": 60, "lanes": 4, "optimizer": {"name": "sgd", "learning_rate": 0.05}}
+ONE_EPOCH = FIFTY_STEPS | {"epochs": 1}
 
 
 def test_one_two_and_three_ranks_train_the_same_weights(runs):
@@ -23,41 +25,53 @@ def test_one_two_and_three_ranks_train_the_same_weights(runs):
     for ranks in (1, 2, 3):
         config = runs.config(f"{ranks}-ranks", model=PLAIN, train=FIFTY_STEPS)
         folder = runs.finish(config, ranks)
-        assert len(runs.digests(folder)) >= 50
+        first = runs.digests(folder)
+        assert len(first) >= 50
+        assert [runs.digests(folder, rank) for rank in range(1, ranks)] == [first] * (ranks - 1)
         weights[ranks] = runs.weights(folder)
     for ranks in (2, 3):
         worst = max(np.abs(a - b).max() for a, b in zip(weights[1], weights[ranks], strict=True))
         assert 0 < worst <= 1e-5
 
 
-def test_all_ranks_hold_the_same_state_after_every_step(runs):
-    adam = {"optimizer": {"name": "adam", "learning_rate": 0.01}, "lanes": 4, "batch_size": 60, "epochs": 1}
-    folder = runs.finish(runs.config("stateful", model=STATEFUL, train=adam), 3)
-    first = runs.digests(folder, 0)
+def test_all_ranks_hold_the_same_state_after_every_step(runs, four_ranks: Path):
+    first = runs.digests(four_ranks, 0)
     assert len(set(first)) == len(first) >= 15
-    assert runs.digests(folder, 1) == runs.digests(folder, 2) == first
+    assert [runs.digests(four_ranks, rank) for rank in (1, 2, 3)] == [first] * 3
 
 
-def test_four_deterministic_ranks_with_random_delays_end_with_the_same_bits(runs):
-    train = {"optimizer": {"name": "adam"}, "lanes": 4, "batch_size": 60, "epochs": 1, "deterministic": True}
-    digests = []
-    for seed in (1, 2):
-        config = runs.config(f"delays-{seed}", model=STATEFUL, train=train)
-        folder = runs.finish(config, 4, "--delays", str(seed))
-        digests.append(runs.digests(folder))
+def test_four_deterministic_ranks_with_random_delays_end_with_the_same_bits(runs, four_ranks: Path):
+    again = runs.finish(runs.config("delayed", **STATEFUL), 4, "--delays", "2")
+    for folder in (four_ranks, again):
         errors = re.findall(r"^E\d{4} .*", (folder / "log").read_text(), re.MULTILINE)
         assert errors == [], "TensorFlow logged them"
-    assert digests[0] == digests[1]
+    assert runs.digests(again) == runs.digests(four_ranks)
+
+
+def trained(runs: Runs, config: Path, ranks: int) -> tuple[int, list[np.ndarray]]:
+    """Steps and last weights of a run, in this process where one rank is enough."""
+    if ranks == 1:
+        train_here(config)
+    else:
+        runs.finish(config, ranks)
+    found = read_finished(store_of(config))
+    assert found
+    return found.steps, runs.weights(config.parent)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory, digits: str) -> tuple[int, list[np.ndarray]]:
+    """Steps and last weights of one rank after an epoch, all its lanes at once."""
+    runs = Runs(tmp_path_factory.mktemp("alone"), digits)
+    return trained(runs, runs.config("alone", model=PLAIN, train=ONE_EPOCH), 1)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_micro_batches_are_one_update(runs, ranks: int):
-    whole = runs.finish(runs.config("whole", model=PLAIN, train=FIFTY_STEPS | {"epochs": 1}), ranks)
-    parts = runs.finish(
-        runs.config("parts", model=PLAIN, train=FIFTY_STEPS | {"epochs": 1, "micro_batch": 1}), ranks
-    )
-    assert len(runs.digests(whole)) == len(runs.digests(parts))
-    for a, b in zip(runs.weights(whole), runs.weights(parts), strict=True):
+def test_micro_batches_are_one_update(runs, alone, ranks: int):
+    in_parts = runs.config("parts", model=PLAIN, train=ONE_EPOCH | {"micro_batch": 1})
+    steps, weights = trained(runs, in_parts, ranks)
+    assert steps == alone[0]
+    for a, b in zip(alone[1], weights, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
@@ -70,7 +84,7 @@ def test_grouped_batch_norm_does_not_depend_on_the_ranks(runs, epochs: int, othe
     calm = {"name": "sgd", "learning_rate": 0.005}  # rounding is not blown up
     train = FIFTY_STEPS | {"epochs": epochs, "lanes": 6, "micro_batch": 2, "optimizer": calm}
     one, *more = (
-        runs.weights(runs.finish(runs.config(f"{ranks}-ranks", model=model, train=train), ranks))
+        trained(runs, runs.config(f"{ranks}-ranks", model=model, train=train), ranks)[1]
         for ranks in (1, *others)
     )
     for weights in more:
@@ -91,14 +105,10 @@ def test_an_overflow_on_the_way_skips_the_same_steps_on_every_rank(runs, monkeyp
     assert 5 < updates < state.step - 5
 
 
-def test_compiled_steps_are_the_same_steps(runs):
-    train = FIFTY_STEPS | {"epochs": 1}
-    plain = runs.config("plain", model=PLAIN, train=train)
-    train_here(plain)
-    compiled = runs.finish(runs.config("compiled", model=PLAIN, train=train | {"xla": "on"}), 2)
-    worst = max(
-        np.abs(a - b).max() for a, b in zip(runs.weights(plain.parent), runs.weights(compiled), strict=True)
-    )
+def test_compiled_steps_are_the_same_steps(runs, alone):
+    config = runs.config("compiled", model=PLAIN, train=ONE_EPOCH | {"xla": "on"})
+    compiled = runs.weights(runs.finish(config, 2))
+    worst = max(np.abs(a - b).max() for a, b in zip(alone[1], compiled, strict=True))
     assert 0 < worst <= 1e-5
 
 
@@ -106,20 +116,21 @@ def test_compiled_steps_are_the_same_steps(runs):
 @pytest.mark.timeout(600)
 def test_compiled_steps_resume_to_the_same_bits(runs):
     train = {"epochs": 2, "xla": "on", "deterministic": True, "lanes": 4}
-    whole = runs.finish(runs.config("whole", model=STATEFUL, train=train), 2)
-    runs.finish(runs.config("parts", model=STATEFUL, train=train | {"epochs": 1}), 2)
-    parts = runs.finish(runs.config("parts", model=STATEFUL, train=train), 2)
+    model = STATEFUL["model"]
+    whole = runs.finish(runs.config("whole", model=model, train=train), 2)
+    runs.finish(runs.config("parts", model=model, train=train | {"epochs": 1}), 2)
+    parts = runs.finish(runs.config("parts", model=model, train=train), 2)
     assert runs.digests(whole) == runs.digests(parts)
 
 
 def test_moving_averages_and_their_metrics_are_those_of_one_rank(runs):
     optimizer = {"name": "sgd", "learning_rate": 0.05, "use_ema": True, "gradient_accumulation_steps": 2}
     train = FIFTY_STEPS | {"epochs": 2, "optimizer": optimizer}
-    one = train_here(alone := runs.config("alone", model=PLAIN, train=train))
+    one = train_here(single := runs.config("one", model=PLAIN, train=train))
     two = runs.finish(config := runs.config("two", model=PLAIN, train=train), 2)
     assert runs.digests(two, 0) == runs.digests(two, 1)
     worst = max(
-        np.abs(a - b).max() for a, b in zip(runs.weights(alone.parent), runs.weights(two), strict=True)
+        np.abs(a - b).max() for a, b in zip(runs.weights(single.parent), runs.weights(two), strict=True)
     )
     assert 0 < worst <= 1e-5
     found = read_finished(store_of(config))

@@ -7,37 +7,17 @@ import threading
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import pytest
 
-from tests.run_processes import Runs, committed_steps
+from tests.run_processes import EXACT, Runs, committed_steps
 from trainer.config import load
 from trainer.storage import open_store
 
 pytestmark = pytest.mark.slow
 
-EXACT: dict[str, Any] = {
-    "model": {"name": "lab-cnn", "options": {"n_filters": 4, "n_dense_layers": 1, "use_dropout": True}},
-    "train": {
-        "epochs": 3,
-        "batch_size": 60,
-        "lanes": 4,
-        "optimizer": {"name": "adam"},
-        "deterministic": True,
-        "reduce_lr_on_plateau": {"patience": 0, "monitor": "loss", "min_lr": 0.0001},
-    },
-    "run": {"checkpoint": {"every": "4 steps"}},
-}
-
 LONG = EXACT | {"train": EXACT["train"] | {"epochs": 48, "validation_freq": 3}}
 """Long enough for thirty interruptions, ten of them in the validations."""
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, digits) -> Path:
-    runs = Runs(tmp_path_factory.mktemp("undisturbed"), digits)
-    return runs.finish(runs.config("undisturbed", **EXACT), 2)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +61,7 @@ def same_weights(runs, one: Path, other: Path) -> bool:
     return all((a == b).all() for a, b in zip(runs.weights(one), runs.weights(other), strict=True))
 
 
-def test_killed_as_a_whole_in_mid_epoch_it_ends_with_the_same_bits(runs, undisturbed):
+def test_killed_as_a_whole_in_mid_epoch_it_ends_with_the_same_bits(runs, two_ranks):
     config = runs.config("killed", **EXACT)
     folder = config.parent
     process = runs.start(config, 2)
@@ -93,15 +73,15 @@ def test_killed_as_a_whole_in_mid_epoch_it_ends_with_the_same_bits(runs, undistu
     assert newest % 20, "a checkpoint in mid-epoch"
 
     runs.finish(config, 2)
-    digests, expected = runs.digests(folder), runs.digests(undisturbed)
+    digests, expected = runs.digests(folder), runs.digests(two_ranks)
     assert digests[:finished] == expected[:finished]
     assert digests[finished:] == expected[newest:]
-    assert same_weights(runs, folder, undisturbed)
-    assert files(folder)["metrics.csv"] == files(undisturbed)["metrics.csv"]
+    assert same_weights(runs, folder, two_ranks)
+    assert files(folder)["metrics.csv"] == files(two_ranks)["metrics.csv"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.long)])
-def test_a_lost_rank_is_replaced_and_no_finished_step_is_lost(runs, undisturbed, number: signal.Signals):
+def test_a_lost_rank_is_replaced_and_no_finished_step_is_lost(runs, two_ranks, number: signal.Signals):
     config = runs.config("rank-lost", **EXACT)
     folder = config.parent
     process = runs.start(config, 2)
@@ -110,11 +90,11 @@ def test_a_lost_rank_is_replaced_and_no_finished_step_is_lost(runs, undisturbed,
     output, _ = process.communicate()
     assert process.returncode == 0, output
     assert ("rank 1 was killed by SIGKILL" if number is signal.SIGKILL else "lost rank 1, which") in output
-    assert same_weights(runs, folder, undisturbed)
-    assert runs.digests(folder) == runs.digests(undisturbed)
+    assert same_weights(runs, folder, two_ranks)
+    assert runs.digests(folder) == runs.digests(two_ranks)
 
 
-def test_a_killed_chief_loses_no_finished_step(runs, undisturbed):
+def test_a_killed_chief_loses_no_finished_step(runs, two_ranks):
     """The other rank hands its state over in memory: no checkpoint is due in this run."""
     config = runs.config("chief-lost", **EXACT | {"run": {"checkpoint": {"every": "1000 steps"}}})
     folder = config.parent
@@ -124,12 +104,12 @@ def test_a_killed_chief_loses_no_finished_step(runs, undisturbed):
     output, _ = process.communicate()
     assert process.returncode == 0, output
     assert "rank 1 holds the newest state, in memory" in output
-    assert runs.digests(folder, 1) == runs.digests(undisturbed)
-    assert same_weights(runs, folder, undisturbed)
-    assert files(folder)["metrics.csv"] == files(undisturbed)["metrics.csv"]
+    assert runs.digests(folder, 1) == runs.digests(two_ranks)
+    assert same_weights(runs, folder, two_ranks)
+    assert files(folder)["metrics.csv"] == files(two_ranks)["metrics.csv"]
 
 
-def test_asked_to_stop_it_saves_the_last_finished_step_and_says_to_start_it_again(runs, undisturbed):
+def test_asked_to_stop_it_saves_the_last_finished_step_and_says_to_start_it_again(runs, two_ranks):
     config = runs.config("stopped", **EXACT)
     folder = config.parent
     process = runs.start(config, 2)
@@ -140,7 +120,7 @@ def test_asked_to_stop_it_saves_the_last_finished_step_and_says_to_start_it_agai
     assert max(committed(folder)) == len(runs.digests(folder))
 
     runs.finish(config, 2)
-    assert runs.digests(folder) == runs.digests(undisturbed)
+    assert runs.digests(folder) == runs.digests(two_ranks)
 
 
 @pytest.mark.long

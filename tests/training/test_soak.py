@@ -21,10 +21,9 @@ import numpy as np
 import pytest
 
 from scripts.processes import die_with_parent
-from tests.run_processes import Runs, committed_steps
+from tests.run_processes import EXACT, Runs, committed_steps
 from tests.storage import faulty
 from tests.storage.faulty import FaultyProxy, faulty_proxy
-from tests.training.test_recovery import EXACT
 from trainer.checkpoints.restore import restore
 from trainer.config import load
 from trainer.storage import open_store

@@ -2,8 +2,6 @@
 
 import io
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import keras
 import numpy as np
 from PIL import Image
 
+from tests.commands import here
 from tests.inference.conftest import predicted, rows
 from tests.models import keras_forms
 from tests.models.networks import used
@@ -25,10 +24,9 @@ NETWORK: dict[str, Any] = {"name": "lab-cnn", "options": {"n_filters": 4}}
 
 
 def said(config: Path) -> str:
-    command = [sys.executable, "-m", "trainer", "train", "--config", str(config)]
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, done.stdout
-    return done.stdout
+    done = here("train", "--config", str(config))
+    assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 def backbone(content: bytes) -> dict[str, np.ndarray]:

@@ -144,7 +144,7 @@ def compare(
     elif format == "html":
         from trainer.report.comparison_page import comparison_page, read_details
 
-        typer.echo(comparison_page(rows, read_details(runs, weights)), nl=False)
+        typer.echo(comparison_page(rows, read_details(runs, weights)).decode(), nl=False)
     else:
         print_table(table.COLUMNS, [table.cells(row) for row in rows], right=table.NUMBERS)
 
