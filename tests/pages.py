@@ -11,11 +11,11 @@ from trainer.inference.forms import Prediction, ReadError
 from trainer.inference.results import summary_page as summaries
 from trainer.inference.results.prediction_summary import PredictionSummary
 from trainer.inference.sources.image import ImageSource
-from trainer.report import compare
-from trainer.report import known as reports
-from trainer.report.comparison_page import RunDetails, comparison_page
-from trainer.report.heat_map import HeatMap
-from trainer.report.report_page import page
+from trainer.reporting import compare
+from trainer.reporting import known as reports
+from trainer.reporting.comparison_page import RunDetails, comparison_page
+from trainer.reporting.heat_map import HeatMap
+from trainer.reporting.report_page import page
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.run_document import Reached, RunDocument, RunResult
 from trainer.runs.timing import EpochTiming

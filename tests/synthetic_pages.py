@@ -13,11 +13,11 @@ from trainer.inference.forms import Prediction, ReadError
 from trainer.inference.results.prediction_summary import PredictionSummary
 from trainer.inference.results.summary_page import page as summary_page
 from trainer.inference.sources.image import ImageSource
-from trainer.report.compare import ComparedRun
-from trainer.report.comparison_page import RunDetails, comparison_page
-from trainer.report.heat_map import HeatMap
-from trainer.report.known import Known, Picture, PicturedPair
-from trainer.report.report_page import page
+from trainer.reporting.compare import ComparedRun
+from trainer.reporting.comparison_page import RunDetails, comparison_page
+from trainer.reporting.heat_map import HeatMap
+from trainer.reporting.known import Known, Picture, PicturedPair
+from trainer.reporting.report_page import page
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.run_document import Reached, RunDocument, RunResult
 from trainer.runs.timing import EpochTiming

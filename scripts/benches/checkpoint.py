@@ -46,9 +46,9 @@ def saving(folder: Path, bucket: str) -> dict[str, float]:
 
     with quiet_tensorflow_import():
         from trainer.training.data import RankData
-        from trainer.training.run import make_step
         from trainer.training.run_state import Progress, capture
         from trainer.training.setup.build_network import build
+        from trainer.training.setup.network_steps import make_step
 
     images = write_digits(folder / "images")
     prepare(str(images / "train"), f"file://{folder}/data", validation=0.1)

@@ -19,6 +19,7 @@ from trainer.inference.results import summary
 from trainer.runs import findings
 from trainer.runs import run_document as document
 from trainer.runs.documents import heat_values
+from trainer.training.auto import kept
 
 pytestmark = pytest.mark.fast
 
@@ -26,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 FORMATS = {
     "`dataset.json`": {VERSION, FOREIGN_VERSION, COLUMN_VERSION},
     "`run.json`": {document.RUN_FORMAT},
+    "`auto.json`": {kept.VERSION},
     "`finished.json`": {document.FINISHED_FORMAT},
     "`commit.json`, `state.json` of a checkpoint": {state.FORMAT},
     "`audit.json`": {findings.FORMAT},

@@ -108,7 +108,11 @@ AXES: dict[str, dict[str, Settings]] = {
             "train.early_stopping.start_from_epoch": 1,
             "train.early_stopping.restore_best_weights": True,
         },
-        "their defaults": {"train.early_stopping": {}, "train.reduce_lr_on_plateau": {}},
+        "their defaults": {
+            "train.early_stopping": {},
+            "train.reduce_lr_on_plateau": {},
+            "train.callbacks": [{"name": f"{_OWN}:Losses", "options": {"limit": 0.0}}],
+        },
     },
     "monitor": _of("run.monitor", get_args(Monitor)),
     "loss": {
@@ -127,7 +131,24 @@ AXES: dict[str, dict[str, Settings]] = {
             "data.augment.brightness": 0.3,
         },
     },
-    "freeze": {"none": {}} | _of("model.freeze", ("backbone", "depth:3", "conv*")),
+    "freeze": {"none": {}}
+    | _of("model.freeze", ("backbone", "depth:3", "conv*", "all-but-last:3", ["conv*", "backbone"])),
+    "phases": {
+        "none": {},
+        "frozen, then all": {
+            "train.phases": [
+                {"epochs": 1, "freeze": "backbone", "learning_rate": 0.01},
+                {"epochs": 1, "freeze": "none", "learning_rate": 0.001},
+            ],
+        },
+        "the last layers": {
+            "train.phases": [
+                {"epochs": 1, "freeze": "all-but-last:2", "schedule": "inverse_time", "decay": 0.01},
+                {"epochs": 1, "schedule": "cosine", "decay": 0, "warmup_epochs": 0.25},
+            ],
+        },
+    },
+    "layer rates": {"one": {}, "two": {"train.layer_rates": {"backbone": 0.1, "*": 0.5}}},
     "weights": {"none": {}} | _of("case.weights", ("run", "file", "keras")),
     "validation": {
         "each epoch": {},
@@ -259,9 +280,11 @@ def option_paths() -> set[str]:
 
 def _leaves(schema: Mapping[str, Any], defs: Mapping[str, Any], path: str) -> Iterator[str]:
     for option in (schema, *schema.get("anyOf", ())):
-        named = defs.get(option.get("$ref", "").rpartition("/")[2])
+        items = option.get("items", {})
+        listed = isinstance(items, dict) and "$ref" in items
+        named = defs.get((items if listed else option).get("$ref", "").rpartition("/")[2])
         if named and named.get("title") != "Every":
-            yield from _leaves(named, defs, path)
+            yield from _leaves(named, defs, f"{path}[]" if listed else path)
             return
     if "properties" not in schema:
         yield path

@@ -27,6 +27,19 @@ class Case:
     how: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def keys(self) -> set[str]:
+        """As in `option_paths`."""
+        items = (
+            f"{key}[].{name}"
+            for key, value in self.settings.items()
+            if isinstance(value, list)
+            for item in value
+            if isinstance(item, dict)
+            for name in item
+        )
+        return {*self.settings, *items}
+
+    @property
     def optimizer_arguments(self) -> set[str]:
         """As in `option_paths`."""
         prefix = f"{OPTIMIZER}."

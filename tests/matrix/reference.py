@@ -1,4 +1,5 @@
-"""What plain Keras makes of a case: the same network, weights, batches and options, trained by `fit`."""
+"""What plain Keras makes of a case: the same network, weights, batches and options, trained by `fit`, once
+for each phase."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.config import RunConfig
+from trainer.config.phases import TrainingPhase
 from trainer.distribution.single import Single
+from trainer.models.freeze import freeze
 from trainer.models.starting_weights import load_starting_weights
 from trainer.training.data import RankData
 from trainer.training.run_plan import make_plan
@@ -20,36 +23,37 @@ from trainer.training.step import balanced_class_weights
 def fitted(config: RunConfig) -> list[NDArray[np.float32]]:
     """The weights that `fit` ends with."""
     plan = make_plan(config, 1)
-    model, optimizer = build(plan)
+    model, _ = build(plan)
     if config.model.weights != "none":
         load_starting_weights(model, config.model.weights)
-    train = config.train
     classes = len(plan.dataset.classes)
-    steps = plan.steps_per_epoch
-    if train.schedule != "constant" or train.warmup_epochs:
-        optimizer = _with_rate(config, optimizer, steps)
-    model.compile(
-        optimizer=optimizer,
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=train.label_smoothing),
-        metrics=["accuracy", keras.metrics.TopKCategoricalAccuracy(5, name="top5_accuracy")],
-        jit_compile=False,
-    )
     data = RankData(plan, Single())
     weights = None
-    if train.class_weight == "balanced":
+    if config.train.class_weight == "balanced":
         counts = np.bincount(plan.dataset.split("train").labels, minlength=classes)
         weights = balanced_class_weights(counts)
-    with data.training(0) as batches:
-        model.fit(
-            _batches(batches, classes, weights),
-            epochs=train.epochs,
-            steps_per_epoch=steps,
-            validation_data=_validation(data, plan, classes),
-            validation_freq=train.validation_freq,
-            callbacks=_callbacks(config, validated=plan.split("validation") is not None),
-            shuffle=False,
-            verbose=0,
+    epochs = 0
+    for phase in plan.phases:
+        freeze(model, phase.freeze)
+        model.compile(
+            optimizer=_optimizer(config, phase, plan.steps_per_epoch),
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.train.label_smoothing),
+            metrics=["accuracy", keras.metrics.TopKCategoricalAccuracy(5, name="top5_accuracy")],
+            jit_compile=False,
         )
+        with data.training(epochs * plan.steps_per_epoch) as batches:
+            done = model.fit(
+                _batches(batches, classes, weights),
+                initial_epoch=epochs,
+                epochs=epochs + phase.epochs,
+                steps_per_epoch=plan.steps_per_epoch,
+                validation_data=_validation(data, plan, classes),
+                validation_freq=config.train.validation_freq,
+                callbacks=_callbacks(config, validated=plan.split("validation") is not None),
+                shuffle=False,
+                verbose=0,
+            )
+        epochs += len(done.epoch)
     return [np.asarray(value) for value in model.get_weights()]
 
 
@@ -89,19 +93,16 @@ def _callbacks(config: RunConfig, *, validated: bool) -> list[keras.callbacks.Ca
     return found
 
 
-def _with_rate(
-    config: RunConfig, optimizer: keras.optimizers.Optimizer, steps: int
-) -> keras.optimizers.Optimizer:
-    """The optimizer with Keras's own schedule of the same name."""
-    train = config.train
-    initial, total = train.optimizer.learning_rate, train.epochs * steps
-    rate: keras.optimizers.schedules.LearningRateSchedule
-    if train.schedule == "cosine":
+def _optimizer(config: RunConfig, phase: TrainingPhase, steps: int) -> keras.optimizers.Optimizer:
+    """The optimizer of a phase, with Keras's own schedule of the same name."""
+    initial, total = phase.learning_rate, phase.epochs * steps
+    rate: float | keras.optimizers.schedules.LearningRateSchedule = initial
+    if phase.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(initial, total)
-    elif train.schedule == "inverse_time":
-        rate = keras.optimizers.schedules.InverseTimeDecay(initial, 1, train.decay)
-    else:
-        warmup = round(train.warmup_epochs * steps)
+    elif phase.schedule == "inverse_time":
+        rate = keras.optimizers.schedules.InverseTimeDecay(initial, 1, phase.decay)
+    elif phase.warmup_epochs:
+        warmup = round(phase.warmup_epochs * steps)
         rate = keras.optimizers.schedules.PolynomialDecay(initial / warmup, warmup - 1, initial)
-    arguments = train.optimizer.model_dump(exclude={"name"}) | {"learning_rate": rate}
-    return keras.optimizers.get({"class_name": train.optimizer.name, "config": arguments})
+    arguments = config.train.optimizer.model_dump(exclude={"name"}) | {"learning_rate": rate}
+    return keras.optimizers.get({"class_name": config.train.optimizer.name, "config": arguments})

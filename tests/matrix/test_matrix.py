@@ -50,7 +50,7 @@ def test_every_case_goes_the_whole_way(case: Case, tmp_path: Path) -> None:
 
 
 def test_every_option_is_in_a_case() -> None:
-    tried = set().union(*({*case.settings, *case.optimizer_arguments} for case in cases()))
+    tried = set().union(*({*case.keys, *case.optimizer_arguments} for case in cases()))
     tried |= {path for path in option_paths() if any(key.startswith(f"{path}.") for key in tried)}
     tried |= {"model.weights"} if any("weights" in case.how for case in cases()) else set()
     assert sorted(option_paths() - tried) == []

@@ -40,6 +40,36 @@ def test_a_pattern_chooses_by_name() -> None:
     assert len(frozen) == 12
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_all_but_the_last_layers_as_by_keras_s_slice(nested: bool) -> None:
+    model = small_resnet()
+    expected = {layer.name for layer in model.layers[:-20] if layer.weights}
+    if nested:
+        image = keras.Input((32, 32, 3))
+        model = keras.Model(image, model(image))
+    assert set(freeze(model, "all-but-last:20")) == expected
+    assert 0 < len(model.trainable_variables) < len(model.variables)
+
+
+def test_several_are_frozen_together() -> None:
+    model = small_resnet()
+    frozen = set(freeze(model, ["conv1", "batch_norm", "none"]))
+    norms = {layer.name for layer in model.layers if isinstance(layer, layers.BatchNormalization)}
+    assert frozen == norms | {"conv1"}
+
+
+def test_freezing_once_more_lets_go_of_what_was_frozen_but_for_the_networks_own() -> None:
+    model = small_resnet()
+    model.get_layer("conv1").trainable = False
+    whole = len(model.trainable_variables)
+    freeze(model, "backbone")
+    assert len(model.trainable_variables) == 2
+    freeze(model, "depth:5")
+    freeze(model, "none")
+    assert len(model.trainable_variables) == whole
+    assert not model.get_layer("conv1").trainable
+
+
 def test_layers_of_a_nested_model_are_frozen_too() -> None:
     image = keras.Input((32, 32, 3))
     model = keras.Model(image, layers.Dense(2, name="head")(small_resnet()(image)))
@@ -54,8 +84,8 @@ def test_what_answers_to_no_layer_with_weights_is_refused(how: str) -> None:
     assert error.value.exit_code == 64
 
 
-@pytest.mark.parametrize("how", ["*", "depth:91"])
-def test_a_network_with_nothing_to_train_is_refused(how: str) -> None:
+@pytest.mark.parametrize("how", ["*", "depth:91", "all-but-last:0", ["backbone", "fc8"]])
+def test_a_network_with_nothing_to_train_is_refused(how: str | list[str]) -> None:
     with pytest.raises(ConfigError, match="freezes every layer"):
         freeze(small_resnet(), how)
 
@@ -63,6 +93,8 @@ def test_a_network_with_nothing_to_train_is_refused(how: str) -> None:
 def test_a_depth_beyond_the_network_says_how_deep_it_is() -> None:
     with pytest.raises(ConfigError, match="has 91 layers, received depth:92"):
         freeze(small_resnet(), "depth:92")
+    with pytest.raises(ConfigError, match=r"received all-but-last:92\. Use up to all-but-last:90"):
+        freeze(small_resnet(), "all-but-last:92")
 
 
 def test_training_changes_no_bit_of_frozen_layers() -> None:

@@ -40,8 +40,15 @@ def test_all_ranks_hold_the_same_state_after_every_step(runs, four_ranks: Path):
     assert [runs.digests(four_ranks, rank) for rank in (1, 2, 3)] == [first] * 3
 
 
-def test_four_deterministic_ranks_with_random_delays_end_with_the_same_bits(runs, four_ranks: Path):
+def test_four_deterministic_ranks_with_random_delays_end_with_the_same_bits(
+    runs, four_ranks: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """One of them is slow too, which its own part of the steps shows."""
+    monkeypatch.setenv("SLOW_RANK", "1 0.1")
     again = runs.finish(runs.config("delayed", **STATEFUL), 4, "--delays", "2")
+    shortest = [float((again / f"work-{rank}").read_text()) for rank in range(4)]
+    assert shortest[1] >= 0.1
+    assert 0 < min(shortest) <= max(shortest[0], *shortest[2:]) < shortest[1]
     for folder in (four_ranks, again):
         errors = re.findall(r"^E\d{4} .*", (folder / "log").read_text(), re.MULTILINE)
         assert errors == [], "TensorFlow logged them"

@@ -54,31 +54,38 @@ def quoted(value: Any) -> str:
 
 
 def _unknown_key(model: type[BaseModel], location: Sequence[Any]) -> str:
-    *parents, key = map(str, location)
+    *parents, key = location
     section: type[BaseModel] = model
     for part in parents:
-        section = _section(section.model_fields[part].annotation) or section
+        field = section.model_fields.get(str(part))
+        section = (_section(field.annotation) if field else None) or section
     known = list(section.model_fields)
-    near = difflib.get_close_matches(key, known, n=1)
+    near = difflib.get_close_matches(str(key), known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-    return f"unknown key {quoted('.'.join([*parents, key]))}; {hint}"
+    return f"unknown key {quoted('.'.join([*_keys(model, parents), str(key)]))}; {hint}"
 
 
 def _keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
-    """A location without what pydantic adds to it: the member of a union that was tried."""
+    """A location without what pydantic adds to it: the member of a union that was tried. An item of a list
+    is part of the list's name: `phases[1]`."""
     path: list[str] = []
     section: type[BaseModel] | None = model
-    for number, part in enumerate(map(str, location)):
+    for number, part in enumerate(location):
+        if isinstance(part, int) and path and section is not None:
+            path[-1] += f"[{part}]"
+            continue
         if section is None:
             break
-        path.append(part)
-        field = section.model_fields.get(part)
+        path.append(str(part))
+        field = section.model_fields.get(str(part))
         section = _section(field.annotation) if field else None
-        if field and get_origin(field.annotation) is dict:
+        if field and dict in [get_origin(a) for a in (field.annotation, *get_args(field.annotation))]:
             path += map(str, location[number + 1 : number + 2])
     return path
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
-    candidates = (annotation, *get_args(annotation))
-    return next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+    """The section that a key holds, or a list of them."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section(part))), None)

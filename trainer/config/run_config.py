@@ -8,6 +8,7 @@ from pydantic import (
 
 from trainer.config.applications import APPLICATIONS
 from trainer.config.exact_runs import check_exact
+from trainer.config.phases import TrainingPhase, check_phases, phases_of
 from trainer.config.run_sections import MetricsSection, RunSection
 from trainer.config.sections import DataSection, DistributionSection, ModelSection, TrainSection
 from trainer.config.types import Section
@@ -22,6 +23,11 @@ class RunConfig(Section):
     distribution: DistributionSection = DistributionSection()
     run: RunSection
     metrics: MetricsSection = MetricsSection()
+
+    @property
+    def phases(self) -> tuple[TrainingPhase, ...]:
+        """The phases of the run: a single one without `train.phases`."""
+        return phases_of(self.train, self.model.freeze)
 
     @model_validator(mode="before")
     @classmethod
@@ -51,16 +57,7 @@ class RunConfig(Section):
                 f"train.validation_freq: expected at most the {train.epochs} of train.epochs, "
                 f"received {train.validation_freq}"
             )
-        if train.warmup_epochs >= train.epochs:
-            raise ValueError(
-                f"train.warmup_epochs: expected less than the {train.epochs} of train.epochs, "
-                f"received {train.warmup_epochs}"
-            )
-        if (train.schedule == "inverse_time") != (train.decay > 0):
-            raise ValueError(
-                f"train.decay: expected above 0 with train.schedule inverse_time and 0 with others, received "
-                f"{train.decay} with {train.schedule}"
-            )
+        check_phases(train, self.phases)
         if self.data.standardize == "zca" and self.model.weights == "imagenet":
             raise ValueError(
                 "data.standardize: zca does not work with model.weights imagenet, which expect images as "

@@ -10,15 +10,18 @@ from pydantic import (
 )
 
 from trainer.config import optimizers
+from trainer.config.callback_sections import EarlyStoppingSection, ReduceLROnPlateauSection
 from trainer.config.exact_runs import with_implied
 from trainer.config.explain import quoted
+from trainer.config.own_callbacks import OwnCallback
+from trainer.config.phases import PhaseSection, Schedule, with_epochs_of_phases
 from trainer.config.types import (
-    _MONITORED,
     MAX_BATCH,
     Bytes,
+    Factor,
     Folder,
-    Mode,
-    Monitor,
+    Freeze,
+    Layers,
     Pixels,
     Precision,
     Seconds,
@@ -87,7 +90,11 @@ class ModelSection(Section):
     weights: WeightsUrl = Field(
         "none", description="starting weights: none, imagenet, a run's folder or the URL of a file"
     )
-    freeze: str = Field("none", description="none, backbone, depth:N or a pattern over layer names")
+    freeze: Freeze = Field(
+        "none",
+        description="none, backbone, depth:N (the first N layers), all-but-last:N, batch_norm, a pattern "
+        "over layer names, or a list of these",
+    )
     batch_norm: Literal["local", "grouped"] = Field(
         "local",
         description="local: statistics over a rank's rows; grouped: over groups of train.micro_batch lanes",
@@ -146,40 +153,6 @@ class DistributionSection(Section):
     )
 
 
-class EarlyStoppingSection(Section):
-    """keras.callbacks.EarlyStopping."""
-
-    monitor: Monitor = Field("val_accuracy", description=_MONITORED)
-    patience: int = Field(10, ge=0, description="epochs without an improvement before training stops")
-    min_delta: float = Field(0.0, description="minimum change that counts as an improvement")
-    mode: Mode = Field(
-        "auto", description="whether lower (min) or higher (max) is better; auto: by the name of the metric"
-    )
-    baseline: float | None = Field(
-        None,
-        description="value to reach: training stops if there is no improvement on it within the patience",
-    )
-    restore_best_weights: bool = Field(
-        False,
-        description="end with the weights of the best epoch by monitor, also as the last weights",
-    )
-    start_from_epoch: int = Field(0, ge=0, description="epochs to wait before monitoring starts")
-
-
-class ReduceLROnPlateauSection(Section):
-    """keras.callbacks.ReduceLROnPlateau."""
-
-    monitor: Monitor = Field("val_loss", description=_MONITORED)
-    patience: int = Field(4, ge=0, description="epochs without an improvement before the rate is reduced")
-    factor: float = Field(0.1, gt=0, lt=1, description="factor by which the learning rate is reduced")
-    mode: Mode = Field(
-        "auto", description="whether lower (min) or higher (max) is better; auto: by the name of the metric"
-    )
-    min_delta: float = Field(1e-4, description="minimum change that counts as an improvement")
-    min_lr: float = Field(0.0, ge=0, description="lower bound of the learning rate")
-    cooldown: int = Field(0, ge=0, description="epochs to wait after a reduction before counting again")
-
-
 class TrainSection(Section):
     """How the network is trained."""
 
@@ -208,13 +181,14 @@ class TrainSection(Section):
     reduce_lr_on_plateau: ReduceLROnPlateauSection | None = Field(
         None, description="its options; default: none"
     )
+    callbacks: list[OwnCallback] = Field([], description="Keras callbacks of your own")
     warmup_epochs: float = Field(
         0,
         ge=0,
         le=1_000_000,
         description="epochs, also fractions of one, over which the learning rate rises from 0",
     )
-    schedule: Literal["constant", "cosine", "inverse_time"] = Field(
+    schedule: Schedule = Field(
         "constant",
         description="learning rate schedule: cosine decays to 0 at the end, inverse_time by train.decay",
     )
@@ -223,6 +197,14 @@ class TrainSection(Section):
         ge=0,
         le=1,
         description="decay of inverse_time: the rate is divided by 1 + decay * step, as in older Keras",
+    )
+    phases: Annotated[list[PhaseSection], Field(min_length=1, max_length=100)] | None = Field(
+        None, description="phases with frozen layers and learning rates of their own; default: none"
+    )
+    layer_rates: dict[Layers, Factor] | None = Field(
+        None,
+        description="factors of the learning rate, by what model.freeze takes, such as `{backbone: 0.1}`; "
+        "where several match a layer, their product",
     )
     label_smoothing: float = Field(0, ge=0, lt=1, description="as in keras.losses.CategoricalCrossentropy")
     class_weight: Literal["none", "balanced"] = Field(
@@ -261,6 +243,11 @@ class TrainSection(Section):
         "if they differ; needs train.deterministic",
     )
     seed: int = Field(1, ge=0, lt=2**31, description="seed of weights, order, augmentation and dropout")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _epochs_of_phases(cls, values: Any) -> Any:
+        return with_epochs_of_phases(values) if isinstance(values, dict) else values
 
     @model_validator(mode="before")
     @classmethod

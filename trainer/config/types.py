@@ -83,6 +83,13 @@ Folder = Annotated[
 """A folder of this machine, which is made absolute."""
 
 
+Layers = Annotated[str, Field(min_length=1)]
+"""Layers of a network: see trainer/models/freeze.py."""
+
+
+Freeze = Layers | Annotated[list[Layers], Field(min_length=1)]
+
+
 Pixels = Annotated[int, Field(ge=1, le=8192)]
 """A height or a width."""
 
@@ -102,6 +109,14 @@ def as_number(value: Any) -> Any:
     """1e-3, which is text to YAML 1.1, as a number."""
     exponent = isinstance(value, str) and re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+", value)
     return float(value) if exponent else value
+
+
+Factor = Annotated[
+    float,
+    BeforeValidator(optimizers.refuse_bool),
+    BeforeValidator(as_number),
+    Field(gt=0, le=1000),
+]
 
 
 MAX_BATCH = 2**20

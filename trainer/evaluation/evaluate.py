@@ -15,9 +15,9 @@ from trainer.evaluation.tally import Tally
 from trainer.images.codec import decode_image
 from trainer.inference.network import network_from_run
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
-from trainer.report.write import first_evaluation
+from trainer.reporting.write import first_evaluation
 from trainer.runs import layout
-from trainer.runs.documents.evaluation_values import EvaluationDocument
+from trainer.runs.documents.evaluation_values import HELD_OUT, EvaluationDocument
 from trainer.runs.documents.heat_values import dump_heat
 from trainer.runs.run_document import RunDocument, read_finished
 from trainer.storage import open_store
@@ -32,7 +32,7 @@ ProgressCallback = Callable[[int, int], None]
 
 def evaluate(
     url: str,
-    split_name: str,
+    split_name: str | None,
     which: layout.WeightsName,
     *,
     dataset_url: str | None = None,
@@ -40,7 +40,7 @@ def evaluate(
     batch_size: int = 64,
     progress: ProgressCallback = lambda _done, _total: None,
 ) -> EvaluationDocument:
-    """Evaluates each row of the split once.
+    """Evaluates each row of the split once: without a name, of the test split, or else of validation.
 
     Returns the document in docs/json.md, which is also written to the run's folder.
 
@@ -52,6 +52,7 @@ def evaluate(
     network = network_from_run(url, which)
     run = network.run
     dataset = open_dataset(dataset_url or run.config.data.url)
+    split_name = split_name or held_out(dataset)
     split = dataset.split(split_name)
     if tuple(dataset.classes) != tuple(run.classes):
         raise ConfigError(
@@ -81,6 +82,17 @@ def evaluate(
                 store.put(layout.HEAT_MAPS, dump_heat(heat))
         document["written"] = f"{store.url}/{key}"
     return document
+
+
+def held_out(dataset: Dataset) -> str:
+    """The split to evaluate on: test, or else validation. Raises DataError where the dataset has neither."""
+    for name in HELD_OUT:
+        if name in dataset.splits:
+            return name
+    raise DataError(
+        f"{dataset.url}: there is neither a test nor a validation split",
+        "Evaluate on the images of the training with --split train, or prepare the dataset with such a split",
+    )
 
 
 def _difference(there: Sequence[str], expected: Sequence[str]) -> str:

@@ -90,9 +90,9 @@ def give_back(store: Store, holder: Mapping[str, Any]) -> None:
     newest = newest_holder(store)
     if newest is None or any(newest[1].get(name) != value for name, value in plain(holder).items()):
         return
-    mine = {layout.CLASSES, layout.RUN, layout.token(newest[0])}
-    if {info.key for info in store.list()} <= mine:
-        for key in (layout.CLASSES, layout.RUN, layout.token(newest[0])):
+    mine = (layout.CLASSES, layout.HOLDER, layout.RUN, layout.token(newest[0]), layout.CHOICE)
+    if {info.key for info in store.list()} <= {*mine}:
+        for key in mine:
             store.delete(key)
 
 
@@ -217,7 +217,11 @@ def _identity(store: Store, key: str) -> dict[str, Any] | None:
 
 def _different_run(store: Store, changed: Difference) -> RunError:
     key, old, new = changed
+    from_here = ""
+    if any(info.key == layout.weights("best") for info in store.list(layout.WEIGHTS)):
+        from_here = f", and to start from this run's weights model.weights: {store.url}"
     return RunError(
         f"{store.url} already contains a different run: {key} is {old!r} there and {new!r} here",
-        "Use a different run.url, change the value back, or delete the other run by `trainer runs --remove`",
+        f"Use a different run.url{from_here}; or change the value back, or delete the other run by `trainer "
+        "runs --remove`",
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from trainer.errors import DataError
 from trainer.runs import layout
 from trainer.runs.history import best_epoch, read_history
-from trainer.runs.run_document import Reached, read_document, read_finished
+from trainer.runs.run_document import Reached, is_complete, read_document, read_finished
 from trainer.storage import Store, join
 
 HERE = "."
@@ -87,7 +87,9 @@ def _listed(store: Store, folder: str, content: _Folder) -> ListedRun:
     if epochs < config["train"].get("validation_freq", 1):
         best = None  # the history looks like that of a run without a validation split
     finished = read_finished(store, folder) if layout.FINISHED in content.names else None
-    if finished and (finished.stopped_early or wanted <= finished.epochs) and step <= finished.steps:
+    phases = [phase["epochs"] for phase in config["train"].get("phases") or ()]
+    complete = finished and (finished.stopped_early or is_complete(finished, wanted, phases))
+    if finished and complete and step <= finished.steps:
         state = "stopped early" if finished.stopped_early else "finished"
         step, epochs, best, last = finished.steps, finished.epochs, finished.best, finished.last
     return ListedRun(

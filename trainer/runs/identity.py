@@ -43,6 +43,9 @@ def _first(old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference | None:
             continue
         if isinstance(old_value, dict) and isinstance(value, dict):
             inner = _first(old_value, value)
-            return (f"{key}.{inner[0]}", *inner[1:]) if inner else (key, old_value, value)
+            if inner is None:
+                return key, old_value, value
+            joint = "" if inner[0].startswith("[") else "."  # [1] is an item of a list
+            return f"{key}{joint}{inner[0]}", *inner[1:]
         return key, old_value, value
     return None

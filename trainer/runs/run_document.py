@@ -8,6 +8,7 @@ from typing import Any
 
 from trainer import __version__
 from trainer.config import RunConfig, parse
+from trainer.config.phases import epochs_to_train, phase_of_epoch
 from trainer.config.sections import TrainSection
 from trainer.errors import DataError, RunError
 from trainer.runs import layout
@@ -77,11 +78,12 @@ class RunResult:
     """finished.json: the epochs and steps that were trained, and the metrics of the weights.
 
     Attributes:
-        stopped_early: whether a callback ended the run before its last epoch.
+        stopped_early: whether a callback ended the run, in its last phase, before its last epoch.
         last: the weights after the last epoch.
         best: the best weights by `run.monitor`, which model.keras and predictions use; None without any.
         sha256: the checksums of the published objects, by key; empty in runs of older versions.
         early_stopping: `train.early_stopping` of the run when it ended.
+        phases: the epochs of each phase; empty without `train.phases`.
     """
 
     epochs: int
@@ -91,11 +93,19 @@ class RunResult:
     best: Reached | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
     early_stopping: Mapping[str, Any] | None = None
+    phases: Sequence[int] = ()
 
     @property
     def published(self) -> Reached:
         """The metrics of the weights in model.keras."""
         return self.best or self.last
+
+    def epoch_of(self, reached: Reached) -> str:
+        """The epoch of some weights, with their phase: "4, in phase 2 of 2"."""
+        if not self.phases:
+            return str(reached.epoch)
+        number = phase_of_epoch(self.phases, reached.epoch - 1) + 1
+        return f"{reached.epoch}, in phase {number} of {len(self.phases)}"
 
     def dumps(self) -> bytes:
         """The JSON text."""
@@ -108,6 +118,7 @@ class RunResult:
             "last": asdict(self.last),
             "sha256": dict(self.sha256),
             "early_stopping": self.early_stopping,
+            **({"phases": list(self.phases)} if self.phases else {}),
         }
         return json.dumps(document, indent=1, allow_nan=False).encode()
 
@@ -157,10 +168,16 @@ def read_finished(store: Store, folder: str = "") -> RunResult | None:
             best=Reached(**document["best"]) if document["best"] else None,
             sha256=document.get("sha256", {}),
             early_stopping=document.get("early_stopping"),
+            phases=tuple(document.get("phases", ())),
         )
     # Before version 2 only the last weights were evaluated, before version 1 the metrics were called figures.
     metrics = document["metrics"] if "metrics" in document else document["figures"]
     return RunResult(epochs, steps, stopped_early, Reached(epochs, metrics))
+
+
+def is_complete(finished: RunResult, epochs: int, phases: Sequence[int]) -> bool:
+    """Whether it has trained all epochs of a run with phases of `phases` epochs, none without phases."""
+    return finished.epochs >= (epochs_to_train(phases, finished.phases[:-1]) if phases else epochs)
 
 
 def already_finished(store: Store, train: TrainSection) -> bool:
@@ -168,7 +185,7 @@ def already_finished(store: Store, train: TrainSection) -> bool:
     finished = read_finished(store)
     if finished is None:
         return False
-    if train.epochs <= finished.epochs:
+    if is_complete(finished, train.epochs, [phase.epochs for phase in train.phases or ()]):
         return True
     now = train.early_stopping.model_dump(mode="json") if train.early_stopping else None
     return finished.stopped_early and finished.early_stopping == now

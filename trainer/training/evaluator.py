@@ -26,6 +26,7 @@ class Evaluator:
     """Evaluates on every rank; each has its own rows of a split.
 
     Args:
+        step: of the current phase; the attribute of that name changes with it.
         stop: set when this rank was asked to stop.
     """
 
@@ -38,7 +39,7 @@ class Evaluator:
         stop: threading.Event,
     ) -> None:
         self._plan, self._distribution, self._data = plan, distribution, data
-        self._step, self._stop = step, stop
+        self.step, self._stop = step, stop
 
     def evaluate(self, split: str, tally: Tally | None = None) -> Sums | None:
         """Sums over every row of a split, each once, over all ranks; None when there is no such split.
@@ -49,7 +50,7 @@ class Evaluator:
         """
         if self._plan.split(split) is None:
             return None
-        sums_of_rank: Any = self._step.nothing()
+        sums_of_rank: Any = self.step.nothing()
         done, chunk = 0, 1
         batch_count = self._data.evaluation_batches(split)
         report_phase(Phase.EVALUATING)
@@ -57,7 +58,7 @@ class Evaluator:
             while done < batch_count:
                 began = time.perf_counter()
                 for rows, images, labels, weights in itertools.islice(batches, chunk):
-                    sums, probabilities = self._step(images, labels, weights)
+                    sums, probabilities = self.step(images, labels, weights)
                     sums_of_rank += sums
                     if tally is not None:
                         own = int(np.count_nonzero(weights.numpy()))

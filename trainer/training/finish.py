@@ -5,6 +5,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any
 
+from trainer.config.phases import phase_of_epoch
 from trainer.config.run_sections import RunSection
 from trainer.distribution.rank_status import Phase, report_phase
 from trainer.evaluation.tally import Tally
@@ -23,7 +24,7 @@ from trainer.training.run_plan import RunPlan
 
 log = logging.getLogger(__name__)
 
-TEST = "test"
+TEST, VALIDATION = "test", "validation"
 
 LOGGED_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
 """The metrics of the log's last lines."""
@@ -32,7 +33,8 @@ LOGGED_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "
 def publish_results(
     publisher: Publisher, loop: Loop, best: BestWeights, tidy: Callable[[], None]
 ) -> RunResult:
-    """Evaluates the last and the best weights on the test split, and publishes the results.
+    """Evaluates the last and the best weights on the test split, and publishes the results. Without one the
+    evaluation is that of the published weights on the validation split.
 
     Afterwards the model holds the best weights, where there are any.
     """
@@ -49,6 +51,7 @@ def publish_results(
         content = loop.distribution.broadcast_bytes(publisher.best_weights(best.sha256, step))
         metrics = last.metrics
         if content and best.best_epoch + 1 != last.epoch:
+            _freeze_as_in(loop, best.best_epoch)
             load_weights_file(loop.model, content)
             tested, tally = _test(loop)
             metrics = history[best.best_epoch] | tested
@@ -59,18 +62,23 @@ def publish_results(
     finished = RunResult(
         epochs=loop.progress.epochs_closed,
         steps=loop.progress.step,
-        stopped_early=loop.progress.epochs_closed < loop.plan.config.train.epochs,
+        stopped_early=loop.progress.phase_epochs < loop.plan.phases[-1].epochs,
         last=last,
         best=reached,
         early_stopping=_early_stopping(loop.plan),
+        phases=loop.progress.phases_trained if len(loop.plan.phases) > 1 else (),
     )
     publisher.metrics(history)
     publisher.card(finished)
     publisher.discard_evaluations(digests)
-    if tested:
-        total = _over_all_ranks(tally, loop)
-        total.loss = finished.published.metrics[f"{TEST}_loss"] * total.rows
-        publisher.evaluation(TEST, which, digest or "", total, finished)
+    split, loss = TEST, finished.published.metrics.get(f"{TEST}_loss")
+    if not tested:
+        validated, tally = _evaluated(loop, VALIDATION, "val_")
+        split, loss = VALIDATION, validated.get("val_loss")
+    if loss is not None:
+        total = _over_all_ranks(tally, loop, split)
+        total.loss = loss * total.rows
+        publisher.evaluation(split, which, digest or "", total, finished)
     publisher.report(history, finished, loop.timer.rows)
     publisher.keras_model()
     tidy()
@@ -80,27 +88,41 @@ def publish_results(
     return finished
 
 
+def _freeze_as_in(loop: Loop, epoch: int) -> None:
+    """Evaluates from now on as in that epoch, counted from 0: with the penalties of its phase's weights."""
+    number = phase_of_epoch(loop.progress.phases_trained, epoch)
+    if number != len(loop.progress.phases):
+        loop.evaluator.step = loop.network.evaluation_of(loop.plan, loop.distribution, number)
+
+
 def _early_stopping(plan: RunPlan) -> dict[str, Any] | None:
     section = plan.config.train.early_stopping
     return section.model_dump(mode="json") if section else None
 
 
 def _test(loop: Loop) -> tuple[dict[str, float], Tally]:
-    """The metrics of the model's current weights on the test split, and the tally of this rank's rows; no
-    metrics where there is no such split."""
+    """The metrics of the model's current weights on the test split; see `_evaluated`."""
+    return _evaluated(loop, TEST, f"{TEST}_")
+
+
+def _evaluated(loop: Loop, split: str, prefix: str) -> tuple[dict[str, float], Tally]:
+    """The metrics of the model's current weights on a split, and the tally of this rank's rows; no metrics
+    where there is no such split."""
     tally = Tally(len(loop.plan.dataset.classes))
-    sums = loop.evaluator.evaluate(TEST, tally)
-    metrics = sums.means("test_") if sums else {}
+    sums = loop.evaluator.evaluate(split, tally)
+    metrics = sums.means(prefix) if sums else {}
     check_metrics(metrics, loop.progress.epochs_closed - 1)
     return metrics, tally
 
 
-def _over_all_ranks(tally: Tally, loop: Loop) -> Tally:
+def _over_all_ranks(tally: Tally, loop: Loop, split: str) -> Tally:
     """Raises Diverged where a rank left rows out, since their probabilities are not finite."""
-    distribution, rows = loop.distribution, loop.plan.dataset.split(TEST).rows
+    distribution, rows = loop.distribution, loop.plan.dataset.split(split).rows
     total = tally.summed(distribution.sum, distribution.rank, distribution.size)
     if total.rows != rows:
-        raise Diverged(f"the probabilities of {rows - total.rows:,} images of the test split are not finite")
+        raise Diverged(
+            f"the probabilities of {rows - total.rows:,} images of the {split} split are not finite"
+        )
     return total
 
 

@@ -1,25 +1,37 @@
-"""How the learning rate changes over a run: a factor for each step, of (step) alone."""
+"""How the learning rate changes over a phase of a run: a factor for each step, of (step) alone."""
 
 import math
+from typing import Protocol
 
 import tensorflow as tf
 
-from trainer.config.sections import TrainSection
+
+class Course(Protocol):
+    """What a schedule is made of: a phase, or the section `train` of a run without phases."""
+
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def warmup_epochs(self) -> float: ...
+    @property
+    def schedule(self) -> str: ...
+    @property
+    def decay(self) -> float: ...
 
 
 class LearningRateSchedule:
-    """`schedule(step)`: step () of any integer dtype, counted from 0 -> factor () float32.
+    """`schedule(step)`: step () of any integer dtype, counted from the phase's first -> factor () float32.
 
     The factor is of `optimizer.learning_rate`, which callbacks may change beside it. First it rises evenly
-    over `train.warmup_epochs` (Goyal et al., 2017, arXiv:1706.02677), then it is that of `train.schedule`:
-    `constant`; `cosine`, down to 0 at the run's end (Loshchilov and Hutter, 2017, arXiv:1608.03983); or
-    `inverse_time`, 1 / (1 + train.decay * step), as the argument `decay` of Keras's optimizers before 2.11.
+    over `warmup_epochs` (Goyal et al., 2017, arXiv:1706.02677), then it is that of `schedule`: `constant`;
+    `cosine`, down to 0 at the phase's end (Loshchilov and Hutter, 2017, arXiv:1608.03983); or `inverse_time`,
+    1 / (1 + decay * step), as the argument `decay` of Keras's optimizers before 2.11.
     """
 
-    def __init__(self, train: TrainSection, steps_per_epoch: int) -> None:
-        self._kind, self._decay = train.schedule, train.decay
-        self._warmup = round(train.warmup_epochs * steps_per_epoch)
-        self._total = train.epochs * steps_per_epoch
+    def __init__(self, course: Course, steps_per_epoch: int) -> None:
+        self._kind, self._decay = course.schedule, course.decay
+        self._warmup = round(course.warmup_epochs * steps_per_epoch)
+        self._total = course.epochs * steps_per_epoch
 
     @property
     def constant(self) -> bool:

@@ -12,13 +12,14 @@ from contextlib import nullcontext
 from functools import partial
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from trainer.checkpoints.training_state import TrainingState
 from trainer.dataset.pipeline.stream import TensorBatch
 from trainer.distribution import Distribution
 from trainer.distribution.lost_rank import LOST, lost_peer
-from trainer.distribution.rank_status import Phase, report_phase, report_step
+from trainer.distribution.rank_status import Phase, report_batch, report_phase, report_step
 from trainer.errors import RunError, one_line, shortened
 from trainer.observability.metrics import RunMetrics
 from trainer.training.audit import Auditor
@@ -30,6 +31,7 @@ from trainer.training.finite import Diverged, check_metrics
 from trainer.training.results.timer import Timer
 from trainer.training.run_plan import RunPlan
 from trainer.training.run_state import Progress, capture
+from trainer.training.setup.network_steps import Network
 from trainer.training.step import Result, Sums, TrainStep
 from trainer.training.step.averages import assign_averages, averaged
 
@@ -45,6 +47,7 @@ class Loop:
     """Trains from `progress` to the last epoch, or to an agreed stop.
 
     Args:
+        step, evaluator: of the phase that `progress` is in.
         save: called between two steps on every rank with a function that captures the state; on the chief it
             saves when a checkpoint is due.
         stop: set when this rank was asked to stop.
@@ -55,7 +58,7 @@ class Loop:
         plan: RunPlan,
         distribution: Distribution,
         data: RankData,
-        model: keras.Model,
+        network: Network,
         step: TrainStep,
         evaluator: Evaluator,
         callbacks: Sequence[keras.callbacks.Callback],
@@ -68,7 +71,7 @@ class Loop:
         auditor: Auditor | None = None,
     ) -> None:
         self.plan, self.distribution, self.data = plan, distribution, data
-        self.model, self.step = model, step
+        self.network, self.model, self.step = network, network.model, step
         self.evaluator = evaluator
         self.callbacks = list(callbacks)
         settle_modes(self.callbacks)
@@ -78,10 +81,12 @@ class Loop:
             [*callbacks, *([progress_log] if progress_log else [])],
             add_history=False,
             add_progbar=False,
-            model=model,
+            model=self.model,
         )
         self.keras_callbacks.set_params({"epochs": plan.config.train.epochs, "steps": plan.steps_per_epoch})
         self._batch_hooks = any(_hooks_batches(c) for c in self.callbacks)
+        self._first_step = False
+        """Whether the next step is the first one of a later phase, and is compiled."""
         self._unread: list[tuple[int, tf.Tensor]] = []
         self._votes: dict[int, float] = {}
 
@@ -96,7 +101,12 @@ class Loop:
         self.model.stop_training = progress.stop_training and callback_state.still_stops(
             restored, self.callbacks
         )
-        while progress.epochs_closed < self.plan.config.train.epochs and not self.model.stop_training:
+        self._log_phase()
+        while not (over := self._phase_is_over()) or len(progress.phases) + 1 < len(self.plan.phases):
+            if over and self._stop_is_voted():
+                return Outcome.STOPPED
+            if over:
+                self._next_phase()
             self._begin_epoch()
             if self._train_epoch(batches) is Outcome.STOPPED:
                 return Outcome.STOPPED
@@ -107,10 +117,41 @@ class Loop:
         return Outcome.FINISHED
 
     def end(self) -> None:
-        """Gives the model the weights that are published as the last ones, as Keras's `fit` does at its end:
-        moving averages, then what callbacks restore. Save before it: with more epochs a run resumes there."""
+        """Gives the model the weights that a phase ends with, and that are published as the last ones, as
+        Keras's `fit` does at its end: moving averages, then what callbacks restore. Save before it: with more
+        epochs a run resumes there."""
         assign_averages(self.step.optimizer)
         self.keras_callbacks.on_train_end()
+
+    def _phase_is_over(self) -> bool:
+        phase = self.plan.phases[len(self.progress.phases)]
+        return self.progress.phase_epochs >= phase.epochs or bool(self.model.stop_training)
+
+    def _stop_is_voted(self) -> bool:
+        """Whether a rank was asked to stop: the next phase may take minutes to compile."""
+        return bool(self.distribution.sum(np.array([float(self.stop.is_set())]))[0])
+
+    def _next_phase(self) -> None:
+        """Ends a phase as `fit` ends, and begins the next as another `fit` would."""
+        progress = self.progress
+        self.end()
+        progress.phases.append(progress.phase_epochs)
+        number = len(progress.phases)
+        progress.exponents = None
+        self._first_step = True
+        report_phase(Phase.LOADING)
+        self.network.enter(self.plan, self.distribution, number)
+        self.step, self.evaluator.step = self.network.steps(self.plan, self.distribution, self.data)
+        if self.auditor:
+            self.auditor.step = self.step
+        self.keras_callbacks.on_train_begin()
+        self.model.stop_training = False
+        self._log_phase()
+
+    def _log_phase(self) -> None:
+        phase = self.plan.phases[len(self.progress.phases)]
+        if self.progress_log and phase.count > 1:
+            self.progress_log.begin_phase(phase)
 
     def _begin_epoch(self) -> None:
         """Calls `on_epoch_begin`; in an interrupted epoch only of callbacks that do not resume it."""
@@ -133,7 +174,7 @@ class Loop:
             began = time.perf_counter()
             _, images, labels, weights = next(batches)
             fetched = time.perf_counter()
-            report_phase(Phase.TRAINING)
+            report_batch(int(images.shape[0]), Phase.LOADING if self._first_step else Phase.TRAINING)
             try:
                 result = self.step(number, images, labels, weights, self.stop.is_set(), self._audit(number))
             except LOST as error:
@@ -145,6 +186,7 @@ class Loop:
                     "Lower train.micro_batch or train.batch_size, or use more ranks",
                 ) from None
             progress.step += 1
+            self._first_step = False
             if self.auditor and self.auditor.due(number):
                 progress.audited = progress.step
             self._unread.append((number, result))
@@ -231,7 +273,7 @@ class Loop:
     def _observe(self, waited: float, worked: float) -> None:
         progress = self.progress
         means = progress.sums.means() if progress.sums.rows else {}
-        report_step(progress.step)
+        report_step(progress.step, self.distribution.exchange_began())
         self.timer.step(self.plan.config.train.batch_size, waited, worked)
         self.metrics.end_step(
             progress.step,

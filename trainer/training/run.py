@@ -5,17 +5,16 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from typing import Any
 
 import keras
-import numpy as np
 
 from trainer.checkpoints.training_state import pack
 from trainer.config import RunConfig
 from trainer.distribution import Distribution, rank_variables
 from trainer.distribution.agreement import Agreement, agree
 from trainer.distribution.handover import hand_over
-from trainer.errors import RankLost, TransientError
+from trainer.distribution.rank_variables import is_supervised
+from trainer.errors import EXIT_INTERRUPTED, RankLost, TransientError
 from trainer.machine.cores import usable_cores
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
@@ -28,21 +27,22 @@ from trainer.storage import Store
 from trainer.training.audit import Auditor
 from trainer.training.audit.device import describe_device, has_gpu
 from trainer.training.callbacks import callback_state
+from trainer.training.callbacks.own_named import own_callbacks
 from trainer.training.callbacks.trainer_callbacks import BestWeights, History, ProgressLog, from_config
 from trainer.training.data import RankData
 from trainer.training.evaluator import Evaluator, StopVoted
 from trainer.training.finish import publish_results
-from trainer.training.learning_rate import LearningRateSchedule
 from trainer.training.loop import Loop, Outcome
 from trainer.training.results.publish import Publisher
 from trainer.training.results.timer import Timer, read_previous_epochs
 from trainer.training.run_plan import RunPlan
-from trainer.training.run_state import Progress, assign, check_position
+from trainer.training.run_state import Progress, assign, check_position, phases_ended
 from trainer.training.saver import saver
 from trainer.training.setup.agreement_document import agreement_document
-from trainer.training.setup.build_network import build, uses_xla
+from trainer.training.setup.build_network import build
 from trainer.training.setup.first_state import agree_on_state
-from trainer.training.step import EvaluationStep, ExactStep, TrainStep, balanced_class_weights
+from trainer.training.setup.network_steps import Network
+from trainer.training.step import TrainStep
 from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
@@ -63,14 +63,19 @@ def train(
         TransientError: `stop` was set, a newer generation took over, or a rank was lost (exit 75, or 64 where
             another run took the folder); committed work is kept.
     """
-    callback_state.check(callbacks)
     config = plan.config
+    callbacks = [*own_callbacks(config.train), *callbacks]
+    callback_state.check(callbacks)
     model, optimizer = build(plan, scope=distribution.scope)
-    agree(distribution, Agreement(agreement_document(plan, store.url, callbacks), describe_device()))
+    document = agreement_document(plan, store.url, callbacks, model.weights)
+    agree(distribution, Agreement(document, describe_device()))
     restored, fence = agree_on_state(store, plan, distribution, model, optimizer, metrics)
-    progress = assign(restored, model, optimizer)
+    data = RankData(plan, distribution)
+    network = Network(model, optimizer)
+    network.enter(plan, distribution, phases_ended(restored))
+    progress = assign(restored, model, network.optimizer)
     check_position(progress, plan.steps_per_epoch)
-    plan.check_epochs(progress.step, progress.epochs_closed)
+    plan.check_epochs(progress.step, progress.epochs_closed, progress.phases)
     background = Background(store.url)
     publisher = Publisher(store, fence, background, plan, model)
     validated = plan.split("validation") is not None
@@ -89,11 +94,7 @@ def train(
         _log_start(plan, distribution, progress)
         _log_monitors(config, validated=validated)
 
-    data = RankData(plan, distribution)
-    step = make_step(plan, distribution, data, model, optimizer, progress.exponents)
-    evaluation = EvaluationStep(
-        model, distribution, config.train.label_smoothing, xla=step.xla, exact=config.train.exact
-    )
+    step, evaluation = network.steps(plan, distribution, data, progress.exponents)
     with (
         _auditor(plan, distribution, data, step, progress, fence, metrics) as auditor,
         transient_errors(),
@@ -105,7 +106,7 @@ def train(
             plan=plan,
             distribution=distribution,
             data=data,
-            model=model,
+            network=network,
             step=step,
             evaluator=Evaluator(plan, distribution, data, evaluation, stop),
             callbacks=callbacks,
@@ -134,38 +135,13 @@ def train(
             except StopVoted:
                 pass
         distribution.barrier()
+        if is_supervised():  # it decides what follows, and says it
+            log.info("stopped after step %d, which is saved", progress.step)
+            raise SystemExit(EXIT_INTERRUPTED)
         raise TransientError(
             f"stopped on request; step {progress.step} is saved",
             "Restart to resume",
         )
-
-
-def make_step(
-    plan: RunPlan,
-    distribution: Distribution,
-    data: RankData,
-    model: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    exponents: Sequence[int] | None = None,
-) -> TrainStep:
-    """The step of this rank. `exponents`: those that an exact run resumes with."""
-    options: dict[str, Any] = {
-        "batch_size": plan.config.train.batch_size,
-        "micro_rows": plan.micro_rows,
-        "micro_lanes": plan.micro_lanes,
-        "first_lane": data.lanes.start,
-        "seed": plan.config.train.seed,
-        "class_weights": _class_weights(plan),
-        "label_smoothing": plan.config.train.label_smoothing,
-        "schedule": LearningRateSchedule(plan.config.train, plan.steps_per_epoch),
-        "xla": uses_xla(plan.config.train),
-    }
-    if not plan.config.train.exact:
-        dtype = plan.config.distribution.exchange
-        return TrainStep(model, optimizer, distribution, exchange_dtype=dtype, **options)
-    step = ExactStep(model, optimizer, distribution, groups=plan.lanes // plan.micro_lanes, **options)
-    step.resume(exponents)
-    return step
 
 
 @contextmanager
@@ -211,13 +187,6 @@ def _devices(distribution: Distribution) -> str:
     return "1 rank" if distribution.size == 1 else f"{distribution.size} ranks"
 
 
-def _class_weights(plan: RunPlan) -> np.ndarray | None:
-    split = plan.split("train")
-    if plan.config.train.class_weight == "none" or split is None:
-        return None
-    return balanced_class_weights(np.bincount(split.labels, minlength=len(plan.dataset.classes)))
-
-
 def _progress_log(plan: RunPlan, bar: EpochBar | None) -> ProgressLog:
     return ProgressLog(plan.config.train.epochs, plan.steps_per_epoch, plan.config.train.batch_size, bar)
 
@@ -248,3 +217,4 @@ def _log_start(plan: RunPlan, distribution: Distribution, progress: Progress) ->
     )
     if progress.step:
         log.info("resuming at step %d (epoch %d)", progress.step, progress.step // plan.steps_per_epoch + 1)
+    log.info("the first step is compiled, which takes a while")

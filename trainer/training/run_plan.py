@@ -1,11 +1,13 @@
 """The plan of a run, validated before anything expensive: no TensorFlow here."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trainer.checkpoints.commit import survey
 from trainer.config import RunConfig
+from trainer.config.phases import TrainingPhase, epochs_to_train
 from trainer.dataset.dataset import Dataset, Split
 from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.order import Order, default_lanes, lanes_of
@@ -46,6 +48,11 @@ class RunPlan:
         return self.config.train.epochs * self.steps_per_epoch
 
     @property
+    def phases(self) -> tuple[TrainingPhase, ...]:
+        """At least one."""
+        return self.config.phases
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """(H, W, C) of the network's input."""
         height, width, channels = self.dataset.image_shape
@@ -68,18 +75,22 @@ class RunPlan:
         """The largest number of ranks that have work: one lane, or one group of lanes, for each."""
         return self.lanes // self.group
 
-    def check_epochs(self, step: int, closed: int | None = None) -> None:
+    def check_epochs(self, step: int, closed: int | None = None, phases: Sequence[int] = ()) -> None:
         """Raises ConfigError where a run that resumes at `step` has started more than `train.epochs`.
 
-        `closed`: the epochs that had their validation and callbacks, where that is known.
+        `closed`: the epochs that had their validation and callbacks, where that is known; `phases`: those
+        of each phase that has ended.
         """
         done = step // self.steps_per_epoch if closed is None else closed
-        if step > done * self.steps_per_epoch and done >= self.config.train.epochs:
+        most = epochs_to_train([phase.epochs for phase in self.phases], phases)
+        if step > done * self.steps_per_epoch and done >= most:
+            needed = self.config.train.epochs + done + 1 - most
+            last = "" if len(self.phases) == 1 else ", and the last of train.phases as many more"
             raise ConfigError(
-                f"train.epochs: the run has started epoch {done + 1}: expected at least {done + 1}, received "
+                f"train.epochs: the run has started epoch {done + 1}: expected at least {needed}, received "
                 f"{self.config.train.epochs}",
-                f"Set train.epochs: {done + 1} or more; for the weights of a checkpoint: `trainer weights "
-                f"{self.config.run.url} --step N FILE`",
+                f"Set train.epochs: {needed} or more{last}; for the weights of a checkpoint: `trainer "
+                f"weights {self.config.run.url} --step N FILE`",
             )
 
     def lanes_of(self, rank: int, ranks: int) -> range:

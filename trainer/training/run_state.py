@@ -21,7 +21,9 @@ class Progress:
     """Where a run is: `step` steps are done; `epochs_closed` epochs had their validation and callbacks.
 
     `audited`: how many steps were done when an audit passed last; None where there is none.
-    `exponents`: of an exact run's next step, see `ExactStep`; None in others, and before the first step.
+    `exponents`: of an exact run's next step, see `ExactStep`; None in others, and before the first step of a
+    phase.
+    `phases`: the epochs of each phase that has ended; none in the first one.
     """
 
     step: int = 0
@@ -31,9 +33,20 @@ class Progress:
     stop_training: bool = False
     audited: int | None = None
     exponents: list[int] | None = None
+    phases: list[int] = field(default_factory=list)
+
+    @property
+    def phase_epochs(self) -> int:
+        """The epochs that the current phase has closed."""
+        return self.epochs_closed - sum(self.phases)
+
+    @property
+    def phases_trained(self) -> tuple[int, ...]:
+        """The epochs of each phase, the current one too."""
+        return (*self.phases, self.phase_epochs)
 
 
-_BESIDE = ("audited", "exponents")
+_BESIDE = ("audited", "exponents", "phases")
 """What a state has beside the other values of `Progress`: older versions would not know it."""
 
 
@@ -129,8 +142,13 @@ def assign(state: TrainingState, model: keras.Model, optimizer: keras.optimizers
     """
     _assign(state, variables(model, optimizer))
     values = state.values["progress"]
-    beside = {name: state.values.get(name) for name in _BESIDE}
+    beside = {name: state.values[name] for name in _BESIDE if name in state.values}
     return Progress(**(values | {"sums": Sums(**values["sums"])} | beside))
+
+
+def phases_ended(state: TrainingState) -> int:
+    """How many phases a state has behind it."""
+    return len(state.values.get("phases", ()))
 
 
 def check_position(progress: Progress, steps_per_epoch: int) -> None:
@@ -152,7 +170,7 @@ def assign_weights(state: TrainingState, model: keras.Model) -> None:
     if not any(state.arrays[name] for name in optimizer if name.endswith("/iteration")):
         return  # before the first update the averages are zeros
     by_suffix = {name.rpartition("/")[2]: name for name in optimizer}
-    for variable in model.trainable_variables:
+    for variable in model.weights:  # also those that another phase has frozen
         name = by_suffix.get(f"{variable.path.replace('/', '_')}_average")
         if name is not None:
             variable.assign(state.arrays[name])

@@ -1,7 +1,7 @@
 """finished.json, and what `trainer train --json` prints of it."""
 
 import json
-from typing import Any, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from trainer.runs.run_document import Reached, read_finished
 from trainer.storage import open_store
@@ -14,13 +14,14 @@ class FinishedDocument(TypedDict):
         version: 2; a trainer reads all older versions.
         epochs: those that were trained.
         steps: those that were trained.
-        stopped_early: a callback ended the run before its last epoch.
+        stopped_early: a callback ended the run, in its last phase, before its last epoch.
         best: the best weights by `run.monitor`: those of best.weights.h5 and model.keras, which
             `trainer predict` uses; null where no epoch had that metric.
         last: the weights after the last epoch, those of last.weights.h5.
         sha256: key -> SHA-256 of the weights, model.keras, classes.json and metrics.csv; a start of the
             finished run compares them.
         early_stopping: `train.early_stopping` of the run as it ended, or null.
+        phases: the epochs of each phase; not there in a run without `train.phases`.
     """
 
     version: int
@@ -31,6 +32,7 @@ class FinishedDocument(TypedDict):
     last: Reached
     sha256: dict[str, str]
     early_stopping: dict[str, Any] | None
+    phases: NotRequired[list[int]]
 
 
 class FinishedRun(FinishedDocument):

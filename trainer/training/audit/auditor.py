@@ -57,9 +57,9 @@ class Auditor:
 
     Attributes:
         passed, seconds: the number of audits that passed, and the time that they took.
+        step: this rank's, of the current phase.
 
     Args:
-        step: this rank's.
         fence: under which a finding is recorded, on the chief.
     """
 
@@ -74,7 +74,7 @@ class Auditor:
         metrics: RunMetrics,
     ) -> None:
         self.passed, self.seconds = 0, 0.0
-        self._plan, self._distribution, self._data, self._step = plan, distribution, data, step
+        self._plan, self._distribution, self._data, self.step = plan, distribution, data, step
         self._progress, self._fence, self._metrics = progress, fence, metrics
         self._target = audited_by(distribution.rank, distribution.size)
         self._batches: BatchStream | None = None
@@ -116,7 +116,7 @@ class Auditor:
 
     def _digest_of_rank(self, number: int, rank: int, batch: tuple[tf.Tensor, ...]) -> int:
         lanes = self._plan.lanes_of(rank, self._distribution.size)
-        return self._digest(self._step.first_part(number, *batch, first_lane=lanes.start))
+        return self._digest(self.step.first_part(number, *batch, first_lane=lanes.start))
 
     def _digest(self, flat: tf.Tensor) -> int:
         """The digest of all values but the vote, as an unsigned number."""

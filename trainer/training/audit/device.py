@@ -6,10 +6,8 @@ import socket
 import tensorflow as tf
 
 from trainer.distribution import rank_variables
+from trainer.gang.pods import NODE
 from trainer.machine.gpus import VISIBLE
-
-NODE = "TRAINER_NODE"
-"""The node of this pod, which the chart sets from spec.nodeName."""
 
 
 def describe_device() -> str:

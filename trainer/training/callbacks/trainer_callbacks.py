@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from trainer import interrupts
+from trainer.config.phases import TrainingPhase
 from trainer.config.sections import TrainSection
 from trainer.machine.processes import process_age
 from trainer.output.progress import EpochBar
@@ -132,24 +134,30 @@ class ProgressLog(keras.callbacks.Callback):
         super().__init__()
         self._bar = bar
         self.epochs, self.steps_per_epoch, self.batch_size = epochs, steps_per_epoch, batch_size
-        self._epoch = 0
+        self._epoch, self._phase = 0, ""
         self._first = True
         self._logged = self._epoch_began = time.monotonic()
         self._steps = self._steps_in_epoch = 0
+
+    def begin_phase(self, phase: TrainingPhase) -> None:
+        """Logs it, and names it in what follows."""
+        log.info("%s", phase.describe())
+        self._phase = f"  phase {phase.number}/{phase.count}"
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._epoch = epoch
         self._logged = self._epoch_began = time.monotonic()
         self._steps = self._steps_in_epoch = 0
         if self._bar:
-            self._bar.begin(epoch, self.steps_per_epoch)
+            self._bar.begin(epoch, self.steps_per_epoch, self._phase)
 
     def end_step(self, batch: int, loss: float | None, accuracy: float | None) -> None:
         """After each step; logs the first, then every few seconds. `batch` counts from 0. The metrics are the
         epoch's so far, None while no step of it was read."""
         if self._first:
             self._first = False
-            log.info("first step finished %.1f s after process start", process_age())
+            since = f" {process_age():.1f} s after process start" if interrupts.installed() else ""
+            log.info("first step finished%s", since)
         self._steps += 1
         self._steps_in_epoch += 1
         now = time.monotonic()
@@ -162,8 +170,8 @@ class ProgressLog(keras.callbacks.Callback):
         rate = self._steps * self.batch_size / (now - self._logged)
         self._logged, self._steps = now, 0
         log.info(
-            "epoch %d/%d  step %d/%d  %s%s images/s",
-            *(self._epoch + 1, self.epochs, batch + 1, self.steps_per_epoch),
+            "epoch %d/%d%s  step %d/%d  %s%s images/s",
+            *(self._epoch + 1, self.epochs, self._phase, batch + 1, self.steps_per_epoch),
             *(f"{known}  " if (known := _metrics(loss, accuracy)) else "", _rate(rate)),
         )
 
@@ -176,7 +184,8 @@ class ProgressLog(keras.callbacks.Callback):
             if name in logs
         )
         rate = self._steps_in_epoch * self.batch_size / seconds
-        log.info("epoch %d/%d  %s  %s images/s", epoch + 1, self.epochs, metrics, _rate(rate))
+        where = epoch + 1, self.epochs, self._phase
+        log.info("epoch %d/%d%s  %s  %s images/s", *where, metrics, _rate(rate))
 
 
 def _metrics(loss: float | None, accuracy: float | None) -> str:

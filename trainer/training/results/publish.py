@@ -19,7 +19,7 @@ from trainer.evaluation.heat_maps import heat_document
 from trainer.evaluation.tally import Tally
 from trainer.models.export import keras_file
 from trainer.models.weights_file import load_weights_file, weights_file
-from trainer.report.write import build, first_evaluation
+from trainer.reporting.write import build, first_evaluation
 from trainer.runs import layout
 from trainer.runs.background_writer import Background, Write
 from trainer.runs.documents.heat_values import dump_heat

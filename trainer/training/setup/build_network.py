@@ -4,8 +4,8 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,18 +15,22 @@ import tensorflow as tf
 
 from trainer import models
 from trainer.config import RunConfig
+from trainer.config.phases import TrainingPhase
 from trainer.config.sections import TrainSection
 from trainer.errors import ConfigError, shortened
 from trainer.machine.memory import available_memory
-from trainer.models.freeze import freeze
+from trainer.models.freeze import freeze, rate_factors
 from trainer.models.trial import check_export, check_forward, check_grouped, check_synchronized
 from trainer.training.run_plan import RunPlan
 from trainer.training.run_state import weights
 from trainer.training.setup.determinism import enable_determinism
 from trainer.training.setup.first_rows import first_rows
+from trainer.training.step.layer_rates import with_layer_rates
 
 TRIED_IMAGES = 2
 """Images with which a network is tried: few, since a large one takes a CPU seconds for each."""
+SCALED = "loss_scale_optimizer"
+"""The name that Keras gives to its first LossScaleOptimizer."""
 _REFUSALS = (ValueError, TypeError, ArithmeticError, MemoryError, tf.errors.OpError)
 """What Keras and TensorFlow raise for arguments that they do not take."""
 
@@ -36,15 +40,17 @@ class Footprint:
     """What a network needs on one rank.
 
     Attributes:
-        parameters: all of them, and `trained` without the frozen ones and the statistics.
-        step_bytes: an estimate of the memory of a step: weights, four times the trained ones (gradients and
-            their exchange; eight times in an exact run), the optimizer's state, two copies of every layer's
-            output for the images that are computed at once, and three batches of images.
+        parameters: all of them.
+        trained: of each phase, without the frozen ones and the statistics.
+        step_bytes: an estimate of the memory of a step of the phase that trains most: weights, four times the
+            trained ones (gradients and their exchange; eight times in an exact run), the optimizer's state,
+            two copies of every layer's output for the images that are computed at once, and three batches of
+            images.
         made_of: the SHA-256 of its configuration, with the constants in it.
     """
 
     parameters: int
-    trained: int
+    trained: tuple[int, ...]
     step_bytes: int
     made_of: str
 
@@ -56,7 +62,8 @@ def setup_tensorflow(config: RunConfig) -> None:
     """
     _set_threads(config.train.threads)
     for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
+        with suppress(RuntimeError):  # TensorFlow is in use already, as in a notebook
+            tf.config.experimental.set_memory_growth(gpu, True)
     if config.train.deterministic:
         enable_determinism(xla=uses_xla(config.train))
 
@@ -106,22 +113,47 @@ def build(
                 f"model.name: {plan.config.model.name} returns a different network at each call",
                 "Draw from numpy.random or random, which have a seed; make no generator without a seed",
             )
-        optimizer = _optimizer(plan.config.train)
-        with refusals(_described(plan.config.train), "train.optimizer"):
-            model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", jit_compile=False)
-            optimizer.build(model.trainable_variables)
+        optimizer = compile_phase(plan, model, plan.phases[0])
     weights(model)  # each has a name of its own
     check_synchronized(model, plan.config, plan.ranks)
-    check_grouped(model, plan.config)
-    if models.is_own(plan.config.model.name):
-        try_network(plan.config, model, first_rows(plan, "train", TRIED_IMAGES).images)
+    own = models.is_own(plan.config.model.name)
+    images = first_rows(plan, "train", TRIED_IMAGES).images if own else None
+    for phase in reversed(plan.phases):  # the network stays in the first one
+        freeze(model, phase.freeze, phase.key)
+        check_grouped(model, plan.config)
+        if images is not None:
+            _try_forward(plan.config, model, images)
+    if images is not None:
+        _try_export(plan.config, model, images)
     return model, optimizer
 
 
-def try_network(config: RunConfig, model: keras.Model, images: tf.Tensor) -> None:
-    """Raises ConfigError for a network that cannot be trained or exported."""
+def compile_phase(
+    plan: RunPlan, model: keras.Model, phase: TrainingPhase, name: str | None = None
+) -> keras.optimizers.Optimizer:
+    """Freezes the layers of a phase, and compiles the network with an optimizer of its own, as Keras's guide
+    to transfer learning does: all of its state is new. In the distribution's scope.
+
+    `name` is that of the optimizer: the one before has it too, since a state names its arrays by it.
+    """
+    freeze(model, phase.freeze, phase.key)
+    train = plan.config.train
+    optimizer = _optimizer(train, phase.learning_rate, name, rate_factors(model, train.layer_rates))
+    with refusals(_described(train), "train.optimizer"):
+        model.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", jit_compile=False)
+        optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def _try_forward(config: RunConfig, model: keras.Model, images: tf.Tensor) -> None:
+    """Raises ConfigError for a network that cannot be trained."""
     with refusals(f"model.name: {config.model.name}", "the network"):
         check_forward(model, config.model.name, images)
+
+
+def _try_export(config: RunConfig, model: keras.Model, images: tf.Tensor) -> None:
+    """Raises ConfigError for a network that cannot be exported."""
+    with refusals(f"model.name: {config.model.name}", "the network"):
         check_export(model, config.model.name, images)
 
 
@@ -130,7 +162,8 @@ def footprint(plan: RunPlan) -> Footprint:
     models.builder_of(plan.config.model.name)  # a module of the user's own may make layers: these have values
     _begin(plan.config.train)
     model = _build_shapes(plan)
-    trained = sum(math.prod(v.shape) for v in model.trainable_variables)
+    trained = tuple(_trained(model, phase) for phase in plan.phases)
+    freeze(model, plan.phases[0].freeze, plan.phases[0].key)
     outputs = sum(
         math.prod(side or 1 for side in tensor.shape[1:])  # an unknown side counts as 1
         for layer in model.layers
@@ -144,9 +177,14 @@ def footprint(plan: RunPlan) -> Footprint:
     batches = 3 * -(-plan.config.train.batch_size // plan.ranks) * math.prod(plan.image_shape)
     parameters = model.count_params()
     exchanged = 8 if plan.config.train.exact else 4  # of them: gradients and their exchange
-    arrays = 4 * (parameters + (exchanged + slots) * trained + batches)
+    arrays = 4 * (parameters + (exchanged + slots) * max(trained) + batches)
     step_bytes = arrays + 2 * width * plan.micro_rows * outputs
     return Footprint(parameters, trained, step_bytes, _made_of(model))
+
+
+def _trained(model: keras.Model, phase: TrainingPhase) -> int:
+    freeze(model, phase.freeze, phase.key)
+    return sum(math.prod(v.shape) for v in model.trainable_variables)
 
 
 def _made_of(model: keras.Model) -> str:
@@ -182,7 +220,7 @@ def _network(plan: RunPlan) -> keras.Model:
     with refusals(description, "model.options or data.image_size"):
         classes = len(plan.dataset.classes)
         model = models.network_for(config, plan.image_shape, classes)
-    freeze(model, config.model.freeze)
+    freeze(model, plan.phases[0].freeze, plan.phases[0].key)
     return model
 
 
@@ -196,12 +234,25 @@ def _check_values(model: keras.Model, name: str) -> None:
             )
 
 
-def _optimizer(train: TrainSection) -> keras.optimizers.Optimizer:
+def _optimizer(
+    train: TrainSection,
+    learning_rate: float | None = None,
+    name: str | None = None,
+    factors: Sequence[float] = (),
+) -> keras.optimizers.Optimizer:
+    """The optimizer, not yet built: with another learning rate than the section's, where one is given, the
+    name of an earlier one, and factors of its variables' rates."""
     arguments = train.optimizer.model_dump(exclude={"name"})
+    if learning_rate is not None:
+        arguments["learning_rate"] = learning_rate
+    if name is not None:
+        arguments["name"] = name
     with refusals(_described(train), "train.optimizer"):
         optimizer = keras.optimizers.get({"class_name": train.optimizer.name, "config": arguments})
-    scaled = train.precision == "mixed_float16"
-    return keras.optimizers.LossScaleOptimizer(optimizer) if scaled else optimizer
+    optimizer = with_layer_rates(optimizer, factors)
+    if train.precision != "mixed_float16":
+        return optimizer
+    return keras.optimizers.LossScaleOptimizer(optimizer, name=SCALED)
 
 
 def _described(train: TrainSection) -> str:

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainer import interrupts
 from trainer.config import RunConfig
@@ -20,12 +20,31 @@ from trainer.storage import Store, join, open_store
 from trainer.training.run_plan import RunPlan, make_plan, resume_step
 from trainer.training.setup.left_out import left_out
 
+if TYPE_CHECKING:
+    from trainer.training.setup.build_network import Footprint
+
+
+@dataclass(frozen=True)
+class PlannedPhase:
+    """A phase of a run that `train.phases` names.
+
+    Attributes:
+        phase: which it is, with its learning rate and what is frozen, in words.
+        epochs: of the phase.
+        trained: the parameters that are not frozen.
+    """
+
+    phase: str
+    epochs: int
+    trained: int
+
 
 @dataclass(frozen=True)
 class Checked:
     """What a run would do.
 
     Attributes:
+        recipe: with recipe auto what was chosen, why, and how to change it; else empty.
         dataset: URL.
         classes: their number.
         image_shape: (H, W, C) of what the network is given.
@@ -38,7 +57,8 @@ class Checked:
         lanes: of all ranks.
         network: by its name in the configuration.
         parameters: the network's.
-        trained: those that are not frozen.
+        trained: those that are not frozen, in the phase that trains most.
+        phases: those of `train.phases`; empty without.
         optimizer: its name and arguments.
         run: URL of the run's folder.
         weights: URLs of the weights that it publishes.
@@ -52,6 +72,7 @@ class Checked:
         tried: what was tried -> seconds.
     """
 
+    recipe: tuple[str, ...]
     dataset: str
     classes: int
     image_shape: tuple[int, int, int]
@@ -68,6 +89,7 @@ class Checked:
     network: str
     parameters: int
     trained: int
+    phases: tuple[PlannedPhase, ...]
     optimizer: Mapping[str, Any]
     step_bytes: int
     run: str
@@ -78,13 +100,13 @@ class Checked:
     tried: Mapping[str, float]
 
 
-def check(config: RunConfig, ranks: int) -> Checked:
+def check(config: RunConfig, ranks: int, recipe: tuple[str, ...] = ()) -> Checked:
     """Reads of every split, writes a probe into the run's folder, builds the network and the optimizer, loads
     the starting weights of a new run, exports the model and loads it, makes a step and a validation batch.
 
-    Under `distribution.strategy: mirrored` on as many replicas; of several ranks one is tried. Leaves nothing
-    behind, but for ImageNet's weights in Keras's folder. Raises ConfigError, DataError, RunError as the run
-    itself would, and the store's errors.
+    `recipe`: lines on a recipe that was chosen. Under `distribution.strategy: mirrored` on as many replicas;
+    of several ranks one is tried. Leaves nothing behind, but for ImageNet's weights in Keras's folder. Raises
+    ConfigError, DataError, RunError as the run itself would, and the store's errors.
     """
     launchers.refuse_place("--check")
     gpus.check_ranks(ranks, gpus.visible_gpus(os.environ))
@@ -102,10 +124,13 @@ def check(config: RunConfig, ranks: int) -> Checked:
     with quiet_tensorflow_import():
         from trainer.distribution import connect
         from trainer.models.starting_weights import load_starting_weights
+        from trainer.training.callbacks import callback_state
+        from trainer.training.callbacks.own_named import own_callbacks
         from trainer.training.setup.build_network import build, footprint, setup_tensorflow
         from trainer.training.setup.dry_run import try_out
 
     setup_tensorflow(config)
+    callback_state.check(own_callbacks(config.train))
     distribution = connect(replicas=ranks if config.distribution.strategy == "mirrored" else 1)
     began = time.monotonic()
     needed = footprint(plan)
@@ -119,6 +144,7 @@ def check(config: RunConfig, ranks: int) -> Checked:
     every = config.run.checkpoint.every
     url = store.url
     return Checked(
+        recipe=recipe,
         dataset=plan.dataset.url,
         classes=len(plan.dataset.classes),
         image_shape=plan.image_shape,
@@ -134,7 +160,8 @@ def check(config: RunConfig, ranks: int) -> Checked:
         images_at_once=plan.micro_rows,
         network=config.model.name,
         parameters=needed.parameters,
-        trained=needed.trained,
+        trained=max(needed.trained),
+        phases=_phases(plan, needed),
         optimizer=config.train.optimizer.model_dump(),
         step_bytes=needed.step_bytes,
         run=url,
@@ -144,6 +171,15 @@ def check(config: RunConfig, ranks: int) -> Checked:
         f"{config.run.checkpoint.keep_last} kept",
         metrics=join(url, layout.METRICS),
         tried=tried,
+    )
+
+
+def _phases(plan: RunPlan, needed: "Footprint") -> tuple[PlannedPhase, ...]:
+    if len(plan.phases) == 1:
+        return ()
+    return tuple(
+        PlannedPhase(phase.describe(), phase.epochs, trained)
+        for phase, trained in zip(plan.phases, needed.trained, strict=True)
     )
 
 

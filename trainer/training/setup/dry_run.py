@@ -7,21 +7,22 @@ from dataclasses import replace
 
 import keras
 
+from trainer.dataset.pipeline.stream import TensorBatch
 from trainer.distribution import Distribution
 from trainer.models.trial import check_export, check_forward
 from trainer.training.data import RankData
 from trainer.training.finite import Diverged, check_weights
-from trainer.training.run import make_step
 from trainer.training.run_plan import RunPlan
 from trainer.training.setup.build_network import TRIED_IMAGES, refusals
 from trainer.training.setup.first_rows import first_rows
-from trainer.training.step import EvaluationStep
+from trainer.training.setup.network_steps import Network
+from trainer.training.step import TrainStep
 
 
 def try_out(
     plan: RunPlan, distribution: Distribution, model: keras.Model, optimizer: keras.optimizers.Optimizer
 ) -> dict[str, float]:
-    """What was tried -> seconds. The weights are those after two steps then.
+    """What was tried -> seconds. The weights are those after two steps of each phase then.
 
     Raises ConfigError for a network that cannot be trained or exported, Diverged where the step is not
     finite.
@@ -38,22 +39,25 @@ def try_out(
     with _timed("export", seconds), refusals(f"model.name: {name}", "the network"):
         check_export(model, name, trained.images)
     with refusals(f"model.name: {name}, a step", "the network, train.precision or train.xla"):
+        network, data = Network(model, optimizer), RankData(few, distribution)
         with _timed("step", seconds):
-            step = make_step(few, distribution, RankData(few, distribution), model, optimizer)
-            for number in range(2):  # the second has the loss of weights that the first has changed
-                done = step(number, trained.images, trained.labels, trained.weights, False)
-                if not step.read(done).finite:
-                    raise Diverged(
-                        "gradients, statistics or loss of two steps on the first images are not finite"
-                    )
+            for phase in range(len(few.phases)):
+                network.enter(few, distribution, phase)
+                _two_steps(network.steps(few, distribution, data)[0], trained)
             check_weights(model)
         with _timed("validation", seconds):
-            smoothing = few.config.train.label_smoothing
-            exact = few.config.train.exact
-            evaluation = EvaluationStep(model, distribution, smoothing, xla=step.xla, exact=exact)
+            _, evaluation = network.steps(few, distribution, data)
             # Its loss may be infinite: batch norms have seen one batch.
             evaluation(validated.images, validated.labels, validated.weights)
     return seconds
+
+
+def _two_steps(step: TrainStep, batch: TensorBatch) -> None:
+    """The second has the loss of weights that the first has changed. Raises Diverged."""
+    for number in range(2):
+        done = step(number, batch.images, batch.labels, batch.weights, False)
+        if not step.read(done).finite:
+            raise Diverged("gradients, statistics or loss of two steps on the first images are not finite")
 
 
 def _few(plan: RunPlan, replicas: int) -> RunPlan:

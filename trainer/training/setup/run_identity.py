@@ -3,6 +3,7 @@
 from typing import Any
 
 from trainer.config import RunConfig
+from trainer.config.sections import TrainSection
 
 
 def run_identity(config: RunConfig, dataset_identity: str, lanes: int) -> dict[str, Any]:
@@ -27,11 +28,22 @@ def run_identity(config: RunConfig, dataset_identity: str, lanes: int) -> dict[s
         "schedule": train.schedule if train.schedule != "constant" else None,
         "warmup_epochs": train.warmup_epochs or None,
         "decay": train.decay or None,
+        "phases": _phases(train),
+        "layer_rates": train.layer_rates or None,
         "label_smoothing": train.label_smoothing or None,
         "mixed_precision": _mixed_precision(config),
         "exact": train.exact or None,
         "threads": train.threads if train.exact else None,
     }
+
+
+def _phases(train: TrainSection) -> dict[str, Any] | None:
+    """The phases by their place in the list. The last one may be made longer, as a run without phases."""
+    if train.phases is None:
+        return None
+    phases = {f"[{place}]": phase.model_dump(mode="json") for place, phase in enumerate(train.phases)}
+    del phases[f"[{len(phases) - 1}]"]["epochs"]
+    return phases
 
 
 def has_groups(config: RunConfig) -> bool:
