@@ -24,6 +24,7 @@ from trainer.preparation.reindex import Reindexed
 from trainer.reporting.compare import ComparedRun
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.documents.finished_values import FinishedDocument, FinishedRun
+from trainer.runs.documents.heat_values import HeatDocument
 from trainer.runs.find_runs import ListedRun
 from trainer.runs.findings import AuditDocument
 from trainer.runs.removal import RemovedRuns
@@ -57,6 +58,7 @@ STORED: tuple[tuple[str, str, Any, str], ...] = (
     ("`finished.json`", RUN, FinishedDocument, ""),
     ("`audit.json`", RUN, AuditDocument, ""),
     ("`evaluation/test-best.json` and the like", RUN, EvaluationDocument, ""),
+    ("`report/heat-maps.json`", RUN, HeatDocument, "of the evaluation that the report shows first"),
     (
         "`plan.json`, `images/`",
         PREDICTIONS,

@@ -166,7 +166,11 @@ AXES: dict[str, dict[str, Settings]] = {
     "surroundings": {
         "none": {},
         "cache": {"data.cache.path": "{folder}/cache", "data.cache.max_bytes": "1MiB"},
-        "tensorboard": {"run.tensorboard": True, "run.stall_timeout": "90s"},
+        "tensorboard": {
+            "run.tensorboard": True,
+            "run.stall_timeout": "90s",
+            "run.price": {"core_hour": 0.05},
+        },
         "metrics": {"metrics.port": 0, "metrics.linger": "0s", "run.stall_timeout": None},
     },
     "seed": _of("train.seed", (1, 7)),

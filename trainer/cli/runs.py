@@ -164,9 +164,14 @@ def compare(
     from trainer.output.table import print_table
     from trainer.reporting import compare as table
 
-    rows = table.compare([run_folder(run, namespace) for run in runs], split, weights)
-    if json or format != "text":
-        typer.echo(table.dumps(rows, "json" if json or format == "text" else format))
+    urls = [run_folder(run, namespace) for run in runs]
+    rows = table.compare(urls, split, weights)
+    if json or format in ("csv", "json"):
+        typer.echo(table.dumps(rows, "csv" if format == "csv" and not json else "json"))
+    elif format == "html":
+        from trainer.reporting.comparison_page import comparison_page, read_details
+
+        typer.echo(comparison_page(rows, read_details(urls, weights)).decode(), nl=False)
     else:
         print_table(table.COLUMNS, [table.cells(row) for row in rows], right=table.NUMBERS)
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from horovod.common.exceptions import HorovodInternalError
 from numpy.typing import NDArray
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from trainer.distribution import rank_variables
 from trainer.distribution.lost_rank import LOST, lost_peer
@@ -92,13 +93,13 @@ class Horovod(OneReplica):
         return self.rank == 0
 
     def exchange(self, flat: tf.Tensor, name: str = "exchange") -> tf.Tensor:
-        if name != LATER:
+        if name != LATER and not is_op_determinism_enabled():  # TensorFlow then refuses to tell the time
             with tf.control_dependencies([flat]):
                 self._began.assign(tf.timestamp())
         return hvd.allreduce(flat, op=hvd.Sum, name=name)
 
     def exchange_began(self) -> float | None:
-        return float(self._began)
+        return None if is_op_determinism_enabled() else float(self._began)
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         total = self._collective(lambda: hvd.allreduce(tf.constant(values), op=hvd.Sum, name="sum"))

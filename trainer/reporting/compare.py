@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from shlex import quote
 from typing import Any, Literal, TypedDict, cast
 
-from trainer.output.html.render import render
 from trainer.output.units import span
 from trainer.runs import layout
 from trainer.runs.documents.evaluation_values import HELD_OUT, EvaluationDocument
 from trainer.runs.run_document import read_finished, read_run
 from trainer.storage import Store, open_store
 
-Format = Literal["text", "csv", "html", "json"]
+Format = Literal["csv", "json"]
 
 _Top = TypedDict("_Top", {"top 1": float | None, "top 5": float | None})
 """Keys that are not names of Python."""
@@ -119,13 +118,11 @@ def cells(row: ComparedRun) -> list[str]:
 
 
 def dumps(rows: Sequence[ComparedRun], format: Format) -> str:
-    """CSV, an HTML table or JSON."""
+    """CSV or JSON."""
     if format == "json":
         return json.dumps(rows, ensure_ascii=False, indent=2)
-    if format == "csv":
-        file = io.StringIO()
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return file.getvalue().rstrip("\n")
-    return render("comparison.html", heading=COLUMNS, rows=[cells(row) for row in rows])
+    file = io.StringIO()
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue().rstrip("\n")

@@ -2,25 +2,23 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-import numpy as np
-
-from trainer.dataset.dataset import Dataset, Split
+from trainer.dataset.dataset import Dataset
 from trainer.dataset.open_dataset import open_dataset
-from trainer.dataset.reading.reader import Reader
 from trainer.errors import TrainerError
 from trainer.output.units import shape
-from trainer.reporting.report_page import MAX_MISTAKES_SHOWN, Known, Picture, page
+from trainer.reporting import pictures
+from trainer.reporting.known import Known
+from trainer.reporting.report_page import page
 from trainer.runs import layout
 from trainer.runs.documents.evaluation_values import EvaluationDocument
+from trainer.runs.documents.heat_values import HeatDocument, read_heat
 from trainer.runs.history import read_history
 from trainer.runs.run_document import RunDocument, RunResult, read_document, read_finished, read_run
 from trainer.runs.timing import EpochTiming, read_timing
 from trainer.storage import Store, open_store
-
-SAMPLES = 24
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +33,7 @@ def write_report(url: str) -> str:
     run = read_run(store)
     versions = read_document(store).get("versions", {})
     dataset = _dataset(run.config.data.url)
-    known = _history(store), read_finished(store), versions
+    known = read_metrics(store), read_finished(store), versions
     store.put(layout.REPORT, build(store, run, dataset, *known, timing=_timing(store)))
     return f"{store.url}/{layout.REPORT}"
 
@@ -50,7 +48,7 @@ def build(
     timing: Sequence[EpochTiming] = (),
 ) -> bytes:
     """The report of the run in `store`, with the evaluations that are there."""
-    evaluations = [_evaluation(store, info.key) for info in store.list(layout.EVALUATION)]
+    evaluations = read_evaluations(store)
     known = Known(
         store.url,
         run,
@@ -58,20 +56,63 @@ def build(
         history,
         finished,
         evaluations,
-        _samples(dataset) if dataset else [],
-        _mistakes(dataset, evaluations) if dataset else [],
         timing=timing,
         versions=versions,
+        started=started(store),
+        ended=_ended(store) if finished else None,
     )
-    return page(known)
+    return page(_with_images(known, dataset, read_heat(store)) if dataset else known)
 
 
-def _evaluation(store: Store, key: str) -> EvaluationDocument:
-    document: EvaluationDocument = json.loads(store.get(key))
-    return document
+def read_evaluations(store: Store) -> list[EvaluationDocument]:
+    """All evaluations of a run: the test split first, then validation; the best weights before the last."""
+    documents: list[EvaluationDocument] = [
+        json.loads(store.get(info.key)) for info in store.list(layout.EVALUATION)
+    ]
+    return sorted(documents, key=_order)
 
 
-def _history(store: Store) -> list[dict[str, float]]:
+def first_evaluation(store: Store) -> EvaluationDocument | None:
+    """The evaluation that a report shows first; None where there is none."""
+    return next(iter(read_evaluations(store)), None)
+
+
+def _order(evaluation: EvaluationDocument) -> tuple[int, bool]:
+    split, order = evaluation["dataset"]["split"], ("test", "validation", "train")
+    return order.index(split) if split in order else len(order), evaluation["weights"] != "best"
+
+
+def _with_images(known: Known, dataset: Dataset, heat: HeatDocument | None) -> Known:
+    """Adds what the dataset shows; images of an evaluation only if it was of just this dataset."""
+    rows = {name: split.rows for name, split in dataset.splits.items()}
+    known = replace(known, rows=rows, samples=pictures.samples(dataset))
+    first = next(iter(known.evaluations), None)
+    if first is None or first["dataset"]["identity"] != dataset.identity:
+        return known
+    return replace(
+        known,
+        mistakes=pictures.mistakes(dataset, first),
+        pairs=pictures.pairs(dataset, first),
+        heat_maps=pictures.heat_maps(dataset, first, heat) if heat else [],
+    )
+
+
+def started(store: Store) -> float | None:
+    """When the run was first started, in seconds since 1970; None where the store does not say."""
+    times = [info.modified for info in store.list(layout.TOKENS) if info.modified]
+    return min(times) if times else None
+
+
+def _ended(store: Store) -> float | None:
+    """When the last epoch was published: the report is written before finished.json."""
+    try:
+        return store.stat(layout.METRICS).modified
+    except FileNotFoundError:
+        return None
+
+
+def read_metrics(store: Store) -> list[dict[str, float]]:
+    """metrics.csv of a run; [] before its first epoch."""
     try:
         return read_history(store.get(layout.METRICS))
     except FileNotFoundError:
@@ -99,38 +140,3 @@ def _facts(dataset: Dataset) -> dict[str, str]:
     }
     rows = ", ".join(f"{name} {split.rows:,}" for name, split in dataset.splits.items())
     return {"SHA-256": dataset.identity, "images": rows, "shape": shape(dataset.image_shape), **options}
-
-
-def _samples(dataset: Dataset) -> list[Picture]:
-    """Samples of the training images, from as many classes as possible."""
-    split = dataset.split("train")
-    _, first = np.unique(split.labels, return_index=True)
-    rest = np.setdiff1d(np.linspace(0, split.rows - 1, SAMPLES).astype(int), first)
-    rows = [*first.tolist(), *rest.tolist()][: min(SAMPLES, split.rows)]
-    return _pictures(dataset, split, [(row, dataset.classes[int(split.labels[row])]) for row in rows])
-
-
-def _mistakes(dataset: Dataset, evaluations: Sequence[EvaluationDocument]) -> list[Picture]:
-    """The most confident mistakes of the best evaluation, of the test split if there is one."""
-    usable = [row for row in evaluations if row["dataset"]["identity"] == dataset.identity]
-    usable.sort(key=lambda row: (row["dataset"]["split"] != "test", row["weights"] != "best"))
-    if not usable:
-        return []
-    mistakes = usable[0]["misclassified"][:MAX_MISTAKES_SHOWN]
-    split = dataset.split(usable[0]["dataset"]["split"])
-    rows = [(row["row"], row["class"], row["predicted"], row["probability"]) for row in mistakes]
-    return _pictures(dataset, split, rows)
-
-
-def _pictures(dataset: Dataset, split: Split, rows: Iterable[tuple[Any, ...]]) -> list[Picture]:
-    """Each row's number, and what a `Picture` has besides the pixels."""
-    reader, pictures = Reader(dataset, split, threads=1), []
-    try:
-        for row, *words in rows:
-            (batch,) = reader.batches_of(range(row, row + 1), 1)
-            image = batch.images[0]
-            pixels = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image.copy()
-            pictures.append(Picture(pixels, *words))
-    except (TrainerError, OSError):
-        pass
-    return pictures

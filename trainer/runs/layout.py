@@ -12,6 +12,7 @@ metrics.csv                                the metrics of each epoch
 timing.csv                                 where the time of each epoch went
 finished.json                              how the run ended
 report/index.html                          the run's report
+report/heat-maps.json                      where the network looked, in a few images
 tensorboard/train/…, validation/…          the metrics of each epoch, with run.tensorboard
 evaluation/test-best.json                  the evaluation of weights on a split
 audit.json                                 failed audits: steps that are not trusted
@@ -36,6 +37,7 @@ KERAS_MODEL = "weights/model.keras"
 EVALUATION = "evaluation/"
 TENSORBOARD = "tensorboard/"
 REPORT = "report/index.html"
+HEAT_MAPS = "report/heat-maps.json"
 TOKENS = "generations/"
 CHECKPOINTS = "checkpoints/"
 COMMIT = "commit.json"
@@ -47,7 +49,8 @@ WeightsName = Literal["best", "last"]
 _TOKEN = re.compile(rf"{TOKENS}(\d+)", re.ASCII)
 _ATTEMPT = re.compile(rf"(?:(?P<run>.+)/)?{CHECKPOINTS}(\d+)/(\d+)-(\w+)/(?P<name>.+)", re.ASCII)
 
-_SINGLE = "|".join(map(re.escape, (RUN, CHOICE, FINISHED, METRICS, TIMING, AUDIT, HOLDER, REPORT)))
+_ALONE = (RUN, CHOICE, FINISHED, METRICS, TIMING, AUDIT, HOLDER, REPORT, HEAT_MAPS)
+_SINGLE = "|".join(map(re.escape, _ALONE))
 _OWN = re.compile(
     rf"(?:(?P<run>.+)/)?(?P<own>{_SINGLE}"
     rf"|{WEIGHTS}[^/]+|{EVALUATION}[^/]+|{TENSORBOARD}\w+/[^/]+|{TOKENS}\d+|{CHECKPOINTS}\d+/\d+-\w+/[^/]+)",

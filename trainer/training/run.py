@@ -9,11 +9,12 @@ from contextlib import closing, contextmanager, nullcontext
 import keras
 
 from trainer.config import RunConfig
-from trainer.distribution import Distribution
+from trainer.distribution import Distribution, rank_variables
 from trainer.distribution.agreement import Agreement, agree
 from trainer.distribution.rank_variables import is_supervised
 from trainer.distribution.stop_cause import StopCause
 from trainer.errors import EXIT_INTERRUPTED, RankLost, TransientError
+from trainer.machine.cores import usable_cores
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
 from trainer.output.units import plural
@@ -23,7 +24,7 @@ from trainer.runs.history import metric_of
 from trainer.runs.run_document import RunResult
 from trainer.storage import Store
 from trainer.training.audit import Auditor
-from trainer.training.audit.device import describe_device
+from trainer.training.audit.device import describe_device, has_gpu
 from trainer.training.callbacks import callback_state
 from trainer.training.callbacks.own_named import own_callbacks
 from trainer.training.callbacks.trainer_callbacks import BestWeights, History, ProgressLog, from_config
@@ -202,7 +203,15 @@ def _timer(
     store: Store, fence: Fence | None, distribution: Distribution, progress: Progress, publisher: Publisher
 ) -> Timer:
     previous = read_previous_epochs(store, progress.epochs_closed) if fence else []
-    return Timer(fence.number if fence else 0, distribution.size, previous, publisher.timing)
+    devices = distribution.size * distribution.replicas
+    return Timer(
+        fence.number if fence else 0,
+        distribution.size,
+        previous,
+        publisher.timing,
+        gpus=devices if has_gpu() else 0,
+        cores=usable_cores() / rank_variables.local_size() * distribution.size,
+    )
 
 
 def _devices(distribution: Distribution) -> str:

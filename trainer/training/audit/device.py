@@ -18,6 +18,11 @@ def describe_device() -> str:
     return f"rank {rank_variables.rank()} ({', '.join([*parts, _device()])})"
 
 
+def has_gpu() -> bool:
+    """Whether this rank computes on a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def _device() -> str:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
