@@ -109,6 +109,6 @@ class Places:
 
 @cache
 def places() -> Places:
-    """Those of this process."""
+    """The places of this process."""
     fd = os.environ.get(rank_variables.PLACE_FD)
     return Places(None if fd is None else int(fd))

@@ -36,12 +36,13 @@ from trainer.training.recovery.rejoin import Recovery
 from trainer.training.results.publish import Publisher
 from trainer.training.results.timer import Timer, read_previous_epochs
 from trainer.training.run_plan import RunPlan
-from trainer.training.run_state import Progress, assign, check_position, phases_ended
+from trainer.training.run_state import Progress, assign, check_position
 from trainer.training.saver import saver
 from trainer.training.setup.agreement_document import agreement_document
 from trainer.training.setup.build_network import build
 from trainer.training.setup.first_state import agree_on_state
 from trainer.training.setup.network_steps import TrainedNetwork
+from trainer.training.setup.positions import phases_ended
 from trainer.training.step import TrainStep
 from trainer.training.transient_errors import transient_errors
 

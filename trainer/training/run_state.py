@@ -146,11 +146,6 @@ def assign(state: TrainingState, model: keras.Model, optimizer: keras.optimizers
     return Progress(**(values | {"sums": Sums(**values["sums"])} | beside))
 
 
-def phases_ended(state: TrainingState) -> int:
-    """How many phases a state has behind it."""
-    return len(state.values.get("phases", ()))
-
-
 def check_position(progress: Progress, steps_per_epoch: int) -> None:
     """Raises RunError for a position that is impossible with this many steps per epoch."""
     begin = progress.epochs_closed * steps_per_epoch

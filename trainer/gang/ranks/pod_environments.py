@@ -35,7 +35,7 @@ class PodEnvironments:
         return self._of(slot, generation, port)
 
     def alone(self, port: int) -> Mapping[str, str]:
-        """That of a run's only rank, in no generation."""
+        """The environment of a run's only rank, in no generation."""
         return self._of(Slot(0, 1, 0, 1, 0, 1, self.index), Generation("", 0, ()), port)
 
     def _of(self, slot: Slot, generation: Generation, port: int) -> Mapping[str, str]:

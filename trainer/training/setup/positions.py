@@ -3,10 +3,14 @@
 from trainer.checkpoints.training_state import TrainingState
 from trainer.storage import Store
 from trainer.training.run_plan import RunPlan, resume_step
-from trainer.training.run_state import phases_ended
 
 _PHASES = 1 << 10
 """More than a run has phases."""
+
+
+def phases_ended(state: TrainingState) -> int:
+    """How many phases a state has behind it."""
+    return len(state.values.get("phases", ()))
 
 
 def position(state: TrainingState | None) -> int:
