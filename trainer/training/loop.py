@@ -31,7 +31,7 @@ from trainer.training.finite import Diverged, check_metrics
 from trainer.training.results.timer import Timer
 from trainer.training.run_plan import RunPlan
 from trainer.training.run_state import Progress, capture
-from trainer.training.setup.network_steps import Network
+from trainer.training.setup.network_steps import PhasedNetwork
 from trainer.training.step import Result, Sums, TrainStep
 from trainer.training.step.averages import assign_averages, averaged
 
@@ -58,7 +58,7 @@ class Loop:
         plan: RunPlan,
         distribution: Distribution,
         data: RankData,
-        network: Network,
+        network: PhasedNetwork,
         step: TrainStep,
         evaluator: Evaluator,
         callbacks: Sequence[keras.callbacks.Callback],

@@ -38,7 +38,7 @@ from trainer.training.saver import saver
 from trainer.training.setup.agreement_document import agreement_document
 from trainer.training.setup.build_network import build
 from trainer.training.setup.first_state import agree_on_state
-from trainer.training.setup.network_steps import Network
+from trainer.training.setup.network_steps import PhasedNetwork
 from trainer.training.step import TrainStep
 from trainer.training.transient_errors import transient_errors
 
@@ -66,7 +66,7 @@ def train(
     agree(distribution, Agreement(agreement_document(plan, store.url, callbacks), describe_device()))
     restored, fence = agree_on_state(store, plan, distribution, model, optimizer, metrics)
     data = RankData(plan, distribution)
-    network = Network(model, optimizer)
+    network = PhasedNetwork(model, optimizer)
     network.enter(plan, distribution, phases_ended(restored))
     progress = assign(restored, model, network.optimizer)
     check_position(progress, plan.steps_per_epoch)
