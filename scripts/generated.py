@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 
-from scripts import json_page, networks_page, run_schema, versions
+from scripts import chart_page, json_page, networks_page, run_schema, versions
 from trainer.config import RunConfig
 from trainer.config.types import Every, Seconds, Section
 from trainer.inference.config import PredictConfig
@@ -23,6 +23,8 @@ _CONFIGURATION = """# Configuration
 Made from the code by `scripts/generate`; do not edit.
 
 A run is one YAML file. Values come from the recipe, then from the file, then from `--set key=value`;
+where neither a recipe nor `model.name` is named, the recipe is `auto`, chosen by the data and the machine
+([recipe-auto.md](recipe-auto.md));
 unknown keys are errors. In the chart cars-train the same keys are below `run:`. Durations are seconds, or
 `30s`, `5m`, `2h`, `1d`.
 """
@@ -63,7 +65,7 @@ def metrics() -> str:
     endpoint = Endpoint(0, not_ready=lambda: "", output=lambda _: None)
     endpoint.close()
     rows = []
-    for metric in [*ranks, endpoint.restarts, endpoint.ranks, endpoint.stalled]:
+    for metric in [*ranks, *endpoint.own]:
         (family,) = metric.describe()
         total = "_total" * (family.type == "counter")
         labels = ", ".join(metric._labelnames) or "-"
@@ -84,6 +86,10 @@ FILES: dict[Path, Callable[[], str]] = {
     ROOT / "docs" / "json.md": json_page.json_page,
     NETWORKS: networks_page.networks_page,
     run_schema.SCHEMA: run_schema.values_schema,
+    **{
+        chart_page.CHARTS / chart / "README.md": partial(chart_page.chart_page, chart)
+        for chart in versions.CHARTS
+    },
     **{ROOT / "helm" / "cars-predict" / "templates" / path.name: path.read_text for path in HELPERS},
     **{path: partial(versions.stamped, path) for path in versions.PLACES},
 }

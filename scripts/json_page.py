@@ -16,13 +16,15 @@ from trainer.doctor.finding import CheckResult
 from trainer.inference.forms import ClassProbability, PredictionRow, ReadError
 from trainer.inference.results.prediction_summary import PredictionBinding, PredictionSummary
 from trainer.models.layer_table import LayerTable
+from trainer.observability.log import LogLine
 from trainer.preparation.bad_images import BadImagesReport
 from trainer.preparation.hdf5.index_hdf5 import Indexed
 from trainer.preparation.prepared import PreparedDataset
 from trainer.preparation.reindex import Reindexed
-from trainer.report.compare import ComparedRun
+from trainer.reporting.compare import ComparedRun
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.documents.finished_values import FinishedDocument, FinishedRun
+from trainer.runs.documents.heat_values import HeatDocument
 from trainer.runs.find_runs import ListedRun
 from trainer.runs.findings import AuditDocument
 from trainer.runs.removal import RemovedRuns
@@ -56,6 +58,7 @@ STORED: tuple[tuple[str, str, Any, str], ...] = (
     ("`finished.json`", RUN, FinishedDocument, ""),
     ("`audit.json`", RUN, AuditDocument, ""),
     ("`evaluation/test-best.json` and the like", RUN, EvaluationDocument, ""),
+    ("`report/heat-maps.json`", RUN, HeatDocument, "of the evaluation that the report shows first"),
     (
         "`plan.json`, `images/`",
         PREDICTIONS,
@@ -96,6 +99,17 @@ Epochs are counted from 1, but in metrics.csv and in the metric `trainer_epoch` 
 |---|---|
 """
 
+_LOG = """
+## Log
+
+With `--log-format json`, or `TRAINER_LOG_FORMAT=json`, every line on stderr is one object: log lines, errors,
+interruptions and `next:`. Without it, a line has the time of day on a terminal; elsewhere, as in pods, the
+date, the time and the zone. Only what libraries print is not JSON, as TensorFlow's native messages.
+
+| line | object |
+|---|---|
+"""
+
 _FILES = """
 ## Files
 
@@ -106,9 +120,9 @@ _FILES = """
 
 def json_page() -> str:
     """The page."""
-    kinds = named([*(kind for _, kind, _ in PRINTED), *(kind for _, _, kind, _ in STORED if kind)])
+    kinds = named([LogLine, *(kind for _, kind, _ in PRINTED), *(kind for _, _, kind, _ in STORED if kind)])
     sections = "".join(_section(kind) for kind in sorted(set(kinds), key=lambda kind: kind.__name__))
-    return f"{_HEAD}{_commands()}{_FILES}{_files()}\n## Types\n{sections}"
+    return f"{_HEAD}{_commands()}{_LOG}| each | {_type(LogLine)} |\n{_FILES}{_files()}\n## Types\n{sections}"
 
 
 def _files() -> str:

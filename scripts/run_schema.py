@@ -39,7 +39,10 @@ def run_schema() -> dict[str, Any]:
     whole = RunConfig.model_json_schema(schema_generator=_Written)
     run: dict[str, Any] = _plain(whole, whole.get("$defs", {}))
     properties = run["properties"]
-    properties["recipe"] = {"type": "string", "description": "where the other values come from"}
+    properties["recipe"] = {
+        "type": "string",
+        "description": "where the other values come from; auto, also without model.name: chosen by the data",
+    }
     properties["data"]["properties"]["url"] = dict(_URL)
     properties["run"]["properties"]["url"] = dict(_URL)
     # The pods' probes and Prometheus need a port, and a user that is not root a high one.

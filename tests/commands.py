@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import termios
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
@@ -48,13 +49,18 @@ def here(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.CompletedProcess(arguments, code, output.getvalue(), errors.getvalue())
 
 
-def on_a_terminal(*arguments: str, width: int = 80, **environment: str) -> tuple[str, int]:
+def on_a_terminal(
+    *arguments: str,
+    width: int = 80,
+    program: Sequence[str] = (sys.executable, "-m", "trainer"),
+    **environment: str,
+) -> tuple[str, int]:
     """What a person sees of a command in a terminal so many columns wide, and its exit code."""
     terminal, inner = os.openpty()
     termios.tcsetwinsize(inner, (50, width))
     known = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "trainer", *arguments],
+        [*program, *arguments],
         stdin=inner,
         stdout=inner,
         stderr=inner,
@@ -105,7 +111,7 @@ def folders(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def dataset(folders: Path, s3: str) -> str:
-    assert here("prepare", str(folders), f"{s3}/data").returncode == 0
+    assert here("prepare", str(folders), f"{s3}/data", "--validation", "0.25").returncode == 0
     return f"{s3}/data"
 
 

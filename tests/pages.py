@@ -11,8 +11,11 @@ from trainer.inference.forms import Prediction, ReadError
 from trainer.inference.results import summary_page as summaries
 from trainer.inference.results.prediction_summary import PredictionSummary
 from trainer.inference.sources.image import ImageSource
-from trainer.report import compare
-from trainer.report import report_page as reports
+from trainer.reporting import compare
+from trainer.reporting import known as reports
+from trainer.reporting.comparison_page import RunDetails, comparison_page
+from trainer.reporting.heat_map import HeatMap
+from trainer.reporting.report_page import page
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.run_document import Reached, RunDocument, RunResult
 from trainer.runs.timing import EpochTiming
@@ -31,12 +34,20 @@ def report_page(names: Sequence[str]) -> str:
         [{"loss": 1.0 / (epoch + 1), "val_loss": 1.0, names[3]: 1.0} for epoch in range(4)],
         RunResult(4, 400, False, reached, reached),
         [evaluation(names)],
-        [reports.Picture(PIXELS, name) for name in names],
-        [reports.Picture(PIXELS, name, names[-i - 1], 0.98) for i, name in enumerate(names)],
+        [reports.Picture(PIXELS, name, name=name) for name in names],
+        [reports.Picture(PIXELS, name, names[-i - 1], 0.98, name) for i, name in enumerate(names)],
         [EpochTiming(epoch, 1 + (epoch > 1), 2, 100, 5.0, 0.5, 4.0, 0.25, 0.125) for epoch in range(4)],
         {names[4]: names[5]},
+        {"test": 1234},
+        [
+            reports.PicturedPair(name, names[-i - 1], 3, [reports.Picture(PIXELS, name)], [])
+            for i, name in enumerate(names)
+        ],
+        [HeatMap(PIXELS, PIXELS[..., 0], name, names[-i - 1], 0.5, name) for i, name in enumerate(names)],
+        0.0,
+        90.0,
     )
-    return reports.page(known).decode()
+    return page(known).decode()
 
 
 def evaluation(names: Sequence[str]) -> EvaluationDocument:
@@ -85,7 +96,7 @@ def summary_page(names: Sequence[str]) -> str:
         "failed_by": {},
         "parts": 1,
         "mean_probability": 0.5,
-        "confusion": {},
+        "confusion": {name: {name: 3} for name in names},
         "new": 0,
         "job": "",
         "part_size": 1000,
@@ -120,4 +131,8 @@ def comparison_text(names: Sequence[str]) -> str:
     rows: list[compare.ComparedRun] = [
         {**unknown, "run": name, "network": name, "split": "test", "remark": name} for name in names
     ]
-    return compare.dumps(rows, "html").encode("utf-8", "backslashreplace").decode()
+    details = [
+        RunDetails(f"s3://b/{name}", [{names[0]: 0.5, "val_accuracy": 0.5}], {name: name}, "file:///r")
+        for name in names
+    ]
+    return comparison_page(rows, details).decode()

@@ -5,9 +5,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -76,13 +76,27 @@ class Runs:
         path.write_text(yaml.safe_dump(values))
         return path
 
-    def start(self, config: Path, ranks: int = 1, *words: str) -> "subprocess.Popen[str]":
-        """The trainer on `ranks` ranks, each with a witness that writes `digests-<rank>` beside the YAML."""
+    def start(
+        self, config: Path, ranks: int = 1, *words: str, log: Path | None = None
+    ) -> "subprocess.Popen[str]":
+        """The trainer on `ranks` ranks, each with a witness that writes `digests-<rank>` beside the YAML.
+
+        `log`: what its output is appended to; None for a pipe.
+        """
+        if log is None:
+            return self._start(config, ranks, words, subprocess.PIPE)
+        with log.open("a") as output:
+            return self._start(config, ranks, words, output)
+
+    @staticmethod
+    def _start(
+        config: Path, ranks: int, words: Sequence[str], output: "int | IO[str]"
+    ) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "tests.training.start", str(ranks), str(config), *words]
         return subprocess.Popen(
             command,
             text=True,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=die_with_parent,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_it_cleans_up_when_it_is_interrupted(store_url: str, monkeypatch: pytest
 
 
 def test_it_times_the_convolution_the_exchange_and_the_store(tmp_path: Path):
-    done = trainer("doctor", str(tmp_path / "new"), "--json", timeout=280)
+    done = trainer("doctor", str(tmp_path / "new"), "--full", "--json", timeout=280)
     assert done.returncode == 0, done.stderr
     assert_document(json.loads(done.stdout), list[CheckResult])
     said = {found["what"]: found for found in json.loads(done.stdout)}
@@ -81,6 +82,43 @@ def test_it_times_the_convolution_the_exchange_and_the_store(tmp_path: Path):
     }.items():
         assert text in said[what]["found"]
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_not_done_in_time_is_said(monkeypatch: pytest.MonkeyPatch):
+    """Processes that take longer than all checks may."""
+    monkeypatch.setattr("trainer.doctor.SECONDS", 0.5)
+    monkeypatch.setattr("trainer.doctor.probe.MIN_SECONDS", 0.1)
+    began = time.monotonic()
+    results = {result.what: result for result in examine(None)}
+    assert time.monotonic() - began < 15, "processes are ended at once"
+    for what in ("devices", "exchange"):
+        assert results[what] == CheckResult(
+            "warning", what, "not done in time", "trainer doctor --full waits for it"
+        )
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "remedy"),
+    [
+        ("s3://no-such-bucket/x", None, "Create the bucket, or correct the URL"),
+        (None, PermissionError("access denied"), "Set the keys of an account that may list"),
+        (None, TimeoutError("gave up after 5 s"), "Correct AWS_ENDPOINT_URL"),
+        (None, OSError(28, "No space left on device"), "Free some space"),
+        (None, ValueError("odd"), "See docs/stores.md"),
+    ],
+)
+def test_each_failure_of_a_store_has_a_remedy(
+    s3: str, url: str | None, error: Exception | None, remedy: str, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object, **__: object) -> None:
+        assert error
+        raise error
+
+    if error:
+        monkeypatch.setattr(store_checks, "_write", fail)
+    failed = [result for result in examine(url or s3, timed=False) if result.mark != "ok"]
+    assert failed
+    assert all(result.remedy.startswith(remedy) for result in failed)
 
 
 def test_nothing_is_timed_where_something_is_missing(s3: str):

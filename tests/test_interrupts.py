@@ -5,6 +5,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from tests.commands import training
 from tests.interrupted import send, start, temporary_files, wait_for_handlers
 from tests.test_invalid import COMMANDS
+from trainer.cli.first_sign import LONG
 from trainer.config import load
 from trainer.interrupts import RESUMABLE
 from trainer.runs.claim import claim_folder
@@ -81,7 +83,7 @@ def arguments(tmp_path: Path, folders: Path, silent: tuple[str, socket.socket]) 
 def test_while_a_server_does_not_answer(
     command: str, arguments: dict[str, list[str]], silent: tuple[str, socket.socket], tmp_path: Path, s3: str
 ):
-    if command == "recipes":
+    if command in ("recipes", "model"):
         pytest.skip("asks no server")
     number = SIGNALS[list(COMMANDS).index(command) % 2]  # the other one in the long test
     before = sorted(tmp_path.rglob("*"))
@@ -91,7 +93,9 @@ def test_while_a_server_does_not_answer(
     connection.close()
     again = ". Restart it to resume" if command in RESUMABLE else ""
     assert (code, output) == (code_of(command, number), "")
-    assert errors == f"trainer: error: interrupted{again}\n"
+    *first, interrupted = errors.splitlines()
+    assert interrupted == f"trainer: error: interrupted{again}"
+    assert [line.partition(" ")[2] for line in first] == ([LONG[command]] if command in LONG else [])
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -117,6 +121,34 @@ def test_a_signal_that_is_ignored_stays_ignored():
     )
     done = subprocess.run(["python3", "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (7, "")
+
+
+BUSY = "import hashlib; print('busy', flush=True); hashlib.pbkdf2_hmac('sha256', b'', b'', 2_000_000_000)"
+"""Minutes in native code, which Python's handlers wait for."""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("block", ["", "with interrupts.unwinding():\n "], ids=["plain", "unwinding"])
+def test_native_code_does_not_keep_it_from_ending(number: int, block: str):
+    """Where something has to be cleaned up, a second signal ends it."""
+    program = f"from trainer import interrupts; interrupts.install(['recipes'])\n{block}{BUSY}"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stdout
+    assert process.stderr
+    assert process.stdout.readline() == "busy\n"
+    process.send_signal(number)
+    assert process.stderr.readline() == "trainer: error: interrupted\n"
+    if block:
+        assert process.poll() is None
+        process.send_signal(number)
+    assert process.wait(timeout=60) == 128 + number
+    assert process.stderr.read() == ""
 
 
 def published_run(dataset: str, url: str) -> None:
@@ -163,6 +195,7 @@ def test_at_ten_random_moments(command: str, number: int, digits: str, folders: 
         "logs": ["logs", "x"],
         "wait": ["wait", "x"],
         "recipes": ["recipes"],
+        "model": ["model", "lab-cnn"],
     }
     longest = 12.0 if command in ("train", "supervise", "predict") else 1.5
     for _ in range(10):

@@ -1,5 +1,7 @@
 """One trained run for all tests of what comes after training, and images for it."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The URL of a run that was trained on 8x8 images of three classes."""
     root = tmp_path_factory.mktemp("trained")
     images(root / "images", 4, *CLASSES)
-    assert here("prepare", str(root / "images"), f"{root}/data").returncode == 0
+    words = ["prepare", str(root / "images"), f"{root}/data", "--validation", "0.25"]
+    assert here(*words).returncode == 0
     done = here(*training(f"{root}/data", f"{root}/run"))
     assert done.returncode == 0, done.stderr
     return f"{root}/run"
@@ -29,3 +32,9 @@ def images(folder: Path, count: int, *below: str) -> Path:
             pixel = (number * 50 % 256, number // 5 % 256, colour)
             Image.new("RGB", (8, 8), pixel).save(folder / name / f"{number}.png")
     return folder
+
+
+def on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`trainer` in a shell is the program of this interpreter, and of this code."""
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))

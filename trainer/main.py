@@ -2,6 +2,7 @@
 line."""
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -14,7 +15,16 @@ import typer
 
 from trainer import interrupts
 from trainer.cli.app import app
-from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, TrainerError, explain_os_error, shortened
+from trainer.distribution import rank_variables
+from trainer.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_INVALID,
+    ConfigError,
+    TrainerError,
+    explain_os_error,
+    shortened,
+)
+from trainer.observability.log import print_message, setup
 
 INTERRUPT = 128 + signal.SIGINT
 BROKEN_PIPE = 128 + signal.SIGPIPE
@@ -25,13 +35,14 @@ USAGE_ERROR: Any = typer.BadParameter.__base__
 
 def main() -> NoReturn:
     """Runs the command of this process; see `run`."""
-    from trainer.observability.log import setup
-
-    setup()
     for stream in (sys.stdout, sys.stderr):  # file names may not be valid text
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    code = run(sys.argv[1:])
+    try:
+        setup(rank=rank_variables.own_rank())
+        code = run(sys.argv[1:])
+    except ConfigError as error:
+        code = _explain(error)
     interrupts.leave()
     _close_output()
     # The interpreter's usual end would restore the system's signal handlers, and Horovod may block it.
@@ -93,7 +104,7 @@ def _explain(error: BaseException) -> int:
         remedy = "Raise the memory limit, or use smaller images"
         return _fail(str(TrainerError("out of memory", remedy)), EXIT_INTERRUPTED)
     # A bug: print the traceback.
-    traceback.print_exception(error)
+    print_message("".join(traceback.format_exception(error)).rstrip(), logging.ERROR)
     return 1
 
 
@@ -111,5 +122,6 @@ def _usage_problem(error: Any) -> TrainerError:
 def _fail(message: str, code: int) -> int:
     words = " ".join(map(shortened, message.split()))
     # Invalid text, as in a file name, is printed with escapes.
-    typer.echo(f"trainer: error: {words.encode(errors='backslashreplace').decode()}", err=True)
+    text = words.encode(errors="backslashreplace").decode()
+    print_message(text, logging.ERROR, prefix="trainer: error: ")
     return code

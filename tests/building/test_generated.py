@@ -1,10 +1,14 @@
 """`scripts/generate`: what it would change is named, and changed in no other mode."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
-from scripts import generated
+from scripts import chart_page, generated
+from scripts.versions import CHARTS
 
 pytestmark = pytest.mark.fast
 
@@ -42,3 +46,27 @@ def test_without_check_it_is_written_and_then_up_to_date(files: Path, monkeypatc
     assert run(monkeypatch) == 0
     assert {path.name: path.read_text() for path in files.iterdir()} == {"same": "a", "old": "b", "new": "c"}
     assert run(monkeypatch, "--check") == 0
+
+
+def leaves(values: dict[str, Any], path: str = "") -> Iterator[str]:
+    """The dotted paths of all values that are no mapping with others in it."""
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}"
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_a_charts_readme_has_a_row_for_every_value(chart: str):
+    path = chart_page.CHARTS / chart / "values.yaml"
+    rows = [line for line in chart_page.chart_page(chart).splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == list(leaves(yaml.safe_load(path.read_text())))
+    assert all(len(row.split(" | ")) == 3 and row.endswith(" |") for row in rows)
+
+
+def test_a_comment_above_a_value_follows_in_its_text(tmp_path: Path):
+    path = tmp_path / "values.yaml"
+    path.write_text("# Not this one.\n\na:\n  # The reason.\n  # -- What it is\n  b: {}\n# -- A sum\nc: 1\n")
+    found = list(chart_page.described(path))
+    assert found == [chart_page.Value("a.b", {}, "What it is. The reason"), chart_page.Value("c", 1, "A sum")]

@@ -11,6 +11,7 @@ import pytest
 from tests.cluster.fake import FakeCluster, job, pod, serving
 from tests.run_processes import Runs
 from tests.training.in_process import train
+from trainer.output.html.page_scripts import OWN, VENDOR
 from trainer.output.html.render import TEMPLATES
 
 ROOT = Path(__file__).parents[2]
@@ -82,10 +83,12 @@ def test_its_types_can_be_used_by_others(client: Path):
     assert list(client.parent.parent.glob("lib/*/site-packages/trainer/py.typed"))
 
 
-def test_it_brings_every_template_and_style_sheet(client: Path):
+def test_it_brings_every_template_script_and_licence(client: Path):
     (installed,) = client.parent.parent.glob("lib/*/site-packages/trainer")
-    files = [path.relative_to(ROOT / "trainer") for path in TEMPLATES.iterdir()]
-    assert Path("output/html/templates/style.css") in files
+    folders = (TEMPLATES, OWN, VENDOR)
+    files = [path.relative_to(ROOT / "trainer") for folder in folders for path in folder.iterdir()]
+    for name in ("templates/style.css", "scripts/matrix.js", "vendor/plot.min.js", "vendor/plot.LICENSE"):
+        assert Path("output/html", name) in files
     assert [path for path in files if not (installed / path).exists()] == []
 
 

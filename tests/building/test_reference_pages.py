@@ -18,6 +18,8 @@ from trainer.inference import prediction_plan as plan
 from trainer.inference.results import summary
 from trainer.runs import findings
 from trainer.runs import run_document as document
+from trainer.runs.documents import heat_values
+from trainer.training.auto import kept
 
 pytestmark = pytest.mark.fast
 
@@ -25,10 +27,12 @@ ROOT = Path(__file__).parents[2]
 FORMATS = {
     "`dataset.json`": {VERSION, FOREIGN_VERSION, COLUMN_VERSION},
     "`run.json`": {document.RUN_FORMAT},
+    "`auto.json`": {kept.VERSION},
     "`finished.json`": {document.FINISHED_FORMAT},
     "`commit.json`, `state.json` of a checkpoint": {state.FORMAT},
     "`audit.json`": {findings.FORMAT},
     "`evaluation/SPLIT-WEIGHTS.json`": {evaluation.VERSION},
+    "`report/heat-maps.json`": {heat_values.VERSION},
     "`plan.json` of predictions": {plan.VERSION},
     "`summary.json` of predictions": {summary.VERSION},
 }

@@ -128,7 +128,7 @@ def test_a_used_folder_is_another_run_s(dataset: str, s3: str):
     done = here(*training(dataset, f"{s3}/run"))
     assert done.returncode == 0
     assert "finished" in done.stderr
-    assert f"next: trainer predict --run {s3}/run --input IMAGES" in done.stderr
+    assert f"next: trainer report {s3}/run\n" in done.stderr
     done = here(*training(dataset, f"{s3}/run"), "--json")
     end = json.loads(done.stdout)
     assert_document(end, FinishedRun)

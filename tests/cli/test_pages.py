@@ -97,7 +97,7 @@ def test_what_is_prepared_is_said_with_what_may_come_next(
     assert "classes     3: cat, cow, dog" in said.out.splitlines()
     assert "image       8 x 8 x 3" in said.out.splitlines()
     assert said.err == (
-        f"next: trainer train --recipe lab-1 --set data.url='file://{tmp_path}/my data'"
+        f"next: trainer train --set data.url='file://{tmp_path}/my data'"
         f" --set run.url='file://{tmp_path}/my data-run'\n"
     )
     app(["prepare", str(folders), f"{tmp_path}/again", "--json"], standalone_mode=False)

@@ -109,11 +109,72 @@ def test_every_release_of_the_namespace(cluster: FakeCluster, capsys: pytest.Cap
     ]
 
 
+def test_of_two_jobs_the_newer_one_is_shown(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
+    """While an upgrade or a rollback replaces a Job (upgradePolicy recreate)."""
+    old, new = job(), job()
+    old["metadata"] |= {"name": "cars-1-1a2b3c4d", "creationTimestamp": "2026-11-19T12:00:00Z"}
+    new["metadata"] |= {"name": "cars-1-9f8e7d6c"}
+    for jobs in ([old, new], [new, old]):
+        cluster.jobs = jobs
+        commands.status("cars-1", as_json=True)
+        assert json.loads(capsys.readouterr().out)["job"] == "cars-1-9f8e7d6c"
+
+
 def test_a_gang_that_waits_says_so_in_its_own_words(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
     training(cluster)
     cluster.answers["cars-1-0-a", "/readyz"] = (503, "waiting for pod 1, which is silent for 8 s\n")
     commands.status("cars-1")
     assert "now         waiting for pod 1, which is silent for 8 s" in said(capsys)
+
+
+def test_a_pod_that_does_not_answer_hides_no_progress(
+    cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
+):
+    """Its node went dark, and the API server does not know it yet: it says that the pod is ready."""
+    training(cluster)
+    cluster.answers = {
+        ("cars-1-1-a", path): cluster.answers["cars-1-0-a", path] for path in ("/metrics", "/readyz")
+    }
+    commands.status("cars-1")
+    text = said(capsys)
+    assert "step 300 of 1,200" in text
+    assert "waiting for pod 0: does not answer (connection refused)" in text
+
+
+def test_a_trainer_that_has_ended_is_not_asked_while_sidecars_end(
+    cluster: FakeCluster, capsys: pytest.CaptureFixture[str]
+):
+    training(cluster)
+    cluster.answers = {}
+    cluster.pods = [pod(0, state=ended(0, reason="Completed"), ready=False)]
+    commands.status("cars-1")
+    assert "no metrics" not in said(capsys)
+
+
+def test_when_no_pod_answers_the_first_is_named(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
+    training(cluster)
+    cluster.answers = {}
+    commands.status("cars-1")
+    assert "now         no metrics from cars-1-0-a: connection refused" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((503, "1 rank still loading TensorFlow and the run\n"), "pod 1: 1 rank still loading TensorFlow"),
+        ((0, ""), "pod 1: its supervisor starts"),
+    ],
+)
+def test_a_pod_that_runs_and_does_not_train_yet_says_why(
+    cluster: FakeCluster, capsys: pytest.CaptureFixture[str], answer: tuple[int, str], words: str
+):
+    training(cluster)
+    cluster.pods = [pod(0), pod(1, ready=False)]
+    cluster.answers["cars-1-1-a", "/readyz"] = answer
+    commands.status("cars-1")
+    text = said(capsys)
+    assert "step 300 of 1,200" in text
+    assert f"waiting for {words}" in text
 
 
 @pytest.mark.parametrize(
@@ -165,6 +226,16 @@ def test_pods_that_are_refused_are_said_in_the_clusters_words(
     cluster.events = [warning("Job", "cars-1", "pods is forbidden: exceeded quota")]
     commands.status("cars-1")
     assert "pod 0: not created yet (pods is forbidden: exceeded quota" in said(capsys)
+
+
+def test_many_pods_that_are_not_there_are_one_line(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):
+    training(cluster)
+    cluster.jobs, cluster.pods = [job(wanted=9)], [pod(0), pod(1), pod(4)]
+    cluster.events = [warning("Job", "cars-1", "exceeded quota")]
+    commands.status("cars-1")
+    text = said(capsys)
+    assert "waiting for pods 2, 3, 5 to 8: not created yet (exceeded quota)" in text
+    assert text.count("exceeded quota") == 1
 
 
 def test_a_finished_run_says_where_its_weights_are(cluster: FakeCluster, capsys: pytest.CaptureFixture[str]):

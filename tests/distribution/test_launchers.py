@@ -99,7 +99,7 @@ def test_ranks_of_horovodrun_train_the_same_weights_also_after_one_is_lost(
     with launched(config, [], [], **ONE_THREAD) as ranks:
         logs = [rank.communicate(timeout=60)[0] for rank in ranks]
         assert [rank.returncode for rank in ranks] == [0, 0], logs
-    assert "next: trainer predict" in logs[0], "the chief says how it went"
+    assert "next: trainer report" in logs[0], "the chief says how it went"
     assert not logs[1], "and it alone"
     for one, other in zip(runs.weights(two_ranks), runs.weights(config.parent), strict=True):
         assert (one == other).all()

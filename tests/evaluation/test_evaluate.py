@@ -9,10 +9,12 @@ import pytest
 from tests.commands import here, refused_here
 from tests.documents import assert_document
 from tests.inference.conftest import predicted
-from tests.trained import CLASSES
+from tests.trained import CLASSES, images
+from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import DataError
-from trainer.evaluation.evaluate import evaluate
+from trainer.evaluation.evaluate import evaluate, held_out
 from trainer.inference.results.prediction_summary import PredictionSummary
+from trainer.preparation.prepare import prepare
 from trainer.runs import layout
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.storage import open_store
@@ -45,6 +47,13 @@ def test_figures_do_not_depend_on_the_batch(trained: str) -> None:
     one, four = (evaluate(trained, "validation", "best", batch_size=size) for size in (1, 4))
     assert one["loss"] == pytest.approx(four["loss"], abs=2e-6)
     assert one["confusion"] == four["confusion"]
+
+
+def test_a_dataset_without_held_out_images_names_the_split_to_choose(tmp_path: Path) -> None:
+    url = prepare(str(images(tmp_path / "images", 4, *CLASSES)), f"{tmp_path}/data", validation=0, test=0).url
+    with pytest.raises(DataError, match="neither a test nor a validation split") as error:
+        held_out(open_dataset(url))
+    assert "--split train" in error.value.remedy
 
 
 def test_what_cannot_be_evaluated(trained: str) -> None:

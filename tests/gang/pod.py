@@ -12,7 +12,9 @@ from pathlib import Path
 from trainer.gang import pods
 from trainer.gang.forming import seats
 from trainer.gang.forming.policy import Policy
+from trainer.gang.health import watch
 from trainer.gang.leading import contact
+from trainer.gang.ranks import pace, slow_ranks
 from trainer.gang.supervisor import supervise
 from trainer.gang.supervisor_options import SupervisorOptions
 from trainer.observability import log
@@ -35,6 +37,8 @@ def main() -> None:
     parser.add_argument("--min-ranks", type=int)
     parser.add_argument("--give-up-after", type=float, default=1800.0)
     parser.add_argument("--patience", type=float, help="seconds until another pod coordinates, and forms")
+    parser.add_argument("--unhealthy", type=Path, help="the pod cannot train while this file is there")
+    parser.add_argument("--slow-after", type=float, help="seconds until a slow rank is named")
     words = parser.parse_args(sys.argv[1:split])
     wanted: Callable[[], int] | None = None
     if words.wanted:
@@ -42,6 +46,9 @@ def main() -> None:
     log.setup()
     if words.patience is not None:
         contact.PATIENCE = seats.FIRST_WAIT = words.patience
+    if words.slow_after is not None:
+        pace.SLOW_AFTER_SECONDS = pace.WINDOW_SECONDS = slow_ranks._INTERVAL_SECONDS = words.slow_after
+    watch.AGAIN_SECONDS = 0.1
     options = SupervisorOptions(
         ranks=words.ranks,
         grace=words.grace,
@@ -56,6 +63,7 @@ def main() -> None:
             min_ranks=words.min_ranks,
             give_up_after=words.give_up_after,
         ),
+        health=(lambda _: "no GPU" if words.unhealthy.exists() else "") if words.unhealthy else None,
         store=open_store(words.store) if words.store else None,
         pods=pods.from_environment(os.environ, wanted_pods=wanted),
     )

@@ -1,6 +1,7 @@
 """A rank that keeps the trainer's contract without TensorFlow, for tests of what starts and stops ranks.
 
-`python -m tests.gang.rank FOLDER STEPS [--pause SECONDS] [--exit RANK:STEP:CODE] [--hang RANK:STEP]`
+`python -m tests.gang.rank FOLDER STEPS [--pause SECONDS] [--exit RANK:STEP:CODE] [--hang RANK:STEP]
+[--slow RANK:SECONDS]`
 
 Its "weights" are a chain of digests, one link a step, the same on every rank. Ranks vote in each step's
 exchange, over the rendezvous' key-value store; one that does not answer is lost. The chief saves every 5
@@ -43,6 +44,8 @@ class Rank:
         self.lost_after: float = words.lost_after
         self.exits = [int(part) for part in words.exit.split(":")] if words.exit else [-1, -1, 0]
         self.hangs = [int(part) for part in words.hang.split(":")] if words.hang else [-1, -1]
+        slow = words.slow.split(":") if words.slow else ["-1", "0"]
+        self.slow_rank, self.slow_seconds = int(slow[0]), float(slow[1])
         self.rank, self.size = int(os.environ["HOROVOD_RANK"]), int(os.environ["HOROVOD_SIZE"])
         self.generation = int(os.environ["TRAINER_GENERATION"])
         self.store = (
@@ -78,6 +81,9 @@ class Rank:
             if self.hangs == [self.rank, step] and self.generation == 1:
                 self.stuck()
             report_phase(Phase.TRAINING)
+            if self.slow_rank == self.rank:
+                time.sleep(self.slow_seconds)
+            exchange_began = time.time()
             try:
                 stop = self.exchange(f"step-{step}")
             except RankLost:
@@ -85,7 +91,7 @@ class Rank:
                 self.save(saved, json.dumps([step, state]))
                 raise
             state = link(state, step)
-            report_step(step)
+            report_step(step, exchange_began)
             self.tell("step", step)
             if stop or step % 5 == 4:
                 self.save(saved, json.dumps([step + 1, state]))
@@ -159,6 +165,7 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.02)
     parser.add_argument("--exit", default="")
     parser.add_argument("--hang", default="", help="is stuck before this step, in the first generation")
+    parser.add_argument("--slow", default="", help="a rank that takes longer for its part of each step")
     parser.add_argument("--lost-after", type=float, default=LOST_AFTER)
     words = parser.parse_args()
     print_stacks_on_signal()

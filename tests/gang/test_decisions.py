@@ -169,6 +169,29 @@ def test_a_rank_without_progress_ends_the_generation_and_is_named() -> None:
     assert told == table.say(0) == StopRanks(StopMode.IMMEDIATE, reason, late=(1,))
 
 
+def test_a_rank_that_a_signal_has_stopped_is_named_and_replaced() -> None:
+    table = Table(2).run()
+    waiting = RankProgress(0, 7, Phase.TRAINING, idle=5, longest=1)
+    stopped = RankProgress(1, 7, Phase.TRAINING, idle=4, longest=1, frozen=True)
+    assert isinstance(table.say(0, progress=(waiting,)), RunRanks)
+    assert isinstance(table.say(1, progress=(stopped,)), RunRanks)
+    assert isinstance(table.say(1, progress=(replace(stopped, idle=6, frozen=False),)), RunRanks)
+    told = table.say(1, progress=(replace(stopped, idle=6),))
+    reason = "no progress: rank 1 has been in a training step for 6 s, after step 7, stopped by a signal"
+    assert told == table.say(0) == StopRanks(StopMode.IMMEDIATE, reason, late=(1,))
+
+
+def test_where_the_exchange_broke_the_rank_that_a_signal_has_stopped_is_the_cause() -> None:
+    table = Table(2).run()
+    stopped = RankProgress(1, 7, Phase.TRAINING, idle=2, longest=1, frozen=True)
+    table.say(1, progress=(stopped,))
+    table.say(0, state=MemberState.IDLE, exit_code=EXIT_LOST)
+    told = table.say(1, progress=(stopped,))
+    assert isinstance(told, StopRanks)
+    assert told.late == (1,)
+    assert told.reason.endswith("stopped by a signal")
+
+
 def test_an_agreed_stop_leaves_the_others_the_time_to_save() -> None:
     table = Table(2).run()
     table.say(1, state=MemberState.LEAVING, exit_code=75)

@@ -22,6 +22,10 @@ KILLED, FAILED = Exit(2, -9, asked=False), Exit(1, 3, asked=False)
         ([Exit(0, 75, True), Exit(1, -9, asked=True)], ExitVerdict(EXIT_LOST, forced=(1,))),
         ([Exit(0, EXIT_LOST, False), Exit(1, EXIT_LOST, True)], ExitVerdict(EXIT_LOST)),
         ([Exit(0, EXIT_LOST, False), Exit(1, -9, asked=True)], ExitVerdict(EXIT_LOST, forced=(1,))),
+        (
+            [Exit(0, EXIT_LOST, False), Exit(1, -9, asked=True, frozen=True)],
+            ExitVerdict(EXIT_LOST, forced=(1,), frozen=(1,)),
+        ),
         ([Exit(0, EXIT_LOST, False), KILLED], ExitVerdict(1, KILLED)),
         ([KILLED, Exit(1, 64, asked=True)], ExitVerdict(64, Exit(1, 64, asked=True))),
     ],

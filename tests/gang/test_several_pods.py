@@ -67,8 +67,7 @@ def test_a_stuck_rank_is_named_with_its_stacks_killed_and_the_run_goes_on(gang: 
     pods = [
         gang.member(index, "--stall-timeout", "1", "--metrics-port", "0", words=words) for index in (0, 1)
     ]
-    found = wait_for(lambda: re.search(r"metrics on port (\d+)", pods[1].output()), "the port is named")
-    url = f"http://127.0.0.1:{found[1]}"
+    url = f"http://127.0.0.1:{metrics_port(pods[1])}"
     wait_for(lambda: re.search(r'stalled_seconds{rank="1"} 0.[5-9]', read(f"{url}/metrics")), "it shows")
     why = wait_for(lambda: not_ready(url), "it is not ready").strip()
     assert re.fullmatch(r"no progress: rank 1 has been reading images for \d s, after step 11", why)
@@ -78,6 +77,55 @@ def test_a_stuck_rank_is_named_with_its_stacks_killed_and_the_run_goes_on(gang: 
     assert re.search(r'rank 1 \|   File ".*tests/gang/rank.py", line \d+ in stuck', pods[1].output())
     steps = [event["step"] for event in gang.events("step", rank=0)]
     assert steps == list(range(40)), "no step was lost"
+
+
+def test_a_frozen_rank_is_named_in_log_and_metric_and_replaced(gang: Gang) -> None:
+    pods = [gang.member(index, "--metrics-port", "0") for index in (0, 1)]
+    url = f"http://127.0.0.1:{metrics_port(pods[1])}"
+    os.kill(gang.wait_for_step(12, rank=1)["pid"], signal.SIGSTOP)
+    wait_for(lambda: re.search(r'stalled_seconds{rank="1"} [1-9]', read(f"{url}/metrics")), "it shows")
+    assert [pod.wait() for pod in pods] == [0, 0], gang.output()
+    assert gang.result() == undisturbed(40)
+    frozen = r"no progress: rank 1 has been [a-z ]+ for \d s, after step \d+, stopped by a signal"
+    assert re.search(f"generation 1 ends: {frozen}", pods[0].output()), gang.output()
+    assert re.search("rank 1 .*stopped by a signal.*; restarting all 2 ranks", pods[1].output())
+    assert [event["step"] for event in gang.events("step", rank=0)] == list(range(40)), "no step was lost"
+
+
+def test_a_slow_rank_is_named_in_log_and_metric_and_stays(gang: Gang) -> None:
+    words = "--slow 1:0.05 --pause 0.001"
+    pods = [
+        gang.member(index, "--slow-after", "0.5", "--metrics-port", "0", words=words, steps=1000)
+        for index in (0, 1)
+    ]
+    url = f"http://127.0.0.1:{metrics_port(pods[1])}"
+    wait_for(lambda: 'trainer_rank_slow{rank="1"} 1.0' in read(f"{url}/metrics"), "it shows")
+    assert re.search(r"rank 1 \(pod 1\) is slow: .* 0\.0\d\d s for its own part", pods[0].output())
+    assert "rank 0 (pod 0" not in pods[0].output()
+    for pod in pods:
+        pod.signal(signal.SIGTERM)
+    assert [pod.wait() for pod in pods] == [75, 75], gang.output()
+    assert len(gang.pids()) == 2, "nobody was replaced"
+
+
+def test_a_pod_that_cannot_train_is_waited_for_and_says_why(gang: Gang) -> None:
+    unhealthy = gang.folder / "unhealthy"
+    unhealthy.touch()
+    pods = [gang.member(0), gang.member(1, "--unhealthy", str(unhealthy), "--metrics-port", "0")]
+    wait_for(lambda: "waiting for pod 1, which is not ready: no GPU" in pods[0].output(), "pod 0 says it")
+    assert "not ready to train: no GPU" in pods[1].output()
+    with pytest.raises(urllib.error.HTTPError, match="503") as error:
+        read(f"http://127.0.0.1:{metrics_port(pods[1])}/readyz")
+    assert error.value.read() == b"not ready to train: no GPU\n"
+    assert not gang.pids()
+    unhealthy.unlink()
+    assert [pod.wait() for pod in pods] == [0, 0], gang.output()
+    assert "ready to train\n" in pods[1].output()
+
+
+def metrics_port(pod: Pod) -> str:
+    found = wait_for(lambda: re.search(r"metrics on port (\d+)", pod.output()), "the port is named")
+    return str(found[1])
 
 
 def not_ready(url: str) -> str:

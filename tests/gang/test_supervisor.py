@@ -93,7 +93,7 @@ def test_a_killed_rank_is_started_again_with_all_others(run: Run) -> None:
     first = min(event["step"] for event in run.events("step", generation=2))
     assert first == last + 1, "the chief saved what was finished"
     assert (
-        "rank 1 was killed by SIGKILL; restarting all 2 ranks from the last checkpoint (generation 2)"
+        "rank 1 was killed by SIGKILL; restarting all 2 ranks from the newest state (generation 2)"
         in pod.output()
     )
 
@@ -154,7 +154,8 @@ def test_a_frozen_rank_is_killed_at_once_and_no_finished_step_is_lost(run: Run) 
     assert pod.wait() == 0, pod.output()
     assert [event["step"] for event in run.events("step", rank=0)] == list(range(40))
     assert (
-        "lost rank 1, which did not respond or did not stop with the others, and was killed" in pod.output()
+        "lost rank 1, which did not respond or did not stop with the others, and was killed (rank 1 had been "
+        "stopped by a signal)" in pod.output()
     )
     assert "of themselves" not in pod.output()
 
@@ -264,6 +265,8 @@ def test_a_rank_that_writes_much_is_not_held_up_and_little_of_it_is_kept(run: Ru
 METRICS = """
 import os, time
 from prometheus_client import Counter, Gauge
+from trainer.distribution.rank_status import Phase, report_phase
+report_phase(Phase[os.environ["PHASE"]])
 rank = os.environ["HOROVOD_RANK"]
 Counter("trainer_images", "Images.", ["rank"]).labels(rank).inc(10 + int(rank))
 Gauge("trainer_step", "Step.", ["rank"], multiprocess_mode="mostrecent").labels(rank).set(5)
@@ -280,12 +283,14 @@ def read(url: str) -> str:
 def test_the_pod_serves_its_ranks_metrics_and_lingers_for_the_last_scrape(run: Run) -> None:
     go = run.folder / "go"
     words = ("--ranks", "2", "--metrics-port", "0", "--linger", "1000")
-    pod = run.pod(python(METRICS), *words, environment={"GO": str(go), "TMPDIR": str(run.folder)})
+    environment = {"GO": str(go), "TMPDIR": str(run.folder), "PHASE": "TRAINING"}
+    pod = run.pod(python(METRICS), *words, environment=environment)
     found = wait_for(lambda: re.search(r"metrics on port (\d+)", pod.output()), "the port is named")
     url = f"http://127.0.0.1:{found[1]}"
     wait_for(lambda: 'trainer_images_total{rank="1"} 11.0' in read(f"{url}/metrics"), "rank 1 counts")
     wait_for(lambda: 'trainer_images_total{rank="0"} 10.0' in read(f"{url}/metrics"), "rank 0 counts")
     wait_for(lambda: "trainer_ranks_running 2.0" in read(f"{url}/metrics"), "both ranks are counted")
+    wait_for(lambda: is_ready(url), "the supervisor has read that its ranks train")
     assert (read(f"{url}/healthz"), read(f"{url}/readyz")) == ("ok\n", "ok\n")
     assert "rank 1 counts" in wait_for(lambda: read(url + rank_log(1)), "the output of rank 1")
     with pytest.raises(urllib.error.HTTPError, match="404"):
@@ -299,6 +304,17 @@ def test_the_pod_serves_its_ranks_metrics_and_lingers_for_the_last_scrape(run: R
     assert not list(run.folder.glob("trainer-metrics-*"))
 
 
+def test_a_pod_is_not_ready_while_its_ranks_load(run: Run) -> None:
+    environment = {"GO": str(run.folder / "go"), "TMPDIR": str(run.folder), "PHASE": "LOADING"}
+    pod = run.pod(python(METRICS), "--metrics-port", "0", environment=environment)
+    found = wait_for(lambda: re.search(r"metrics on port (\d+)", pod.output()), "the port is named")
+    wait_for(lambda: "rank 0 counts" in pod.output(), "the rank has reported its phase")
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        read(f"http://127.0.0.1:{found[1]}/readyz")
+    assert refusal.value.code == 503
+    assert refusal.value.read() == b"1 rank still loading TensorFlow and the run\n"
+
+
 def test_sigterm_ends_the_linger_of_a_finished_pod_with_0(run: Run) -> None:
     pod = run.pod(run.rank_command(3), "--metrics-port", "0", "--linger", "1000")
     wait_for(lambda: run.events("finished") and not run.living(), "the rank has finished")
@@ -306,6 +322,13 @@ def test_sigterm_ends_the_linger_of_a_finished_pod_with_0(run: Run) -> None:
     wait_for(lambda: lingers(int(found[1])), "it lingers")
     pod.signal(signal.SIGTERM)
     assert pod.wait() == 0
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return read(f"{url}/readyz") == "ok\n"
+    except urllib.error.HTTPError:
+        return False
 
 
 def lingers(port: int) -> bool:

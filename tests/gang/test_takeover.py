@@ -35,6 +35,9 @@ def test_a_lost_pod_is_left_out_and_taken_in_again_whoever_coordinates(gang: Gan
     pods = [member(gang, index) for index in range(3)]
     gang.wait_for_step(5, size=3)
     assert token(gang)["pod"] == 0
+    held = gang.folder / "run/running.json"
+    wait_for(held.exists, "the folder says that the gang lives")
+    assert json.loads(held.read_text())["gang"] == "job"
     pods[2].signal(signal.SIGKILL)
     shrunk = gang.wait_for_step(6, size=2)
     assert "generation 2 ends" not in pods[0].output(), "it trains without pod 2"
@@ -52,6 +55,7 @@ def test_a_lost_pod_is_left_out_and_taken_in_again_whoever_coordinates(gang: Gan
     for pod in pods:
         pod.signal(signal.SIGTERM)
     assert [pod.wait() for pod in pods] == [75, 75, 75], gang.output()
+    assert not held.exists(), "nobody trains there now"
 
 
 def test_pods_that_wait_in_vain_exit_75_and_say_for_whom(gang: Gang) -> None:

@@ -20,10 +20,14 @@ SCENARIOS = sorted(path for name in NAMES for path in (CHARTS / name / "ci").glo
 
 @dataclass(frozen=True)
 class Rendered:
-    """What `helm install release chart -f values` would send, by kind, and what it would say."""
+    """What `helm install release chart -f values` would send, by kind, and what it would say.
+
+    `hooks`: what `helm test` and `helm rollback` would send.
+    """
 
     objects: tuple[dict[str, Any], ...]
     notes: str
+    hooks: tuple[dict[str, Any], ...] = ()
 
     def __getitem__(self, kind: str) -> dict[str, Any]:
         (found,) = (o for o in self.objects if o["kind"] == kind)
@@ -106,7 +110,8 @@ def render(
         if document
     ]
     (notes,) = (text for name, text in files.items() if name.endswith("NOTES.txt"))
-    return Rendered(tuple(objects), notes)
+    hooks = [o for o in objects if "helm.sh/hook" in o["metadata"].get("annotations", {})]
+    return Rendered(tuple(o for o in objects if o not in hooks), notes, tuple(hooks))
 
 
 def _copied(

@@ -3,6 +3,9 @@
 import itertools
 import json
 import re
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import helm_python
@@ -35,7 +38,8 @@ def test_charts_pass_helms_strict_lint_with_every_scenario(values: Path):
 @pytest.mark.parametrize("version", KUBERNETES)
 @pytest.mark.parametrize("values", SCENARIOS, ids=lambda p: f"{p.parents[1].name}-{p.stem}")
 def test_manifests_are_valid_for_kubernetes(values: Path, version: str):
-    for document in scenario(values, f"v{version}.0").objects:
+    rendered = scenario(values, f"v{version}.0")
+    for document in (*rendered.objects, *rendered.hooks):
         if document["kind"] != "PodMonitor":
             kubernetes_validate.validate(document, version, strict=True)
 
@@ -241,3 +245,34 @@ def test_the_values_that_the_readme_shows_install(chart: str, key: str):
     values = yaml.safe_load(block)
     rendered = render(chart, values)
     assert rendered.job["spec"]["completions"] == values["workers"]
+
+
+FINDINGS = read(Path(__file__).with_name("kube-score.yaml"))
+
+
+def manifests() -> str:
+    """All objects of all scenarios, each scenario in a namespace of its own."""
+    return yaml.safe_dump_all(
+        {**item, "metadata": {**item["metadata"], "namespace": f"scenario-{number}"}}
+        for number, rendered in enumerate(map(scenario, SCENARIOS))
+        for item in (*rendered.objects, *rendered.hooks)
+        if item["kind"] != "PodMonitor"
+    )
+
+
+def kube_score(text: str) -> Iterator[str]:
+    """The checks that find something."""
+    command = ["kube-score", "score", "-", "--output-format", "json"]
+    said = subprocess.run(command, input=text, capture_output=True, text=True).stdout
+    for found in json.loads(said):
+        yield from (c["check"]["id"] for c in found["checks"] if not c["skipped"] and c["grade"] < 10)
+
+
+def test_every_finding_has_an_answer_and_every_answer_a_finding():
+    if not shutil.which("kube-score"):
+        pytest.skip("kube-score is not on the PATH")
+    assert set(kube_score(manifests())) == FINDINGS.keys()
+
+
+def test_every_answer_gives_a_reason():
+    assert all(len(reason) > 40 for reason in FINDINGS.values())

@@ -20,7 +20,7 @@ import pytest
 from .charts import CHARTS, least, merged, smallest
 from .test_wrong_values import ODD
 
-NOTHING_RUNS = {"image": {"tag": "none", "pullPolicy": "Never"}}
+NOTHING_RUNS = {"image": {"tag": "none", "pullPolicy": "Never"}, "rollbackReplacesJob": False}
 KINDS = "jobs,pods,services,configmaps,secrets,serviceaccounts,roles,rolebindings,networkpolicies"
 
 

@@ -153,6 +153,59 @@ def test_the_gangs_key_is_made_once():
     assert kept["Secret"] == first["Secret"]
 
 
+@pytest.mark.parametrize(
+    ("chart", "change"),
+    [
+        ("cars-train", {"run": {"train": {"batch_size": 64}}}),
+        ("cars-train", {"restartInPod": False}),
+        ("cars-train", {"image": {"tag": "0.9"}}),
+        ("cars-predict", {"batchSize": 8}),
+        ("cars-predict", {"workers": 2}),
+    ],
+    ids=str,
+)
+def test_other_pods_are_another_job_where_that_is_wanted(chart: str, change: dict[str, Any]):
+    """Helm creates it and deletes the other one, in an upgrade as in a rollback."""
+    policy = {"upgradePolicy": "recreate"}
+    first, second = smallest(chart, **policy), upgrade(chart, smallest(chart, **policy), **policy, **change)
+    names = [one.job["metadata"]["name"] for one in (first, second)]
+    assert all(re.fullmatch(r"cars-1-[0-9a-f]{8}", name) for name in names)
+    assert len(set(names)) == 2
+    assert second.environment["TRAINER_JOB"]["value"] == names[1]
+    assert f"job/{names[1]}" in second.notes
+    assert smallest(chart, **policy, **change).job["metadata"]["name"] == names[1], "also without a Job"
+    if chart == "cars-train":
+        assert second.environment["TRAINER_COORDINATOR"]["value"] == f"{names[1]}-0.cars-1"
+        assert second["Role"]["rules"][0]["resourceNames"] == [names[1]]
+
+
+@pytest.mark.parametrize("change", [*CHANGEABLE, {"podDisruptionBudget": {"enabled": True}}], ids=str)
+def test_what_may_change_stays_in_the_same_job(change: dict[str, Any]):
+    policy = {"upgradePolicy": "recreate"}
+    installed = smallest("cars-train", **policy)
+    assert (
+        upgrade("cars-train", installed, **policy, **change).job["metadata"]["name"]
+        == (installed.job["metadata"]["name"])
+    )
+
+
+def test_the_name_of_a_job_is_the_same_on_every_version_of_kubernetes():
+    values = least("cars-train", upgradePolicy="recreate")
+    old, new = (render("cars-train", values, kubernetes=version) for version in ("v1.34.0", "v1.36.0"))
+    assert old.job["metadata"]["name"] == new.job["metadata"]["name"]
+    assert fixed(old) != fixed(new)
+    kept = render("cars-train", values, live=[old.job], kubernetes="v1.36.0")
+    assert fixed(kept) == fixed(old)
+
+
+@pytest.mark.parametrize("release", ["a" * 53, "my.release"])
+def test_a_long_name_leaves_room_for_the_hash(release: str):
+    job = render(
+        "cars-train", least("cars-train", upgradePolicy="recreate", workers=9999), release=release
+    ).job
+    assert len(f"{job['metadata']['name']}-9999") <= 63
+
+
 def upgrade(chart: str, installed: Rendered, **after: Any) -> Rendered:
     return render(chart, least(chart, **after), live=[installed.job])
 

@@ -131,6 +131,40 @@ BOTH: list[tuple[dict[str, Any], str]] = [
     ({"extraEnv": [{"name": "A", "valueFrom": {"secretRef": {"name": "s", "key": "k"}}}]}, "'secretRef' not"),
     ({"extraEnv": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.nme"}}}]}, "/fieldPath"),
     ({"extraEnv": [{"name": "A", "valueFrom": {"resourceFieldRef": {"resource": "limits.gp"}}}]}, "resource"),
+    # Other containers, other networks.
+    ({"sidecars": [{"name": "trainer", "image": "a"}]}, "sidecars: trainer is the container of the chart"),
+    (
+        {"initContainers": [{"name": "a", "image": "a"}], "sidecars": [{"name": "a", "image": "a"}]},
+        "sidecars: expected each name once in initContainers and sidecars, received a twice",
+    ),
+    (
+        {"initContainers": [{"name": "a", "image": "a", "restartPolicy": "Always"}]},
+        "initContainers: a never ends by itself (restartPolicy Always); move it to sidecars",
+    ),
+    ({"sidecars": [{"name": "A", "image": "a"}]}, "/sidecars/0/name"),
+    ({"sidecars": [{"name": "a"}]}, "/sidecars/0"),
+    ({"envFrom": [{"secretRef": {}}]}, "/envFrom/0"),
+    ({"envFrom": [{"secretRef": {"name": ""}}]}, "/envFrom/0"),
+    ({"envFrom": [{"name": "keys"}]}, "/envFrom/0"),
+    ({"addCapabilities": ["ipc_lock"]}, "/addCapabilities/0"),
+    ({"dnsPolicy": "None"}, "dnsPolicy: expected dnsConfig.nameservers beside None, received none"),
+    ({"dnsPolicy": "ClusterLast"}, "/dnsPolicy"),
+    ({"dnsConfig": {"nameserver": ["10.0.0.1"]}}, "'nameserver' not allowed"),
+    ({"podSecurityContext": {"supplementalGroups": [0]}}, "/podSecurityContext/supplementalGroups/0"),
+    ({"extraObjects": [{"kind": "ConfigMap", "metadata": {"name": "a"}}]}, "/extraObjects/0"),
+    ({"extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {}}]}, "/extraObjects/0/metada"),
+    ({"podDisruptionBudget": {"enabled": True, "minAvailable": 2}}, "minAvailable: expected at most workers"),
+    ({"podDisruptionBudget": {"minAvailable": "half"}}, "/podDisruptionBudget/minAvailable"),
+    (
+        {"networkPolicy": {"enabled": True, "egress": {"restricted": True}}},
+        "networkPolicy.egress.rules: expected egress rules for the object store",
+    ),
+    ({"upgradePolicy": "replace"}, "/upgradePolicy"),
+    ({"resourceClaims": [{"name": "gpu"}]}, "/resourceClaims/0"),
+    (
+        {"resourceClaims": [{"name": "gpu", "resourceClaimName": "a", "resourceClaimTemplateName": "b"}]},
+        "/resourceClaims/0",
+    ),
     # Numbers.
     ({"podSecurityContext": {"runAsUser": 1 << 31}}, "/podSecurityContext/runAsUser"),
     ({"podSecurityContext": {"fsGroup": -1}}, "/podSecurityContext/fsGroup"),
@@ -159,6 +193,17 @@ OF_ONE: list[tuple[str, dict[str, Any], str]] = [
         {"run": {"data": {"cache": {"path": "/tmp", "max_bytes": "1Gi"}}}},
         "run.data.cache.path: expected a folder of its own, received /tmp",
     ),
+    (
+        "cars-train",
+        {"workers": 9, "run": {"train": {"lanes": 8, "batch_size": 32}}},
+        "workers: expected at most 8, as the run has 8 lanes",
+    ),
+    (
+        "cars-train",
+        {"workers": {"min": 2, "max": 9}, "gpu": {"perPod": 4}, "run": {"train": {"batch_size": 32}}},
+        "workers: expected at most 8, as the run has 32 lanes",
+    ),
+    ("cars-train", {"workers": 2, "run": {"train": {"batch_size": 67}}}, "workers: expected at most 1, as"),
     ("cars-train", {"gang": {"existingSecret": "A b"}}, "/gang/existingSecret"),
     ("cars-train", {"networkPolicy": {"metricsFrom": [{"podselector": {}}]}}, "'podselector' not allowed"),
     ("cars-train", {"networkPolicy": {"egress": {"rules": [{"from": []}]}}}, "'from' not allowed"),
@@ -221,6 +266,27 @@ ODD: list[dict[str, Any]] = [
     {"podSecurityContext": {"runAsUser": 2147483647}},
     {"sharedMemory": "8Gi"},
     {"suspend": True, "ttlSecondsAfterFinished": 0, "backoffLimitPerIndex": 0},
+    {"podSecurityContext": {"supplementalGroups": [44, 109]}},
+    {"dnsPolicy": "None", "dnsConfig": {"nameservers": ["10.0.0.1"], "options": [{"name": "ndots"}]}},
+    {"hostNetwork": True, "addCapabilities": ["IPC_LOCK"]},
+    {"envFrom": [{"prefix": "A_", "configMapRef": {"name": "c", "optional": True}}]},
+    {
+        "initContainers": [{"name": "first", "image": "a", "command": ["true"]}],
+        "sidecars": [{"name": "proxy", "image": "a:1", "startupProbe": {"tcpSocket": {"port": 1}}}],
+    },
+    {
+        "extraObjects": [
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "x"},
+                "data": {"a": "{{ .Chart.Name }}"},
+            }
+        ]
+    },
+    {"podDisruptionBudget": {"enabled": True}, "networkPolicy": {"enabled": True}},
+    {"upgradePolicy": "recreate"},
+    {"resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "one-gpu"}]},
 ]
 
 
@@ -233,12 +299,30 @@ def test_what_is_odd_and_right_is_rendered(chart: str, values: dict[str, Any]):
 def test_requests_follow_the_gpus():
     resources = smallest("cars-train", gpu={"perPod": 4}).container["resources"]
     assert resources == {
-        "requests": {"cpu": "16", "memory": "64Gi"},
-        "limits": {"memory": "128Gi", "nvidia.com/gpu": 4},
+        "requests": {"cpu": "16", "memory": "64Gi", "ephemeral-storage": "1Gi"},
+        "limits": {"memory": "128Gi", "nvidia.com/gpu": 4, "ephemeral-storage": "20Gi"},
     }
     given = {"requests": {"cpu": 2}, "limits": {"memory": "1Gi"}}
     resources = smallest("cars-train", gpu={"perPod": 1}, resources=given).container["resources"]
-    assert resources["requests"] == {"cpu": "2", "memory": "1Gi"}
+    assert resources["requests"] == {"cpu": "2", "memory": "1Gi", "ephemeral-storage": "1Gi"}
+
+
+def test_the_nodes_disk_is_limited_unless_the_cache_is_on_it():
+    def disk(**values: Any) -> list[str | None]:
+        resources = smallest("cars-train", **values).container["resources"]
+        return [resources[kind].get("ephemeral-storage") for kind in ("requests", "limits")]
+
+    cached = {"run": {"data": {"cache": {"path": "/cache", "max_bytes": "500Gi"}}}}
+    assert disk() == ["1Gi", "20Gi"]
+    assert disk(**cached) == ["1Gi", None]
+    assert disk(**cached, cacheVolume={"hostPath": {"path": "/nvme"}}) == ["1Gi", "20Gi"]
+    assert disk(resources={"limits": {"ephemeral-storage": "500Mi"}}) == ["500Mi", "500Mi"]
+    assert disk(
+        resources={"limits": {"ephemeral-storage": None}, "requests": {"ephemeral-storage": None}}
+    ) == [
+        None,
+        None,
+    ]
 
 
 def test_a_list_of_images_and_a_network_of_keras_reach_the_trainer():

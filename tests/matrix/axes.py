@@ -108,7 +108,11 @@ AXES: dict[str, dict[str, Settings]] = {
             "train.early_stopping.start_from_epoch": 1,
             "train.early_stopping.restore_best_weights": True,
         },
-        "their defaults": {"train.early_stopping": {}, "train.reduce_lr_on_plateau": {}},
+        "their defaults": {
+            "train.early_stopping": {},
+            "train.reduce_lr_on_plateau": {},
+            "train.callbacks": [{"name": f"{_OWN}:Losses", "options": {"limit": 0.0}}],
+        },
     },
     "monitor": _of("run.monitor", get_args(Monitor)),
     "loss": {
@@ -161,7 +165,11 @@ AXES: dict[str, dict[str, Settings]] = {
     "surroundings": {
         "none": {},
         "cache": {"data.cache.path": "{folder}/cache", "data.cache.max_bytes": "1MiB"},
-        "tensorboard": {"run.tensorboard": True, "run.stall_timeout": "90s"},
+        "tensorboard": {
+            "run.tensorboard": True,
+            "run.stall_timeout": "90s",
+            "run.price": {"core_hour": 0.05},
+        },
         "metrics": {"metrics.port": 0, "metrics.linger": "0s", "run.stall_timeout": None},
     },
     "seed": _of("train.seed", (1, 7)),

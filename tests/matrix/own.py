@@ -1,4 +1,7 @@
-"""A network as a user writes one: no float32 at its end, a name of several words, layers of many kinds."""
+"""A network as a user writes one: no float32 at its end, a name of several words, layers of many kinds. And a
+callback."""
+
+from typing import Any
 
 import keras
 from keras import layers
@@ -32,3 +35,23 @@ def plain(image_shape: tuple[int, int, int], classes: int) -> keras.Model:
         ],
         name="plain",
     )
+
+
+class Losses(keras.callbacks.Callback):
+    """Keeps the loss of each epoch, and ends the training below a limit."""
+
+    def __init__(self, limit: float) -> None:
+        super().__init__()
+        self.limit = limit
+        self.losses: list[float] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.losses.append((logs or {})["loss"])
+        assert len(self.losses) == epoch + 1, "it is kept over interruptions"
+        self.model.stop_training = self.model.stop_training or self.losses[-1] < self.limit
+
+    def get_state(self) -> dict[str, Any]:
+        return {"losses": self.losses}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.losses = state["losses"]

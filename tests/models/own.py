@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from trainer.distribution import rank_variables
+
 BACKBONE = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3)])
 LAYER = layers.Conv2D(4, 3)
 
@@ -31,6 +33,13 @@ def of_many_parts(image_shape: Any, classes: int) -> keras.Model:
     x = layers.MultiHeadAttention(2, 4)(x, x)
     x = layers.Bidirectional(layers.GRU(3))(x)
     return keras.Model(image, layers.Dense(classes, activation="softmax")(x))
+
+
+def of_each_rank(image_shape: Any, classes: int) -> keras.Model:
+    """Another one on each rank."""
+    width = 4 + rank_variables.rank()
+    inner = [layers.Flatten(), layers.Dense(width), layers.Dense(classes, activation="softmax")]
+    return keras.Sequential([keras.Input(image_shape), *inner])
 
 
 def made_at_import(image_shape: Any, classes: int) -> keras.Model:

@@ -108,8 +108,8 @@ def test_the_source_s_own_splits_are_kept(tmp_path: Path) -> None:
         prepare(str(tmp_path / "images"), str(tmp_path / "other"), test=0.5)
     make_folders(tmp_path / "more", {"train/a": 8, "train/b": 8, "test/b": 5})
     assert prepare(str(tmp_path / "more"), str(tmp_path / "third")).rows == {
-        "train": 12,
-        "validation": 4,
+        "train": 14,
+        "validation": 2,
         "test": 5,
     }
 
@@ -123,6 +123,24 @@ def test_resizing_makes_sizes_one(tmp_path: Path) -> None:
         prepare(str(tmp_path / "images"), str(tmp_path / "made"))
     summary = prepare(str(tmp_path / "images"), str(tmp_path / "made"), image_size=(6, 8))
     assert summary.image_shape == (6, 8, 3)
+
+
+def test_photographs_of_different_sizes_become_squares(tmp_path: Path, store_url: str) -> None:
+    make_folders(tmp_path / "images", {"a": 6}, size=(80, 90))
+    make_folders(tmp_path / "images", {"b": 4}, size=(400, 300))
+    make_folders(tmp_path / "turned", {"a": 4}, size=(300, 400))
+    summary = prepare(str(tmp_path / "images"), store_url)
+    assert summary.image_shape == (80, 80, 3)
+    assert summary.resized.startswith(
+        "resized to 80 x 80, as the images have different sizes (80 x 90 to 400 x 300)"
+    )
+    assert open_dataset(store_url).made["image_size"] == [80, 80]
+    again = prepare(str(tmp_path / "images"), store_url)
+    assert again.identity == summary.identity
+    asked = prepare(str(tmp_path / "images"), str(tmp_path / "asked"), image_size=(8, 8))
+    assert (asked.image_shape, asked.resized) == ((8, 8, 3), "")
+    same = prepare(str(tmp_path / "turned"), str(tmp_path / "same"), one_class=True)
+    assert (same.image_shape, same.resized) == ((300, 400, 3), "")
 
 
 def test_a_damaged_image_ends_it_with_nothing_left(folders: Path, store_url: str) -> None:
@@ -165,10 +183,13 @@ def test_a_dataset_is_replaced_only_when_asked(folders: Path, store_url: str) ->
     keys = [re.sub(r"-[0-9a-f]{12}", "", info.key) for info in open_store(store_url).list()]
     assert keys == [
         "dataset.json",
+        "index/test.chunks.npy",
+        "index/test.labels.npy",
         "index/train.chunks.npy",
         "index/train.labels.npy",
         "index/validation.chunks.npy",
         "index/validation.labels.npy",
+        "test/00000.h5",
         "train/00000.h5",
         "validation/00000.h5",
     ]
@@ -246,7 +267,7 @@ def test_of_two_at_once_one_is_told(folders: Path, tmp_path: Path, monkeypatch: 
             "expected fractions >= 0 with a sum below 1, received 1.0 and 0.0",
         ),
         ({"validation": 0.5, "test": 0.5}, ConfigError, "received 0.5 and 0.5"),
-        ({"test": -0.1}, ConfigError, "received 0.25 and -0.1"),
+        ({"test": -0.1}, ConfigError, "received 0.15 and -0.1"),
         ({"validation": 0.001}, DataError, "--validation: 0.001 of 80 images leaves none"),
     ],
 )
@@ -290,7 +311,8 @@ def test_chunks_are_whole_images_of_one_to_four_megabytes() -> None:
 
 
 def test_real_images(sample_data: Path, store_url: str) -> None:
-    summary = prepare(str(sample_data / "cifar10-subset"), store_url, shard_bytes=8 << 20)
+    images = str(sample_data / "cifar10-subset")
+    summary = prepare(images, store_url, validation=0.25, shard_bytes=8 << 20)
     assert summary.rows == {"train": 7500, "validation": 2500, "test": 2000}
     assert summary.image_shape == (32, 32, 3)
     described = inspect(store_url)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.preparation.labels import LabelledImage, LabelledImages
-from trainer.preparation.splits import divide, shuffled, spread, stratified
+from trainer.preparation.splits import default_fractions, divide, shuffled, spread, stratified
 from trainer.storage import open_store
 
 pytestmark = pytest.mark.fast
@@ -59,3 +59,40 @@ def test_the_first_images_are_of_all_classes(counts: list[int], count: int, seed
     assert taken == [item for item in items if item in taken] == spread(items, count, seed)
     assert len(taken) == min(count, len(items))
     assert len({item.label for item in taken}) == min(len(counts), len(taken))
+
+
+@pytest.mark.parametrize(
+    ("splits", "validation", "test", "expected"),
+    [
+        (["train"], None, None, (0.15, 0.15)),
+        (["train", "test"], None, None, (0.15, 0.0)),
+        (["train", "validation"], None, None, (0.15, 0.0)),
+        (["train"], 0.1, None, (0.1, 0.0)),
+        (["train"], 0.0, None, (0.0, 0.0)),
+        (["train"], None, 0.2, (0.15, 0.2)),
+        (["train"], None, 0.9, (0.05, 0.9)),
+        (["train"], None, 0.0, (0.15, 0.0)),
+    ],
+)
+def test_what_nobody_names_has_a_default(
+    splits: list[str], validation: float | None, test: float | None, expected: tuple[float, float]
+) -> None:
+    found = default_fractions(splits, validation, test)
+    assert (found["validation"], found["test"]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("counts", "sizes"),
+    [
+        ([100, 60, 40], {"train": 140, "validation": 30, "test": 30}),
+        ([3, 3], {"train": 4, "validation": 1, "test": 1}),
+        ([2, 1], {"train": 2, "validation": 1}),
+    ],
+)
+def test_by_default_there_is_a_test_split_too(counts: list[int], sizes: dict[str, int]) -> None:
+    """As far as the images go; each class keeps one, and validation comes first."""
+    items = tuple(LabelledImage(f"{c}/{n}", c) for c, count in enumerate(counts) for n in range(count))
+    classes = tuple(map(str, range(len(counts))))
+    source = LabelledImages(open_store("/nowhere"), classes, {"train": items}, "folders")
+    splits = divide(source, None, None, 0)
+    assert {name: len(part) for name, part in splits.items()} == sizes

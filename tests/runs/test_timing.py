@@ -1,6 +1,7 @@
 """Where the time of epochs went, as a run's folder keeps it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -10,12 +11,18 @@ from trainer.storage import open_store
 from trainer.training.results.timer import Timer, read_previous_epochs
 
 ROW = EpochTiming(3, 2, 4, 1000, 9.5, 1.0, 7.0, 1.25, 0.125)
+ON_GPUS = replace(ROW, gpus=4, cores=32.0)
 
 
 def test_it_is_read_as_it_was_written() -> None:
-    assert read_timing(write_timing([ROW, ROW])) == [ROW, ROW]
+    assert read_timing(write_timing([ROW, ON_GPUS])) == [ROW, ON_GPUS]
     assert read_timing(write_timing([])) == []
     assert ROW.images_per_second == 125
+    header = b"epoch,generation,ranks,images,seconds,waiting,training,validation,saving\n"
+    old = header + b"3,2,4,1000,9.5,1,7,1.25,0.125\n"
+    assert read_timing(old) == [ROW], "of a version before gpus and cores"
+    newer = write_timing([ON_GPUS]).replace(b"cores", b"cores,more").replace(b"32.000", b"32.000,1")
+    assert read_timing(newer) == [ON_GPUS]
 
 
 def test_a_run_that_is_started_again_keeps_the_epochs_before(store_url: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-from tests.simulation import gang
+from tests.simulation import training
 from trainer.checkpoints import commit, restore, retention
 from trainer.gang import decisions
 from trainer.gang.forming import seats
@@ -18,7 +18,14 @@ from trainer.runs import layout
 from trainer.runs.fence import Fence
 
 Mutant = Callable[[], AbstractContextManager[Any]]
-original = decisions.review, decisions.record, seats.members_to_seat, seats.resize, commit.survey
+original = (
+    decisions.review,
+    decisions.record,
+    seats.members_to_seat,
+    seats.resize,
+    commit.survey,
+    seats.missing,
+)
 
 
 def patched(module: Any, name: str, function: Any) -> Mutant:
@@ -34,6 +41,12 @@ def stale_members(known: Gang, now: float, wanted: int, policy: Policy) -> list[
     """Everybody that was ever idle."""
     idle = [member for member in known.members.values() if member.state is MemberState.IDLE]
     return sorted(idle, key=lambda member: member.index) if policy.enough(idle, wanted) else []
+
+
+def healthy(known: Gang, *, now: float, wanted: int) -> dict[int, str]:
+    """Also pods that cannot train."""
+    members = {index: replace(member, problem="") for index, member in known.members.items()}
+    return original[5](replace(known, members=members), now=now, wanted=wanted)
 
 
 def record_all(known: Gang, member: Member, *, now: float) -> Gang:
@@ -105,7 +118,7 @@ def oldest_first(store: Any) -> dict[Any, Any]:
 def eager_retention() -> Iterator[None]:
     with (
         mock.patch.object(retention.Retention, "_may_be_under_way", return_value=False),
-        mock.patch.object(gang, "ORPHAN_AGE", 0.0),
+        mock.patch.object(training, "ORPHAN_AGE", 0.0),
     ):
         yield
 
@@ -119,6 +132,7 @@ MUTANTS: dict[str, Mutant] = {
     "two generations share a token": patched(decisions, "review", same_token_again),
     "the leader holds the lowest step": patched(decisions, "leader", lowest_leader),
     "members form that were heard long ago": patched(decisions, "members_to_seat", stale_members),
+    "a pod that cannot train is in a generation": patched(seats, "missing", healthy),
     "replaced supervisors are heard": patched(decisions, "record", record_all),
     "pods run generations without them": patched(decisions, "answer", run_anybody),
     "training stops for a pod that is not there": patched(decisions, "resize", grow_for_nobody),

@@ -1,6 +1,5 @@
 """What happens to a simulated gang, all from one seed."""
 
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from random import Random
 from unittest import mock
 
 from tests.simulation.gang import FrozenTime, Simulation
+from tests.simulation.quick import quick
 from tests.simulation.world import Faults, Violation, World
 from trainer.checkpoints import commit
 from trainer.gang.forming.policy import Policy
@@ -19,14 +19,11 @@ QUIET_SECONDS = 400.0
 
 @contextmanager
 def simulated() -> Iterator[None]:
-    """The trainer's code with a time that stands still, without its log, and with quick JSON."""
+    """The trainer's code with a time that stands still, without its log, and quick."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with (
-            mock.patch.object(commit, "datetime", FrozenTime),
-            mock.patch.object(commit, "_text", lambda document: json.dumps(document).encode()),
-        ):
+        with mock.patch.object(commit, "datetime", FrozenTime), quick():
             yield
     finally:
         logging.disable(disabled)
@@ -63,7 +60,7 @@ def _event(simulation: Simulation, random: Random) -> Callable[[], None]:
     world = simulation.world
     pod = simulation.pods[random.choice([0, random.randrange(len(simulation.pods))])]
     seconds = random.choice([0.5, 3.0, 8.0, 15.0, 25.0])
-    kind = random.choice(["crash", "crash", "lose", "rank", "pause", "part"])
+    kind = random.choice(["crash", "crash", "lose", "rank", "pause", "part", "sick"])
     sides = {index: random.randrange(2) for index in range(len(simulation.pods))}
 
     def restart() -> None:
@@ -83,6 +80,9 @@ def _event(simulation: Simulation, random: Random) -> Callable[[], None]:
             pod.rank_dies()
         elif kind == "pause":
             pod.paused_until = max(pod.paused_until, world.now + seconds)
+        elif kind == "sick":
+            pod.say_problem("no GPU")
+            world.after(seconds, lambda: pod.say_problem(""))
         elif kind == "part":
             simulation.groups.update(sides)
             world.after(seconds, simulation.groups.clear)

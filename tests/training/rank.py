@@ -3,6 +3,7 @@
 Usage: python -m tests.training.rank CONFIG.yaml FOLDER [--delays SEED]
 """
 
+import math
 import os
 import random
 import signal
@@ -14,9 +15,10 @@ from typing import Any
 
 import keras
 
+from tests.training.batches import watch_batches
 from tests.training.fault import inject
 from trainer.config import load
-from trainer.distribution import connect
+from trainer.distribution import connect, rank_status, rank_variables
 from trainer.errors import TrainerError
 from trainer.observability import log
 from trainer.observability.metrics import RunMetrics
@@ -26,6 +28,7 @@ from trainer.training.run import train
 from trainer.training.run_plan import make_plan
 from trainer.training.run_state import digest
 from trainer.training.setup.build_network import setup_tensorflow
+from trainer.training.setup.keep_state import keep_state
 
 
 class Witness(keras.callbacks.Callback):
@@ -35,6 +38,7 @@ class Witness(keras.callbacks.Callback):
         super().__init__()
         self.file = (folder / f"digests-{rank}").open("a")
         self.validations = (folder / f"validations-{rank}").open("a")
+        self.worked, self.shortest_work = 0.0, math.inf
         self.random = None if delays is None else random.Random(delays)
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -43,6 +47,8 @@ class Witness(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         print(digest(self.model, self.model.optimizer), file=self.file, flush=True)
+        worked = rank_status._mine.worked
+        self.worked, self.shortest_work = worked, min(self.shortest_work, worked - self.worked)
         if self.random:
             time.sleep(self.random.random() * float(os.environ.get("MOST_DELAY", "0.05")))
 
@@ -63,9 +69,13 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     config, folder = load(Path(sys.argv[1])), Path(sys.argv[2])
+    if rank_variables.keeps_state():
+        keep_state(config)
+        leave(0)
     setup_tensorflow(config)
     distribution = connect(stop.is_set)
     inject()
+    watch_batches(folder)
     delays = int(sys.argv[4]) + distribution.rank if len(sys.argv) > 3 else None
     (folder / f"pid-{distribution.rank}").write_text(str(os.getpid()))
     witness = Witness(folder, distribution.rank, delays)
@@ -75,6 +85,7 @@ def main() -> None:
     except TrainerError as error:
         print(error, file=sys.stderr)
         leave(error.exit_code)
+    (folder / f"work-{distribution.rank}").write_text(str(witness.shortest_work))
     leave(0)
 
 

@@ -2,6 +2,7 @@
 process refuses it."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from scripts.processes import die_with_parent, free_port
-from tests.commands import refused
+from tests.commands import refused, trainer
 from tests.gang.gangs import wait_for
 from tests.run_processes import Runs
 from tests.test_invalid import damaged_copy
@@ -51,6 +52,19 @@ def test_what_has_to_be_alike_is_named_with_both_values(digits: str, value: str)
     assert refusal
     assert f"pod 1 was started with a different configuration than pod 0: {DIFFERENT[value]}" in str(refusal)
     assert known.refusal(agreement(digits, "pod 1")) is None
+
+
+def test_gradients_of_another_shape_are_refused(runs: Runs) -> None:
+    """As of a network of one's own whose code or environment is another one on some pods."""
+    config = runs.config("shapes", model={"name": "tests.models.own:of_each_rank", "options": {}})
+    done = trainer("supervise", "--config", str(config), "--ranks", "2")
+    assert done.returncode == EXIT_INVALID
+    assert re.search(
+        r"error: rank 1 \| .*: rank 1 .* was started with a different configuration than rank 0 .*: "
+        r"weights.0 is 'kernel \(192, 5\)' in rank 1 .* and 'kernel \(192, 4\)' in rank 0",
+        done.stderr,
+    ), done.stderr
+    assert not (config.parent / "run").exists()
 
 
 def test_callbacks_have_to_be_alike_and_a_pod_s_own_values_may_differ(digits: str, tmp_path: Path) -> None:

@@ -85,6 +85,16 @@ def test_it_gives_the_figures_of_the_best_and_of_the_last_epoch(plan: RunPlan) -
     assert last == "| last: 2 | 1 | 0.75 | 1.75 | 0.5 | 0.4375 | last.weights.h5 |"
 
 
+def test_it_says_where_there_is_no_test_split(plan: RunPlan) -> None:
+    assert "There is no test split" not in text_of(plan)
+    for metrics, says in (
+        ({"loss": 1.0, "val_loss": 2.0}, "There is no test split: the metrics that begin with `val_`"),
+        ({"loss": 1.0}, "There is neither a test nor a validation split"),
+    ):
+        finished = RunResult(1, 2, False, Reached(1, metrics))
+        assert says in card(plan, finished, {}).decode()
+
+
 def test_names_with_bars_line_ends_and_tags_stay_text_in_their_cell(plan: RunPlan) -> None:
     odd = replace(plan, dataset=replace(plan.dataset, classes=("a|b", "c\nd", "<img src=x>")))
     assert "| classes | 3: a\\|b, c d, &lt;img src=x> |" in text_of(odd)

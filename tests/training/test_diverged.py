@@ -108,6 +108,6 @@ def test_rows_without_finite_probabilities_are_left_out_of_no_evaluation():
     loop = Mock(distribution=Single())
     loop.plan.dataset.split.return_value.rows = 2
     with pytest.raises(Diverged, match="the probabilities of 2 images of the test split are not finite"):
-        _over_all_ranks(tally, loop)
+        _over_all_ranks(tally, loop, "test")
     _add(tally, 1, np.arange(2), np.zeros(2, np.int32), probabilities)
     assert tally.rows == 1, "what pads a batch does not matter"

@@ -91,4 +91,4 @@ def test_a_live_run_keeps_its_size_and_says_why_once(digits: str, caplog: pytest
     assert set(seen) <= {2, 3}
     (line,) = caplog.messages
     assert line.startswith("the number of wanted pods stays 3: train.lanes: expected at least as many lanes")
-    assert "(8), received 6" in line
+    assert "(8), received 6. Set workers to at most 3" in line

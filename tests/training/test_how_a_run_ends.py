@@ -196,6 +196,27 @@ def test_no_metric_is_shown_before_it_is_known_and_at_the_end_it_is_of_all_steps
     assert f"step 2/2  loss {finished.last.metrics['loss']:.4f}" in lines[1]
 
 
+def test_without_a_test_split_the_results_are_of_validation(
+    runs: Runs, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = runs.config("run", train=FEW | {"epochs": 2})
+    finished, store = train(config), store_of(config)
+    document = json.loads(store.get(layout.evaluation("validation", "best")))
+    assert finished.best
+    assert document["top1"] == pytest.approx(finished.best.metrics["val_accuracy"], abs=1e-6)
+    assert document["loss"] == pytest.approx(finished.best.metrics["val_loss"], abs=2e-6)
+    found = evaluate(store.url, None, "best")
+    assert (found["dataset"]["split"], found["confusion"]) == ("validation", document["confusion"])
+    assert found["warnings"][0].startswith("there is no test split")
+    assert b"There is no test split" in store.get(layout.CARD)
+    assert b"there is no test split" in store.get(layout.REPORT)
+
+    caplog.set_level(logging.INFO)
+    assert _check(load(config), 1) is None
+    names = ("report", "evaluation", "card", "model", "weights", "last weights")
+    assert [line.split(": ")[0] for line in caplog.messages if f"{store.url}/" in line] == list(names)
+
+
 def test_weights_that_are_not_restored_any_more_are_not_said_to_be(runs: Runs) -> None:
     early = {"monitor": "val_loss", "mode": "max", "patience": 9}
     config = runs.config(

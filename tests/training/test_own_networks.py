@@ -13,7 +13,10 @@ from trainer.config import load
 from trainer.errors import ConfigError, RunError
 from trainer.inference.network import network_from_run
 from trainer.inference.predictor import Predictor
+from trainer.models import build_network
+from trainer.models.weights_file import weights_file
 from trainer.runs import layout
+from trainer.runs.run_document import read_run
 from trainer.storage import open_store
 from trainer.training.run_plan import make_plan
 from trainer.training.setup.build_network import build, setup_tensorflow
@@ -47,6 +50,13 @@ def test_what_keras_can_save_goes_the_whole_way(runs: Any, name: str, capsys: An
     expected = exported.predict_on_batch(pixels.astype(np.float32) / 255)
     np.testing.assert_allclose(predictor.probabilities(pixels), expected, atol=1e-4)
     assert "building" not in capsys.readouterr().out
+    store = open_store(load(config).run.url)
+    other = build_network(read_run(store))
+    other.set_weights([weight * 1.1 + 0.02 for weight in predictor._model.get_weights()])
+    store.put(layout.weights("last"), weights_file(other))
+    expected = other.predict_on_batch(pixels.astype(np.float32) / 255)
+    predictor = Predictor(network_from_run(store.url, "last"), batch_size=3)
+    np.testing.assert_allclose(predictor.probabilities(pixels), expected, atol=1e-4)
 
 
 def test_weights_that_do_not_fit_the_network_are_one_line(runs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,12 +64,21 @@ def test_weights_that_do_not_fit_the_network_are_one_line(runs: Any, monkeypatch
     in_process.train(config)
     store = open_store(load(config).run.url)
     monkeypatch.setattr(own, "right", own.of_many_parts)
+    network_from_run(store.url, "last").build()  # of model.keras, without that code
+    model = store.get(layout.KERAS_MODEL)
+    store.put(layout.KERAS_MODEL, b"damaged")
+    with pytest.raises(RunError, match=r"model\.keras cannot be loaded"):
+        network_from_run(store.url, "last").build()
+    store.delete(layout.KERAS_MODEL)  # as in a run that has not finished
     says = r"weights/last\.weights\.h5 does not hold weights of .*own:right: .*use the code of the run"
     with pytest.raises(RunError, match=says):
         network_from_run(store.url, "last").build()
-    store.put(layout.weights("last"), b"damaged")
-    with pytest.raises(RunError, match=r"does not hold weights of .*start the run again;"):
-        network_from_run(store.url, "last").build()
+    for content in (None, model):
+        if content:
+            store.put(layout.KERAS_MODEL, content)
+        store.put(layout.weights("last"), b"damaged")
+        with pytest.raises(RunError, match=r"does not hold weights of .*start the run again;"):
+            network_from_run(store.url, "last").build()
 
 
 @pytest.mark.parametrize("name", ["in_narrow_layers", "cast_at_its_end"])

@@ -19,16 +19,23 @@ FIFTY_STEPS = {"epochs": 3, "batch_size": 60, "lanes": 4, "optimizer": {"name": 
 ONE_EPOCH = FIFTY_STEPS | {"epochs": 1}
 
 
-def test_one_two_and_three_ranks_train_the_same_weights(runs):
-    """Three ranks share four lanes unevenly. Fails if the exchange is a silent no-op."""
-    weights = {}
+def test_one_two_and_three_ranks_train_the_same_weights(runs, monkeypatch: pytest.MonkeyPatch):
+    """Three ranks share four lanes unevenly, and one is slow, which its own part of the steps shows.
+
+    Fails if the exchange is a silent no-op.
+    """
+    monkeypatch.setenv("SLOW_RANK", "2 0.05")
+    weights, folders = {}, {}
     for ranks in (1, 2, 3):
         config = runs.config(f"{ranks}-ranks", model=PLAIN, train=FIFTY_STEPS)
-        folder = runs.finish(config, ranks)
+        folder = folders[ranks] = runs.finish(config, ranks)
         first = runs.digests(folder)
         assert len(first) >= 50
         assert [runs.digests(folder, rank) for rank in range(1, ranks)] == [first] * (ranks - 1)
         weights[ranks] = runs.weights(folder)
+    shortest = [float((folders[3] / f"work-{rank}").read_text()) for rank in range(3)]
+    assert shortest[2] >= 0.05
+    assert 0 < max(shortest[:2]) < shortest[2]
     for ranks in (2, 3):
         worst = max(np.abs(a - b).max() for a, b in zip(weights[1], weights[ranks], strict=True))
         assert 0 < worst <= 1e-5

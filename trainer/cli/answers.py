@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from trainer.errors import ConfigError
+from trainer.observability.log import print_message
 
 
 def print_json(result: Any) -> None:
@@ -18,9 +19,10 @@ def print_json(result: Any) -> None:
     typer.echo(json.dumps(result, indent=1, default=plain))
 
 
-def print_next(text: str) -> None:
-    """Prints a hint at the next command; on stderr, since it is not a result."""
-    typer.echo(f"next: {text}", err=True)
+def print_next(command: str | None) -> None:
+    """Prints the next command, where there is one; on stderr, since it is not a result."""
+    if command:
+        print_message(f"next: {command}")
 
 
 def confirm(lines: list[str]) -> None:

@@ -6,6 +6,7 @@ import typer
 
 from trainer import __version__
 from trainer.cli import cluster, datasets, hdf5, machine, networks, predictions, runs
+from trainer.cli.log_format import with_log_format
 
 PANELS = {
     "Datasets and predictions": (datasets.prepare, hdf5.index, datasets.inspect, predictions.predict),
@@ -33,8 +34,8 @@ app = typer.Typer(
 )
 for panel, commands in PANELS.items():
     for command in commands:
-        app.command(rich_help_panel=panel)(command)
-app.command()(machine.doctor)
+        app.command(rich_help_panel=panel)(with_log_format(command))
+app.command()(with_log_format(machine.doctor))
 
 
 def _show_version(wanted: bool) -> None:

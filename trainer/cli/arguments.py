@@ -16,13 +16,21 @@ Config = Annotated[
 
 Recipe = Annotated[
     str | None,
-    typer.Option(help="Recipe to start from; see `trainer recipes`. Default: the one in the file."),
+    typer.Option(
+        help="Recipe to start from; see `trainer recipes`. Default: the one in the file, or else auto, which "
+        "is chosen by the data and the machine."
+    ),
 ]
 
 
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", help="Set one value, such as train.epochs=3. Repeatable. Default: none."),
+]
+
+
+Run = Annotated[
+    str, typer.Argument(help="The run: its folder, its URL, or the name of the release that trains it.")
 ]
 
 

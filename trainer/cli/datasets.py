@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from trainer import interrupts
 from trainer.cli.answers import print_json, print_next
 from trainer.cli.arguments import (
     ClassNames,
@@ -25,7 +24,6 @@ from trainer.cli.arguments import (
     parse_sides,
     parse_splits,
 )
-from trainer.output.units import parse_size
 
 
 def prepare(
@@ -88,7 +86,7 @@ def prepare(
             metavar="N|HxW",
             callback=check_image_size,
             help="Resize images to this height and width, in pixels: 224, or 224x320. Default: "
-            "keep their size.",
+            "keep their size; photographs of different sizes become a square of up to 224.",
         ),
     ] = None,
     resize: Annotated[
@@ -101,7 +99,10 @@ def prepare(
     validation: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, callback=finite, help="Fraction of the images for validation. Default: 0.25."
+            min=0,
+            max=1,
+            callback=finite,
+            help="Fraction of the images for validation, if SOURCE has no folder for it. Default: 0.15.",
         ),
     ] = None,
     test: Annotated[
@@ -110,7 +111,8 @@ def prepare(
             min=0,
             max=1,
             callback=finite,
-            help="Fraction of the images for testing, if SOURCE has no test folder. Default: none.",
+            help="Fraction of the images for testing, if SOURCE has no folder for it. Default: 0.15; none "
+            "if --validation is set or SOURCE has one for validation.",
         ),
     ] = None,
     max_per_class: Annotated[
@@ -162,44 +164,38 @@ def prepare(
     json: Json = False,
 ) -> None:
     """Write images as HDF5 shards to object storage, or resume an interrupted run of this command."""
+    from trainer.api import dataset_functions
     from trainer.cli.pages import datasets as pages
-    from trainer.machine.cores import available_cores
-    from trainer.observability.log import say
-    from trainer.output.progress import progress
+    from trainer.cli.pages.next_commands import after_dataset
     from trainer.preparation.bad_images import BadImagesError, BadImagesReport
-    from trainer.preparation.hdf5.parts import DatasetNames, Pair
-    from trainer.preparation.labels import Columns
-    from trainer.preparation.options import PrepareOptions
-    from trainer.preparation.prepare import prepare as run
 
-    pairs = tuple(Pair(*parse_hdf5_datasets(text)) for text in hdf5 or ())
-    shape = parse_shape(image_shape) if image_shape else None
-    named = DatasetNames(classes=class_names, shape=shape, pairs=pairs)
     try:
-        with progress(say, "images prepared") as report, interrupts.unwinding():
-            options = PrepareOptions(
-                labels=labels,
-                columns=Columns(image_column, label_column),
-                split_folders=parse_splits(splits) if splits else None,
-                one_class=one_class,
-                classes=parse_classes(classes) if classes else None,
-                crop=crop,
-                image_size=parse_sides(image_size) if image_size else None,
-                resize=resize,
-                validation=validation,
-                test=test,
-                max_per_class=max_per_class,
-                first=first,
-                seed=seed,
-                on_bad=on_bad,
-                max_bad=max_bad,
-                encoding=encoding,
-                shard_bytes=parse_size(shard_size),
-                overwrite=overwrite,
-                hdf5=named if named != DatasetNames() else None,
-                workers=available_cores(),
-            )
-            prepared = run(source, url, options, progress=report)
+        prepared = dataset_functions.prepare(
+            source,
+            url,
+            labels=labels,
+            image_column=image_column,
+            label_column=label_column,
+            splits=parse_splits(splits) if splits else None,
+            one_class=one_class,
+            classes=parse_classes(classes) if classes else None,
+            crop=crop,
+            image_size=parse_sides(image_size) if image_size else None,
+            resize=resize,
+            validation=validation,
+            test=test,
+            max_per_class=max_per_class,
+            first=first,
+            seed=seed,
+            on_bad=on_bad,
+            max_bad=max_bad,
+            encoding=encoding,
+            shard_size=shard_size,
+            overwrite=overwrite,
+            hdf5=[parse_hdf5_datasets(text) for text in hdf5 or ()],
+            class_names=class_names,
+            image_shape=parse_shape(image_shape) if image_shape else None,
+        )
     except BadImagesError as error:
         if json:
             print_json(BadImagesReport(bad=list(error.problems)))
@@ -208,7 +204,7 @@ def prepare(
         print_json(prepared)
     else:
         pages.print_prepared(prepared)
-        print_next(pages.after_prepare(prepared))
+        print_next(after_dataset(prepared.url, len(prepared.classes)))
 
 
 def inspect(
@@ -229,18 +225,18 @@ def inspect(
     json: Json = False,
 ) -> None:
     """Show the contents of a dataset, and anything suspicious in it."""
+    from trainer.api import dataset_functions
     from trainer.cli.pages import datasets as pages
-    from trainer.dataset.inspection.describe import inspect as run
+    from trainer.cli.pages.next_commands import after_dataset
     from trainer.observability.log import say
-    from trainer.output.progress import progress
 
     if sheet:
         from trainer.dataset.inspection.contact_sheet import write_contact_sheet
 
         say(f"contact sheet: {write_contact_sheet(url, sheet)}")
-    with progress(say, "images read") as report, interrupts.unwinding():
-        description = run(url, read=read, progress=report)
+    description = dataset_functions.inspect(url, read=read).document
     if json:
         print_json(description)
     else:
         pages.print_inspected(description, every_class=classes)
+        print_next(after_dataset(description["url"], len(description["classes"])))

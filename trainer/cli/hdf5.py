@@ -4,10 +4,8 @@ from typing import Annotated
 
 import typer
 
-from trainer import interrupts
 from trainer.cli.answers import print_json, print_next
 from trainer.cli.arguments import ClassNames, ImageShape, Json, SplitDatasets, parse_shape
-from trainer.errors import ConfigError
 
 
 def index(
@@ -42,35 +40,31 @@ def index(
     Every byte is read once, for checksums and for the range, mean and deviation of the values. Requirements:
     docs/datasets.md.
     """
+    from trainer.api import dataset_functions
     from trainer.cli.pages import datasets as pages
-    from trainer.observability.log import say
-    from trainer.output.progress import progress
-    from trainer.preparation.hdf5.index_hdf5 import index_hdf5, is_prepared
-    from trainer.preparation.hdf5.parts import DatasetNames, Pair
-    from trainer.preparation.reindex import reindex
+    from trainer.cli.pages.next_commands import after_dataset
+    from trainer.preparation.reindex import Reindexed
 
-    splits = {"train": train, "validation": validation, "test": test}
-    pairs = tuple(Pair(split, *text.split(",")) for split, texts in splits.items() for text in texts or ())
-    if pairs and (images or labels):
-        raise ConfigError("--images, --labels: the splits have datasets of their own", "Leave them out")
-    shape = parse_shape(image_shape) if image_shape else None
-    names = DatasetNames(images, labels, classes, shape, pairs)
-    if is_prepared(url):
-        if target or names != DatasetNames():
-            raise ConfigError(
-                f"{url}: a dataset of `trainer prepare` is indexed in place", "Pass its URL alone"
-            )
-        with progress(say, "shards read") as report, interrupts.unwinding():
-            copied = reindex(url, progress=report)
-        if json:
-            print_json(copied)
-        else:
-            pages.print_reindexed(copied)
-        return
-    with progress(say, "MiB read") as report, interrupts.unwinding():
-        indexed = index_hdf5(url, target, names, progress=report)
+    indexed = dataset_functions.index(
+        url,
+        target,
+        images=images,
+        labels=labels,
+        train=_pairs(train),
+        validation=_pairs(validation),
+        test=_pairs(test),
+        classes=classes,
+        image_shape=parse_shape(image_shape) if image_shape else None,
+    )
     if json:
         print_json(indexed)
+    elif isinstance(indexed, Reindexed):
+        pages.print_reindexed(indexed)
     else:
         pages.print_indexed(indexed)
-        print_next(pages.after_prepare(indexed))
+        print_next(after_dataset(indexed.url, len(indexed.classes)))
+
+
+def _pairs(texts: list[str] | None) -> list[tuple[str, str]]:
+    """(images, labels) of each IMAGES,LABELS."""
+    return [(images, labels) for images, labels in (text.split(",") for text in texts or ())]

@@ -21,6 +21,9 @@ def doctor(
     quick: Annotated[
         bool, typer.Option("--quick", help="Skip the slow checks (devices, throughput).")
     ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Let each check take the time that it needs, not 20 s in all.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Check this machine and an object store, and list what to fix, in order."""
@@ -28,7 +31,7 @@ def doctor(
     from trainer.doctor import examine
 
     with interrupts.unwinding():
-        checks = examine(url, timed=not quick)
+        checks = examine(url, timed=not quick, full=full)
     if json:
         print_json([check.__dict__ for check in checks])
     else:

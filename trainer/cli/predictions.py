@@ -1,14 +1,13 @@
 """`trainer predict`."""
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from trainer.cli.answers import print_json, print_next
-from trainer.cli.arguments import Config, Json, Overrides
-from trainer.errors import EXIT_INVALID, DataError
-from trainer.output.units import abbreviate
+from trainer.cli.answers import print_json
+from trainer.cli.arguments import Config, Json, Namespace, Overrides
+from trainer.cli.run_names import run_folder
+from trainer.errors import EXIT_INVALID
 
 
 def predict(
@@ -18,8 +17,10 @@ def predict(
     ] = None,
     config: Config = None,
     run: Annotated[
-        str | None, typer.Option(help="Folder of the trained run. Default: from --config.")
+        str | None,
+        typer.Option(help="Folder of the trained run, or its release. Default: from --config."),
     ] = None,
+    namespace: Namespace = None,
     model: Annotated[
         str | None,
         typer.Option(help="keras:NAME, with ImageNet weights and classes. Default: the network of the run."),
@@ -42,38 +43,34 @@ def predict(
     json: Json = False,
 ) -> None:
     """Classify a few images, or all of a prefix, dataset or list; an interrupted job is resumed."""
+    from trainer.api.prediction_function import predict_few, predict_many
     from trainer.cli.pages import predictions as pages
-    from trainer.inference.job import main as predict_job
+    from trainer.inference.local import this_command
 
-    options = {"run": run, "model": model, "input": input, "output": output, "split": split, "extend": extend}
+    folder = run_folder(run, namespace) if run else None
+    options = {
+        "run": folder,
+        "model": model,
+        "input": input,
+        "output": output,
+        "split": split,
+        "extend": extend,
+    }
     arguments = {key: value for key, value in options.items() if value}
     if images:
-        _predict_few(images, config, arguments, overrides or (), top, json)
+        few = predict_few(images, config, arguments, overrides or ())
+        if json:
+            print_json(few.rows)
+        else:
+            few.check()
+            pages.print_classified(few.rows, top)
+        if few.errors:
+            raise typer.Exit(EXIT_INVALID)
         return
-    summary = predict_job(config, arguments, overrides or (), workers)
+    summary = predict_many(config, arguments, overrides or (), workers, this_command()).document
     if summary is None:
         return
     if json:
         print_json(summary)
     else:
         pages.print_predicted(summary)
-        print_next(pages.after_predict(summary["output"]))
-
-
-def _predict_few(
-    images: list[str], config: Path | None, arguments: dict[str, Any], overrides: Any, top: int, json: bool
-) -> None:
-    """Prints every image, then exits with 64 if one could not be read."""
-    from trainer.cli.pages import predictions as pages
-    from trainer.inference.adhoc import main as predict_few
-
-    rows = predict_few(images, config, arguments, overrides)
-    problems = [f"{row['image']}: {row['error']}" for row in rows if "error" in row]
-    if json:
-        print_json(rows)
-    elif len(problems) == len(rows):
-        raise DataError(abbreviate(problems, 3, separator="; "), "Name images that are there")
-    else:
-        pages.print_classified(rows, top)
-    if problems:
-        raise typer.Exit(EXIT_INVALID)

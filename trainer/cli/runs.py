@@ -1,7 +1,7 @@
 """The commands for runs: training, and what to do with a run's folder."""
 
 import sys
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,8 +12,14 @@ from trainer.cli.arguments import (
     Namespace,
     Overrides,
     Recipe,
+    Run,
 )
+from trainer.cli.run_names import run_folder
 from trainer.errors import EXIT_INVALID, ConfigError
+
+if TYPE_CHECKING:
+    from trainer.config import RunConfig
+    from trainer.training.auto import Choice
 
 
 def train(
@@ -33,32 +39,36 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a model, or resume a run that was interrupted."""
-    from trainer.config.load import load
+    from trainer.cli.pages.next_commands import after_check, after_train
     from trainer.distribution.rank_variables import is_supervised, rank
+    from trainer.training.auto import loaded_run
     from trainer.training.launch import launch, ranks_of, this_command
 
-    run = load(config, recipe=recipe, overrides=overrides or ())
-    if check:
-        from trainer.training.setup.check import check as try_out
-
-        plan = try_out(run, ranks_of(ranks))
-        if json:
-            print_json(plan)
-        else:
-            from trainer.cli.pages import runs as pages
-
-            pages.print_plan(plan)
-        return
-    code = launch(run, ranks=ranks_of(ranks), command=this_command())
+    count = ranks_of(ranks)
+    loaded = loaded_run(config, recipe=recipe, overrides=overrides or (), ranks=count, keep=not check)
+    with loaded as (run, choice):
+        if check:
+            _check(run, count, choice, json)
+            if not json:
+                print_next(after_check(config, recipe, overrides or (), ranks))
+            return
+        code = launch(run, ranks=count, command=this_command())
     if code == 0 and rank() == 0 and not is_supervised():
-        from trainer.cli.pages import runs as pages
         from trainer.runs.documents.finished_values import finished_values
 
         if json:
             print_json(finished_values(run.run.url))
         else:
-            print_next(pages.after_train(run.run.url))
+            print_next(after_train(run.run.url))
     sys.exit(code)
+
+
+def _check(run: "RunConfig", ranks: int, choice: "Choice | None", json: bool) -> None:
+    from trainer.cli.pages import runs as pages
+    from trainer.training.setup.check import check as try_out
+
+    plan = try_out(run, ranks, choice.lines if choice else ())
+    print_json(plan) if json else pages.print_plan(plan)
 
 
 def supervise(
@@ -71,20 +81,23 @@ def supervise(
 ) -> None:
     """Run as process 1 of a pod: start its ranks, join the gang, restart failed ranks."""
     from trainer.cluster import lost_pods, wanted_pods
-    from trainer.config.load import load
+    from trainer.training.auto import loaded_run
     from trainer.training.launch import ranks_of, supervise_pod, this_command
 
-    run = load(config, recipe=recipe, overrides=overrides or ())
+    count = ranks_of(ranks)
     command = [word if word != "supervise" else "train" for word in this_command()]
-    lost_pods.start_from_environment()
-    sys.exit(
-        supervise_pod(run, ranks=ranks_of(ranks), command=command, wanted=wanted_pods.from_environment())
-    )
+    with loaded_run(config, recipe=recipe, overrides=overrides or (), ranks=count) as (run, _):
+        lost_pods.start_from_environment()
+        code = supervise_pod(run, ranks=count, command=command, wanted=wanted_pods.from_environment())
+    sys.exit(code)
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(help="Folder of the run.")],
-    split: Annotated[str, typer.Option(help="Split to evaluate: train, validation or test.")] = "test",
+    run: Run,
+    split: Annotated[
+        str | None,
+        typer.Option(help="Split to evaluate: train, validation or test. Default: test, or else validation."),
+    ] = None,
     weights: Annotated[Literal["best", "last"], typer.Option(help="Weights to evaluate.")] = "best",
     dataset: Annotated[
         str | None,
@@ -95,52 +108,70 @@ def evaluate(
         typer.Option("--sensitivity", help="Also measure accuracy on rotated, flipped and shifted images."),
     ] = False,
     batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Images per batch.")] = 64,
+    namespace: Namespace = None,
     json: Json = False,
 ) -> None:
     """Evaluate a run's weights on a split: accuracy, per-class metrics, confusion, calibration, mistakes."""
+    from trainer.api import run_functions
     from trainer.cli.pages import runs as pages
-    from trainer.evaluation.evaluate import evaluate as measure
-    from trainer.output.progress import print_line, progress
+    from trainer.cli.pages.next_commands import after_evaluate
 
-    with progress(print_line, "images") as report:
-        evaluation = measure(
-            run,
-            split,
-            weights,
-            dataset_url=dataset,
-            sensitivity=sensitivity,
-            batch_size=batch_size,
-            progress=report,
-        )
+    evaluation = run_functions.evaluate(
+        run_folder(run, namespace),
+        split,
+        weights=weights,
+        dataset=dataset,
+        sensitivity=sensitivity,
+        batch_size=batch_size,
+    ).document
     if json:
         print_json(evaluation)
     else:
         pages.print_evaluation(evaluation)
+        data = evaluation["dataset"]
+        print_next(after_evaluate(evaluation["run"], data["url"], data["split"]))
 
 
-def report(run: Annotated[str, typer.Argument(help="Folder of the run.")]) -> None:
+def report(run: Run, namespace: Namespace = None) -> None:
     """Write report/index.html to a run's folder: curves, evaluations, images, configuration."""
-    from trainer.report.write import write_report
+    from trainer.api import run_functions
+    from trainer.cli.pages.next_commands import after_report
+    from trainer.runs.run_document import read_finished
+    from trainer.storage import open_store
 
-    typer.echo(write_report(run))
+    folder = run_folder(run, namespace)
+    typer.echo(run_functions.report(folder))
+    store = open_store(folder)
+    print_next(after_report(store.url, finished=read_finished(store) is not None))
 
 
 def compare(
-    runs: Annotated[list[str], typer.Argument(help="Folders of the runs.")],
-    split: Annotated[str, typer.Option(help="Split of the evaluations: train, validation or test.")] = "test",
+    runs: Annotated[list[str], typer.Argument(help="The runs, each its folder, its URL or its release.")],
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Split of the evaluations: train, validation or test. Default: test, or else validation."
+        ),
+    ] = None,
     weights: Annotated[Literal["best", "last"], typer.Option(help="Weights of the evaluations.")] = "best",
     format: Annotated[
         Literal["text", "csv", "html", "json"], typer.Option("--format", "-o", help="Output format.")
     ] = "text",
+    namespace: Namespace = None,
     json: Json = False,
 ) -> None:
     """Compare the evaluations of runs: network, parameters, top-1, top-5, loss, time."""
     from trainer.output.table import print_table
-    from trainer.report import compare as table
+    from trainer.reporting import compare as table
 
-    rows = table.compare(runs, split, weights)
-    if json or format != "text":
-        typer.echo(table.dumps(rows, "json" if json or format == "text" else format))
+    urls = [run_folder(run, namespace) for run in runs]
+    rows = table.compare(urls, split, weights)
+    if json or format in ("csv", "json"):
+        typer.echo(table.dumps(rows, "csv" if format == "csv" and not json else "json"))
+    elif format == "html":
+        from trainer.reporting.comparison_page import comparison_page, read_details
+
+        typer.echo(comparison_page(rows, read_details(urls, weights)).decode(), nl=False)
     else:
         print_table(table.COLUMNS, [table.cells(row) for row in rows], right=table.NUMBERS)
 
@@ -149,12 +180,15 @@ def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe. Default: list them.")] = None,
 ) -> None:
     """List the recipes, or print one."""
+    from trainer.config.load import AUTO
     from trainer.config.load import recipes as known
 
     if name is None:
         from trainer.cli.pages import runs as pages
 
         pages.print_recipes(known())
+    elif name == AUTO:
+        typer.echo("# chosen as a run starts, by its data and machine: `trainer train --check` prints it")
     elif name in known():
         typer.echo(known()[name], nl=False)
     else:
@@ -162,7 +196,7 @@ def recipes(
 
 
 def weights(
-    run: Annotated[str, typer.Argument(help="Folder of the run, or the release that trains it.")],
+    run: Run,
     destination: Annotated[
         str, typer.Argument(help="File to write, or a folder: an existing one, or a name that ends in /.")
     ],
@@ -183,11 +217,7 @@ def weights(
     if looks_like_a_url(destination):
         problem = f"DESTINATION: expected a file or a folder, received {destination!r}"
         raise ConfigError(problem, "Name a local one, such as .")
-    if "/" not in run and not looks_like_a_url(run):
-        from trainer.cluster.commands import run_url
-
-        run = run_url(run, namespace)
-    store = open_store(run)
+    store = open_store(run_folder(run, namespace))
     if step is None:
         typer.echo(download_weights(store, "best" if best else "last", destination))
     else:
@@ -231,14 +261,14 @@ def runs(
         print_json(RemovedRuns(removed=[run.url for run in chosen]))
 
 
-def verify(run: Annotated[str, typer.Argument(help="Folder of the run.")], json: Json = False) -> None:
+def verify(run: Run, namespace: Namespace = None, json: Json = False) -> None:
     """Read every byte of a run's checkpoints and verify the checksums."""
     from trainer.checkpoints.verify import verify as read
     from trainer.cli.pages import runs as pages
     from trainer.runs.run_document import read_document
     from trainer.storage import open_store
 
-    store = open_store(run)
+    store = open_store(run_folder(run, namespace))
     read_document(store)  # raises where there is no run
     reports = read(store)
     if json:

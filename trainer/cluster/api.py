@@ -20,7 +20,10 @@ NAMESPACE_REMEDY = "specify another namespace with -n, or see `helm list -A`"
 MAX_EVENTS = 500
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _TIMEOUT = (5, 30)
-"""Seconds to connect, and between two bytes of a response."""
+"""Seconds to connect, and between two bytes."""
+_POD_TIMEOUT = (5, 5)
+_UNREACHABLE = "error trying to reach service"
+"""In the API server's message when it cannot connect to a pod."""
 _OWN_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -50,20 +53,21 @@ class Cluster:
             return _items(response)
 
     def job(self, release: str) -> dict[str, Any]:
-        """The Job of a release. Raises JobGone if only its ConfigMap is left, as after the Job's TTL, else
-        ConfigError with the existing releases."""
+        """The Job of a release; of two, while an upgrade replaces it, the newer one.
+
+        Raises JobGone if only its ConfigMap is left, as after the Job's TTL, else ConfigError with the
+        existing releases.
+        """
         jobs = self.jobs(release)
         if jobs:
-            return jobs[0]
+            return max(jobs, key=lambda job: str(job["metadata"].get("creationTimestamp", "")))
         self._check_namespace()
         if config_maps := [data for data in self.config_maps(release) if RUN_FILE in data]:
             raise JobGone(release, config_maps[-1], failed=self.installation_failed(release))
-        others = sorted({str(job["metadata"]["labels"][_INSTANCE]) for job in self.jobs()})
+        others = ", ".join(sorted({str(job["metadata"]["labels"][_INSTANCE]) for job in self.jobs()}))
         raise ConfigError(
             f"release {release!r} not found in namespace {self.namespace!r} of {self.context}",
-            f"Existing releases: {', '.join(others)}"
-            if others
-            else f"No release of {CHARTS} found; {NAMESPACE_REMEDY}",
+            f"Existing releases: {others}" if others else f"No release of {CHARTS} found; {NAMESPACE_REMEDY}",
         )
 
     def pods(self, job: str) -> list[dict[str, Any]]:
@@ -124,23 +128,31 @@ class Cluster:
         return [item.get("data") or {} for item in items]
 
     def fetch(self, pod: str, port: int, path: str) -> tuple[int, str]:
-        """GET http://pod:port{path} through the API server -> status and body."""
+        """GET http://pod:port{path} through the API server -> status and body. Raises PodSilent."""
         from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import MaxRetryError, ReadTimeoutError
 
+        options = _PLAIN | {"_request_timeout": _POD_TIMEOUT}
         with self._request("get pods/proxy"):
             try:
                 response = self._core.connect_get_namespaced_pod_proxy_with_path(
-                    f"{pod}:{port}", self.namespace, path.lstrip("/"), **_PLAIN
+                    f"{pod}:{port}", self.namespace, path.lstrip("/"), **options
                 )
                 return response.status, response.data.decode(errors="replace")
+            except (ReadTimeoutError, MaxRetryError) as error:
+                if isinstance(getattr(error, "reason", error), ReadTimeoutError):
+                    raise PodSilent(pod, f"no answer in {_POD_TIMEOUT[1]} s") from None
+                raise
             except ApiException as error:
-                if _is_api_status(error.body):
+                if not _is_api_status(error.body):
+                    return error.status, str(error.body)
+                message = str(json.loads(error.body).get("message", ""))
+                if _UNREACHABLE not in message:
                     raise
-                return error.status, str(error.body)
+                raise PodSilent(pod, message.rpartition(": ")[2]) from None
 
     def log(self, pod: str, *, follow: bool, since_seconds: int | None = None) -> Iterator[tuple[str, str]]:
-        """A pod's log as (RFC 3339 time, line), until its end or, with `follow`, the end of the
-        connection."""
+        """A pod's log as (RFC 3339 time, line), until its end or, with `follow`, that of the connection."""
         with self._request("get pods/log"):
             options: dict[str, Any] = {"follow": follow, "timestamps": True, "container": "trainer"}
             if since_seconds is not None:
@@ -229,6 +241,14 @@ class JobGone(ConfigError):
 
 class NotFound(ConfigError):
     """The API has no such object (404)."""
+
+
+class PodSilent(TransientError):
+    """A pod does not answer the API server; `reason` says it in a few words."""
+
+    def __init__(self, pod: str, reason: str) -> None:
+        super().__init__(f"{pod} does not answer ({reason})")
+        self.reason = reason
 
 
 _PLAIN: dict[str, Any] = {"_preload_content": False, "_request_timeout": _TIMEOUT}

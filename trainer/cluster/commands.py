@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,20 +14,20 @@ import yaml
 from trainer import interrupts
 from trainer.cluster import follow as following
 from trainer.cluster.api import CHARTS, NAMESPACE_REMEDY, RUN_FILE, Cluster, JobGone
-from trainer.cluster.pod_metrics import PodMetrics, read_metrics
+from trainer.cluster.asking import ask_pods
+from trainer.cluster.pod_metrics import PodMetrics
 from trainer.cluster.pod_state import PULL_FAILED, PULL_PAUSED, Pod
 from trainer.cluster.release import Release, ReleaseState
 from trainer.cluster.release_status import EndedRelease, ReleaseStatus, release_status
+from trainer.cluster.rollback import VALUES
 from trainer.cluster.status_text import describe
-from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, TrainerError
-from trainer.gang.endpoint import METRICS, READYZ, rank_log
+from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, ConfigError
+from trainer.gang.endpoint import rank_log
 from trainer.output.units import plural, span
 from trainer.runs.run_document import read_finished
 from trainer.storage import open_store
 
 WATCH_SECONDS = 2.0
-VALUES = "cars-trainer/values"
-"""The annotation of a Job with the values that it was installed with, as JSON."""
 
 
 def status(
@@ -181,23 +182,13 @@ class _View:
             self._run_url = _run_url(self._cluster, self._cluster.job(self._name))
         if release.state is not ReleaseState.RUNNING or release.chart != "cars-train":
             return release, None, ""
-        asked = [pod for pod in release.pods if _can_be_asked(pod)]
-        chief = next((pod for pod in asked if pod.ready), asked[0] if asked else None)
-        if chief is None or chief.port is None:
-            return release, None, ""
-        try:
-            _, text = self._cluster.fetch(chief.name, chief.port, METRICS)
-            progress = read_metrics(text, time.time())
-            ready, reason = self._cluster.fetch(chief.name, chief.port, READYZ)
-        except (TrainerError, ValueError) as error:
-            problem = error.problem if isinstance(error, TrainerError) else error
-            return release, None, f"no metrics from {chief.name}: {problem}"
-        return release, progress, "" if ready == 200 else reason.strip()
+        found = ask_pods(self._cluster, [pod for pod in release.pods if _can_be_asked(pod)])
+        return replace(release, waits=(*release.waits, *found.waits)), found.progress, found.problem
 
 
 def _can_be_asked(pod: Pod) -> bool:
     """Whether a pod's endpoint can be reached."""
-    return pod.phase == "Running" and bool(pod.port) and not pod.on_lost_node
+    return pod.phase == "Running" and pod.exit_code is None and bool(pod.port) and not pod.on_lost_node
 
 
 def _releases(cluster: Cluster) -> list[str]:

@@ -16,8 +16,9 @@ from typing import Any
 
 from trainer.cluster.client import api_client
 from trainer.cluster.pod_state import is_on_lost_node
-from trainer.cluster.wanted_pods import JOB, NAMESPACE
+from trainer.cluster.wanted_pods import JOB
 from trainer.errors import one_line
+from trainer.gang.leading.holder import NAMESPACE
 from trainer.gang.pods import PODS, whole_number
 
 log = logging.getLogger(__name__)

@@ -9,6 +9,9 @@ from typing import Any
 from trainer.cluster.pod_state import STARTING, Pod, read_pod, read_time
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, one_line
 
+MAX_LINES = 2
+"""More pods than this that do not exist are one line."""
+
 
 class ReleaseState(StrEnum):
     SUSPENDED = "suspended"
@@ -102,16 +105,32 @@ def _reason(conditions: Mapping[str, Any], pods: Iterable[Pod]) -> str:
 
 
 def _waits(pods: Mapping[int, Pod], wanted: int, warnings: Sequence[Mapping[str, Any]]) -> Iterable[str]:
+    missing = [index for index in range(wanted) if index not in pods]
+    lines = [missing] if len(missing) > MAX_LINES else [[index] for index in missing]
+    for indexes in lines:
+        yield f"{_named(indexes)}: not created yet{_latest(warnings, kind='Job')}"
     for index in range(wanted):
         pod = pods.get(index)
         if pod is None:
-            yield f"pod {index}: not created yet{_latest(warnings, kind='Job')}"
-        elif pod.phase == "Failed":
+            continue
+        if pod.phase == "Failed":
             yield f"pod {index}: {pod.trouble}; the Job replaces it after its back-off"
         elif pod.trouble == STARTING:
             yield f"pod {index}: {pod.trouble}{_latest(warnings, kind='Pod', name=pod.name)}"
         elif pod.trouble:
             yield f"pod {index}: {pod.trouble}"
+
+
+def _named(indexes: Sequence[int]) -> str:
+    """Pods by their indexes, in ascending order: `pod 4`, `pods 1, 2`, `pods 1, 4 to 7`."""
+    ranges: list[list[int]] = []
+    for index in indexes:
+        if ranges and index == ranges[-1][-1] + 1:
+            ranges[-1].append(index)
+        else:
+            ranges.append([index])
+    parts = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in ranges]
+    return f"{'pod' if len(indexes) == 1 else 'pods'} {', '.join(parts)}"
 
 
 def _latest(warnings: Sequence[Mapping[str, Any]], **of: str) -> str:

@@ -5,9 +5,10 @@ import os
 from collections.abc import Callable, Mapping
 
 from trainer.cluster.client import api_client
+from trainer.gang.leading.holder import NAMESPACE
 
-JOB, NAMESPACE = "TRAINER_JOB", "TRAINER_NAMESPACE"
-"""The environment variables with this pod's Job and its namespace."""
+JOB = "TRAINER_JOB"
+"""The environment variable with this pod's Job."""
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Callable[[], int] | None:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ from trainer.config.types import (
 )
 from trainer.errors import ConfigError, one_line, shortened
 
+AUTO = "auto"
+"""The name of the recipe that is chosen by the data and the machine."""
+_EXAMPLES = "See `trainer recipes` for whole examples"
+
 
 def recipes() -> dict[str, str]:
     """The recipes: name -> YAML text."""
@@ -30,24 +35,64 @@ def recipes() -> dict[str, str]:
     }
 
 
-def load(path: Path | None = None, *, recipe: str | None = None, overrides: Sequence[str] = ()) -> RunConfig:
-    """The values of the recipe, overridden by those of the file, then by `--set a.b=c`; validated.
+@dataclass(frozen=True)
+class Settings:
+    """What a user has set: a recipe by name, and the values of the file and of `--set`, which override it.
 
-    Raises ConfigError with what was expected and what was received.
+    Attributes:
+        where: the name of the file, for errors.
     """
+
+    recipe: str | None
+    file: Mapping[str, Any]
+    overrides: Sequence[str]
+    where: str
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What is set, in sections. Raises ConfigError."""
+        return apply_overrides(self.file, self.overrides)
+
+    @property
+    def automatic(self) -> bool:
+        """Whether the recipe is chosen by the data and the machine: it is `auto`, or neither a recipe nor a
+        network is named."""
+        model = self.values.get("model")
+        named = isinstance(model, Mapping) and model.get("name") is not None
+        return self.recipe == AUTO or (self.recipe is None and not named)
+
+    def over(self, recipe: Mapping[str, Any]) -> RunConfig:
+        """The whole configuration; `recipe` has the values that are not set. Raises ConfigError."""
+        values = apply_overrides(merge(recipe, self.file), self.overrides)
+        return validate(RunConfig, values, self.where, self.overrides, remedy=_EXAMPLES)
+
+
+def read_settings(
+    path: Path | None = None, *, recipe: str | None = None, overrides: Sequence[str] = ()
+) -> Settings:
+    """What the file and the options set. Raises ConfigError."""
     if not (path or recipe or overrides):
         raise ConfigError("no configuration", "Pass a YAML file with --config, or a --recipe")
     file = read_yaml(path) if path else {}
-    recipe = recipe or file.pop("recipe", None)
-    file.pop("recipe", None)
-    values = apply_overrides(merge(_recipe(recipe) if recipe else {}, file), overrides)
-    where = str(path) if path else "the configuration"
-    return validate(RunConfig, values, where, overrides, remedy="See `trainer recipes` for whole examples")
+    named = file.pop("recipe", None)
+    return Settings(recipe or named, file, overrides, str(path) if path else "the configuration")
+
+
+def load(path: Path | None = None, *, recipe: str | None = None, overrides: Sequence[str] = ()) -> RunConfig:
+    """The values of the recipe, overridden by those of the file, then by `--set a.b=c`; validated.
+
+    Raises ConfigError with what was expected and what was received, also where the recipe would be chosen
+    by the data: see `trainer.training.auto`.
+    """
+    settings = read_settings(path, recipe=recipe, overrides=overrides)
+    if settings.recipe == AUTO:
+        raise ConfigError(f"recipe: {AUTO} is chosen as a run starts", "Name a recipe, see `trainer recipes`")
+    return settings.over(recipe_values(settings.recipe) if settings.recipe else {})
 
 
 def parse(values: Mapping[str, Any], where: str = "the configuration") -> RunConfig:
     """A mapping -> RunConfig. Raises ConfigError for the first invalid value."""
-    return validate(RunConfig, values, where, remedy="See `trainer recipes` for whole examples")
+    return validate(RunConfig, values, where, remedy=_EXAMPLES)
 
 
 def validate(
@@ -113,11 +158,12 @@ def parse_override(assignment: str) -> dict[str, Any]:
     return result
 
 
-def _recipe(name: Any) -> dict[str, Any]:
+def recipe_values(name: Any) -> dict[str, Any]:
+    """The values of a recipe. Raises ConfigError for an unknown name."""
     known = recipes()
     if not isinstance(name, str) or name not in known:
         near = difflib.get_close_matches(str(name), known, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}"
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join([AUTO, *known])}"
         raise ConfigError(f"recipe: there is no recipe {quoted(name)}", hint)
     values: dict[str, Any] = yaml_text.read(known[name])
     return values

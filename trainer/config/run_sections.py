@@ -18,6 +18,14 @@ class CheckpointSection(Section):
     keep_every: int | None = Field(None, ge=1, description="keep one checkpoint per N steps permanently")
 
 
+class PriceSection(Section):
+    """What the report calculates the cost of a run by."""
+
+    currency: str = Field("USD", min_length=1, max_length=8, description="the unit of both prices")
+    gpu_hour: float = Field(0.0, ge=0, description="price of an hour of one GPU")
+    core_hour: float = Field(0.0, ge=0, description="price of an hour of one CPU core")
+
+
 class RunSection(Section):
     """The run's folder, and what is saved there."""
 
@@ -26,6 +34,9 @@ class RunSection(Section):
     monitor: Monitor = Field("val_accuracy", description="metric that decides which weights are best")
     tensorboard: bool = Field(
         False, description="write the metrics of each epoch for `tensorboard --logdir <run.url>/tensorboard`"
+    )
+    price: PriceSection | None = Field(
+        None, description="prices, by which the report states what the run has cost; null: only the hours"
     )
     grace: Seconds = Field(60.0, description="time to save a last checkpoint after SIGTERM")
     stall_timeout: Annotated[Seconds, Field(ge=1)] | None = Field(

@@ -13,6 +13,7 @@ from trainer.config import optimizers
 from trainer.config.callback_sections import EarlyStoppingSection, ReduceLROnPlateauSection
 from trainer.config.exact_runs import with_implied
 from trainer.config.explain import quoted
+from trainer.config.own_callbacks import OwnCallback
 from trainer.config.phases import PhaseSection, Schedule, with_epochs_of_phases
 from trainer.config.types import (
     MAX_BATCH,
@@ -180,6 +181,7 @@ class TrainSection(Section):
     reduce_lr_on_plateau: ReduceLROnPlateauSection | None = Field(
         None, description="its options; default: none"
     )
+    callbacks: list[OwnCallback] = Field([], description="Keras callbacks of your own")
     warmup_epochs: float = Field(
         0,
         ge=0,

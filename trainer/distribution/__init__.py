@@ -32,7 +32,12 @@ class Distribution(Protocol):
 
     def exchange(self, flat: Any, name: str = "exchange") -> Any:
         """A flat `tf.Tensor` -> its sum over the ranks, in or out of a `tf.function`; `name` tells one of
-        several exchanges of a step from the others."""
+        several exchanges of a step from the others; it is LATER for one that is not the first."""
+        ...
+
+    def exchange_began(self) -> float | None:
+        """When the last step's exchange began here, which ends this rank's own part of the step, in seconds
+        since the epoch; None without other ranks."""
         ...
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:

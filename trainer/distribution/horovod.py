@@ -7,11 +7,12 @@ import horovod.tensorflow as hvd
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from trainer.distribution.lost_rank import LOST, lost_peer
 from trainer.distribution.meeting import meet
 from trainer.distribution.rank_status import Phase, report_phase
-from trainer.distribution.single import OneReplica
+from trainer.distribution.single import LATER, OneReplica
 
 BROADCAST_PART_BYTES = 256 << 20
 """Bytes of one broadcast. Gloo ends the process (SIGABRT) at 2 GiB, more than Linux takes in one writev."""
@@ -25,6 +26,8 @@ class Horovod(OneReplica):
     """
 
     def __init__(self, stopping: Callable[[], bool] = lambda: False) -> None:
+        with tf.device("CPU:0"):
+            self._began = tf.Variable(0.0, trainable=False, dtype=tf.float64)
         report_phase(Phase.MEETING)
         meet(stopping=stopping)
         report_phase(Phase.LOADING)
@@ -37,7 +40,13 @@ class Horovod(OneReplica):
         return self.rank == 0
 
     def exchange(self, flat: tf.Tensor, name: str = "exchange") -> tf.Tensor:
+        if name != LATER and not is_op_determinism_enabled():  # TensorFlow then refuses to tell the time
+            with tf.control_dependencies([flat]):
+                self._began.assign(tf.timestamp())
         return hvd.allreduce(flat, op=hvd.Sum, name=name)
+
+    def exchange_began(self) -> float | None:
+        return None if is_op_determinism_enabled() else float(self._began)
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         total = self._collective(lambda: hvd.allreduce(tf.constant(values), op=hvd.Sum, name="sum"))

@@ -17,4 +17,4 @@ def lost_peer(error: Exception) -> RankLost:
     text = one_line(error)
     sentence = _HOROVOD.search(text)
     reason = sentence[0] if sentence else shortened(text)
-    return RankLost(f"another rank was lost ({reason})", "The run resumes from the last checkpoint")
+    return RankLost(f"another rank was lost ({reason})", "The run resumes from its newest state")

@@ -78,6 +78,8 @@ def _request(host: str, port: int, method: str, path: str) -> bytes | None:
         connection.request(method, path, headers={"Content-Length": "0"})
         response = connection.getresponse()
         body = response.read()
+        if response.status not in (200, 404):
+            raise ConnectionError(f"status {response.status} {body.decode(errors='replace')}".strip())
         return None if response.status == 404 else body
     except http.client.HTTPException as error:
         raise ConnectionError(str(error)) from error

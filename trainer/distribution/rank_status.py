@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from trainer.distribution.rank_variables import STATUS_FD
 
-_SIZE = 128
+_SIZE = 256
 
 
 class Phase(StrEnum):
@@ -31,27 +31,61 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class RankStatus:
-    """`step`: the last finished step, -1 before the first; `time`: seconds of the monotonic clock."""
+    """
+    Attributes:
+        step: the last finished step, -1 before the first.
+        time: seconds of the monotonic clock.
+        worked: seconds of this rank's own part of its steps, reading and computing, without what it waits for
+            other ranks.
+        timed: how many steps `worked` is of.
+        rows: how many rows, padding included, this rank has of each step; 0 before the first.
+    """
 
     step: int = -1
     time: float = 0.0
     phase: Phase = Phase.STARTING
+    worked: float = 0.0
+    timed: int = 0
+    rows: int = 0
 
 
 _mine = RankStatus()
+_step_began: float | None = None
 
 
-def report_step(step: int) -> None:
+def report_step(step: int, exchange_began: float | None = None) -> None:
     """Report the last finished step to the supervisor of this rank; does nothing without a supervisor.
 
     Takes microseconds: call it after each step.
+
+    Args:
+        step: its number.
+        exchange_began: when this rank had done its own part of it, in seconds since the epoch; None if that
+            is not known.
     """
-    _report(replace(_mine, step=step, phase=Phase.CALLBACKS))
+    global _step_began
+    status = replace(_mine, step=step, phase=Phase.CALLBACKS)
+    if exchange_began is not None and _step_began is not None:
+        worked = max(0.0, exchange_began - _step_began)
+        status = replace(status, worked=status.worked + worked, timed=status.timed + 1)
+    _step_began = None
+    _report(status)
 
 
 def report_phase(phase: Phase) -> None:
-    """Report the current phase to the supervisor of this rank; the same phase again counts as progress."""
+    """Report the current phase to the supervisor of this rank; the same phase again counts as progress.
+
+    READING begins a step.
+    """
+    global _step_began
     _report(replace(_mine, phase=phase))
+    if phase is Phase.READING:
+        _step_began = time.time()
+
+
+def report_batch(rows: int, phase: Phase = Phase.TRAINING) -> None:
+    """Report that a batch of this many rows was read, and a training step begins in `phase`."""
+    _report(replace(_mine, phase=phase, rows=rows))
 
 
 def _report(status: RankStatus) -> None:
@@ -75,7 +109,7 @@ class StatusChannel:
         if record:
             try:
                 values = json.loads(record)
-                self._last = RankStatus(values["step"], values["time"], Phase(values["phase"]))
+                self._last = RankStatus(**{**values, "phase": Phase(values["phase"])})
             except (ValueError, TypeError, KeyError):
                 return self._last
         return self._last

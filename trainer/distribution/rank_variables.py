@@ -19,6 +19,7 @@ STATUS_FD = "TRAINER_STATUS_FD"
 STATE_FD = "TRAINER_STATE_FD"
 GANG = "TRAINER_GANG"
 TOKEN = "TRAINER_TOKEN"
+KEEP_STATE = "TRAINER_KEEP_STATE"
 
 _ALONE = secrets.token_hex(8)
 
@@ -38,9 +39,19 @@ def rank() -> int:
     return int(os.environ.get(RANK, "0"))
 
 
+def own_rank() -> int | None:
+    """This process's rank; None if it was not started as one."""
+    return rank() if is_rank() else None
+
+
 def size() -> int:
     """The world size; 1 if this process is the only rank."""
     return int(os.environ.get(SIZE, "1"))
+
+
+def keeps_state() -> bool:
+    """Whether this process only saves the state that ranks have left in memory."""
+    return KEEP_STATE in os.environ
 
 
 def local_size() -> int:

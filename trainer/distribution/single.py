@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+LATER = "later"
+"""The name of an exchange of a step that is not its first."""
+
 
 class OneReplica:
     """A process that computes on one device: its only replica is the process itself."""
@@ -38,6 +41,9 @@ class OneProcess:
 
     def exchange(self, flat: Any, name: str = "exchange") -> Any:
         return flat
+
+    def exchange_began(self) -> float | None:
+        return None
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         return values

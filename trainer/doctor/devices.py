@@ -1,5 +1,6 @@
 """TensorFlow's devices, and how fast they convolve: the timing of the CNN lab (its questions 9 and 10)."""
 
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -16,12 +17,15 @@ PROBE = "trainer.doctor.devices_probe"
 _SLOW = "Train small networks and small batches on CPUs, or raise train.batch_size"
 
 
-def examine() -> Iterator[CheckResult]:
+def examine(deadline: float = math.inf) -> Iterator[CheckResult]:
     """Nothing where TensorFlow is not installed."""
-    if not (installed.installed("tensorflow") or installed.installed("tensorflow-cpu")):
+    if not installed.can_train():
         return
     try:
-        measured = probe.run(PROBE, [os.environ])
+        measured = probe.run(PROBE, [os.environ], deadline)
+    except probe.OutOfTime:
+        yield probe.unfinished("devices")
+        return
     except ProcessFailed as error:
         yield CheckResult(
             "error", "TensorFlow", str(error), "python -c 'import tensorflow' shows its whole output"

@@ -1,5 +1,6 @@
 """How fast ranks on this machine exchange: a small sum, and one of ResNet-50's size."""
 
+import math
 import os
 from collections.abc import Iterator
 
@@ -16,7 +17,7 @@ EXCHANGED_VALUES = 25_600_000
 PROBE = "trainer.doctor.exchange_probe"
 
 
-def examine() -> Iterator[CheckResult]:
+def examine(deadline: float = math.inf) -> Iterator[CheckResult]:
     """Nothing where Horovod is not installed. A rank for each GPU, or two on the CPU."""
     if not installed.installed("horovod"):
         return
@@ -36,7 +37,10 @@ def examine() -> Iterator[CheckResult]:
             for rank in range(size)
         ]
         try:
-            times = probe.run(PROBE, environments)
+            times = probe.run(PROBE, environments, deadline)
+        except probe.OutOfTime:
+            yield probe.unfinished("exchange")
+            return
         except ProcessFailed as error:
             remedy = "Use one rank (--ranks 1), or compile Horovod with scripts/env"
             yield CheckResult("error", "exchange", str(error), remedy)

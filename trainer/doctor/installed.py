@@ -36,6 +36,11 @@ def examine() -> Iterator[CheckResult]:
     yield CheckResult("ok", "GPUs", ", ".join(visible_gpus(os.environ)) or "none available to this process")
 
 
+def can_train() -> bool:
+    """Whether TensorFlow is installed here."""
+    return installed("tensorflow") or installed("tensorflow-cpu")
+
+
 def installed(distribution: str) -> bool:
     return _version(distribution) is not None
 

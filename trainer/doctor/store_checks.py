@@ -1,5 +1,6 @@
 """Checks of a store: the operations that a run needs, and their speed."""
 
+import math
 import statistics
 import time
 import uuid
@@ -8,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from trainer.doctor.finding import CheckResult
-from trainer.errors import one_line
+from trainer.errors import TrainerError, explain_os_error, one_line
 from trainer.output.units import size
 from trainer.storage import CHECKSUM_SETTING, LARGE_BYTES, ObjectChanged, Store, open_store
 
@@ -19,12 +20,25 @@ THREADS = 8
 SLOW_BYTES_PER_SECOND = 50 << 20
 """Bytes a second below which even one fast CPU may wait."""
 
+STORE_FRACTION = 0.1
+"""The fraction of the time that is left for writing; reading takes about as long."""
+
 _IMAGE_BYTES = 224 * 224 * 3
+_CONDITIONS = "Use one run.url for one run at a time, or a store with conditional writes (docs/stores.md)"
+_UNKNOWN = "See docs/stores.md for what a store has to do"
+_REMEDIES: list[tuple[type[Exception], str]] = [
+    (PermissionError, "Set the keys of an account that may list, read, write and delete here"),
+    (FileNotFoundError, "Create the bucket, or correct the URL"),
+    (TimeoutError, "Correct AWS_ENDPOINT_URL, or look at the network and the server"),
+]
 
 
-def examine(url: str) -> Iterator[CheckResult]:
-    """Tries what a run needs, in a prefix of its own below `url`, where nothing is left, whatever happens."""
-    store = open_store(url)
+def examine(url: str, deadline: float = math.inf) -> Iterator[CheckResult]:
+    """Tries what a run needs, in a prefix of its own below `url`, where nothing is left, whatever happens.
+
+    After the `deadline` of the monotonic clock no failed request is retried.
+    """
+    store = open_store(url, on_retry=lambda cause: _check_time(url, cause, deadline))
     small, large = (f".doctor-{uuid.uuid4().hex}/{name}" for name in ("small", "large"))
     steps: list[tuple[str, Callable[[], str]]] = [
         ("list", lambda: _list(store)),
@@ -43,15 +57,20 @@ def examine(url: str) -> Iterator[CheckResult]:
                 try:
                     yield CheckResult("ok", check, action())
                 except Ignored as ignored:
-                    yield CheckResult("warning", check, str(ignored))
+                    yield CheckResult("warning", check, str(ignored), _CONDITIONS)
                 except Exception as error:
-                    yield CheckResult("error", check, one_line(error))
+                    yield _failed(check, error)
                     return
             yield _delete_and_look(store, small, large)
         finally:
             for key in (small, large) if written else ():
                 with suppress(Exception):
                     store.delete(key)
+
+
+def _check_time(url: str, cause: str, deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise TimeoutError(f"{url}: requests fail ({cause}); `trainer doctor --full` tries for longer")
 
 
 class Ignored(Exception):
@@ -115,38 +134,54 @@ def _delete_and_look(store: Store, *keys: str) -> CheckResult:
             store.delete(key)
         remaining = [key for key in keys if any(info.key == key for info in store.list(key))]
     except Exception as error:
-        return CheckResult("error", "delete", one_line(error))
+        return _failed("delete", error)
     if remaining:
-        return CheckResult("error", "delete", f"{store.url}/{remaining[0]} still exists")
+        found = f"{store.url}/{remaining[0]} still exists"
+        return CheckResult("error", "delete", found, "Delete it, and look for versions or locks of objects")
     return CheckResult("ok", "delete", "no objects left behind")
 
 
-def speed(url: str) -> Iterator[CheckResult]:
-    """Writes an object, reads it in ranges as a reader does, and deletes it."""
+def _failed(check: str, error: Exception) -> CheckResult:
+    """An error, with what to do about it: what the error says itself, or else what it usually is."""
+    remedy = error.remedy if isinstance(error, TrainerError) else ""
+    if not remedy and isinstance(error, OSError):
+        remedy = explain_os_error(error).remedy
+    if not remedy:
+        remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind)), _UNKNOWN)
+    return CheckResult("error", check, one_line(error), remedy)
+
+
+def speed(url: str, deadline: float = math.inf) -> Iterator[CheckResult]:
+    """Writes an object, reads it in ranges as a reader does, and deletes it; a smaller one where a slow store
+    would pass the deadline of the monotonic clock."""
     store = open_store(url)
     key = f".doctor-{uuid.uuid4().hex}/speed"
     with store.no_folders_left():
         try:
-            yield _speed(store, key)
+            yield _speed(store, key, deadline)
         except Exception as error:
-            yield CheckResult("error", "speed", one_line(error))
+            yield _failed("speed", error)
         finally:
             with suppress(Exception):
                 store.delete(key)
 
 
-def _speed(store: Store, key: str) -> CheckResult:
+def _speed(store: Store, key: str, deadline: float) -> CheckResult:
     began = time.perf_counter()
-    store.put(key, bytes(TIMED_BYTES))
+    store.put(key, bytes(READ_BYTES))
+    affordable = STORE_FRACTION * (deadline - time.monotonic()) / (time.perf_counter() - began)
+    count = READ_BYTES * int(max(1, min(TIMED_BYTES // READ_BYTES, affordable)))
+    began = time.perf_counter()
+    store.put(key, bytes(count))
     written = time.perf_counter() - began
     with ThreadPoolExecutor(THREADS) as pool:
         began = time.perf_counter()
-        starts = range(0, TIMED_BYTES, READ_BYTES)
+        starts = range(0, count, READ_BYTES)
         done = sum(pool.map(lambda start: len(store.get_range(key, start, start + READ_BYTES)), starts))
         rate = done / (time.perf_counter() - began)
     small = statistics.median(_small(store, key) for _ in range(9))
     text = (
-        f"writes {size(TIMED_BYTES / written)}/s, reads {size(rate)}/s with {THREADS} threads "
+        f"writes {size(count / written)}/s, reads {size(rate)}/s with {THREADS} threads "
         f"(about {rate / _IMAGE_BYTES:,.0f} images of 224 x 224 pixels), "
         f"a small range in {small * 1e3:.1f} ms"
     )

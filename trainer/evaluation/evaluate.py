@@ -1,6 +1,7 @@
 """`trainer evaluate`: a run's weights on a split of its dataset, or of another one."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,12 +13,17 @@ from trainer.evaluation.evaluation_document import Evaluated, dump_evaluation, e
 from trainer.evaluation.perturbations import perturbations
 from trainer.evaluation.tally import Tally
 from trainer.images.codec import decode_image
-from trainer.inference.network import Network, network_from_run
+from trainer.inference.network import network_from_run
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
+from trainer.reporting.write import first_evaluation
 from trainer.runs import layout
-from trainer.runs.documents.evaluation_values import EvaluationDocument
-from trainer.runs.run_document import read_finished
+from trainer.runs.documents.evaluation_values import HELD_OUT, EvaluationDocument
+from trainer.runs.documents.heat_values import dump_heat
+from trainer.runs.run_document import RunDocument, read_finished
 from trainer.storage import open_store
+
+if TYPE_CHECKING:
+    from trainer.inference.predictor import Predictor
 
 BUDGET_BYTES = 256 << 20
 
@@ -26,7 +32,7 @@ ProgressCallback = Callable[[int, int], None]
 
 def evaluate(
     url: str,
-    split_name: str,
+    split_name: str | None,
     which: layout.WeightsName,
     *,
     dataset_url: str | None = None,
@@ -34,7 +40,7 @@ def evaluate(
     batch_size: int = 64,
     progress: ProgressCallback = lambda _done, _total: None,
 ) -> EvaluationDocument:
-    """Evaluates each row of the split once.
+    """Evaluates each row of the split once: without a name, of the test split, or else of validation.
 
     Returns the document in docs/json.md, which is also written to the run's folder.
 
@@ -46,6 +52,7 @@ def evaluate(
     network = network_from_run(url, which)
     run = network.run
     dataset = open_dataset(dataset_url or run.config.data.url)
+    split_name = split_name or held_out(dataset)
     split = dataset.split(split_name)
     if tuple(dataset.classes) != tuple(run.classes):
         raise ConfigError(
@@ -54,9 +61,14 @@ def evaluate(
         )
     if not split.rows:
         raise DataError(f"{dataset.url}: the split {split_name!r} has no rows", "Specify another split")
-    tally, parameters, changed = _tally(network, dataset, split, sensitivity, batch_size, progress)
+    with quiet_tensorflow_import():
+        from trainer.evaluation.heat_maps import heat_document
+        from trainer.inference.predictor import Predictor
+
+    predictor = Predictor(network, batch_size)
+    tally, changed = _tally(predictor, run, dataset, split, sensitivity, progress)
     document = evaluation_document(
-        Evaluated(store.url, which, network.weights_sha256, dataset, split_name, parameters),
+        Evaluated(store.url, which, network.weights_sha256, dataset, split_name, predictor.parameters),
         tally,
         sensitivity=changed,
         finished=read_finished(store),
@@ -64,8 +76,23 @@ def evaluate(
     if dataset_url is None:
         key = layout.evaluation(split_name, which)
         store.put(key, dump_evaluation(document))
+        if document == first_evaluation(store) and dataset.image_shape == run.prepared_shape:
+            heat = heat_document(predictor.model, predictor.prepare, dataset, document)
+            if heat is not None:
+                store.put(layout.HEAT_MAPS, dump_heat(heat))
         document["written"] = f"{store.url}/{key}"
     return document
+
+
+def held_out(dataset: Dataset) -> str:
+    """The split to evaluate on: test, or else validation. Raises DataError where the dataset has neither."""
+    for name in HELD_OUT:
+        if name in dataset.splits:
+            return name
+    raise DataError(
+        f"{dataset.url}: there is neither a test nor a validation split",
+        "Evaluate on the images of the training with --split train, or prepare the dataset with such a split",
+    )
 
 
 def _difference(there: Sequence[str], expected: Sequence[str]) -> str:
@@ -76,23 +103,18 @@ def _difference(there: Sequence[str], expected: Sequence[str]) -> str:
 
 
 def _tally(
-    network: Network,
+    predictor: "Predictor",
+    run: RunDocument,
     dataset: Dataset,
     split: Split,
     sensitivity: bool,
-    batch_size: int,
     progress: ProgressCallback,
-) -> tuple[Tally, int, dict[str, float]]:
-    with quiet_tensorflow_import():
-        from trainer.inference.predictor import Predictor
-
-    run = network.run
-    predictor = Predictor(network, batch_size)
+) -> tuple[Tally, dict[str, float]]:
     tally = Tally(len(run.classes))
     changes = perturbations(run.prepared_shape) if sensitivity else {}
     right = dict.fromkeys(changes, 0)
     reader = Reader(dataset, split, budget_bytes=BUDGET_BYTES)
-    for batch in reader.batches_of(range(split.rows), batch_size):
+    for batch in reader.batches_of(range(split.rows), predictor.batch_size):
         images = batch.images
         if dataset.image_shape != run.prepared_shape:
             size = run.prepared_shape[:2]
@@ -108,4 +130,4 @@ def _tally(
             predicted = predictor.probabilities(np.ascontiguousarray(change(images))).argmax(1)
             right[name] += int((predicted == labels).sum())
         progress(tally.rows, split.rows)
-    return tally, predictor.parameters, {name: round(n / split.rows, 6) for name, n in right.items()}
+    return tally, {name: round(n / split.rows, 6) for name, n in right.items()}

@@ -76,13 +76,22 @@ def evaluation_document(
             for mistake in tally.worst
         ],
         "sensitivity": dict(sensitivity),
-        "warnings": _warnings(finished),
+        "warnings": [*_no_test(evaluated), *_warnings(finished)],
     }
 
 
 def dump_evaluation(document: EvaluationDocument) -> bytes:
     """The JSON text."""
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
+
+
+def _no_test(evaluated: Evaluated) -> list[str]:
+    if evaluated.split != "validation" or "test" in evaluated.dataset.splits:
+        return []
+    return [
+        "there is no test split: these are the validation images, by which the best weights were chosen, so "
+        "new images may be classified less well"
+    ]
 
 
 def _warnings(finished: RunResult | None) -> list[str]:

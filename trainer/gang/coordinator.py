@@ -10,30 +10,29 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from trainer.distribution.agreement import Agreement
-from trainer.errors import EXIT_INVALID, ConfigError
+from trainer.errors import EXIT_INVALID
 from trainer.gang import decisions
 from trainer.gang.forming import seats
 from trainer.gang.forming.policy import WAIT_FOR_ALL, Policy
 from trainer.gang.leading.contact import host_and_port
 from trainer.gang.leading.keeper import TokenKeeper, Unconditional
 from trainer.gang.leading.tokens import Deposed, Lead, Taken, TakenByAnother
-from trainer.gang.members import Answer, End, ExitPod, Gang, Member, Redirect
-from trainer.gang.messages import REPORT, decode_member, encode_answer
-from trainer.gang.network.auth import HEADER, GangKey
+from trainer.gang.members import Answer, End, ExitPod, Gang, Member, Redirect, RunRanks
+from trainer.gang.messages import decode_member, encode_answer
+from trainer.gang.network.auth import GangKey
 from trainer.gang.network.event_server import EventServer
-from trainer.gang.network.http import Request, Response
 from trainer.gang.network.rendezvous import Rendezvous
+from trainer.gang.network.reports import report_server
+from trainer.gang.ranks.slow_ranks import SlowRanks
 from trainer.gang.ranks.stall import NO_LIMITS, Limits
 
 log = logging.getLogger("trainer.coordinator")
 
 _LOG_AFTER_SECONDS = 2.0
 _LOG_AGAIN_SECONDS = 30.0
-_KEEP_ALIVE_SECONDS = 30.0
-MAX_STRANGERS_LOGGED = 8
-"""Addresses that the log names within _LOG_AGAIN_SECONDS."""
 MAX_PODS_REVIEWED_AT_ONCE = 64
 """Up to this many pods, every report triggers a review."""
 REVIEW_PAUSE_FACTOR = 10
@@ -66,6 +65,7 @@ class Coordinator:
         keeper: TokenKeeper | None = None,
     ) -> None:
         self.deposed: Lead | None = None
+        self._superseded = False
         self._wanted, self._limits = wanted, limits
         self._policy, self._keeper = replace(policy, tokens=keeper is not None), keeper
         self._addresses: dict[int, str] = {}
@@ -74,6 +74,7 @@ class Coordinator:
         known = keeper.known if keeper else Lead("")
         self._gang = Gang(agreement=agreement, step=known.step, failures=known.failures)
         self._rendezvous: Rendezvous | None = None
+        self._slow = SlowRanks()
         self._notified: set[str] = set()
         self._logged_missing: set[int] = set()
         self._last_complete = time.monotonic()
@@ -84,6 +85,11 @@ class Coordinator:
     def has_formed(self) -> bool:
         """Whether a generation has formed."""
         return self._gang.generation is not None
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether another pod or another run has taken a token above this coordinator's."""
+        return self.deposed is not None or self._superseded
 
     @property
     def is_alone(self) -> bool:
@@ -110,6 +116,8 @@ class Coordinator:
             answer = decisions.answer(self._gang, member)
             if isinstance(answer, ExitPod):
                 self._notified.add(member.uid)
+            elif isinstance(answer, RunRanks) and self._slow.ranks:
+                answer = replace(answer, slow=self._slow.ranks)
             return answer, self._rendezvous.port if self._rendezvous else 0
 
     def wait_until_notified(self, timeout: float) -> bool:
@@ -140,6 +148,7 @@ class Coordinator:
         )
         if self._keeper:
             self._follow_tokens(self._keeper)
+        self._slow.observe(self._gang, now)
         self._follow_up(previous, now)
 
     def _follow_tokens(self, keeper: TokenKeeper) -> None:
@@ -162,6 +171,7 @@ class Coordinator:
         elif isinstance(outcome, TakenByAnother):
             reason = f"another run has taken this run's folder, by token {outcome.lead.number}"
             self._gang = replace(self._gang, end=End(EXIT_INVALID, f"{reason}. Set another run.url"))
+            self._superseded = True
 
     def _follow_up(self, previous: Gang, now: float) -> None:
         """Starts the rendezvous of a new generation, and logs what has changed."""
@@ -171,7 +181,7 @@ class Coordinator:
             # A new server: on a used one, a rank of an older generation once joined the new ones.
             if self._rendezvous:
                 self._rendezvous.close()
-            self._rendezvous = Rendezvous(self._host, self._key)
+            self._rendezvous = Rendezvous(self._host, self._key, generation.id)
             if len(generation.seats) > 1:
                 pods, ranks = len(generation.seats), generation.size
                 log.info("generation %d: %d ranks on %d pods", generation.number, ranks, pods)
@@ -197,61 +207,12 @@ class Coordinator:
             )
 
 
-class Strangers:
-    """Logs the addresses from which reports with another key come, each at long intervals."""
-
-    def __init__(self) -> None:
-        self._logged: dict[str, float] = {}
-
-    def log(self, client: str) -> None:
-        now = time.monotonic()
-        recent = {address: at for address, at in self._logged.items() if now - at < _LOG_AGAIN_SECONDS}
-        if client not in recent and len(recent) < MAX_STRANGERS_LOGGED:
-            recent[client] = now
-            log.warning(
-                "refused a report from %s: it is signed with another key, or for another Job. If the key was "
-                "replaced, restart the pods that are older than the new one",
-                client,
-            )
-        self._logged = recent
-
-
 def serve(coordinator: Coordinator, host: str, port: int, key: GangKey) -> EventServer:
     """Answers members that have `key` at `host`:`port` (0: any free port) until the server is closed.
 
     Raises ConfigError if the port is taken.
     """
-
-    strangers = Strangers()
-
-    def handle(request: Request) -> Response:
-        return answer_request(
-            request, key, lambda body: answer_to(coordinator, body, request.client), strangers
-        )
-
-    # Members keep their connections: that saves a name look-up and a handshake four times a second.
-    try:
-        return EventServer(handle, host, port, name="coordinator", timeout=_KEEP_ALIVE_SECONDS)
-    except OSError as error:
-        raise ConfigError(f"port {port} of the coordinator: {error.strerror}") from None
-
-
-def answer_request(
-    request: Request, key: GangKey, answer: Callable[[bytes], bytes], strangers: Strangers
-) -> Response:
-    """Checks and signs. `answer` raises ValueError, TypeError or KeyError for an invalid
-    one."""
-    if (request.method, request.path) != ("POST", REPORT):
-        return Response(404)
-    signature = request.headers.get(HEADER, "")
-    if not key.verify(signature, request.body):
-        strangers.log(request.client)
-        return Response(403)
-    try:
-        body = answer(request.body)
-    except (ValueError, TypeError, KeyError):
-        return Response(400)
-    return Response(200, body, headers={HEADER: key.sign(signature.encode(), body)})
+    return report_server(partial(answer_to, coordinator), host, port, key)
 
 
 def answer_to(coordinator: Coordinator, report: bytes, client: str = "") -> bytes:

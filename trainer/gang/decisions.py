@@ -182,6 +182,12 @@ def _ending(
             if ending is None or _changes_ending(ending, loss, leaves=leaves):
                 ending = loss
             ending = replace(ending, gone=gone)
+    if ending is None or not ending.cause_known:
+        seated = (gang.members[seat.index] for seat in generation.seats)
+        living = (rank for member in seated for rank in member.progress)
+        if frozen := stall.find_frozen(living, at_once=ending is not None):
+            gone = ending.gone if ending else frozenset()
+            return Ending(StopMode.IMMEDIATE, frozen.reason, gone, frozen.late, failed=True)
     if ending is None or ending.mode is StopMode.GRACEFUL:
         stalled = stall.find(_progress(gang, generation), limits)
         if stalled:

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +14,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from trainer.errors import ConfigError
-from trainer.gang.network.http import HttpServer, Request, Response
+from trainer.gang.network.event_server import EventServer
+from trainer.gang.network.http import Request, Response
 from trainer.gang.ranks.stall import RankProgress
 from trainer.observability import metric_names as names
 
@@ -44,7 +45,7 @@ class _Ranks:
 
 
 class Endpoint:
-    """Serves requests in threads, from the start to `close`.
+    """Serves requests in a thread, from the start to `close`.
 
     Attributes:
         folder: where the ranks write their metrics (their PROMETHEUS_MULTIPROC_DIR). It outlives their
@@ -79,10 +80,23 @@ class Endpoint:
             ["rank"],
             registry=self._registry,
         )
-        self._stalled_ranks: set[str] = set()
+        self.work = Gauge(
+            names.RANK_WORK_SECONDS,
+            "Seconds of a rank's own part of a step, without what it waits for other ranks: the mean of a "
+            "minute.",
+            ["rank"],
+            registry=self._registry,
+        )
+        self.slow = Gauge(
+            names.RANK_SLOW,
+            "1 if a rank has had less than 0.75 of the median rank's pace for ten minutes, else 0.",
+            ["rank"],
+            registry=self._registry,
+        )
+        self._ranks: set[str] = set()
         self._last_turn = time.monotonic()
         try:
-            self._server = HttpServer(self._handle, "", port, name="endpoint")
+            self._server = EventServer(self._handle, "", port, name="endpoint")
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise ConfigError(
@@ -90,20 +104,31 @@ class Endpoint:
             ) from None
         self.port = self._server.port
 
+    @property
+    def own(self) -> tuple[Counter | Gauge, ...]:
+        """The supervisor's metrics."""
+        return self.restarts, self.ranks, self.stalled, self.work, self.slow
+
     def metrics(self) -> bytes:
         """The metrics of the ranks and of the supervisor, in Prometheus' text format."""
         return generate_latest(self._registry) + generate_latest(_Ranks(self.folder))
 
-    def update(self, ranks: Sequence[RankProgress]) -> None:
-        """Updates the metrics of this pod's ranks. The supervisor's main loop calls it in each turn."""
+    def update(self, ranks: Sequence[RankProgress], slow: Collection[int] = ()) -> None:
+        """Updates the metrics of this pod's ranks. The supervisor's main loop calls it in each turn.
+
+        `slow`: the gang's slow ranks.
+        """
         self._last_turn = time.monotonic()
         self.ranks.set(len(ranks))
-        idle_seconds = {str(rank.rank): rank.idle for rank in ranks}
-        for rank in self._stalled_ranks - idle_seconds.keys():
-            self.stalled.remove(rank)
-        for rank, seconds in idle_seconds.items():
-            self.stalled.labels(rank).set(seconds)
-        self._stalled_ranks = set(idle_seconds)
+        labels = {str(rank.rank) for rank in ranks}
+        for gone in self._ranks - labels:
+            for gauge in (self.stalled, self.work, self.slow):
+                gauge.remove(gone)
+        for rank in ranks:
+            self.stalled.labels(str(rank.rank)).set(rank.idle)
+            self.work.labels(str(rank.rank)).set(rank.work)
+            self.slow.labels(str(rank.rank)).set(rank.rank in slow)
+        self._ranks = labels
 
     def linger(self, seconds: float, stop: Callable[[], bool]) -> None:
         """Waits until the metrics are scraped once more, for at most `seconds`, or until `stop`."""

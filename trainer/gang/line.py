@@ -8,16 +8,16 @@ from typing import Protocol
 
 from trainer.gang.coordinator import Coordinator
 from trainer.gang.members import Answer, Member, RunRanks
-from trainer.gang.messages import REPORT, decode_answer, encode_member
-from trainer.gang.network.auth import HEADER, GangKey
+from trainer.gang.messages import decode_answer, encode_member
+from trainer.gang.network.auth import GangKey
 from trainer.gang.network.event_server import EventServer
 from trainer.gang.network.rendezvous import Relay
+from trainer.gang.network.reports import ReportClient
 
 log = logging.getLogger("trainer.line")
 
 POLL_SECONDS = 0.25
 """Seconds between two reports to the coordinator."""
-REQUEST_SECONDS = 2.0
 _LOG_AGAIN_SECONDS = 30.0
 
 
@@ -75,21 +75,19 @@ class Direct:
 
 
 class Remote:
-    """A connection to another pod, in a thread. Each new one resolves its name, as a new pod has a new
-    address. `name`: what the log calls it."""
+    """A connection to another pod, in a thread. `name`: what the log calls it."""
 
     def __init__(self, host: str, port: int, key: GangKey, *, name: str = "pod 0") -> None:
         self._host, self._port, self._key, self._name = host, port, key, name
-        self._address = ""
+        self._client = ReportClient(host, port, key)
         self.port = 0
         self._relay: Relay | None = None
-        self._relayed = ("", 0)
+        self._relayed = ("", 0, "")
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closed = False
         self._member: Member | None = None
         self._answered: tuple[Member, Answer] | None = None
-        self._connection: http.client.HTTPConnection | None = None
         self._last_answer = time.monotonic()
         self._trouble = ""
         self._last_logged = 0.0
@@ -127,59 +125,32 @@ class Remote:
                 self._wake.clear()
             if member:
                 try:
-                    answer, port = self._ask(member)
+                    answer, port = decode_answer(self._client.ask(encode_member(member)))
                     if isinstance(answer, RunRanks):
-                        self._relay_to(port)
+                        self._relay_to(port, answer.generation.id)
                 except (OSError, http.client.HTTPException, ValueError, TypeError, KeyError) as error:
-                    self._disconnect()
+                    self._client.close()
                     self._log_trouble(error)
                 else:
                     with self._lock:
                         self._answered = member, answer
                         self._last_answer = time.monotonic()
                     if self._trouble:
-                        log.info("%s answers again, at %s", self._name, self._address)
+                        log.info("%s answers again, at %s", self._name, self._client.address)
                         self._trouble = ""
             self._wake.wait(POLL_SECONDS)
-        self._disconnect()
+        self._client.close()
         if self._relay:
             self._relay.close()
 
-    def _relay_to(self, port: int) -> None:
+    def _relay_to(self, port: int, generation: str) -> None:
         """Starts a new relay for each generation's rendezvous, which ranks of an older one cannot reach."""
-        if (self._address, port) != self._relayed:
+        upstream = self._client.address, port, generation
+        if upstream != self._relayed:
             if self._relay:
                 self._relay.close()
-            self._relay = Relay(self._address, port, self._key)
-            self._relayed, self.port = (self._address, port), self._relay.port
-
-    def _ask(self, member: Member) -> tuple[Answer, int]:
-        connection = self._connection
-        if connection is None:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=REQUEST_SECONDS)
-            connection.connect()
-            self._connection, self._address = connection, connection.sock.getpeername()[0]
-        report = encode_member(member)
-        signature = self._key.sign(report)
-        connection.request("POST", REPORT, report, {HEADER: signature})
-        response = connection.getresponse()
-        body = response.read()
-        if response.status == 403 or (
-            response.status == 200
-            and not self._key.verify(response.headers.get(HEADER, ""), signature.encode(), body)
-        ):
-            raise ConnectionError(
-                "the server there belongs to another Job, or has another key. If the key was replaced, "
-                "restart the pods that are older than the new one"
-            )
-        if response.status != 200:
-            raise ConnectionError(f"status {response.status}")
-        return decode_answer(body)
-
-    def _disconnect(self) -> None:
-        if self._connection:
-            self._connection.close()
-            self._connection = None
+            self._relay = Relay(self._client.address, port, self._key, generation)
+            self._relayed, self.port = upstream, self._relay.port
 
     def _log_trouble(self, error: Exception) -> None:
         trouble = f"{self._host}:{self._port}: {error}"

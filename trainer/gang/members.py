@@ -50,6 +50,8 @@ class Member:
         agreement: the digest of what must be equal in all pods of the gang; "" if it is not compared.
         held: what its living ranks hold; empty when they start from a checkpoint.
         port: the port where this pod's supervisor answers other pods, 0 if it does not.
+        node: the name of the pod's node; "" if it is not known.
+        problem: why an idle pod cannot train, "" if it can.
         exit_code: how its ranks ended in that generation, None while they run.
         progress: the progress of its ranks, while they run.
         heard: when its last report arrived, in seconds of the coordinator's clock.
@@ -67,6 +69,8 @@ class Member:
     agreement: str = ""
     held: tuple[Held, ...] = ()
     port: int = 0
+    node: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,9 +193,10 @@ class Gang:
 
 @dataclass(frozen=True)
 class RunRanks:
-    """Start the ranks of `generation`, or let them run."""
+    """Start the ranks of `generation`, or let them run. `slow`: the ranks that are slower than the others."""
 
     generation: Generation
+    slow: tuple[int, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

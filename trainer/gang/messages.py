@@ -27,6 +27,9 @@ REPORT = "/report"
 """The path to which a supervisor POSTs its report."""
 MAX_NUMBER = 1 << 31
 MAX_NAME_LENGTH = 64
+MAX_NODE_NAME_LENGTH = 253
+"""Kubernetes's limit."""
+MAX_TEXT_LENGTH = 200
 
 
 def encode_member(member: Member) -> bytes:
@@ -42,7 +45,7 @@ def decode_member(data: bytes) -> Member:
     held = tuple(Held(**rank) for rank in values.pop("held", ()))
     member = Member(**{**values, "state": MemberState(values["state"]), "progress": progress, "held": held})
     numbers = [member.index, member.ranks, member.number, member.exit_code or 0, member.port]
-    numbers += [number for rank in progress for number in (rank.rank, rank.step)]
+    numbers += [number for rank in progress for number in (rank.rank, rank.step, rank.rows)]
     numbers += [number for rank in held for number in (rank.local, rank.step)]
     if not all(isinstance(number, int) and abs(number) < MAX_NUMBER for number in numbers):
         raise ValueError(f"expected whole numbers, received {numbers}")
@@ -52,12 +55,16 @@ def decode_member(data: bytes) -> Member:
         or not 0 <= member.port < 1 << 16
         or not all(0 <= rank.local < member.ranks for rank in held)
         or not all(
-            isinstance(seconds, int | float) for rank in progress for seconds in (rank.idle, rank.longest)
+            isinstance(seconds, int | float)
+            for rank in progress
+            for seconds in (rank.idle, rank.longest, rank.work)
         )
         or not all(
             isinstance(name, str) and len(name) <= MAX_NAME_LENGTH
             for name in (member.uid, member.generation, member.agreement)
         )
+        or not (isinstance(member.node, str) and len(member.node) <= MAX_NODE_NAME_LENGTH)
+        or not (isinstance(member.problem, str) and len(member.problem) <= MAX_TEXT_LENGTH)
     ):
         raise ValueError(f"expected a pod's report, received {values}")
     return member
@@ -74,7 +81,8 @@ def encode_answer(answer: Answer, port: int) -> bytes:
                 "seats": generation.runs,
                 "token": generation.token,
                 "leader": [leader.rank, leader.step] if leader else None,
-            }
+            },
+            **({"slow": answer.slow} if answer.slow else {}),
         }
     else:
         values = asdict(answer)
@@ -93,7 +101,8 @@ def decode_answer(data: bytes) -> tuple[Answer, int]:
     values = json.loads(data)
     kind, port = values.pop("kind"), int(values.pop("port"))
     if kind == RunRanks.__name__:
-        return RunRanks(_decode_generation(values["generation"])), port
+        slow = tuple(int(rank) for rank in values.get("slow", ()))
+        return RunRanks(_decode_generation(values["generation"]), slow), port
     if kind == ExitPod.__name__:
         return ExitPod(**values), port
     if kind == RefusePod.__name__:

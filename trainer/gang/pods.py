@@ -11,6 +11,8 @@ from trainer.gang.network.auth import GangKey
 POD_INDEX = "TRAINER_POD_INDEX"
 PODS = "TRAINER_PODS"
 COORDINATOR = "TRAINER_COORDINATOR"
+NODE = "TRAINER_NODE"
+"""The node of this pod, which the chart sets from spec.nodeName."""
 PORT = 29400
 """The port of pod 0's coordinator, unless the environment names another one."""
 

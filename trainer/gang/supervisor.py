@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from trainer.distribution.handover import new_memory
 from trainer.distribution.rank_variables import GANG, STATE_FD
-from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, ConfigError
+from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, shortened
 from trainer.gang.generation_end import GangStop, GenerationResult, log_end
+from trainer.gang.health.watch import Health
 from trainer.gang.leading.connecting import GangOptions, connect
 from trainer.gang.members import (
     Answer,
@@ -22,13 +23,15 @@ from trainer.gang.members import (
     MemberState,
     RefusePod,
     RunRanks,
+    Seat,
     StopMode,
     StopRanks,
 )
 from trainer.gang.network.auth import GangKey
 from trainer.gang.placement import slots
-from trainer.gang.pods import check_own_name
+from trainer.gang.pods import NODE, check_own_name
 from trainer.gang.polled import Polled
+from trainer.gang.ranks.keeping import keep_states
 from trainer.gang.ranks.rank_environment import gloo_timeout, rank_environment
 from trainer.gang.ranks.rank_processes import Ranks, reap_orphans
 from trainer.gang.ranks.restarts import Failures, judge_exits
@@ -77,8 +80,11 @@ class _Supervisor:
         self._deadlines = Deadlines(options.grace, gloo_timeout(options.gloo_timeout))
         index, uid = pods.index if pods else 0, secrets.token_hex(8)
         digest = options.agreement.digest if options.agreement else ""
-        self._member = Member(index, uid, MemberState.IDLE, options.ranks, agreement=digest)
+        node = os.environ.get(NODE, "")
+        self._member = Member(index, uid, MemberState.IDLE, options.ranks, agreement=digest, node=node)
+        self._health = Health(options.health)
         self._refusal: ConfigError | None = None
+        self._slow: tuple[int, ...] = ()
         self._signals = stack.enter_context(StopSignals())
         self._states = [stack.enter_context(new_memory()) for _ in range(options.ranks)]
         check_own_name(pods.coordinator if pods else None)
@@ -91,6 +97,8 @@ class _Supervisor:
     def run(self) -> int:
         """Runs the pod from the first generation to the last report."""
         code = self._run_generations()
+        if code not in (EXIT_FINISHED, EXIT_INVALID) and not self._signals.immediately:
+            self._keep_states()
         if self._signals.received and code == EXIT_INTERRUPTED:
             log.info("stopped by %s; restart it to resume", self._signals.received.name)
         reported = code if code in (EXIT_FINISHED, EXIT_INVALID) else self._member.exit_code
@@ -132,8 +140,11 @@ class _Supervisor:
         Raises ConfigError if this pod is refused.
         """
         self._member = replace(self._member, state=MemberState.IDLE)
-        self._not_ready = "waiting for the other pods"
+        self._health.begin()
         while not self._signals.received:
+            problem = self._health.problem()
+            self._not_ready = f"not ready to train: {problem}" if problem else "waiting for the other pods"
+            self._member = replace(self._member, problem=shortened(problem))
             answer = self._report()
             if self._refusal:
                 raise self._refusal
@@ -150,7 +161,7 @@ class _Supervisor:
         if self._endpoint and self._member.generation:
             self._endpoint.restarts.inc()
         self._ranks = ranks = Ranks(self._command, self._environments(generation))
-        running = replace(self._member, state=MemberState.RUNNING, exit_code=None)
+        running = replace(self._member, state=MemberState.RUNNING, exit_code=None, problem="")
         self._member = replace(running, generation=generation.id, number=generation.number)
         stop = GangStop()
         reasons: dict[StopReason, float] = {}
@@ -159,13 +170,16 @@ class _Supervisor:
                 self._tick()
                 ranks.watch()
                 self._member = replace(self._member, progress=ranks.progress())
-                stop.apply(self._report(), ranks)
-                self._not_ready = stop.stall
+                answer = self._report()
+                self._slow = answer.slow if isinstance(answer, RunRanks) else self._slow
+                stop.apply(answer, ranks)
+                self._not_ready = stop.stall or ranks.loading()
                 now = time.monotonic()
                 reasons = dict.fromkeys(stop.reasons(ranks, self._signals), now) | reasons
                 if reasons.keys() - {StopReason.FINISHED}:
                     ranks.terminate()
-                ranks.kill(self._deadlines.overdue(ranks.histories(), reasons, now, stop.late))
+                late = {*stop.late, *(ranks.frozen if reasons else ())}
+                ranks.kill(self._deadlines.overdue(ranks.histories(), reasons, now, late))
             verdict = judge_exits(ranks.exits)
             self._member = replace(self._member, exit_code=verdict.code, progress=())
             for number in [verdict.culprit.rank] if verdict.culprit else verdict.forced:
@@ -176,6 +190,18 @@ class _Supervisor:
         finally:
             self._ranks = None
             ranks.close()
+
+    def _keep_states(self) -> None:
+        """Saves what ranks of this pod hold in memory, if no checkpoint has it."""
+        alone = Generation("", 0, (Seat(self._member.index, self._member.uid, 1),))
+        environment = next(iter(self._environments(alone).values()))
+        keep_states(
+            self._command,
+            self._states,
+            environment,
+            seconds=self._options.grace,
+            tick=lambda: time.sleep(POLL_SECONDS),
+        )
 
     def _wait_for_others(self) -> int | None:
         """This pod's ranks all exited 0 -> the gang's exit code, or None if it has to form again."""
@@ -208,7 +234,7 @@ class _Supervisor:
         ranks = f"all {size} ranks" if size > 1 else "the rank"
         delay = f" in {failures.backoff:.0f} s" if failures.backoff else ""
         log.warning(
-            "%s; restarting %s%s from the last checkpoint (generation %d)",
+            "%s; restarting %s%s from the newest state (generation %d)",
             *(description, ranks, delay, result.generation.number + 1),
         )
         return False
@@ -247,8 +273,9 @@ class _Supervisor:
 
     def _tick(self) -> None:
         time.sleep(POLL_SECONDS)
+        self._signals.log_once("after this step" if self._ranks else "now")
         if self._endpoint:
-            self._endpoint.update(self._member.progress)
+            self._endpoint.update(self._member.progress, self._slow)
         if os.getpid() == 1:
             reap_orphans(set(self._ranks.pids.values()) if self._ranks else set())
 

@@ -26,6 +26,7 @@ class SupervisorOptions:
         finished: reads whether the run is finished; called in a thread while this pod waits for others.
         agreement: what must be equal in all pods of the gang; None if it is not compared.
         policy: when the gang trains without some of its pods.
+        health: checks whether this pod can train before it joins, as of `health_check`; None for no check.
         store: the run's folder, by whose tokens any pod can coordinate; None if pod 0 always does.
     """
 
@@ -41,4 +42,5 @@ class SupervisorOptions:
     finished: Callable[[], bool] | None = None
     agreement: Agreement | None = None
     policy: Policy = WAIT_FOR_ALL
+    health: Callable[[float], str] | None = None
     store: Store | None = None

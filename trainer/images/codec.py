@@ -84,6 +84,13 @@ class EncodedImage:
             pixel = copies * _BYTES.get(self._image.mode, 4) + (4 if self._image.mode != "RGB" else 0)
             self.decoding_bytes = width * height * pixel + coefficients
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of what is decoded without a size to resize to."""
+        left, top, right, bottom = self._crop or (0, 0, *self._image.size)
+        width, height = right - left, bottom - top
+        return (width, height) if self._orientation in _ROTATED else (height, width)
+
     def decode(self) -> NDArray[np.uint8]:
         """RGB, uint8 (height, width, 3); see `decode_image`."""
         with _explained(self._name):

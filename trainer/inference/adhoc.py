@@ -26,11 +26,24 @@ MAX_IMAGES = 1000
 _BATCH = 64
 
 
+class _Given(Paths):
+    """Images by name, some of which are here as files' bytes."""
+
+    given: Mapping[str, bytes] = {}
+
+    def load(self, task: Task) -> bytes:
+        return self.given[task.key] if task.key in self.given else super().load(task)
+
+
 def main(
-    names: Sequence[str], path: Path | None, arguments: Mapping[str, Any], overrides: Sequence[str]
+    names: Sequence[str],
+    path: Path | None,
+    arguments: Mapping[str, Any],
+    overrides: Sequence[str],
+    given: Mapping[str, bytes] | None = None,
 ) -> list[PredictionRow | ReadError]:
     """Returns for each image its row as in JSON Lines, or `image` and `error`. A folder
-    stands for its images.
+    stands for its images. `given` has the bytes of files that are not read, by their names.
 
     Raises ConfigError, DataError for an invalid run, a folder without images, or more than `MAX_IMAGES`.
     """
@@ -42,7 +55,8 @@ def main(
     files = list(islice(_files(names, run), MAX_IMAGES + 1))
     if len(files) > MAX_IMAGES:
         raise ConfigError(f"expected at most {MAX_IMAGES:,} images", "Use --input and --output for more")
-    source = Paths("the command", [], open_store(os.getcwd()), run, allow_private=config.allow_private)
+    source = _Given("the command", [], open_store(os.getcwd()), run, allow_private=config.allow_private)
+    source.given = given or {}
     results = list(source.read(Task(0, Image(name)) for name in files))
     images = [decoded.image for decoded in results if decoded.image is not None]
     classified = _classified(network, images) if images else iter(())

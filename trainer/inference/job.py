@@ -25,6 +25,7 @@ from trainer.inference.results.prediction_summary import PredictionSummary
 from trainer.inference.results.read_errors import check_bad
 from trainer.inference.results.summary import read_summary, write_summary
 from trainer.inference.sources import ImageSource, open_source
+from trainer.machine.processes import LOCAL_WORKER
 from trainer.observability.prediction_metrics import JOB_IMAGES, JOB_IMAGES_DONE
 from trainer.observability.serving import serve
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
@@ -37,17 +38,20 @@ from trainer.urls import lies_in, looks_like_a_url
 log = logging.getLogger(__name__)
 
 INDEX = "JOB_COMPLETION_INDEX"
-_LOCAL_WORKER = "TRAINER_LOCAL_WORKER"
-"""Set by a pod for its worker processes."""
 SUMMARY_SECONDS = 30.0
 """How long the other workers wait for the summary of worker 0, before they write it themselves."""
 POLL_SECONDS = 1.0
 
 
 def main(
-    path: Path | None, arguments: Mapping[str, Any], overrides: Sequence[str], workers: int = 1
+    path: Path | None,
+    arguments: Mapping[str, Any],
+    overrides: Sequence[str],
+    workers: int = 1,
+    command: Sequence[str] | None = None,
 ) -> PredictionSummary | None:
     """Runs a job with the values of the file, then the options, then `--set`; returns its summary.
+    `command`: of a worker process; by default this process's own.
 
     This is pod number JOB_COMPLETION_INDEX of TRAINER_PODS. Each ends when all parts are done and the summary
     is written: by number 0, or by another one if that takes too long. A worker process of a pod leaves it to
@@ -72,11 +76,11 @@ def main(
         log.info("%s is finished: nothing to do", target.url)
     while summary is None:
         if workers > 1:
-            _in_processes(target, plan, workers, index, pods)
+            _in_processes(target, plan, workers, index, pods, command or local.this_command())
         else:
             claims = Claims(target, str(index), index % pods, pods, plan.parts)
             _work(config, source, target, plan, claims, network)
-        if _LOCAL_WORKER in os.environ:
+        if LOCAL_WORKER in os.environ:
             return None
         newest = prediction_plan.read(target)
         if newest and newest[0].digest != plan.digest:  # another worker has extended it
@@ -178,16 +182,18 @@ def _work(
         Worker(source, target, plan, claims, predictor, config, report).run()
 
 
-def _in_processes(target: Store, plan: PredictionPlan, workers: int, index: int, pods: int) -> None:
+def _in_processes(
+    target: Store, plan: PredictionPlan, workers: int, index: int, pods: int, command: Sequence[str]
+) -> None:
     def done() -> int:
         return len(Claims(target, "", 0, 1, plan.parts).done())
 
     def environment(number: int) -> dict[str, str]:
         # From 1 on: the summary is this process's.
-        return {INDEX: str(index * workers + number + 1), PODS: str(pods * workers), _LOCAL_WORKER: "1"}
+        return {INDEX: str(index * workers + number + 1), PODS: str(pods * workers), LOCAL_WORKER: "1"}
 
     with _progress(plan) as report:
-        local.run(workers, local.this_command(), environment, done, lambda: report(done()))
+        local.run(workers, command, environment, done, lambda: report(done()))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from trainer import interrupts
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, TrainerError, TransientError
 from trainer.machine.cores import thread_environment, usable_cores
 from trainer.machine.processes import leashed
-from trainer.output.progress import print_line
+from trainer.observability.log import print_line_of
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _describe(code: int) -> str:
 def _forward(number: int, process: "subprocess.Popen[str]") -> None:
     assert process.stderr
     for line in process.stderr:
-        print_line(f"worker {number} | {line.rstrip()}")
+        print_line_of(f"worker {number}", line.rstrip())
 
 
 def this_command() -> list[str]:

@@ -1,8 +1,10 @@
 """A trained network: that of a run, or one of keras.applications with ImageNet weights."""
 
 import hashlib
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from trainer.config import parse
@@ -10,13 +12,13 @@ from trainer.config.applications import APPLICATIONS
 from trainer.config.phases import phase_of_epoch
 from trainer.errors import ConfigError, RunError, one_line, shortened
 from trainer.inference.config import FewConfig, PredictConfig
-from trainer.models import build_network
+from trainer.models import build_network, is_own
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.runs import layout
 from trainer.runs.layout import WeightsName
 from trainer.runs.run_document import RunDocument, RunResult, read_finished, read_run
 from trainer.runs.weights import read_weights
-from trainer.storage import join, open_store
+from trainer.storage import Store, join, open_store
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def network_from_run(url: str, which: WeightsName) -> Network:
             from trainer.models.freeze import freeze
             from trainer.models.weights_file import load_weights_file
 
-        model = build_network(run)
+        model = _published(store) if is_own(run.config.model.name) else None
+        model = model or build_network(run)
         # The loss has no penalties of frozen weights, as in the training.
         freeze(model, run.config.phases[phase].freeze)
         try:
@@ -76,6 +79,29 @@ def network_from_run(url: str, which: WeightsName) -> Network:
         return model
 
     return Network(store.url, run, which, hashlib.sha256(weights).hexdigest(), build)
+
+
+def _published(store: Store) -> Any:
+    """The model of model.keras, for a network of the user's own: its code need not be here. None before the
+    end of the run. Raises RunError where the file is damaged."""
+    import keras
+
+    try:
+        content = store.get(layout.KERAS_MODEL)
+    except FileNotFoundError:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / layout.file_name(layout.KERAS_MODEL)
+        file.write_bytes(content)
+        try:
+            return keras.saving.load_model(file, compile=False)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise
+            raise RunError(
+                f"{join(store.url, layout.KERAS_MODEL)} cannot be loaded: {shortened(one_line(error))}",
+                "Start the run again, which publishes it again",
+            ) from error
 
 
 def _phase_of(run: RunDocument, finished: RunResult | None, which: WeightsName) -> int:

@@ -1,5 +1,6 @@
 """A trained network, ready to classify images."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -26,6 +27,15 @@ class Predictor:
         self._measure = tf.function(self._probabilities_and_loss, autograph=False)
 
     @property
+    def model(self) -> keras.Model:
+        """The network."""
+        return self._model
+
+    def prepare(self, images: NDArray[np.uint8]) -> tf.Tensor:
+        """uint8 (n, H, W, C) -> what the network takes."""
+        return self._preprocessing(self._grey(images))
+
+    @property
     def parameters(self) -> int:
         """The number of parameters, frozen ones included."""
         return int(self._model.count_params())
@@ -46,7 +56,7 @@ class Predictor:
         self, images: NDArray[np.uint8], labels: NDArray[np.integer]
     ) -> tuple[NDArray[np.float32], float]:
         """The probabilities of images with these labels, and their loss as in validation, summed."""
-        prepared = self._preprocessing(self._grey(images))
+        prepared = self.prepare(images)
         probabilities, loss = self._measure(prepared, tf.constant(labels, tf.int32))
         return probabilities.numpy(), float(loss)
 

@@ -7,6 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+LOCAL_WORKER = "TRAINER_LOCAL_WORKER"
+"""Set by `predict --workers` for its worker processes."""
+
 _STATE, _STARTED = 0, 19  # proc(5), stat: state and starttime, counted behind the name of the program
 
 

@@ -125,6 +125,7 @@ def build_network(run: RunDocument) -> Any:
     numbers of its function are as in the training."""
     import keras
 
+    keras.utils.clear_session()  # layers are named the same in every process
     keras.config.set_dtype_policy("float32")
     keras.utils.set_random_seed(run.config.train.seed)
     return network_for(run.config, run.image_shape, len(run.classes))

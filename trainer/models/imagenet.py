@@ -1,7 +1,6 @@
 """ImageNet weights: from Keras's cache on this machine, or downloaded by Keras into it."""
 
 import json
-import os
 import sys
 from collections import Counter
 from contextlib import redirect_stdout
@@ -11,6 +10,7 @@ from pathlib import Path
 import keras
 
 from trainer.errors import ConfigError, one_line
+from trainer.models.networks.pretrained_files import models_folder
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,6 @@ def imagenet_classes() -> list[str]:
         return [name if times[name] == 1 else f"{name} ({wnid})" for wnid, name in rows]
     except (ValueError, TypeError, KeyError):
         raise ConfigError(f"{path} is not Keras's index of ImageNet's classes", "Delete it") from None
-
-
-def models_folder() -> Path:
-    """Where Keras keeps the weights that it has downloaded."""
-    return Path(os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")) / "models"
 
 
 def _downloaded(file: str, url: str, md5: str | None, key: str, remedy: str) -> Path:

@@ -5,7 +5,7 @@ from trainer.machine.memory import available_memory
 
 ZCA = "zca"
 SHARE = 1 / 4
-"""Of the memory of the machine or container that whitening may take."""
+"""The most that whitening may take of the memory of the machine or container."""
 _MATRICES = 5
 """Matrices of float64 at once, in `fit`: the covariance, its eigenvectors, the solver's two, the result."""
 

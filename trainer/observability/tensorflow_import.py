@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 from trainer.errors import ConfigError, one_line
+from trainer.observability.log import say
 
 _OPTIONAL = ("tensorflow", "keras", "horovod")
 _NOISE = re.compile(rb"All log messages before absl::InitializeLog|oneDNN custom operations are on")
@@ -42,6 +43,8 @@ def quiet_tensorflow_import() -> Iterator[None]:
     Raises ConfigError if TensorFlow, Keras or Horovod is not installed, or if this process has imported Keras
     on another backend.
     """
+    if "tensorflow" not in sys.modules:
+        say("loading TensorFlow")
     absent = "sklearn" not in sys.modules
     if absent:
         sys.modules["sklearn"] = None  # type: ignore[assignment]

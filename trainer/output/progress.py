@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from trainer.output.notebook import NotebookBar, in_notebook
 from trainer.output.units import span
 
 if TYPE_CHECKING:
@@ -18,14 +19,33 @@ WIDE = 100
 UPDATE_SECONDS = 0.1
 
 _live: "Console | None" = None
+_bars = True
+
+
+def no_bars() -> None:
+    """Prints lines alone, also on a terminal, from now on."""
+    global _bars
+    _bars = False
 
 
 def print_line(text: str) -> None:
-    """Prints a line on stderr, above the bar where there is one."""
+    """Prints a line on stderr, above the bar where there is one; on stdout in a notebook, which shows stderr
+    as an error."""
     if _live is None:
-        print(text, file=sys.stderr, flush=True)
+        print(text, file=sys.stdout if in_notebook() else sys.stderr, flush=True)
     else:
         _live.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def bars(shown: bool) -> Iterator[None]:
+    """Whether bars are shown within the block."""
+    global _bars
+    before, _bars = _bars, shown and _bars
+    try:
+        yield
+    finally:
+        _bars = before
 
 
 @contextmanager
@@ -102,9 +122,9 @@ class Rate:
 class EpochBar:
     """The current epoch: its steps, its metrics so far and its rate."""
 
-    def __init__(self, bar: "Progress", epochs: int) -> None:
+    def __init__(self, bar: "Progress | NotebookBar", epochs: int) -> None:
         self._bar, self._epochs = bar, epochs
-        self._task = bar.add_task("", metrics="starting", rate="")
+        self._task = bar.add_task("", metrics="first step", rate="")
         self._updated, self._steps = 0.0, 0
 
     def begin(self, epoch: int, steps: int, phase: str = "") -> None:
@@ -138,13 +158,20 @@ def epoch_bar(epochs: int) -> Iterator[EpochBar | None]:
 @contextmanager
 def _bar(
     start: str, end: "tuple[ProgressColumn, ...] | list[ProgressColumn]", wide: "ProgressColumn | None" = None
-) -> "Iterator[Progress | None]":
+) -> "Iterator[Progress | NotebookBar | None]":
     global _live
+    if _bars and in_notebook():
+        notebook_bar = NotebookBar()
+        try:
+            yield notebook_bar
+        finally:
+            notebook_bar.close()
+        return
     from rich.console import Console
 
     console = Console(stderr=True)
     # Both: rich also believes variables such as FORCE_COLOR, and a pipe gets no bar.
-    if not (sys.stderr.isatty() and console.is_interactive):
+    if not (_bars and sys.stderr.isatty() and console.is_interactive):
         yield None
         return
     from rich.progress import BarColumn, Progress, TextColumn

@@ -31,8 +31,10 @@ class PrepareOptions:
         classes: the classes to take, in the order of their numbers; None for all.
         image_size: (height, width) in pixels; None where all images have one size.
         resize: how an image gets that size.
-        validation: the share of the images for it; None for the source's own folder, else a quarter.
-        test: the share of the images for it; None for the source's own folder, else none.
+        validation: the fraction of the images for it; None for the source's own folder, else
+            `splits.DEFAULT_FRACTION`.
+        test: the fraction of the images for it; None for the source's own folder, else
+            `splits.DEFAULT_FRACTION` where neither of the two is set, and none otherwise.
         max_per_class: images of each class that are divided into splits; None for all.
         first: images of each split; None for all.
         seed: of the random split, choice and order of rows.

@@ -12,9 +12,11 @@ from trainer import __version__, interrupts
 from trainer.dataset.dataset import Split
 from trainer.dataset.manifest import FORMAT, VERSION
 from trainer.errors import EXIT_INVALID, ConfigError, DataError, TrainerError, explain_os_error
+from trainer.images.common_size import common_size
 from trainer.images.decoding import Decoder
 from trainer.preparation.bad_images import BadImages
 from trainer.preparation.duplicates import Duplicates, Seen, find_duplicates
+from trainer.preparation.hdf5.hdf5_images import Hdf5Images
 from trainer.preparation.labels import LabelledImage, LabelledImages
 from trainer.preparation.options import PrepareOptions
 from trainer.preparation.prepared import PreparedDataset
@@ -61,6 +63,7 @@ def prepare(
             "Choose a place beside them",
         )
     splits = options.divide(found)
+    options, resized = _sized(options, found)
     plan = options.fingerprint(found, splits)
     target = Target.look(store)
     if target.etag and not options.overwrite:
@@ -94,7 +97,16 @@ def prepare(
         skipped=tuple(bad.problems),
         duplicates=duplicates,
         resumed=writer.resumed,
+        resized=resized,
     )
+
+
+def _sized(options: PrepareOptions, source: LabelledImages) -> tuple[PrepareOptions, str]:
+    """The options with a size for photographs of different sizes, and why; see `common_size`."""
+    if options.image_size or isinstance(source, Hdf5Images) or source.pixels:
+        return options, ""
+    size, why = common_size(source, source.splits["train"])
+    return replace(options, image_size=size), why
 
 
 def _writer(

@@ -29,6 +29,9 @@ class PreparedDataset:
         missing: images that have a label and are not there.
         missing_names: some of them.
         warnings: sentences.
+        divided: the splits whose images were drawn at random, by class; empty where the source has splits of
+            its own, or an earlier start has finished.
+        resized: why images were resized that nobody asked to; else empty.
     """
 
     url: str
@@ -47,6 +50,8 @@ class PreparedDataset:
     missing: int = 0
     missing_names: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    divided: tuple[str, ...] = ()
+    resized: str = ""
 
     @classmethod
     def of_source(
@@ -60,6 +65,7 @@ class PreparedDataset:
         skipped: tuple[str, ...],
         duplicates: Duplicates,
         resumed: int,
+        resized: str = "",
     ) -> "PreparedDataset":
         """What this start has made of a source."""
         rows, objects, size = _measured(splits)
@@ -80,6 +86,8 @@ class PreparedDataset:
             missing=source.missing.count,
             missing_names=source.missing.first,
             warnings=source.warnings,
+            divided=tuple(name for name in rows if name != "train" and name not in source.splits),
+            resized=resized,
         )
 
     @classmethod

@@ -1,5 +1,6 @@
 """Random splits of the images by a seed: pure."""
 
+from collections.abc import Collection
 from typing import TypeVar
 
 import numpy as np
@@ -12,6 +13,9 @@ from trainer.preparation.labels import LabelledImage, LabelledImages
 T = TypeVar("T")
 
 _STRATIFIED, _SHUFFLED, _LIMITED, _SPREAD = 11, 12, 13, 14
+
+DEFAULT_FRACTION = 0.15
+"""The fraction of the images for validation, and for testing, where nobody names one."""
 
 
 def stratified(labels: NDArray[np.integer], share: float, seed: int) -> NDArray[np.bool_]:
@@ -63,6 +67,30 @@ def spread(items: list[LabelledImage], count: int, seed: int) -> list[LabelledIm
     return [items[row] for row in sorted(row for *_, row in sorted(places)[:count])]
 
 
+def default_fractions(
+    splits: Collection[str], validation: float | None, test: float | None
+) -> dict[str, float]:
+    """The fractions of the test and the validation split: those that are given, and `DEFAULT_FRACTION` for
+    those that are None.
+
+    No test split is made by default where `validation` alone is given, or the source's own `splits` have
+    images for validation or test. A default leaves at least half of what the other fraction leaves.
+    """
+    both = validation is None and test is None and not {"validation", "test"} & set(splits)
+    if validation is None:
+        validation = _beside(test)
+    return {"test": DEFAULT_FRACTION if both else test or 0.0, "validation": validation}
+
+
+def _beside(other: float | None) -> float:
+    return min(DEFAULT_FRACTION, (1 - other) / 2) if other and 0 < other < 1 else DEFAULT_FRACTION
+
+
+def _spare(labels: NDArray[np.integer]) -> int:
+    """The images that are left where each class keeps one."""
+    return int(np.maximum(np.bincount(labels) - 1, 0).sum())
+
+
 def divide(
     source: LabelledImages,
     validation: float | None,
@@ -73,9 +101,9 @@ def divide(
 ) -> dict[str, list[LabelledImage]]:
     """The images of each split: train in random order, the others by class and name.
 
-    Shares are of the images that are not in folders for validation or test, stratified by class. Of those
-    `max_per_class` of each class are taken before, by the seed. Of each split `first` images are taken after
-    it, of all classes as far as they go.
+    Fractions are of the images that are not in folders for validation or test, stratified by class; those
+    that are None are `default_fractions`. `max_per_class` of each class are taken before, by the seed. Of
+    each split `first` images are taken after it, of all classes as far as they go.
     Raises ConfigError for a share that is none, or that is given beside a folder, and for fewer images than
     classes; DataError where the images are too few for a share.
     """
@@ -88,7 +116,7 @@ def divide(
     if max_per_class:
         items = limited(items, max_per_class, seed)
     everything = len(items)
-    given = {"test": test or 0.0, "validation": 0.25 if validation is None else validation}
+    given = default_fractions(source.splits, validation, test)
     for name, share in (("validation", validation), ("test", test)):
         if share is not None and name in source.splits:
             raise ConfigError(
@@ -106,7 +134,11 @@ def divide(
             splits[name] = list(source.splits[name])
         elif share:
             labels = np.array([item.label for item in items])
-            chosen = stratified(labels, share * everything / len(items), seed)
+            by_default = {"validation": validation, "test": test}[name] is None
+            least = 1 / len(items) if by_default else 0.0
+            chosen = stratified(labels, max(share * everything / len(items), least), seed)
+            if by_default and name == "test" and _spare(labels) < 2:
+                continue  # the image that a class can spare is for validation
             if not chosen.any():
                 raise DataError(
                     f"--{name}: {share} of {everything} images leaves none (each class keeps one)",

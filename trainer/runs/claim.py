@@ -90,9 +90,9 @@ def give_back(store: Store, holder: Mapping[str, Any]) -> None:
     newest = newest_holder(store)
     if newest is None or any(newest[1].get(name) != value for name, value in plain(holder).items()):
         return
-    mine = {layout.CLASSES, layout.RUN, layout.token(newest[0])}
-    if {info.key for info in store.list()} <= mine:
-        for key in (layout.CLASSES, layout.RUN, layout.token(newest[0])):
+    mine = (layout.CLASSES, layout.HOLDER, layout.RUN, layout.token(newest[0]), layout.CHOICE)
+    if {info.key for info in store.list()} <= {*mine}:
+        for key in mine:
             store.delete(key)
 
 

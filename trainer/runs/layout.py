@@ -1,6 +1,7 @@
 """The key of every object in a run's folder. Readers and writers take them from here.
 
 run.json                                   what the run is
+auto.json                                  what `recipe: auto` chose for it
 generations/<n>                            tokens: the holder of the highest may write
 checkpoints/<step>/<generation>-<uid>/     one attempt at a checkpoint
     arrays-00000.bin …                     the arrays, laid out in one buffer and cut into pieces
@@ -11,9 +12,11 @@ metrics.csv                                the metrics of each epoch
 timing.csv                                 where the time of each epoch went
 finished.json                              how the run ended
 report/index.html                          the run's report
+report/heat-maps.json                      where the network looked, in a few images
 tensorboard/train/…, validation/…          the metrics of each epoch, with run.tensorboard
 evaluation/test-best.json                  the evaluation of weights on a split
 audit.json                                 failed audits: steps that are not trusted
+running.json                               the gang that trains now; removed when it ends
 """
 
 import re
@@ -21,10 +24,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 RUN = "run.json"
+CHOICE = "auto.json"
 FINISHED = "finished.json"
 METRICS = "metrics.csv"
 TIMING = "timing.csv"
 AUDIT = "audit.json"
+HOLDER = "running.json"
 WEIGHTS = "weights/"
 CLASSES = "weights/classes.json"
 CARD = "weights/card.md"
@@ -32,6 +37,7 @@ KERAS_MODEL = "weights/model.keras"
 EVALUATION = "evaluation/"
 TENSORBOARD = "tensorboard/"
 REPORT = "report/index.html"
+HEAT_MAPS = "report/heat-maps.json"
 TOKENS = "generations/"
 CHECKPOINTS = "checkpoints/"
 COMMIT = "commit.json"
@@ -43,8 +49,10 @@ WeightsName = Literal["best", "last"]
 _TOKEN = re.compile(rf"{TOKENS}(\d+)", re.ASCII)
 _ATTEMPT = re.compile(rf"(?:(?P<run>.+)/)?{CHECKPOINTS}(\d+)/(\d+)-(\w+)/(?P<name>.+)", re.ASCII)
 
+_ALONE = (RUN, CHOICE, FINISHED, METRICS, TIMING, AUDIT, HOLDER, REPORT, HEAT_MAPS)
+_SINGLE = "|".join(map(re.escape, _ALONE))
 _OWN = re.compile(
-    rf"(?:(?P<run>.+)/)?(?P<own>{'|'.join(map(re.escape, (RUN, FINISHED, METRICS, TIMING, AUDIT, REPORT)))}"
+    rf"(?:(?P<run>.+)/)?(?P<own>{_SINGLE}"
     rf"|{WEIGHTS}[^/]+|{EVALUATION}[^/]+|{TENSORBOARD}\w+/[^/]+|{TOKENS}\d+|{CHECKPOINTS}\d+/\d+-\w+/[^/]+)",
     re.ASCII,
 )

@@ -21,6 +21,8 @@ class EpochTiming:
         training: seconds of its steps, including the exchange.
         validation: seconds of the validation.
         saving: seconds that this rank waited for checkpoints.
+        gpus: GPUs of all ranks; 0 without any, and in files of older versions.
+        cores: CPU cores that all ranks may use; 0 in files of older versions.
     """
 
     epoch: int
@@ -32,6 +34,8 @@ class EpochTiming:
     training: float
     validation: float
     saving: float
+    gpus: int = 0
+    cores: float = 0.0
 
     @property
     def images_per_second(self) -> float:
@@ -40,10 +44,13 @@ class EpochTiming:
         return self.images / seconds if seconds else 0.0
 
 
+_COLUMNS = tuple(field.name for field in fields(EpochTiming))
+
+
 def write_timing(rows: Sequence[EpochTiming]) -> bytes:
     """CSV text, seconds to the millisecond."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, [field.name for field in fields(EpochTiming)], lineterminator="\n")
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: _text(value) for name, value in asdict(row).items()} for row in rows)
     return text.getvalue().encode()
@@ -53,7 +60,10 @@ def read_timing(data: bytes) -> list[EpochTiming]:
     """The rows that `write_timing` wrote. Raises ValueError for any other data."""
     try:
         rows = list(csv.DictReader(io.StringIO(data.decode())))
-        return [EpochTiming(**{name: _number(value) for name, value in row.items()}) for row in rows]
+        return [
+            EpochTiming(**{name: _number(value) for name, value in row.items() if name in _COLUMNS})
+            for row in rows
+        ]
     except (AttributeError, TypeError) as error:
         raise ValueError(f"not the timing of epochs: {error}") from error
 

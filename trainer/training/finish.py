@@ -24,7 +24,7 @@ from trainer.training.run_plan import RunPlan
 
 log = logging.getLogger(__name__)
 
-TEST = "test"
+TEST, VALIDATION = "test", "validation"
 
 LOGGED_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
 """The metrics of the log's last lines."""
@@ -33,7 +33,8 @@ LOGGED_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "test_loss", "
 def publish_results(
     publisher: Publisher, loop: Loop, best: BestWeights, tidy: Callable[[], None]
 ) -> RunResult:
-    """Evaluates the last and the best weights on the test split, and publishes the results.
+    """Evaluates the last and the best weights on the test split, and publishes the results. Without one the
+    evaluation is that of the published weights on the validation split.
 
     Afterwards the model holds the best weights, where there are any.
     """
@@ -70,10 +71,14 @@ def publish_results(
     publisher.metrics(history)
     publisher.card(finished)
     publisher.discard_evaluations(digests)
-    if tested:
-        total = _over_all_ranks(tally, loop)
-        total.loss = finished.published.metrics[f"{TEST}_loss"] * total.rows
-        publisher.evaluation(TEST, which, digest or "", total, finished)
+    split, loss = TEST, finished.published.metrics.get(f"{TEST}_loss")
+    if not tested:
+        validated, tally = _evaluated(loop, VALIDATION, "val_")
+        split, loss = VALIDATION, validated.get("val_loss")
+    if loss is not None:
+        total = _over_all_ranks(tally, loop, split)
+        total.loss = loss * total.rows
+        publisher.evaluation(split, which, digest or "", total, finished)
     publisher.report(history, finished, loop.timer.rows)
     publisher.keras_model()
     tidy()
@@ -96,21 +101,28 @@ def _early_stopping(plan: RunPlan) -> dict[str, Any] | None:
 
 
 def _test(loop: Loop) -> tuple[dict[str, float], Tally]:
-    """The metrics of the model's current weights on the test split, and the tally of this rank's rows; no
-    metrics where there is no such split."""
+    """The metrics of the model's current weights on the test split; see `_evaluated`."""
+    return _evaluated(loop, TEST, f"{TEST}_")
+
+
+def _evaluated(loop: Loop, split: str, prefix: str) -> tuple[dict[str, float], Tally]:
+    """The metrics of the model's current weights on a split, and the tally of this rank's rows; no metrics
+    where there is no such split."""
     tally = Tally(len(loop.plan.dataset.classes))
-    sums = loop.evaluator.evaluate(TEST, tally)
-    metrics = sums.means("test_") if sums else {}
+    sums = loop.evaluator.evaluate(split, tally)
+    metrics = sums.means(prefix) if sums else {}
     check_metrics(metrics, loop.progress.epochs_closed - 1)
     return metrics, tally
 
 
-def _over_all_ranks(tally: Tally, loop: Loop) -> Tally:
+def _over_all_ranks(tally: Tally, loop: Loop, split: str) -> Tally:
     """Raises Diverged where a rank left rows out, since their probabilities are not finite."""
-    distribution, rows = loop.distribution, loop.plan.dataset.split(TEST).rows
+    distribution, rows = loop.distribution, loop.plan.dataset.split(split).rows
     total = tally.summed(distribution.sum, distribution.rank, distribution.size)
     if total.rows != rows:
-        raise Diverged(f"the probabilities of {rows - total.rows:,} images of the test split are not finite")
+        raise Diverged(
+            f"the probabilities of {rows - total.rows:,} images of the {split} split are not finite"
+        )
     return total
 
 

@@ -2,12 +2,12 @@
 
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from trainer.config import RunConfig
 from trainer.config.explain import quoted
@@ -17,6 +17,8 @@ from trainer.distribution.rank_status import Phase, report_phase
 from trainer.errors import EXIT_INVALID, EXIT_LOST, ConfigError, RankLost, TrainerError, TransientError
 from trainer.gang import pods
 from trainer.gang.forming.policy import MAX_FAILURES, WAIT_FOR_REPLACEMENT, Policy
+from trainer.gang.leading.holder import LOST_SECONDS, TAKE_OVER, Holder, wait_for_holder
+from trainer.gang.network.auth import GangKey
 from trainer.gang.pods import Pods
 from trainer.gang.ranks.rank_environment import complete_environment
 from trainer.machine import gpus
@@ -26,19 +28,23 @@ from trainer.observability.stacks import print_stacks_on_signal
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
 from trainer.output.units import plural
 from trainer.runs.claim import check_identity, check_resumable, give_back, is_begun
-from trainer.runs.published import not_as_published
+from trainer.runs.published import not_as_published, results
 from trainer.runs.run_document import already_finished
 from trainer.storage import OnRetry, Store, open_store
 from trainer.training.run_plan import RunPlan, make_plan, resume_step
 from trainer.training.setup.agreement_document import agreement_document
+from trainer.training.setup.keep_state import keep_state
 from trainer.training.setup.left_out import left_out
+from trainer.training.stop_request import stop_request
 from trainer.training.transient_errors import transient_errors
 
 log = logging.getLogger(__name__)
 
 
-def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
+def launch(config: RunConfig, *, ranks: int, command: Sequence[str], callbacks: Sequence[Any] = ()) -> int:
     """Trains in this process, or starts `ranks` ranks of `command` and supervises them -> the exit code.
+
+    `callbacks` are Keras's, of this process, beside those of the configuration.
 
     Under `distribution.strategy: mirrored`, `ranks` is the number of replicas in one rank.
 
@@ -51,12 +57,16 @@ def launch(config: RunConfig, *, ranks: int, command: Sequence[str]) -> int:
             return _train_as_launched(config, ranks)
     if rank_variables.is_rank():
         print_stacks_on_signal()
+        if rank_variables.keeps_state():
+            with transient_errors():
+                keep_state(config)
+            return 0
         restarted = rank_variables.generation() > 1
         with transient_errors() if restarted else nullcontext():
             return _train(config, replicas)
     if ranks == 1:
         serve(config.metrics.port)
-        return _train(config, replicas)
+        return _train(config, replicas, callbacks, alone=True)
     return supervise_pod(config, ranks=ranks, command=command)
 
 
@@ -78,7 +88,9 @@ def supervise_pod(
         return 0
     if gang:
         gang = within_lanes(gang, ranks, *checked)
+    wait_until_free(checked[1], gang, grace=config.run.grace)
     replicas = ranks if _mirrored(config) else 1
+    from trainer.gang.health.checks import health_check
     from trainer.gang.supervisor import supervise
     from trainer.gang.supervisor_options import SupervisorOptions
 
@@ -90,6 +102,7 @@ def supervise_pod(
         stall_timeout=config.run.stall_timeout,
         pods=gang,
         policy=gang_policy(config),
+        health=health_check(store, cache_folders(config)) if gang else None,
         store=store,
         metrics_port=config.metrics.port,
         linger=config.metrics.linger,
@@ -97,6 +110,17 @@ def supervise_pod(
         agreement=Agreement(agreement_document(checked[0], store.url), f"pod {gang.index if gang else 0}"),
     )
     return supervise(command, options)
+
+
+def wait_until_free(store: Store, gang: Pods | None, *, grace: float) -> None:
+    """Waits for an older Job of this pod's release. Raises RunError if another gang trains in the folder."""
+    key = gang.key if gang else GangKey.from_environment()
+    me = Holder.from_environment(
+        os.environ.get(rank_variables.GANG) or key.gang(gang.coordinator if gang else "")
+    )
+    wait_for_holder(
+        store, me, patience=grace + LOST_SECONDS, take_over=os.environ.get(TAKE_OVER, "") == "true"
+    )
 
 
 def within_lanes(gang: Pods, ranks: int, plan: RunPlan, store: Store) -> Pods:
@@ -122,7 +146,10 @@ def pods_within_lanes(wanted: Callable[[], int], ranks: int, plan: RunPlan) -> C
     def read() -> int:
         pods = wanted()
         _check_pods(plan.config, pods)
-        plan.check_ranks(pods * ranks)
+        try:
+            plan.check_ranks(pods * ranks)
+        except ConfigError as error:  # the lanes of a run that has begun cannot change
+            raise ConfigError(error.problem, f"Set workers to at most {plan.most_ranks // ranks}") from None
         return pods
 
     return read
@@ -141,6 +168,11 @@ def gang_policy(config: RunConfig) -> Policy:
         give_up_after=distribution.give_up_after,
         max_failures=MAX_FAILURES,
     )
+
+
+def cache_folders(config: RunConfig) -> list[Path]:
+    """Where a run keeps files on the pod's disk."""
+    return [Path(config.data.cache.path)] if config.data.cache else []
 
 
 def _mirrored(config: RunConfig) -> bool:
@@ -176,6 +208,7 @@ def _check(config: RunConfig, size: int, on_retry: OnRetry | None = None) -> tup
     check_identity(store, plan.identity)
     if _is_complete(store, config):
         log.info("%s is finished: nothing to do", store.url)
+        _log_results(store)
         return None
     check_resumable(store)
     if (step := resume_step(store)) is not None:
@@ -195,12 +228,15 @@ def _is_complete(store: Store, config: RunConfig) -> bool:
     return key is None
 
 
-def _train(config: RunConfig, replicas: int) -> int:
+def _train(config: RunConfig, replicas: int, callbacks: Sequence[Any] = (), *, alone: bool = False) -> int:
+    """`alone`: there is no supervisor that has waited for the folder."""
     report_phase(Phase.LOADING)
     metrics = RunMetrics(rank_variables.rank())
     checked = _check(config, rank_variables.size() * replicas, metrics.store_retry)
     if checked is None:
         return 0
+    if alone:
+        wait_until_free(checked[1], None, grace=config.run.grace)
     if rank_variables.rank() == 0:
         for sentence in left_out(checked[0]):
             log.warning("%s", sentence)
@@ -210,12 +246,21 @@ def _train(config: RunConfig, replicas: int) -> int:
         from trainer.training.run import train
         from trainer.training.setup.build_network import setup_tensorflow
 
-    stop = _stop_on_signals()  # until here nothing is lost: trainer/interrupts.py ends the process
-    setup_tensorflow(config)
-    distribution = connect(stop.is_set, replicas=replicas)
-    with _leaving_nothing_behind(checked[1], unless=Diverged) if distribution.is_chief else nullcontext():
-        train(*checked, distribution, stop, metrics)
+    with stop_request() as stop:  # until here nothing is lost: trainer/interrupts.py ends the process
+        setup_tensorflow(config)
+        distribution = connect(stop.is_set, replicas=replicas)
+        with _leaving_nothing_behind(checked[1], unless=Diverged) if distribution.is_chief else nullcontext():
+            train(*checked, distribution, stop, metrics, callbacks)
+        if distribution.is_chief:
+            _log_results(checked[1])
     return 0
+
+
+def _log_results(store: Store) -> None:
+    """Logs where each result of a finished run is."""
+    with suppress(OSError):
+        for name, url in results(store):
+            log.info("%s: %s", name, url)
 
 
 @contextmanager
@@ -245,18 +290,3 @@ def _train_as_launched(config: RunConfig, ranks: int) -> int:
         return _train(config, 1)
     except RankLost as lost:
         raise TransientError(lost.problem, "Restart to resume from the last checkpoint") from None
-
-
-def _stop_on_signals() -> threading.Event:
-    """SIGTERM and SIGINT set the event; a second SIGINT ends the process at once, as before."""
-    stop = threading.Event()
-    immediate = signal.getsignal(signal.SIGINT)
-
-    def handler(number: int, _: object) -> None:
-        stop.set()
-        if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, immediate)
-
-    signal.signal(signal.SIGTERM, handler)
-    signal.signal(signal.SIGINT, handler)
-    return stop

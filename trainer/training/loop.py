@@ -19,7 +19,7 @@ from trainer.checkpoints.training_state import TrainingState
 from trainer.dataset.pipeline.stream import TensorBatch
 from trainer.distribution import Distribution
 from trainer.distribution.lost_rank import LOST, lost_peer
-from trainer.distribution.rank_status import Phase, report_phase, report_step
+from trainer.distribution.rank_status import Phase, report_batch, report_phase, report_step
 from trainer.errors import RunError, one_line, shortened
 from trainer.observability.metrics import RunMetrics
 from trainer.training.audit import Auditor
@@ -31,7 +31,7 @@ from trainer.training.finite import Diverged, check_metrics
 from trainer.training.results.timer import Timer
 from trainer.training.run_plan import RunPlan
 from trainer.training.run_state import Progress, capture
-from trainer.training.setup.network_steps import PhasedNetwork
+from trainer.training.setup.network_steps import TrainedNetwork
 from trainer.training.step import Result, Sums, TrainStep
 from trainer.training.step.averages import assign_averages, averaged
 
@@ -58,7 +58,7 @@ class Loop:
         plan: RunPlan,
         distribution: Distribution,
         data: RankData,
-        network: PhasedNetwork,
+        network: TrainedNetwork,
         step: TrainStep,
         evaluator: Evaluator,
         callbacks: Sequence[keras.callbacks.Callback],
@@ -174,7 +174,7 @@ class Loop:
             began = time.perf_counter()
             _, images, labels, weights = next(batches)
             fetched = time.perf_counter()
-            report_phase(Phase.LOADING if self._first_step else Phase.TRAINING)
+            report_batch(int(images.shape[0]), Phase.LOADING if self._first_step else Phase.TRAINING)
             try:
                 result = self.step(number, images, labels, weights, self.stop.is_set(), self._audit(number))
             except LOST as error:
@@ -273,7 +273,7 @@ class Loop:
     def _observe(self, waited: float, worked: float) -> None:
         progress = self.progress
         means = progress.sums.means() if progress.sums.rows else {}
-        report_step(progress.step)
+        report_step(progress.step, self.distribution.exchange_began())
         self.timer.step(self.plan.config.train.batch_size, waited, worked)
         self.metrics.end_step(
             progress.step,

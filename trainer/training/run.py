@@ -10,10 +10,12 @@ import keras
 
 from trainer.checkpoints.training_state import pack
 from trainer.config import RunConfig
-from trainer.distribution import Distribution
+from trainer.distribution import Distribution, rank_variables
 from trainer.distribution.agreement import Agreement, agree
 from trainer.distribution.handover import hand_over
-from trainer.errors import RankLost, TransientError
+from trainer.distribution.rank_variables import is_supervised
+from trainer.errors import EXIT_INTERRUPTED, RankLost, TransientError
+from trainer.machine.cores import usable_cores
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
 from trainer.output.units import plural
@@ -23,8 +25,9 @@ from trainer.runs.history import metric_of
 from trainer.runs.run_document import RunResult
 from trainer.storage import Store
 from trainer.training.audit import Auditor
-from trainer.training.audit.device import describe_device
+from trainer.training.audit.device import describe_device, has_gpu
 from trainer.training.callbacks import callback_state
+from trainer.training.callbacks.own_named import own_callbacks
 from trainer.training.callbacks.trainer_callbacks import BestWeights, History, ProgressLog, from_config
 from trainer.training.data import RankData
 from trainer.training.evaluator import Evaluator, StopVoted
@@ -38,7 +41,7 @@ from trainer.training.saver import saver
 from trainer.training.setup.agreement_document import agreement_document
 from trainer.training.setup.build_network import build
 from trainer.training.setup.first_state import agree_on_state
-from trainer.training.setup.network_steps import PhasedNetwork
+from trainer.training.setup.network_steps import TrainedNetwork
 from trainer.training.step import TrainStep
 from trainer.training.transient_errors import transient_errors
 
@@ -60,13 +63,15 @@ def train(
         TransientError: `stop` was set, a newer generation took over, or a rank was lost (exit 75, or 64 where
             another run took the folder); committed work is kept.
     """
-    callback_state.check(callbacks)
     config = plan.config
+    callbacks = [*own_callbacks(config.train), *callbacks]
+    callback_state.check(callbacks)
     model, optimizer = build(plan, scope=distribution.scope)
-    agree(distribution, Agreement(agreement_document(plan, store.url, callbacks), describe_device()))
+    document = agreement_document(plan, store.url, callbacks, model.weights)
+    agree(distribution, Agreement(document, describe_device()))
     restored, fence = agree_on_state(store, plan, distribution, model, optimizer, metrics)
     data = RankData(plan, distribution)
-    network = PhasedNetwork(model, optimizer)
+    network = TrainedNetwork(model, optimizer)
     network.enter(plan, distribution, phases_ended(restored))
     progress = assign(restored, model, network.optimizer)
     check_position(progress, plan.steps_per_epoch)
@@ -130,6 +135,9 @@ def train(
             except StopVoted:
                 pass
         distribution.barrier()
+        if is_supervised():  # it decides what follows, and says it
+            log.info("stopped after step %d, which is saved", progress.step)
+            raise SystemExit(EXIT_INTERRUPTED)
         raise TransientError(
             f"stopped on request; step {progress.step} is saved",
             "Restart to resume",
@@ -162,7 +170,15 @@ def _timer(
     store: Store, fence: Fence | None, distribution: Distribution, progress: Progress, publisher: Publisher
 ) -> Timer:
     previous = read_previous_epochs(store, progress.epochs_closed) if fence else []
-    return Timer(fence.number if fence else 0, distribution.size, previous, publisher.timing)
+    devices = distribution.size * distribution.replicas
+    return Timer(
+        fence.number if fence else 0,
+        distribution.size,
+        previous,
+        publisher.timing,
+        gpus=devices if has_gpu() else 0,
+        cores=usable_cores() / rank_variables.local_size() * distribution.size,
+    )
 
 
 def _devices(distribution: Distribution) -> str:
@@ -201,3 +217,4 @@ def _log_start(plan: RunPlan, distribution: Distribution, progress: Progress) ->
     )
     if progress.step:
         log.info("resuming at step %d (epoch %d)", progress.step, progress.step // plan.steps_per_epoch + 1)
+    log.info("the first step is compiled, which takes a while")

@@ -137,7 +137,7 @@ data:
 {{- end }}
 {{- end -}}
 
-{{/* The container's environment: the chart's own variables (with `env`, YAML of one chart), then extraEnv. */}}
+{{/* The container's environment: the chart's own variables (those of one chart by its template `env`), then extraEnv. */}}
 {{- define "cars.env" -}}
 {{- $own := include "cars.ownEnv" . -}}
 {{- $sources := dict "AWS_ENDPOINT_URL" "s3.endpoint" "AWS_DEFAULT_REGION" "s3.region" "AWS_ACCESS_KEY_ID" "s3.existingSecret" "AWS_SECRET_ACCESS_KEY" "s3.existingSecret" "AWS_SESSION_TOKEN" "s3.existingSecret" "TRAINER_GANG_KEY" "gang.existingSecret" -}}
@@ -161,7 +161,7 @@ data:
 {{- end -}}
 
 {{- define "cars.ownEnv" -}}
-- {name: TRAINER_JOB, value: {{ include "cars.name" .root | quote }}}
+- {name: TRAINER_JOB, value: {{ .job | quote }}}
 - name: TRAINER_JOB_UID
   valueFrom: {fieldRef: {fieldPath: "metadata.labels['batch.kubernetes.io/controller-uid']"}}
 - name: TRAINER_NAMESPACE
@@ -171,12 +171,20 @@ data:
 - name: TRAINER_POD_INDEX
   valueFrom: {fieldRef: {fieldPath: "metadata.annotations['batch.kubernetes.io/job-completion-index']"}}
 - {name: HOME, value: /tmp}
-{{- with .env }}
-{{ . | trim }}
+{{- with include .env . | trim }}
+{{ . }}
 {{- end }}
 {{- with include "cars.s3Env" .root | trim }}
 {{ . }}
 {{- end }}
+{{- end -}}
+
+{{- define "cars.podSecurityContext" -}}
+runAsNonRoot: true
+{{- with .Values.podSecurityContext }}
+{{ toYaml . }}
+{{- end }}
+seccompProfile: {type: RuntimeDefault}
 {{- end -}}
 
 {{/* The folder of the run's disk cache, if it has one. */}}

@@ -7,6 +7,7 @@ cars-train: scripts/generate copies it to cars-predict. */}}
 {{- include "cars.checkVolumes" . -}}
 {{- include "cars.checkTolerations" . -}}
 {{- include "cars.checkEnv" . -}}
+{{- include "cars.checkContainers" . -}}
 {{- with .Values.image.repository -}}
 {{- if ne . (lower .) -}}
 {{- fail (printf "image.repository: expected lower case, received %s; an image's name has no capitals" .) -}}
@@ -37,7 +38,8 @@ cars-train: scripts/generate copies it to cars-predict. */}}
 {{/* The container's resources: `auto` follows gpu.perPod. */}}
 {{- define "cars.resources" -}}
 {{- $gpus := int .Values.gpu.perPod -}}
-{{- $auto := dict "requests" (dict "cpu" (mul 4 $gpus | max 1) "memory" (ternary (printf "%dGi" (mul 16 $gpus)) "2Gi" (gt $gpus 0))) "limits" (dict "cpu" (ternary nil "4" (gt $gpus 0)) "memory" (ternary (printf "%dGi" (mul 32 $gpus)) "8Gi" (gt $gpus 0))) -}}
+{{- $cached := and (include "cars.cachePath" .) (or (empty .Values.cacheVolume) (hasKey .Values.cacheVolume "emptyDir")) -}}
+{{- $auto := dict "requests" (dict "cpu" (mul 4 $gpus | max 1) "memory" (ternary (printf "%dGi" (mul 16 $gpus)) "2Gi" (gt $gpus 0)) "ephemeral-storage" "1Gi") "limits" (dict "cpu" (ternary nil "4" (gt $gpus 0)) "memory" (ternary (printf "%dGi" (mul 32 $gpus)) "8Gi" (gt $gpus 0)) "ephemeral-storage" (ternary nil "20Gi" (not (empty $cached)))) -}}
 {{- $found := dict -}}
 {{- range $kind := list "requests" "limits" -}}
 {{- $own := dict -}}
@@ -48,7 +50,7 @@ cars-train: scripts/generate copies it to cars-predict. */}}
 {{- $_ := set $found $kind $own -}}
 {{- end -}}
 {{- /* What is asked for without a number follows a lower limit that was given. */}}
-{{- range $name := list "cpu" "memory" -}}
+{{- range $name := list "cpu" "memory" "ephemeral-storage" -}}
 {{- if and (eq (get (get $.Values.resources "requests" | default dict) $name | toString) "auto") (hasKey $found.limits $name) -}}
 {{- if gt (include "cars.quantity" (get $found.requests $name) | float64) (include "cars.quantity" (get $found.limits $name) | float64) -}}
 {{- $_ := set $found.requests $name (get $found.limits $name) -}}
@@ -148,6 +150,28 @@ cars-train: scripts/generate copies it to cars-predict. */}}
 {{- if and (hasKey . "tolerationSeconds") (ne (.effect | default "") "NoExecute") -}}
 {{- fail (printf "tolerations: expected effect NoExecute beside tolerationSeconds, received %s" (toJson .)) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Containers beside the trainer, and how they and it reach the network. */}}
+{{- define "cars.checkContainers" -}}
+{{- $names := dict "trainer" true -}}
+{{- range $path := list "initContainers" "sidecars" -}}
+{{- range get $.Values $path -}}
+{{- if eq .name "trainer" -}}
+{{- fail (printf "%s: trainer is the container of the chart; choose another name" $path) -}}
+{{- end -}}
+{{- if hasKey $names .name -}}
+{{- fail (printf "%s: expected each name once in initContainers and sidecars, received %s twice" $path .name) -}}
+{{- end -}}
+{{- $_ := set $names .name true -}}
+{{- if and (eq $path "initContainers") (eq (.restartPolicy | default "") "Always") -}}
+{{- fail (printf "initContainers: %s never ends by itself (restartPolicy Always); move it to sidecars" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .Values.dnsPolicy "None") (empty (get .Values.dnsConfig "nameservers")) -}}
+{{- fail "dnsPolicy: expected dnsConfig.nameservers beside None, received none; add them" -}}
 {{- end -}}
 {{- end -}}
 

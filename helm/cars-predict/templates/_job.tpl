@@ -6,7 +6,7 @@ The Indexed Job. Takes
   file       the configuration's file name in /etc/cars-trainer
   content    its content
   args       the container's arguments
-  env        YAML of the chart's own environment
+  env        the template of the chart's own environment
   grace      seconds between SIGTERM and SIGKILL
   port       of /metrics, or nothing
   probes     whether /healthz and /readyz are there too
@@ -18,20 +18,13 @@ The Indexed Job. Takes
 */}}
 {{- define "cars.job" -}}
 {{- $root := dict "Values" (.root.Values | toJson | fromJson) "Chart" .root.Chart "Release" .root.Release "Capabilities" .root.Capabilities -}}
-{{- $name := include "cars.name" $root -}}
 {{- include "cars.check" $root -}}
+{{- $name := include "cars.jobName" (merge (dict "root" $root) (omit . "root")) -}}
 {{- $workers := include "cars.workers" $root | int -}}
-{{- $live := dict -}}
-{{- if $root.Release.IsUpgrade -}}
-{{- $live = include "cars.live" (dict "apiVersion" "batch/v1" "kind" "Job" "namespace" $root.Release.Namespace "name" $name) | fromJson -}}
-{{- end -}}
-{{- $fixed := include "cars.fixed" (merge (dict "root" $root "live" $live) (omit . "root")) -}}
-{{- $values := omit $root.Values "suspend" "maxFailedIndexes" "ttlSecondsAfterFinished" "activeDeadlineSeconds" "jobLabels" "jobAnnotations" "podMonitor" "networkPolicy" "takeOver" "global" -}}
-{{- $_ := set $values "serviceAccount" (pick $root.Values.serviceAccount "create" "name") -}}
-{{- if .elastic -}}
-{{- $_ := set $values "workers" (omit (kindIs "map" $root.Values.workers | ternary $root.Values.workers dict) "max") -}}
-{{- end -}}
-{{- $annotations := dict "cars-trainer/fixed" (sha256sum $fixed) "cars-trainer/values" (toRawJson $values) -}}
+{{- $live := include "cars.liveJob" (dict "root" $root "job" $name) | fromJson -}}
+{{- $given := merge (dict "root" $root) (omit . "root") -}}
+{{- $fixed := include "cars.fixed" (merge (dict "live" $live "job" $name) $given) -}}
+{{- $annotations := include "cars.annotations" (merge (dict "live" $live) $given) | fromJson -}}
 {{- with $live }}{{ include "cars.checkEnded" (dict "root" $root "live" .) }}{{ include "cars.checkUpgrade" (dict "root" $root "live" . "annotations" $annotations) }}{{ end -}}
 {{- with $root.Values -}}
 apiVersion: batch/v1
@@ -64,6 +57,49 @@ spec:
   {{- end }}
   {{- $fixed | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{/* The release's Job in the cluster, as JSON: {} at an installation. Takes `root` and `job`, its name. */}}
+{{- define "cars.liveJob" -}}
+{{- if .root.Release.IsUpgrade -}}
+{{- include "cars.live" (dict "apiVersion" "batch/v1" "kind" "Job" "namespace" .root.Release.Namespace "name" .job) -}}
+{{- else -}}
+{}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The Job's own annotations, as JSON: a checksum of what Kubernetes never lets change in it, and the values that it comes
+from. Takes what `cars.job` takes, and the `live` Job.
+*/}}
+{{- define "cars.annotations" -}}
+{{- $root := dict "Values" (.root.Values | toJson | fromJson) "Chart" .root.Chart "Release" .root.Release "Capabilities" .root.Capabilities -}}
+{{- $given := merge (dict "root" $root "live" (.live | default dict)) (omit . "root") -}}
+{{- $fixed := include "cars.fixed" (merge (dict "job" (include "cars.jobName" $given)) $given) -}}
+{{- $values := omit $root.Values "suspend" "maxFailedIndexes" "ttlSecondsAfterFinished" "activeDeadlineSeconds" "jobLabels" "jobAnnotations" "podMonitor" "networkPolicy" "podDisruptionBudget" "takeOver" "extraObjects" "upgradePolicy" "rollbackReplacesJob" "global" -}}
+{{- $_ := set $values "serviceAccount" (pick $root.Values.serviceAccount "create" "name") -}}
+{{- if kindIs "slice" (get $values "input") -}}
+{{- $_ := set $values "input" (printf "%d images, sha256:%s" (len $values.input) (toJson $values.input | sha256sum | trunc 16)) -}}
+{{- end -}}
+{{- if .elastic -}}
+{{- $_ := set $values "workers" (omit (kindIs "map" $root.Values.workers | ternary $root.Values.workers dict) "max") -}}
+{{- end -}}
+{{- dict "cars-trainer/fixed" (sha256sum $fixed) "cars-trainer/values" (toRawJson $values) | toJson -}}
+{{- end -}}
+
+{{/*
+The Job's name, with upgradePolicy recreate followed by a hash of what Kubernetes never lets change in it: an upgrade or
+a rollback of the pods then makes another Job. The hash is the same on every version of Kubernetes.
+*/}}
+{{- define "cars.jobName" -}}
+{{- $name := include "cars.name" .root -}}
+{{- if eq .root.Values.upgradePolicy "recreate" -}}
+{{- $fixed := include "cars.fixed" (merge (dict "job" $name "live" dict) (omit . "restartOn")) -}}
+{{- $hash := printf "%s\n%v" $fixed .root.Values.restartInPod | sha256sum | trunc 8 -}}
+{{- printf "%s-%s" (trunc 43 $name | trimAll "-") $hash -}}
+{{- else -}}
+{{- $name -}}
+{{- end -}}
 {{- end -}}
 
 {{/*
@@ -105,21 +141,33 @@ template:
     serviceAccountName: {{ include "cars.serviceAccountName" $root | quote }}
     automountServiceAccountToken: {{ $.token }}
     enableServiceLinks: false
-    terminationGracePeriodSeconds: {{ $.grace }}
+    terminationGracePeriodSeconds: {{ int64 $.grace }}
     securityContext:
-      runAsNonRoot: true
-      {{- with .podSecurityContext }}{{ toYaml . | nindent 6 }}{{ end }}
-      seccompProfile: {type: RuntimeDefault}
+      {{- include "cars.podSecurityContext" $root | nindent 6 }}
     {{- with .image.pullSecrets }}
     imagePullSecrets: {{- toYaml . | nindent 6 }}
     {{- end }}
     {{- with include "cars.tolerations" $root | fromYamlArray }}
     tolerations: {{- toYaml . | nindent 6 }}
     {{- end }}
-    {{- range $key := list "nodeSelector" "affinity" "topologySpreadConstraints" "priorityClassName" "runtimeClassName" "schedulerName" }}
+    {{- range $key := list "nodeSelector" "affinity" "topologySpreadConstraints" "priorityClassName" "runtimeClassName" "schedulerName" "dnsConfig" "resourceClaims" }}
     {{- with index $root.Values $key }}
     {{ $key }}: {{- toYaml . | nindent 6 }}
     {{- end }}
+    {{- end }}
+    {{- if .hostNetwork }}
+    hostNetwork: true
+    {{- end }}
+    {{- with .dnsPolicy | default (ternary "ClusterFirstWithHostNet" "" .hostNetwork) }}
+    dnsPolicy: {{ . }}
+    {{- end }}
+    {{- if or .initContainers .sidecars }}
+    initContainers:
+      {{- with .initContainers }}{{ toYaml . | nindent 6 }}{{ end }}
+      {{- /* Native sidecars: they end when the trainer has ended, so that the pod does. */}}
+      {{- range .sidecars }}
+      {{- toYaml (list (merge (dict "restartPolicy" "Always") .)) | nindent 6 }}
+      {{- end }}
     {{- end }}
     containers:
       - name: trainer
@@ -130,6 +178,9 @@ template:
         {{- end }}
         args: {{- toYaml $.args | nindent 10 }}
         env: {{- include "cars.env" $ | nindent 10 }}
+        {{- with .envFrom }}
+        envFrom: {{- toYaml . | nindent 10 }}
+        {{- end }}
         {{- with $.port }}
         ports:
           - {name: metrics, containerPort: {{ int . }}}
@@ -157,10 +208,20 @@ template:
         terminationMessagePolicy: FallbackToLogsOnError
         resources:
           {{- include "cars.resources" $root | nindent 10 }}
+          {{- with .resourceClaims }}
+          claims:
+            {{- range . }}
+            - {name: {{ .name }}}
+            {{- end }}
+          {{- end }}
         securityContext:
           allowPrivilegeEscalation: false
           readOnlyRootFilesystem: true
-          capabilities: {drop: [ALL]}
+          capabilities:
+            drop: [ALL]
+            {{- with .addCapabilities }}
+            add: {{ toJson . }}
+            {{- end }}
         volumeMounts:
           - {name: config, mountPath: /etc/cars-trainer, readOnly: true}
           - {name: tmp, mountPath: /tmp}

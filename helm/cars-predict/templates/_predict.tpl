@@ -46,3 +46,37 @@
 {{- define "predict.images" -}}
 {{- if kindIs "slice" .Values.input }}{{ len .Values.input }} images of a list{{ else }}the images in {{ .Values.input }}{{ end -}}
 {{- end -}}
+
+{{/*
+What `cars.job` takes, but the root, as JSON. A pod succeeds when all parts are done: then the others, also one on a
+node that is lost, need not end.
+*/}}
+{{- define "predict.pods" -}}
+{{- dict
+  "file" "predict.yaml"
+  "content" (include "predict.config" .)
+  "files" (include "predict.files" .)
+  "args" (list "predict" "--config" "/etc/cars-trainer/predict.yaml")
+  "env" "predict.env"
+  "grace" (include "cars.seconds" .Values.grace | int)
+  "port" .Values.metrics.port
+  "probes" false
+  "subdomain" ""
+  "token" false
+  "elastic" false
+  "restartOn" (list 75)
+  "successPolicy" (dict "rules" (list (dict "succeededCount" 1)))
+| toJson -}}
+{{- end -}}
+
+{{- define "predict.jobName" -}}
+{{- include "cars.jobName" (merge (dict "root" .) (include "predict.pods" . | fromJson)) -}}
+{{- end -}}
+
+{{/*
+TRAINER_PODS is part of the pod template: each pod begins with its fraction of the parts, and then takes those that
+others leave.
+*/}}
+{{- define "predict.env" -}}
+- {name: TRAINER_PODS, value: {{ include "cars.workers" .root | quote }}}
+{{- end -}}

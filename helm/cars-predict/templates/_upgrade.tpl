@@ -53,16 +53,14 @@ Refuses an upgrade that Kubernetes would refuse half-way, and names the values. 
 {{- end -}}
 {{- end -}}
 
-{{/* What the notes say of an upgrade that started nothing; "" if the Job is not complete. */}}
+{{/* What the notes say of an upgrade that started nothing; "" if the Job is not complete. Takes `root` and `job`. */}}
 {{- define "cars.complete" -}}
-{{- if .Release.IsUpgrade -}}
-{{- $name := include "cars.name" . -}}
-{{- $live := include "cars.live" (dict "apiVersion" "batch/v1" "kind" "Job" "namespace" .Release.Namespace "name" $name) | fromJson -}}
+{{- $name := .job -}}
+{{- $live := include "cars.liveJob" . | fromJson -}}
 {{- range dig "status" "conditions" list $live -}}
 {{- if and (eq .type "Complete") (eq .status "True") -}}
 Job {{ $name }} was complete before this upgrade: nothing was started. To run it again
-  kubectl -n {{ $.Release.Namespace }} delete job {{ $name }}    then repeat the upgrade
-{{- end -}}
+  kubectl -n {{ $.root.Release.Namespace }} delete job {{ $name }}    then repeat the upgrade
 {{- end -}}
 {{- end -}}
 {{- end -}}

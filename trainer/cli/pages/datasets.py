@@ -4,14 +4,13 @@ from typing import TYPE_CHECKING
 
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import shape, size
-from trainer.urls import beside
 
 if TYPE_CHECKING:
     from trainer.dataset.inspection.describe import DatasetDescription
     from trainer.preparation.hdf5.index_hdf5 import Indexed
     from trainer.preparation.prepared import PreparedDataset
     from trainer.preparation.reindex import Reindexed
-from trainer.cli.pages.words import FEW_NAMES, classes, first, some, text, word
+from trainer.cli.pages.words import FEW_NAMES, classes, first, some, text
 
 FEW_CLASSES = 20
 
@@ -22,8 +21,9 @@ def print_prepared(dataset: "PreparedDataset") -> None:
         ("dataset", dataset.url),
         ("labels", dataset.labels),
         ("classes", classes(dataset.classes)),
-        ("image", shape(dataset.image_shape)),
+        ("image", ", ".join(filter(None, (shape(dataset.image_shape), dataset.resized)))),
         *((name, f"{rows:,} images") for name, rows in dataset.rows.items()),
+        *([("split", _division(dataset))] if dataset.divided else []),
         ("shards", f"{dataset.objects:,}, {size(dataset.size)}"),
         ("SHA-256", dataset.identity),
     ]
@@ -53,6 +53,13 @@ def print_prepared(dataset: "PreparedDataset") -> None:
     print_facts(facts)
 
 
+def _division(dataset: "PreparedDataset") -> str:
+    """How the splits were made."""
+    total = sum(dataset.rows.values())
+    parts = "/".join(f"{100 * rows / total:.0f}" for rows in dataset.rows.values())
+    return f"{parts} %, at random in each class; --validation and --test set other fractions"
+
+
 def print_indexed(dataset: "Indexed") -> None:
     """Prints the result of `trainer index` on HDF5 files."""
     print_facts(
@@ -73,13 +80,6 @@ def print_reindexed(dataset: "Reindexed") -> None:
     print(
         f"{dataset.url}: all {dataset.objects:,} shards are intact; the ETag of {dataset.changed:,} changed"
     )
-
-
-def after_prepare(dataset: "PreparedDataset | Indexed") -> str:
-    """The next command: a training on the dataset."""
-    recipe = "resnet50" if min(dataset.image_shape[:2]) >= 64 else "lab-1"
-    urls = f"--set data.url={word(dataset.url)} --set run.url={word(beside(dataset.url, 'run'))}"
-    return f"trainer train --recipe {recipe} {urls}"
 
 
 def print_inspected(description: "DatasetDescription", *, every_class: bool) -> None:

@@ -11,11 +11,6 @@ if TYPE_CHECKING:
     from trainer.inference.results.prediction_summary import PredictionSummary
 
 
-def after_predict(output: str) -> str:
-    """The next step: where the predictions are."""
-    return f"read the predictions in {output}/predictions-*, and open {output}/summary.html"
-
-
 def print_classified(rows: "Sequence[PredictionRow | ReadError]", top: int) -> None:
     """Prints a few images, each with its `top` most probable classes."""
     lines: list[tuple[str, ...]] = []
@@ -41,6 +36,7 @@ def print_predicted(summary: "PredictionSummary") -> None:
         ("skipped", f"{summary['ignored']:,}"),
         *((f"  {rule}", f"{count:,}") for rule, count in summary["ignored_by"].items()),
         ("parts", f"{summary['parts']:,}"),
-        ("output", summary["output"]),
+        ("predictions", f"{summary['output']}/predictions-*"),
+        ("summary", f"{summary['output']}/summary.html"),
     ]
     print_facts(facts)

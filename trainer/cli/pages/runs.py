@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from trainer.config.load import AUTO
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import plural, shape, size, span
 
@@ -14,19 +15,13 @@ if TYPE_CHECKING:
     from trainer.runs.find_runs import ListedRun
     from trainer.runs.removal import Removable
     from trainer.training.setup.check import Checked
-from trainer.cli.pages.words import word
 
 WORST_CLASSES, SMALL_MATRIX = 12, 12
 
 
-def after_train(url: str) -> str:
-    """The next command: predictions by the run."""
-    return f"trainer predict --run {word(url)} --input IMAGES --output PREDICTIONS"
-
-
 def print_recipes(known: Mapping[str, str]) -> None:
     """Prints the recipes, each with the first two lines of its text: what it is, and what it reached."""
-    rows = []
+    rows: list[tuple[str, ...]] = [(AUTO, "chosen by the data and the machine, where none is named", "")]
     for name in sorted(known, key=_by_number):
         first, second = known[name].splitlines()[:2]
         figure = second if second.startswith("#") else ""
@@ -41,9 +36,11 @@ def _by_number(name: str) -> tuple[str, int]:
 
 def print_plan(plan: "Checked") -> None:
     """Prints the plan of a run: the result of `trainer train --check`."""
+    names = ("chosen", "because", "to change it")
     arguments = (f"{name} {value}" for name, value in plan.optimizer.items() if name != "name")
     print_facts(
         [
+            *zip(names, plan.recipe, strict=False),
             ("dataset", plan.dataset),
             ("images", f"{shape(plan.image_shape)}, {plural(plan.classes, 'class')}"),
             ("rows", ", ".join(f"{name} {rows:,}" for name, rows in plan.rows.items())),
@@ -156,9 +153,26 @@ def _fraction(value: float | None) -> str:
 
 
 def print_checkpoints(reports: "Sequence[CheckpointReport]") -> None:
-    """Prints the result of `trainer verify`."""
+    """Prints the result of `trainer verify`, and what to do about it."""
     rows = [(f"{c.step:,}", str(c.generation), "; ".join(c.problems) or "intact") for c in reports]
     print_table(("step", "generation", "state"), rows, right=(0, 1))
+    print(_advice(reports))
+
+
+def _advice(reports: "Sequence[CheckpointReport]") -> str:
+    """What to do about damaged checkpoints; `reports` are in any order."""
+    whole = [c.step for c in reports if not c.problems]
+    if len(whole) == len(reports):
+        return "All checkpoints are intact: there is nothing to do."
+    if whole:
+        return (
+            f"Damaged ones are ignored: a restart resumes from step {max(whole):,}. Restore the others "
+            "from a backup to keep them, and look for what else writes to this store."
+        )
+    return (
+        "No checkpoint is whole: restore the objects from a backup. Without one, start a new run.url, with "
+        "model.weights set to this run's folder if it has published weights."
+    )
 
 
 def _metric(run: "ListedRun", name: str) -> str:

@@ -113,4 +113,6 @@ def missing(gang: Gang, *, now: float, wanted: int) -> dict[int, str]:
                 MemberState.DONE: "has finished",
                 MemberState.LEAVING: "has left",
             }[member.state]
+        elif member.problem:
+            reasons[index] = f"is not ready: {member.problem}"
     return reasons

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from trainer.errors import ConfigError
-from trainer.gang.coordinator import Coordinator, Strangers, answer_request, answer_to
+from trainer.gang.coordinator import Coordinator, answer_to
 from trainer.gang.leading.contact import (
     answered,
     first_contact,
@@ -22,13 +21,15 @@ from trainer.gang.leading.contact import (
     next_contact,
     redirected,
 )
+from trainer.gang.leading.heartbeat import Heartbeat
+from trainer.gang.leading.holder import Holder
 from trainer.gang.leading.keeper import TokenKeeper
 from trainer.gang.leading.tokens import Lead, read_lead
 from trainer.gang.line import POLL_SECONDS, Direct, Line, Remote
 from trainer.gang.members import Answer, Member, Redirect
 from trainer.gang.messages import encode_answer
 from trainer.gang.network.event_server import EventServer
-from trainer.gang.network.http import Request, Response
+from trainer.gang.network.reports import report_server
 from trainer.gang.pods import Pods, split_address
 from trainer.storage import Store
 
@@ -47,7 +48,6 @@ class Elected:
 
     def __init__(self, pods: Pods, store: Store, gang: str, uid: str, make: MakeCoordinator) -> None:
         self._pods, self._store, self._uid, self._make = pods, store, uid, make
-        self._strangers = Strangers()
         self._coordinator: Coordinator | None = None
         self._line: Line | None = None
         self._redirect = ""
@@ -59,6 +59,7 @@ class Elected:
         self._address = own_address(pods, self._server.port)
         self._connect(lead)
         threading.Thread(target=self._follow, name="election", daemon=True).start()
+        self._heartbeat = Heartbeat(store, Holder.from_environment(gang), self._leads)
 
     @property
     def port(self) -> int:
@@ -90,9 +91,15 @@ class Elected:
 
     def close(self) -> None:
         self._leaving.set()
+        self._heartbeat.close()
         if self._line:
             self._line.close()
         self._server.close()
+
+    def _leads(self) -> bool:
+        """Whether this pod coordinates a gang that has formed, and that no other has replaced."""
+        coordinator = self._coordinator
+        return coordinator is not None and coordinator.has_formed and not coordinator.is_superseded
 
     def _follow(self) -> None:
         while not self._leaving.wait(POLL_SECONDS):
@@ -155,18 +162,12 @@ class Elected:
         """At pod 0's port where the other pods know this one by its name, else at any free one."""
         named = not self._pods.index or name_of(self._pods.coordinator, self._pods.index)
         port = self._pods.port if named else 0
-        try:
-            return EventServer(self._handle, "", port, name="coordinator")
-        except OSError as error:
-            raise ConfigError(f"port {port} of the coordinator: {error.strerror}") from None
+        return report_server(self._answer, "", port, self._pods.key)
 
-    def _handle(self, request: Request) -> Response:
-        def answer(body: bytes) -> bytes:
-            if coordinator := self._coordinator:
-                return answer_to(coordinator, body, request.client)
-            return encode_answer(Redirect(known_coordinator(self._contact, time.monotonic())), 0)
-
-        return answer_request(request, self._pods.key, answer, self._strangers)
+    def _answer(self, report: bytes, client: str) -> bytes:
+        if coordinator := self._coordinator:
+            return answer_to(coordinator, report, client)
+        return encode_answer(Redirect(known_coordinator(self._contact, time.monotonic())), 0)
 
 
 def _with_port(member: Member, port: int) -> Member:

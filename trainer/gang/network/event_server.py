@@ -1,7 +1,9 @@
-"""An HTTP server that answers all its clients in one thread: for handlers that never wait."""
+"""An HTTP server for a few known peers, in one thread: bounded in the size of requests, in connections and in
+time."""
 
 import asyncio
 import errno
+import logging
 import socket
 import threading
 from collections import Counter
@@ -12,11 +14,13 @@ from http import HTTPStatus
 from trainer.gang.network import http
 from trainer.gang.network.http import Request, Response, plain_address
 
+log = logging.getLogger("trainer.network")
+
 _MAX_HEADER_BYTES = 16 * 1024
 
 
 class EventServer:
-    """Answers requests from the start to `close`. Clients may keep their connections.
+    """Answers requests from the start to `close`. Use it as a context manager, or close it.
 
     Attributes:
         port: the port it listens on.
@@ -29,22 +33,28 @@ class EventServer:
         port: int,
         *,
         name: str,
-        timeout: float = 30.0,
+        keep_alive: bool = False,
+        timeout: float = 10.0,
         max_body: int = 64 * 1024,
+        waits: bool = False,
     ) -> None:
         """
         Args:
-            handle: called for each request, in the server's thread.
+            handle: called for each request, in the server's thread: it must not wait.
             host: the address to listen on, "" for all, of IPv4 and IPv6.
             port: 0 for any free port.
             name: the name of the thread.
+            keep_alive: whether a client may send several requests over one connection.
             timeout: seconds that a connection may be silent.
             max_body: bytes; a longer body is refused with 413.
+            waits: whether `handle` may wait: it is called in a thread for each request.
 
         Raises:
             OSError: the port is taken, or may not be used.
         """
         self._handle, self._timeout, self._max_body = handle, timeout, max_body
+        self._keep_alive = keep_alive
+        self._waits, self._name = waits, name
         self._connections: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._socket = _listen(host, port)
@@ -113,15 +123,43 @@ class EventServer:
             length = headers.get("Content-Length") or "0"
             if not length.isdecimal() or int(length) > self._max_body:
                 # The rest of the body is not read, so the connection cannot be used again.
+                stays = False
                 response = Response(413, f"expected a body of at most {self._max_body} bytes\n".encode())
-                writer.write(_format(response))
-                await writer.drain()
-                return False
-            body = await reader.readexactly(int(length))
-            path = target.partition("?")[0]
-            writer.write(_format(self._handle(Request(method, path, body, headers, client))))
+            else:
+                kept = version == "HTTP/1.1" and headers.get("Connection", "").lower() != "close"
+                stays = kept and self._keep_alive
+                body = await reader.readexactly(int(length))
+                request = Request(method, target.partition("?")[0], body, headers, client)
+                response = await self._respond(request)
+            writer.write(_format(response, stays=stays))
             await writer.drain()
-            return version == "HTTP/1.1" and headers.get("Connection", "").lower() != "close"
+            if response.on_sent:
+                response.on_sent()
+            return stays
+
+    async def _respond(self, request: Request) -> Response:
+        if not self._waits:
+            return self._answer_to(request)
+        response: asyncio.Future[Response] = self._loop.create_future()
+
+        def settle(answer: Response) -> None:
+            if not response.cancelled():
+                response.set_result(answer)
+
+        def work() -> None:
+            answer = self._answer_to(request)
+            with suppress(RuntimeError):  # closed in the meantime
+                self._loop.call_soon_threadsafe(settle, answer)
+
+        threading.Thread(target=work, name=f"{self._name} request", daemon=True).start()
+        return await response
+
+    def _answer_to(self, request: Request) -> Response:
+        try:
+            return self._handle(request)
+        except Exception as error:
+            log.warning("%s %s failed: %s: %s", request.method, request.path, type(error).__name__, error)
+            return Response(500)
 
 
 def _parse(head: bytes) -> tuple[str, str, str, Mapping[str, str]]:
@@ -137,10 +175,11 @@ def _parse(head: bytes) -> tuple[str, str, str, Mapping[str, str]]:
     return method, target, version, headers
 
 
-def _format(response: Response) -> bytes:
+def _format(response: Response, *, stays: bool) -> bytes:
     headers = {
         "Content-Type": response.content_type,
         "Content-Length": str(len(response.body)),
+        **({} if stays else {"Connection": "close"}),
         **response.headers,
     }
     lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]

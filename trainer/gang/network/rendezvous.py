@@ -11,10 +11,10 @@ store itself, elsewhere to a `Relay` in their pod, which signs.
 
 import http.client
 import ipaddress
-import threading
 
 from trainer.gang.network.auth import HEADER, GangKey
-from trainer.gang.network.http import HttpServer, Request, Response
+from trainer.gang.network.event_server import EventServer
+from trainer.gang.network.http import Request, Response
 
 MAX_VALUE = 1 << 20
 """Bytes of one value. Horovod's values are addresses, well below a kilobyte per rank."""
@@ -22,16 +22,16 @@ _TIMEOUT = 10.0
 
 
 class Rendezvous:
-    """A key-value store on `host` and a free port, in threads, until `close`.
+    """A key-value store on `host` and a free port, in a thread, until `close`.
 
-    It accepts requests from this pod, and from elsewhere requests that are signed with `key`.
+    It accepts requests from this pod, and from elsewhere requests that are signed with `key` for this
+    `generation`.
     """
 
-    def __init__(self, host: str = "127.0.0.1", key: GangKey | None = None) -> None:
-        self._key = key or GangKey()
-        self._lock = threading.Lock()
+    def __init__(self, host: str = "127.0.0.1", key: GangKey | None = None, generation: str = "") -> None:
+        self._key, self._generation = key or GangKey(), generation
         self._values: dict[str, bytes] = {}
-        self._server = HttpServer(self._handle, host, 0, name="rendezvous", max_body=MAX_VALUE)
+        self._server = EventServer(self._handle, host, 0, name="rendezvous", max_body=MAX_VALUE)
         self.port = self._server.port
 
     def close(self) -> None:
@@ -46,31 +46,37 @@ class Rendezvous:
     def _handle(self, request: Request) -> Response:
         path = request.path
         if not ipaddress.ip_address(request.client).is_loopback and not self._key.verify(
-            request.headers.get(HEADER, ""), *_signed(request)
+            request.headers.get(HEADER, ""), *_signed(request, self._generation)
         ):
-            return Response(403)
-        with self._lock:
-            if request.method == "PUT":
-                self._values[path] = request.body
-                return Response()
-            if request.method == "DELETE":
-                self._values.pop(path, None)
-                return Response()
-            if request.method != "GET":
-                return Response(405)
-            if path.endswith("/"):
-                keys = (key.removeprefix(path) for key in self._values if key.startswith(path))
-                return Response(200, "\n".join(keys).encode())
-            value = self._values.get(path)
+            return Response(403, b"not signed with the gang's key, or for another generation")
+        if request.method == "PUT":
+            self._values[path] = request.body
+            return Response()
+        if request.method == "DELETE":
+            self._values.pop(path, None)
+            return Response()
+        if request.method != "GET":
+            return Response(405)
+        if path.endswith("/"):
+            keys = (key.removeprefix(path) for key in self._values if key.startswith(path))
+            return Response(200, "\n".join(keys).encode())
+        value = self._values.get(path)
         return Response(404) if value is None else Response(200, value)
 
 
 class Relay:
-    """Forwards the requests of this pod's ranks to the store at `address`:`port`, signed, until `close`."""
+    """Forwards the requests of this pod's ranks to the store of `generation` at `address`:`port`, signed,
+    until `close`."""
 
-    def __init__(self, address: str, port: int, key: GangKey) -> None:
-        self._address, self._upstream, self._key = address, port, key
-        self._server = HttpServer(self._handle, "127.0.0.1", 0, name="relay", max_body=MAX_VALUE)
+    def __init__(self, address: str, port: int, key: GangKey, generation: str = "") -> None:
+        self._address, self._upstream, self._key, self._generation = address, port, key, generation
+        self._server = EventServer(
+            *(self._handle, "127.0.0.1", 0),
+            name="relay",
+            max_body=MAX_VALUE,
+            timeout=2 * _TIMEOUT,
+            waits=True,
+        )
         self.port = self._server.port
 
     def close(self) -> None:
@@ -85,7 +91,7 @@ class Relay:
     def _handle(self, request: Request) -> Response:
         connection = http.client.HTTPConnection(self._address, self._upstream, timeout=_TIMEOUT)
         try:
-            signature = self._key.sign(*_signed(request))
+            signature = self._key.sign(*_signed(request, self._generation))
             connection.request(request.method, request.path, request.body, {HEADER: signature})
             response = connection.getresponse()
             return Response(response.status, response.read(MAX_VALUE + 1))
@@ -95,5 +101,5 @@ class Relay:
             connection.close()
 
 
-def _signed(request: Request) -> tuple[bytes, ...]:
-    return request.method.encode(), request.path.encode(), request.body
+def _signed(request: Request, generation: str) -> tuple[bytes, ...]:
+    return generation.encode(), request.method.encode(), request.path.encode(), request.body

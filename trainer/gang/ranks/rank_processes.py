@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from trainer.distribution.rank_status import RankStatus, StatusChannel
+from trainer.distribution.rank_status import Phase, RankStatus, StatusChannel
 from trainer.distribution.rank_variables import STATE_FD, STATUS_FD
 from trainer.gang.ranks.descendants import MARK, kill_marked, new_mark
 from trainer.gang.ranks.stall import RankHistory, RankProgress
 from trainer.machine.memory import CGROUP, available_memory, oom_kills
 from trainer.machine.processes import is_frozen, leashed
 from trainer.observability.stacks import STACKS
-from trainer.output.units import size
+from trainer.output.units import plural, size
 
 KEPT_OUTPUT_BYTES = 64 * 1024
 _QUIET_SECONDS = 1.0
@@ -33,12 +33,14 @@ class Exit:
         code: negative for a signal.
         asked: whether it had been asked to stop.
         out_of_memory: whether the kernel has counted another process that it killed for want of memory.
+        frozen: whether a signal such as SIGSTOP had stopped it when it was killed.
     """
 
     rank: int
     code: int
     asked: bool
     out_of_memory: bool = False
+    frozen: bool = False
 
     def __str__(self) -> str:
         if self.code >= 0:
@@ -152,6 +154,7 @@ class Ranks:
         self.exits: list[Exit] = []
         self._asked = False
         self._asked_at = 0.0
+        self._frozen: set[int] = set()
         self._selector = selectors.DefaultSelector()
         self._all: dict[int, Rank] = {}
         self._alive: dict[int, Rank] = {}
@@ -173,8 +176,19 @@ class Ranks:
         """Rank -> process id of the living ranks."""
         return {number: rank.pid for number, rank in self._alive.items()}
 
+    @property
+    def frozen(self) -> set[int]:
+        """The ranks that a signal has stopped."""
+        return {number for number, rank in self._alive.items() if is_frozen(rank.pid)}
+
     def statuses(self) -> dict[int, RankStatus]:
         return {number: rank.status.read() for number, rank in self._all.items()}
+
+    def loading(self) -> str:
+        """Why the ranks do not train yet: some still import TensorFlow or restore; "" when none does."""
+        early = (Phase.STARTING, Phase.LOADING)
+        numbers = [number for number, status in self.statuses().items() if status.phase in early]
+        return f"{plural(len(numbers), 'rank')} still loading TensorFlow and the run" if numbers else ""
 
     def histories(self) -> dict[int, RankHistory]:
         """Rank -> history of the living ranks."""
@@ -190,11 +204,17 @@ class Ranks:
                 history.status.phase,
                 idle=now - max(history.since, self._asked_at),
                 longest=history.longest.get(history.status.phase, 0.0),
-                frozen=now - history.since > _QUIET_SECONDS and is_frozen(self._alive[number].pid),
+                frozen=self._is_frozen(number, now),
                 asked=self._asked,
+                work=history.work.seconds,
+                rows=history.status.rows,
             )
             for number, history in self.histories().items()
         )
+
+    def _is_frozen(self, number: int, now: float) -> bool:
+        rank = self._alive[number]
+        return now - rank.history.since > _QUIET_SECONDS and is_frozen(rank.pid)
 
     def watch(self) -> None:
         """Reads the ranks' output and reports, and notes which of them have ended. Does not wait."""
@@ -206,7 +226,8 @@ class Ranks:
             code = rank.poll()
             if code is not None:
                 del self._alive[number]
-                self.exits.append(Exit(number, code, self._asked, self._out_of_memory(code)))
+                memory, frozen = self._out_of_memory(code), number in self._frozen
+                self.exits.append(Exit(number, code, self._asked, memory, frozen))
 
     def _out_of_memory(self, code: int) -> bool:
         if code != -signal.SIGKILL or self._asked:
@@ -233,6 +254,8 @@ class Ranks:
         """Kills these ranks. How they exit does not count as their own fault."""
         for number in numbers:
             self._asked = True
+            if is_frozen(self._alive[number].pid):
+                self._frozen.add(number)
             self._alive[number].kill()
 
     def tail(self, number: int, lines: int = 40) -> list[str]:

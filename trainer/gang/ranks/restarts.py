@@ -17,11 +17,13 @@ class ExitVerdict:
         code: one exit code for all ranks; EXIT_LOST if the exchange broke because of another pod's ranks.
         culprit: the rank that failed by itself.
         forced: the ranks that had to be killed, or failed, after they were asked to stop.
+        frozen: those of them that a signal such as SIGSTOP had stopped.
     """
 
     code: int
     culprit: Exit | None = None
     forced: tuple[int, ...] = ()
+    frozen: tuple[int, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -36,7 +38,12 @@ class ExitVerdict:
             return str(self.culprit)
         if self.forced:
             ranks = " and ".join(map(str, self.forced))
-            return f"lost rank {ranks}, which did not respond or did not stop with the others, and was killed"
+            frozen = " and ".join(map(str, self.frozen))
+            cause = f" (rank {frozen} had been stopped by a signal)" if frozen else ""
+            return (
+                f"lost rank {ranks}, which did not respond or did not stop with the others, and was killed"
+                f"{cause}"
+            )
         if self.code == EXIT_LOST:
             return "this pod's ranks have lost a rank of another pod"
         if several_pods:
@@ -60,7 +67,12 @@ def judge_exits(exits: Sequence[Exit]) -> ExitVerdict:
         return ExitVerdict(culprit.code if culprit.code > 0 else 1, culprit)
     codes = {ended.code for ended in exits}
     if faults or EXIT_LOST in codes:
-        return ExitVerdict(EXIT_LOST, forced=tuple(sorted(ended.rank for ended in faults)))
+        frozen = (ended.rank for ended in faults if ended.frozen)
+        return ExitVerdict(
+            EXIT_LOST,
+            forced=tuple(sorted(ended.rank for ended in faults)),
+            frozen=tuple(sorted(frozen)),
+        )
     return ExitVerdict(EXIT_INTERRUPTED if EXIT_INTERRUPTED in codes else EXIT_FINISHED)
 
 

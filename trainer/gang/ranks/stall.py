@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from trainer.distribution.rank_status import Phase, RankStatus
+from trainer.gang.ranks.pace import NO_WORK, WorkMeter
 from trainer.output.units import abbreviate
 
 SLOWEST_FACTOR = 2.0
@@ -16,6 +17,9 @@ SLOWEST_FACTOR = 2.0
 FIRST_TIME_FACTOR = 6.0
 """A rank may take this many times the limit if there is no such time, or it says little: a first step is
 compiled, a checkpoint may be large."""
+
+FROZEN_SECONDS = 5.0
+"""A rank that a signal has stopped is replaced after this many seconds."""
 
 _STEP = frozenset({Phase.READING, Phase.TRAINING, Phase.CALLBACKS})
 _EXCHANGING = frozenset({Phase.MEETING, Phase.TRAINING})
@@ -31,12 +35,14 @@ class RankHistory:
         since: when it was reported, in seconds of the monotonic clock; at first, when the rank was started.
         last: for each phase, how long the rank was in it the last time, in seconds.
         longest: for each phase, the longest time.
+        work: how long its own part of a step takes.
     """
 
     status: RankStatus
     since: float
     last: Mapping[Phase, float] = field(default_factory=dict)
     longest: Mapping[Phase, float] = field(default_factory=dict)
+    work: WorkMeter = NO_WORK
 
     def after(self, status: RankStatus) -> "RankHistory":
         """The history with a status that was read now, which may be the same as before."""
@@ -48,6 +54,7 @@ class RankHistory:
             status.time,
             {**self.last, phase: took},
             {**self.longest, phase: max(took, self.longest.get(phase, 0.0))},
+            self.work.after(status, status.time),
         )
 
     def usual(self) -> float:
@@ -66,6 +73,8 @@ class RankProgress:
         longest: the longest time that it has taken in this phase, in seconds.
         frozen: whether a signal has stopped the process (state T).
         asked: whether it was asked to stop.
+        work: seconds of its own part of a step; see `WorkMeter`.
+        rows: how many rows it has of each step.
     """
 
     rank: int
@@ -75,6 +84,8 @@ class RankProgress:
     longest: float = 0.0
     frozen: bool = False
     asked: bool = False
+    work: float = 0.0
+    rows: int = 0
 
     def __str__(self) -> str:
         steps = f"after step {self.step}" if self.step >= 0 else "before its first step"
@@ -131,6 +142,14 @@ def find(ranks: Sequence[RankProgress], limits: Limits) -> Stall | None:
     return Stall(
         tuple(rank.rank for rank in late), f"no progress{since}: {abbreviate(late, 3, separator='; ')}"
     )
+
+
+def find_frozen(ranks: Iterable[RankProgress], *, at_once: bool) -> Stall | None:
+    """The ranks that a signal has stopped: for longer than FROZEN_SECONDS, unless `at_once`."""
+    frozen = [rank for rank in ranks if rank.frozen and (at_once or rank.idle > FROZEN_SECONDS)]
+    if not frozen:
+        return None
+    return Stall(tuple(rank.rank for rank in frozen), f"no progress: {abbreviate(frozen, 3, separator='; ')}")
 
 
 def late_ranks(ranks: Iterable[RankProgress]) -> list[RankProgress]:

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from trainer.config.applications import PREFIX
 from trainer.errors import ConfigError, one_line
-from trainer.models.imagenet import models_folder
 from trainer.models.networks.head import classify
+from trainer.models.networks.pretrained_files import models_folder
 
 
 def application(

@@ -1,18 +1,17 @@
 """A network of the user's own: a function that is named `package.module:function`."""
 
 import functools
-import importlib
 import inspect
 import re
 import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable
+from contextlib import redirect_stdout
 from typing import Any, cast
 
 import keras
 
-from trainer.errors import ConfigError, TrainerError, shortened
+from trainer.errors import ConfigError
+from trainer.models.networks.own_code import explained, find
 
 NAMES = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.>-]*")
 """What TensorFlow takes as the name of a scope, and so of a network or a layer in a graph."""
@@ -30,55 +29,18 @@ def user_network(name: str) -> Callable[..., keras.Model]:
     Raises ConfigError where there is no such function; the builder, where it takes other arguments, raises,
     or returns something else.
     """
-    function = _find(name)
+    function = find(name, "model.name")
     _signature(name, function)
 
     @functools.wraps(function)
     def build(image_shape: tuple[int, int, int], classes: int, **options: Any) -> keras.Model:
         _check_arguments(name, function, image_shape, classes, options)
-        with _explained(name, f"model.name: {name} raises", "Correct it"), redirect_stdout(sys.stderr):
+        with explained(name, f"model.name: {name} raises", "Correct it"), redirect_stdout(sys.stderr):
             model = function(image_shape, classes, **options)
         _check(model, name, image_shape, classes)
         return cast(keras.Model, model)
 
     return build
-
-
-def _find(name: str) -> Callable[..., Any]:
-    """The function at `package.module:function`. Raises ConfigError where there is none."""
-    module, _, function = name.partition(":")
-    remedy = "Mount the package into the image and name its folder in PYTHONPATH, or build an image with it"
-    with _explained(name, f"model.name: {module} cannot be imported:", remedy), redirect_stdout(sys.stderr):
-        function_object = getattr(importlib.import_module(module), function, None)
-    if not callable(function_object):
-        raise ConfigError(f"model.name: {module} has no function {function!r}", "Specify another")
-    return cast(Callable[..., Any], function_object)
-
-
-@contextmanager
-def _explained(name: str, problem: str, remedy: str) -> Iterator[None]:
-    """What the user's code raises, or its call of `sys.exit`, as a ConfigError with its place."""
-    try:
-        yield
-    except TrainerError:
-        raise
-    except (Exception, SystemExit) as error:
-        text = re.sub(r"\x1b\[\d*m", "", str(error)).partition("Arguments received by")[0]
-        message = f"{type(error).__name__}: {shortened(' '.join(text.split()))}".removesuffix(": ")
-        raise ConfigError(f"{problem} {message}{_location(name, error)}", remedy) from error
-
-
-def _location(name: str, error: BaseException) -> str:
-    """Where in the user's package it was raised: ` (file:line)`."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f" ({error.filename}:{error.lineno})"
-    package = name.partition(":")[0].partition(".")[0]
-    lines = [
-        f" ({frame.f_code.co_filename}:{line})"
-        for frame, line in traceback.walk_tb(error.__traceback__)
-        if str(frame.f_globals.get("__name__")).partition(".")[0] == package
-    ]
-    return lines[-1] if lines else ""
 
 
 def _signature(name: str, function: Callable[..., Any]) -> inspect.Signature:

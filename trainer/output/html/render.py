@@ -6,6 +6,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from trainer.output.html.page_scripts import page_scripts, script_policy
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -21,10 +23,13 @@ def render_page(template: str, **values: object) -> bytes:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals.update(page_scripts=page_scripts, script_policy=script_policy)
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    return environment

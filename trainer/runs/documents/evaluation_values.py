@@ -4,6 +4,9 @@ from typing import NotRequired, TypedDict
 
 from trainer.runs.layout import WeightsName
 
+HELD_OUT = ("test", "validation")
+"""The splits that are not trained on; where nobody names one, the first that there is is evaluated."""
+
 
 class EvaluatedSplit(TypedDict):
     """What was evaluated on.

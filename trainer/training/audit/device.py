@@ -6,10 +6,8 @@ import socket
 import tensorflow as tf
 
 from trainer.distribution import rank_variables
+from trainer.gang.pods import NODE
 from trainer.machine.gpus import VISIBLE
-
-NODE = "TRAINER_NODE"
-"""The node of this pod, which the chart sets from spec.nodeName."""
 
 
 def describe_device() -> str:
@@ -18,6 +16,11 @@ def describe_device() -> str:
     if node := os.environ.get(NODE):
         parts.append(f"node {node}")
     return f"rank {rank_variables.rank()} ({', '.join([*parts, _device()])})"
+
+
+def has_gpu() -> bool:
+    """Whether this rank computes on a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def _device() -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from trainer import interrupts
 from trainer.config.phases import TrainingPhase
 from trainer.config.sections import TrainSection
 from trainer.machine.processes import process_age
@@ -155,7 +156,8 @@ class ProgressLog(keras.callbacks.Callback):
         epoch's so far, None while no step of it was read."""
         if self._first:
             self._first = False
-            log.info("first step finished %.1f s after process start", process_age())
+            since = f" {process_age():.1f} s after process start" if interrupts.installed() else ""
+            log.info("first step finished%s", since)
         self._steps += 1
         self._steps_in_epoch += 1
         now = time.monotonic()

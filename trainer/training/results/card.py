@@ -102,7 +102,18 @@ def _metrics(finished: RunResult, monitor: str) -> str:
         for epoch, metrics, files in rows
     ]
     table = _table(("epoch", *names, "in"), lines)
-    return f"{table}\n\nEach line is of the weights in its files, epochs counted from 1. {EVERY_EPOCH}"
+    text = f"{table}\n\nEach line is of the weights in its files, epochs counted from 1. {EVERY_EPOCH}"
+    return text if any(name.startswith("test_") for name in names) else f"{text}\n\n{_untested(names)}"
+
+
+def _untested(names: Sequence[str]) -> str:
+    """What the metrics without a test split say less."""
+    if any(name.startswith("val_") for name in names):
+        return (
+            "There is no test split: the metrics that begin with `val_` are of the validation images, by "
+            "which the best weights were chosen. New images may be classified less well."
+        )
+    return "There is neither a test nor a validation split: all metrics are of the training images."
 
 
 def _table(header: Sequence[Any], rows: Any) -> str:

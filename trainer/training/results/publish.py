@@ -12,14 +12,17 @@ from functools import partial
 import keras
 
 from trainer.checkpoints.restore import restore
+from trainer.dataset.pipeline.preprocessing import Preprocessing
 from trainer.errors import RunError
 from trainer.evaluation.evaluation_document import Evaluated, dump_evaluation, evaluation_document
+from trainer.evaluation.heat_maps import heat_document
 from trainer.evaluation.tally import Tally
 from trainer.models.export import keras_file
 from trainer.models.weights_file import load_weights_file, weights_file
-from trainer.report.write import build
+from trainer.reporting.write import build, first_evaluation
 from trainer.runs import layout
 from trainer.runs.background_writer import Background, Write
+from trainer.runs.documents.heat_values import dump_heat
 from trainer.runs.fence import Fence, publish
 from trainer.runs.history import write_history
 from trainer.runs.run_document import RunResult, classes_json, versions
@@ -58,7 +61,7 @@ class Publisher:
 
         def outdated() -> list[str]:
             finished = [info.key for info in self._store.list(layout.FINISHED)]
-            return [layout.CARD, layout.REPORT, *finished] if finished else []
+            return [layout.CARD, layout.REPORT, layout.HEAT_MAPS, *finished] if finished else []
 
         self._remove(layout.FINISHED, outdated)
 
@@ -124,12 +127,25 @@ class Publisher:
         """The report for people: report/index.html, with the evaluations that are there."""
         plan = self._plan
         self.wait()
+        self._heat_maps()
+        self.wait()
         self._publish(
             layout.REPORT,
             lambda: build(
                 self._store, plan.document, plan.dataset, history, finished, versions(), timing=timing
             ),
         )
+
+    def _heat_maps(self) -> None:
+        """Where the network looks in a few images of the evaluation that the report shows first."""
+        evaluation = first_evaluation(self._store) if self._fence else None
+        dataset, data = self._plan.dataset, self._plan.config.data
+        if evaluation is None or evaluation["dataset"]["identity"] != dataset.identity:
+            return
+        prepare = Preprocessing.of(dataset, data.standardize, image_size=data.image_size)
+        heat = heat_document(self._model, prepare, dataset, evaluation)
+        if heat is not None:
+            self._publish(layout.HEAT_MAPS, lambda: dump_heat(heat))
 
     def best_weights(self, digest: str | None, step: int) -> bytes:
         """The published best weights, those of `digest`, reached at `step`; empty on the other ranks.

@@ -15,6 +15,7 @@ class Timer:
     Args:
         previous: the epochs that are done.
         publish: called with all epochs after each of them.
+        gpus, cores: of all ranks.
     """
 
     def __init__(
@@ -23,8 +24,12 @@ class Timer:
         ranks: int,
         previous: Sequence[EpochTiming],
         publish: Callable[[Sequence[EpochTiming]], None],
+        *,
+        gpus: int = 0,
+        cores: float = 0.0,
     ) -> None:
         self.rows = list(previous)
+        self._gpus, self._cores = gpus, cores
         self._generation, self._ranks, self._publish = generation, ranks, publish
         self._begin()
 
@@ -59,6 +64,8 @@ class Timer:
                 training=self._training,
                 validation=self._validation,
                 saving=self._saving,
+                gpus=self._gpus,
+                cores=self._cores,
             )
         )
         self._publish(self.rows)

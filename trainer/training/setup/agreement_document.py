@@ -1,11 +1,21 @@
 """The values that have to be equal on all pods and ranks of a run."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from trainer.runs.identity import plain
 from trainer.runs.run_document import versions
 from trainer.training.run_plan import RunPlan
+
+
+class Weight(Protocol):
+    """A Keras variable."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def shape(self) -> Iterable[int]: ...
+
 
 MAY_DIFFER = (
     ("metrics",),
@@ -17,9 +27,16 @@ MAY_DIFFER = (
 """The keys of the configuration that may differ between pods."""
 
 
-def agreement_document(plan: RunPlan, run_url: str, callbacks: Iterable[object] = ()) -> dict[str, Any]:
-    """Plain values, by the names of the configuration's keys. `callbacks`: others
-    than the configured ones."""
+def agreement_document(
+    plan: RunPlan, run_url: str, callbacks: Iterable[object] = (), weights: Iterable[Weight] = ()
+) -> dict[str, Any]:
+    """Plain values, by the names of the configuration's keys.
+
+    Args:
+        callbacks: others than the configured ones.
+        weights: those of the network, in order, whose gradients have their shapes. The same configuration may
+            make others of a network of the user's own.
+    """
     config = plan.config.model_dump(mode="json")
     for *sections, name in MAY_DIFFER:
         section = config
@@ -36,5 +53,6 @@ def agreement_document(plan: RunPlan, run_url: str, callbacks: Iterable[object] 
             "steps_per_epoch": plan.steps_per_epoch,
             "lanes": plan.lanes,
             "callbacks": [type(callback).__qualname__ for callback in callbacks],
+            "weights": {str(n): f"{w.name} {tuple(w.shape)}" for n, w in enumerate(weights)},
         }
     )

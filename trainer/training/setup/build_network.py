@@ -5,7 +5,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,8 @@ def setup_tensorflow(config: RunConfig) -> None:
     """
     _set_threads(config.train.threads)
     for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
+        with suppress(RuntimeError):  # TensorFlow is in use already, as in a notebook
+            tf.config.experimental.set_memory_growth(gpu, True)
     if config.train.deterministic:
         enable_determinism(xla=uses_xla(config.train))
 

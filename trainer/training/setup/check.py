@@ -44,6 +44,7 @@ class Checked:
     """What a run would do.
 
     Attributes:
+        recipe: with recipe auto what was chosen, why, and how to change it; else empty.
         dataset: URL.
         classes: their number.
         image_shape: (H, W, C) of what the network is given.
@@ -71,6 +72,7 @@ class Checked:
         tried: what was tried -> seconds.
     """
 
+    recipe: tuple[str, ...]
     dataset: str
     classes: int
     image_shape: tuple[int, int, int]
@@ -98,13 +100,13 @@ class Checked:
     tried: Mapping[str, float]
 
 
-def check(config: RunConfig, ranks: int) -> Checked:
+def check(config: RunConfig, ranks: int, recipe: tuple[str, ...] = ()) -> Checked:
     """Reads of every split, writes a probe into the run's folder, builds the network and the optimizer, loads
     the starting weights of a new run, exports the model and loads it, makes a step and a validation batch.
 
-    Under `distribution.strategy: mirrored` on as many replicas; of several ranks one is tried. Leaves nothing
-    behind, but for ImageNet's weights in Keras's folder. Raises ConfigError, DataError, RunError as the run
-    itself would, and the store's errors.
+    `recipe`: lines on a recipe that was chosen. Under `distribution.strategy: mirrored` on as many replicas;
+    of several ranks one is tried. Leaves nothing behind, but for ImageNet's weights in Keras's folder. Raises
+    ConfigError, DataError, RunError as the run itself would, and the store's errors.
     """
     launchers.refuse_place("--check")
     gpus.check_ranks(ranks, gpus.visible_gpus(os.environ))
@@ -122,10 +124,13 @@ def check(config: RunConfig, ranks: int) -> Checked:
     with quiet_tensorflow_import():
         from trainer.distribution import connect
         from trainer.models.starting_weights import load_starting_weights
+        from trainer.training.callbacks import callback_state
+        from trainer.training.callbacks.own_named import own_callbacks
         from trainer.training.setup.build_network import build, footprint, setup_tensorflow
         from trainer.training.setup.dry_run import try_out
 
     setup_tensorflow(config)
+    callback_state.check(own_callbacks(config.train))
     distribution = connect(replicas=ranks if config.distribution.strategy == "mirrored" else 1)
     began = time.monotonic()
     needed = footprint(plan)
@@ -139,6 +144,7 @@ def check(config: RunConfig, ranks: int) -> Checked:
     every = config.run.checkpoint.every
     url = store.url
     return Checked(
+        recipe=recipe,
         dataset=plan.dataset.url,
         classes=len(plan.dataset.classes),
         image_shape=plan.image_shape,

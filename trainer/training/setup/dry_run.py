@@ -15,7 +15,7 @@ from trainer.training.finite import Diverged, check_weights
 from trainer.training.run_plan import RunPlan
 from trainer.training.setup.build_network import TRIED_IMAGES, refusals
 from trainer.training.setup.first_rows import first_rows
-from trainer.training.setup.network_steps import PhasedNetwork
+from trainer.training.setup.network_steps import TrainedNetwork
 from trainer.training.step import TrainStep
 
 
@@ -39,7 +39,7 @@ def try_out(
     with _timed("export", seconds), refusals(f"model.name: {name}", "the network"):
         check_export(model, name, trained.images)
     with refusals(f"model.name: {name}, a step", "the network, train.precision or train.xla"):
-        network, data = PhasedNetwork(model, optimizer), RankData(few, distribution)
+        network, data = TrainedNetwork(model, optimizer), RankData(few, distribution)
         with _timed("step", seconds):
             for phase in range(len(few.phases)):
                 network.enter(few, distribution, phase)

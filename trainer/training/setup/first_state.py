@@ -15,8 +15,9 @@ from trainer.observability.metrics import RunMetrics
 from trainer.runs.claim import claim_again, claim_folder, is_begun
 from trainer.runs.fence import Fence
 from trainer.storage import Store
-from trainer.training.run_plan import RunPlan, resume_step
+from trainer.training.run_plan import RunPlan
 from trainer.training.run_state import Progress, capture
+from trainer.training.setup.positions import checkpointed, position
 from trainer.training.setup.whiten import whiten
 
 log = logging.getLogger(__name__)
@@ -60,26 +61,15 @@ def _holder(
     """The first of the ranks that hold the newest state, in memory; None if a checkpoint is newer, or no rank
     holds any."""
     if distribution.size == 1:
-        return None if held is None or _checkpointed(store, plan) > _position(held) else 0
+        return None if held is None or checkpointed(store, plan) > position(held) else 0
     positions = np.zeros(distribution.size)
-    positions[distribution.rank] = _position(held)
+    positions[distribution.rank] = position(held)
     positions = distribution.sum(positions)
     if not positions.any():
         return None
-    checkpointed = _checkpointed(store, plan) if distribution.is_chief else 0
-    newest = distribution.sum(np.array([float(checkpointed)]))[0]
+    stored = checkpointed(store, plan) if distribution.is_chief else 0
+    newest = distribution.sum(np.array([float(stored)]))[0]
     return None if newest > positions.max() else int(positions.argmax())
-
-
-def _position(state: TrainingState | None) -> int:
-    """A number that grows with each step, and when an epoch is closed after its last step; 0 for no state."""
-    return 0 if state is None else 1 + state.step + int(state.values["progress"]["epochs_closed"])
-
-
-def _checkpointed(store: Store, plan: RunPlan) -> int:
-    """The position of the newest checkpoint, 0 without one."""
-    step = resume_step(store)
-    return 0 if step is None else 1 + step + step // plan.steps_per_epoch
 
 
 def _first_state(plan: RunPlan, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> TrainingState:

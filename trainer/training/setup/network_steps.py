@@ -18,7 +18,7 @@ from trainer.training.step import EvaluationStep, ExactStep, TrainStep, balanced
 
 
 @dataclass
-class PhasedNetwork:
+class TrainedNetwork:
     """The network of a run, its optimizer, and their compiled steps. Each phase has its own functions of
     TensorFlow, which are traced once.
 

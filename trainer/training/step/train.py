@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from trainer.distribution import Distribution
+from trainer.distribution.single import LATER
 from trainer.models.loss import penalty, row_losses
 from trainer.training.learning_rate import LearningRateSchedule
 from trainer.training.step.fixed_point import Exponents
@@ -165,7 +166,7 @@ class TrainStep:
             return tuple(tf.split(exchange(mine), sizes))
         gradients, rest = tf.split(mine, sizes)
         narrow = exchange(tf.cast(gradients, self.exchange_dtype), "gradients")
-        return tf.cast(narrow, tf.float32), exchange(rest)
+        return tf.cast(narrow, tf.float32), exchange(rest, LATER)
 
     def _on_replicas(self, *batch: tf.Tensor) -> tf.Tensor:
         *arrays, carry = batch

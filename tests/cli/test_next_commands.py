@@ -1,0 +1,91 @@
+"""Each command that is proposed works as it is printed."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from trainer.checkpoints.verify import CheckpointReport
+from trainer.cli.pages import next_commands
+from trainer.cli.pages.next_commands import after_check, after_dataset, after_evaluate, unused
+from trainer.cli.pages.runs import print_checkpoints
+from trainer.cli.run_names import run_folder
+from trainer.config.load import load
+from trainer.errors import ConfigError
+from trainer.runs.layout import Attempt
+from trainer.storage import open_store
+
+pytestmark = pytest.mark.fast
+
+
+@pytest.mark.parametrize("name", ["cars", "my cars", "my #1 cars", "cars: old", "cars:", "it's"])
+def test_any_name_comes_back_from_a_shell_and_from_yaml(name: str, tmp_path: Path):
+    line = after_dataset(f"file://{tmp_path}/{name}", 3)
+    assert line
+    words = shlex.split(line)
+    assert words[:2] == ["trainer", "train"]
+    config = load(recipe="digits", overrides=words[3::2])
+    assert config.data.url == f"file://{tmp_path}/{name}"
+    assert config.run.url == f"file://{tmp_path}/{name}-run"
+
+
+def test_a_folder_that_is_used_is_not_proposed(store_url: str):
+    data = f"{store_url}/cars"
+    assert unused(f"{data}-run") == f"{data}-run"
+    open_store(f"{data}-run").put("run.json", b"")
+    open_store(f"{data}-run-2").put("x", b"")
+    assert unused(f"{data}-run") == f"{data}-run-3"
+    open_store(f"{data}-run-predictions").put("plan.json", b"")
+    line = after_evaluate(f"{data}-run", data, "validation")
+    assert line.endswith(f"--split validation --output {data}-run-predictions-2")
+
+
+def test_nothing_is_proposed_that_cannot_run(monkeypatch: pytest.MonkeyPatch):
+    assert after_dataset("s3://bucket/cars", 1) is None, "one class cannot be trained"
+    monkeypatch.setattr(next_commands, "can_train", lambda: False)
+    assert after_dataset("s3://bucket/cars", 3) is None
+
+
+def test_what_was_checked_is_trained_with_the_same_options():
+    given = after_check(Path("my run.yaml"), "digits", ["train.epochs=3"], "2")
+    expected = "trainer train --config 'my run.yaml' --recipe digits --ranks 2 --set train.epochs=3"
+    assert given == expected
+    assert after_check(None, None, ["data.url=x"], "1") == "trainer train --set data.url=x"
+
+
+@pytest.mark.parametrize("name", ["s3://bucket/run", "./run", "runs/a", "/runs/a", "run"])
+def test_a_run_is_a_url_a_path_or_a_folder_here(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    assert run_folder(name) == name
+
+
+def test_any_other_name_is_a_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    known = {"cars-train": "s3://bucket/runs/cars"}
+
+    def run_url(release: str, namespace: str | None) -> str:
+        if release in known and namespace == "cars":
+            return known[release]
+        raise ConfigError(f"release {release!r} not found", "Existing releases: cars-train")
+
+    monkeypatch.setattr("trainer.cluster.commands.run_url", run_url)
+    assert run_folder("cars-train", "cars") == "s3://bucket/runs/cars"
+    with pytest.raises(ConfigError, match="release 'cars' not found; and there is no folder 'cars' here"):
+        run_folder("cars")
+
+
+@pytest.mark.parametrize(
+    ("problems", "says"),
+    [
+        ([(), ()], "All checkpoints are intact"),
+        ([("x",), ()], "a restart resumes from step 10"),
+        ([("x",), ("y",)], "No checkpoint is whole"),
+    ],
+)
+def test_verify_says_what_to_do(
+    problems: list[tuple[str, ...]], says: str, capsys: pytest.CaptureFixture[str]
+):
+    attempts = (Attempt(20, 2, "a"), Attempt(10, 1, "b"))
+    print_checkpoints([CheckpointReport(*pair) for pair in zip(attempts, problems, strict=True)])
+    assert says in capsys.readouterr().out.splitlines()[-1]

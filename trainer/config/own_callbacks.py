@@ -1,0 +1,26 @@
+"""Callbacks of the user's own, by name."""
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from trainer.config.types import Section, as_number
+
+_Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+
+
+class CallbackSection(Section):
+    """A Keras callback of your own; see docs/python.md."""
+
+    name: _Name = Field(description="`package.module:Class`, a class below keras.callbacks.Callback")
+    options: dict[str, Annotated[bool | int | float | str | list[int], BeforeValidator(as_number)]] = Field(
+        {}, description="arguments of its constructor"
+    )
+
+
+def _from_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+OwnCallback = Annotated[CallbackSection, BeforeValidator(_from_name)]
+"""Also written as the name alone."""

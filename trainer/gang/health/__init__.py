@@ -1,0 +1,1 @@
+"""Whether a pod can train, before it joins the next generation."""
