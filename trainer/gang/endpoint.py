@@ -1,7 +1,7 @@
 """A pod's HTTP endpoint: the metrics of all its ranks, and its health for the kubelet's probes."""
 
-import re
 import os
+import re
 import shutil
 import tempfile
 import threading
