@@ -14,8 +14,12 @@ if "TRAINER_KEEP_STATE" in os.environ:
         file.write(handed_over())
     assert os.environ["HOROVOD_SIZE"] == "1" and not os.environ["TRAINER_TOKEN"]
 else:
-    if os.environ["HOROVOD_RANK"] != "2":
-        hand_over(b"state " + os.environ["HOROVOD_RANK"].encode())
+    rank = os.environ["HOROVOD_RANK"]
+    if rank != "2":
+        hand_over(b"state " + rank.encode())
+    open({kept!r} + rank, "w").close()
+    while not all(os.path.exists({kept!r} + other) for other in "012"[: int(os.environ["HOROVOD_SIZE"])]):
+        time.sleep(0.02)  # the first one that ends has the others ended
     os._exit({code})
 """
 
