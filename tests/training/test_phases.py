@@ -219,9 +219,9 @@ PHASES = "train.phases=[{{epochs: 3, freeze: {}, learning_rate: 0.01}}, {{epochs
         ("train.phases=[{epochs: 20, decay: 0.1}]", "train.phases[0].decay: expected above 0 with"),
         ("train.phases=[{epochs: 20, warmup_epochs: 20}]", "expected less than the 20 of train.phases[0]"),
         ("train.layer_rates={backbone: 0}", "train.layer_rates.backbone: expected a value greater than 0"),
-        (PHASES.format("backbone", "no-such"), "train.phases[1].frezee: no layer with weights in lab_cnn"),
-        (PHASES.format("backbone", "depth:99"), "train.phases[1].frezee: lab_cnn has"),
-        (PHASES.format("'*'", "none"), "train.phases[0].frezee: '*' freezes every layer of lab_cnn"),
+        (PHASES.format("backbone", "no-such"), "train.phases[1].freeze: no layer with weights in lab_cnn"),
+        (PHASES.format("backbone", "depth:99"), "train.phases[1].freeze: lab_cnn has"),
+        (PHASES.format("'*'", "none"), "train.phases[0].freeze: '*' freezes every layer of lab_cnn"),
         ("train.layer_rates={no-such: 0.1}", "train.layer_rates: no layer with weights in lab_cnn"),
     ],
 )
