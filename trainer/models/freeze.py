@@ -3,6 +3,7 @@
 import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 import keras
@@ -90,6 +91,19 @@ def _restore(model: keras.Model) -> None:
     for layer, trainable in _own_flags[model]:  # a layer before those within it, which it sets too
         if layer.trainable != trainable:
             layer.trainable = trainable
+
+
+@contextmanager
+def as_made(model: keras.Model) -> Iterator[None]:
+    """A context in which each layer is trained, or not, as the network was made: nothing is frozen."""
+    frozen = [(part, part.trainable) for leaf in leaves(model) for part in leaf._flatten_layers()]
+    _restore(model)
+    try:
+        yield
+    finally:
+        for layer, trainable in frozen:
+            if layer.trainable != trainable:
+                layer.trainable = trainable
 
 
 def _chosen(model: keras.Model, name: str, key: str) -> Sequence[keras.layers.Layer]:
