@@ -12,6 +12,7 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from scripts import chart_page, json_page, networks_page, run_schema, versions
+from scripts.bounds import bounds
 from trainer.config import RunConfig
 from trainer.config.types import Every, Seconds, Section
 from trainer.inference.config import PredictConfig
@@ -130,15 +131,9 @@ _PARSE_SECONDS = get_args(Seconds)[1]
 
 
 def _type(field: FieldInfo) -> str:
-    limits = [
-        f"{sign} {value:,}" if isinstance(value, int) else f"{sign} {value}"
-        for limit in field.metadata
-        for sign, name in (("≥", "ge"), (">", "gt"), ("≤", "le"), ("<", "lt"))
-        if (value := getattr(limit, name, None)) is not None
-    ]
     if _PARSE_SECONDS in field.metadata:
         return "duration"
-    return ", ".join([_annotation(field.annotation), *limits])
+    return ", ".join([_annotation(field.annotation), *bounds(field.metadata)])
 
 
 def _annotation(annotation: Any) -> str:

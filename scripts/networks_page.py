@@ -2,9 +2,12 @@
 
 import inspect
 import re
+import textwrap
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, get_args, get_type_hints
 
+from scripts.bounds import bounds
 from trainer import models
 from trainer.config.applications import APPLICATIONS, PREFIX
 
@@ -37,7 +40,7 @@ def _section(title: str, builder: Any) -> str:
     summary = re.split(r"\n\n(?:Args|Raises):", text)[0]
     rows = list(_rows(builder, _meanings(text)))
     table = "\n".join(["| option | value | default | meaning |", "|---|---|---|---|", *rows])
-    return f"## {title}\n\n{_unmarked(summary)}\n" + (f"\n{table}\n" if rows else "")
+    return f"## {title}\n\n{_wrapped(summary)}\n" + (f"\n{table}\n" if rows else "")
 
 
 def _rows(builder: Any, meanings: dict[str, str]) -> Iterator[str]:
@@ -55,14 +58,8 @@ def _value(hint: Any) -> str:
         return "`true`, `false`"
     if hint is not kind and getattr(kind, "__origin__", None) is list:
         return f"list of: {_value(get_args(kind)[0])}"
-    bounds = [
-        f"{sign} {value:,}"
-        for field in metadata
-        for limit in field.metadata
-        for sign, key in (("≥", "ge"), (">", "gt"), ("≤", "le"), ("<", "lt"))
-        if (value := getattr(limit, key, None)) is not None
-    ]
-    return ", ".join([{int: "integer", float: "number"}[kind], *bounds])
+    limits = [limit for field in metadata for limit in field.metadata]
+    return ", ".join([{int: "integer", float: "number"}[kind], *bounds(limits)])
 
 
 def _meanings(text: str) -> dict[str, str]:
@@ -74,16 +71,7 @@ def _meanings(text: str) -> dict[str, str]:
     }
 
 
-def _unmarked(text: str) -> str:
-    return "\n\n".join(_wrapped(" ".join(part.split())) for part in text.split("\n\n"))
-
-
-def _wrapped(text: str, width: int = 118) -> str:
-    lines, line = [], ""
-    for word in text.split():
-        if line and len(line) + 1 + len(word) > width:
-            lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}".strip()
-    return "\n".join([*lines, line])
+def _wrapped(text: str) -> str:
+    """Each paragraph in lines of the page's width."""
+    fill = partial(textwrap.fill, width=118, break_long_words=False, break_on_hyphens=False)
+    return "\n\n".join(fill(" ".join(part.split())) for part in text.split("\n\n"))

@@ -3,8 +3,10 @@
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -16,8 +18,9 @@ import yaml
 from scripts.processes import die_with_parent
 from scripts.quickstart import write_digits
 from trainer.checkpoints.commit import survey
+from trainer.errors import EXIT_INTERRUPTED
 from trainer.runs import layout
-from trainer.storage import Store
+from trainer.storage import Store, open_store
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
 """The environment of ranks, whose bits depend on their number of threads."""
@@ -53,6 +56,31 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
 def committed_steps(store: Store) -> list[int]:
     """The steps of a run's committed checkpoints, the highest first."""
     return [attempt.step for attempt, sizes in survey(store).items() if layout.COMMIT in sizes]
+
+
+def interrupt(config: Path, words: Sequence[str], number: signal.Signals, after: int) -> int:
+    """Sends the signal to `trainer` with these words once so many steps of its run are committed -> how many
+    are; SIGKILL to all of its processes."""
+    store = open_store(f"file://{config.parent}/run")
+    with (config.parent / "log").open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trainer", *words],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        while process.poll() is None and max(committed_steps(store), default=0) < after:
+            time.sleep(0.01)
+        assert process.poll() is None, (config.parent / "log").read_text()
+        if number is signal.SIGKILL:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        code = process.wait()
+    expected = EXIT_INTERRUPTED if number is signal.SIGTERM else -number
+    assert code == expected, (config.parent / "log").read_text()
+    return max(committed_steps(store))
 
 
 class Runs:

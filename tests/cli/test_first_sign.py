@@ -82,7 +82,7 @@ def test_in_a_pipe_the_log_begins_with_it_and_short_answers_stand_alone(
 @pytest.mark.parametrize("how", ["option", "variable"])
 def test_json_is_one_object_a_line(how: str):
     given, variable = (["--log-format", "json"], "") if how == "option" else ([], "json")
-    done = trainer("evaluate", "no-run", *given, TRAINER_LOG_FORMAT=variable)
+    done = trainer("evaluate", "./no-run", *given, TRAINER_LOG_FORMAT=variable)
     first, error = map(json.loads, done.stderr.splitlines())
     for line in (first, error):
         assert_document(line, LogLine)

@@ -7,13 +7,12 @@ import pytest
 
 from trainer.checkpoints.verify import CheckpointReport
 from trainer.cli.pages import next_commands
-from trainer.cli.pages.next_commands import after_check, after_dataset, after_evaluate, unused
+from trainer.cli.pages.next_commands import after_check, after_dataset
 from trainer.cli.pages.runs import print_checkpoints
 from trainer.cli.run_names import run_folder
 from trainer.config.load import load
 from trainer.errors import ConfigError
 from trainer.runs.layout import Attempt
-from trainer.storage import open_store
 
 pytestmark = pytest.mark.fast
 
@@ -27,17 +26,6 @@ def test_any_name_comes_back_from_a_shell_and_from_yaml(name: str, tmp_path: Pat
     config = load(recipe="digits", overrides=words[3::2])
     assert config.data.url == f"file://{tmp_path}/{name}"
     assert config.run.url == f"file://{tmp_path}/{name}-run"
-
-
-def test_a_folder_that_is_used_is_not_proposed(store_url: str):
-    data = f"{store_url}/cars"
-    assert unused(f"{data}-run") == f"{data}-run"
-    open_store(f"{data}-run").put("run.json", b"")
-    open_store(f"{data}-run-2").put("x", b"")
-    assert unused(f"{data}-run") == f"{data}-run-3"
-    open_store(f"{data}-run-predictions").put("plan.json", b"")
-    line = after_evaluate(f"{data}-run", data, "validation")
-    assert line.endswith(f"--split validation --output {data}-run-predictions-2")
 
 
 def test_nothing_is_proposed_that_cannot_run(monkeypatch: pytest.MonkeyPatch):

@@ -169,7 +169,9 @@ AXES: dict[str, dict[str, Settings]] = {
         "tensorboard": {
             "run.tensorboard": True,
             "run.stall_timeout": "90s",
-            "run.price": {"core_hour": 0.05},
+            "run.price.core_hour": 0.05,
+            "run.price.gpu_hour": 2.5,
+            "run.price.currency": "EUR",
         },
         "metrics": {"metrics.port": 0, "metrics.linger": "0s", "run.stall_timeout": None},
     },

@@ -280,8 +280,8 @@ def _stopped_at(step: int) -> Iterator[None]:
 
     report = vars(loop)["report_step"]
 
-    def stopping(done: int) -> None:
-        report(done)
+    def stopping(done: int, exchange_began: float | None) -> None:
+        report(done, exchange_began)
         if done == step:
             os.kill(os.getpid(), signal.SIGTERM)
 

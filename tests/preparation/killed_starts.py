@@ -20,7 +20,7 @@ from trainer.storage import open_store
 from trainer.storage.file import FileStore
 from trainer.storage.s3.s3_store import S3Store
 
-OPTIONS: dict[str, Any] = {"shard_bytes": 600, "rows_of_chunk": 2}
+OPTIONS: dict[str, Any] = {"shard_bytes": 600, "rows_of_chunk": 2, "validation": 0.25}
 
 
 def in_a_process(function: Callable[..., Any], *arguments: Any) -> Any:

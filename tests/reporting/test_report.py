@@ -37,7 +37,8 @@ def test_it_shows_what_is_known_and_needs_no_network(trained: str, html: str) ->
     for words in (
         "Curves",
         "Where the time went",
-        "Confusion: train, best weights",
+        "Confusion: validation, best weights",
+        "train, best weights",
         "Images of the training",
         "Heat maps",
         "Configuration",

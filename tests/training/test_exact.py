@@ -1,12 +1,8 @@
 """Exact runs: the same bits on any number of ranks and replicas, whoever dies on the way."""
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -16,13 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.processes import die_with_parent
 from tests.commands import refused, refused_here, trainer
-from tests.run_processes import Runs, committed_steps
+from tests.run_processes import Runs, interrupt
 from trainer.config import load
 from trainer.errors import ConfigError
 from trainer.preparation.prepare import prepare
-from trainer.storage import open_store
 from trainer.training.data import RankData
 from trainer.training.run_plan import make_plan
 
@@ -149,21 +143,7 @@ def finish(path: Path, strategy: str, ranks: int) -> dict[str, str]:
 
 def kill(path: Path, strategy: str, ranks: int, after: int) -> int:
     """SIGKILL for all of them once so many steps are committed -> how many are."""
-    store = open_store(f"file://{path.parent}/run")
-    with (path.parent / "log").open("a") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "trainer", *words(path, strategy, ranks)],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
-        while process.poll() is None and max(committed_steps(store), default=0) < after:
-            time.sleep(0.01)
-        assert process.poll() is None, (path.parent / "log").read_text()
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    return max(committed_steps(store))
+    return interrupt(path, words(path, strategy, ranks), signal.SIGKILL, after)
 
 
 def test_ranks_and_replicas_end_with_the_same_bits(jpeg_runs: Runs) -> None:

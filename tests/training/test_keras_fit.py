@@ -13,7 +13,7 @@ from trainer.config.optimizers import ARGUMENTS
 from trainer.config.sections import TrainSection
 from trainer.distribution.single import Single
 from trainer.errors import ConfigError
-from trainer.models.freeze import freeze
+from trainer.models.freeze import freeze, rate_factors
 from trainer.training.learning_rate import LearningRateSchedule
 from trainer.training.setup.build_network import _optimizer
 from trainer.training.step import TrainStep
@@ -102,7 +102,8 @@ def fitted(train: TrainSection, network: Network = plain, rate: Any = None) -> l
 
 def stepped(train: TrainSection, network: Network = plain) -> list[np.ndarray]:
     """The weights that a run publishes as its last."""
-    model, optimizer = made(network, train.precision), _optimizer(train)
+    model = made(network, train.precision)
+    optimizer = _optimizer(train, factors=rate_factors(model, train.layer_rates))
     optimizer.build(model.trainable_variables)
     step = TrainStep(
         model,

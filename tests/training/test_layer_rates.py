@@ -7,16 +7,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.test_keras_fit import BATCH, BATCHES, EPOCHS, IMAGES, LABELS, VALUES, made, section
-from tests.training.test_step import CLASSES, LANES
+from tests.training.test_keras_fit import (
+    BATCH,
+    BATCHES,
+    EPOCHS,
+    IMAGES,
+    LABELS,
+    VALUES,
+    made,
+    section,
+    stepped,
+)
+from tests.training.test_step import CLASSES
 from trainer.config.optimizers import ARGUMENTS
-from trainer.distribution.single import Single
 from trainer.errors import ConfigError
 from trainer.models.freeze import rate_factors
-from trainer.training.learning_rate import LearningRateSchedule
-from trainer.training.setup.build_network import _optimizer
-from trainer.training.step import TrainStep
-from trainer.training.step.averages import assign_averages
 
 FACTORS = {"first": 0.1, "*": 0.5}
 RATES = {"first": 0.05, "second": 0.5}
@@ -31,29 +36,6 @@ def network() -> keras.Model:
             keras.layers.Dense(CLASSES, activation="softmax", name="second"),
         ]
     )
-
-
-def stepped(train: Any) -> list[np.ndarray]:
-    model = made(network, train.precision)
-    optimizer = _optimizer(train, factors=rate_factors(model, train.layer_rates))
-    optimizer.build(model.trainable_variables)
-    step = TrainStep(
-        model,
-        optimizer,
-        Single(),
-        batch_size=BATCH,
-        micro_rows=BATCH,
-        micro_lanes=LANES,
-        first_lane=0,
-        seed=1,
-        schedule=LearningRateSchedule(train, BATCHES),
-    )
-    for number in range(BATCHES * EPOCHS):
-        rows = slice(number % BATCHES * BATCH, (number % BATCHES + 1) * BATCH)
-        step(number, tf.constant(IMAGES[rows]), tf.constant(LABELS[rows]), tf.ones(BATCH), False)
-    assign_averages(optimizer)
-    weights: list[np.ndarray] = model.get_weights()
-    return weights
 
 
 def one_for_each_layer(train: Any) -> list[np.ndarray]:
@@ -91,10 +73,10 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("name", "arguments"), CASES)
 def test_they_are_those_of_an_optimizer_for_each(name: str, arguments: dict[str, Any]) -> None:
     train = section(name, arguments, layer_rates=FACTORS)
-    ours = stepped(train)
+    ours = stepped(train, network)
     for one, other in zip(ours, one_for_each_layer(train), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
-    plain = stepped(section(name, arguments))
+    plain = stepped(section(name, arguments), network)
     assert any(float(np.abs(a - b).max()) > 1e-5 for a, b in zip(ours, plain, strict=True))
 
 
@@ -102,7 +84,7 @@ def test_they_are_those_of_an_optimizer_for_each(name: str, arguments: dict[str,
 def test_they_hold_in_mixed_precision(precision: str) -> None:
     train = section("adam", VALUES["use_ema"], layer_rates=FACTORS)
     mixed = section("adam", VALUES["use_ema"], layer_rates=FACTORS, precision=precision)
-    for one, other in zip(stepped(train), stepped(mixed), strict=True):
+    for one, other in zip(stepped(train, network), stepped(mixed, network), strict=True):
         np.testing.assert_allclose(one, other, atol=2e-2)
 
 

@@ -37,7 +37,7 @@ def test_what_is_refused_as_a_run_starts(callback: Any, message: str):
 
 
 @pytest.mark.parametrize(
-    "callbacks", ["a:B", ["no-name"], [{"nam": "a:B"}], [{"name": "a:B", "options": [1]}], [7]]
+    "callbacks", ["a:B", ["no-name"], [{"title": "a:B"}], [{"name": "a:B", "options": [1]}], [7]]
 )
 def test_what_the_configuration_refuses(callbacks: Any):
     with pytest.raises(ConfigError, match=r"train\.callbacks"):

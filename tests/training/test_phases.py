@@ -56,7 +56,7 @@ OPTIONS: dict[str, Any] = {
     "early_stopping": {"monitor": "val_loss", "patience": 5, "restore_best_weights": True},
     "reduce_lr_on_plateau": {"monitor": "loss", "patience": 0, "min_delta": 100.0, "factor": 0.5},
 }
-"""Five steps an epoch."""
+"""Four steps an epoch."""
 EVERYTHING: dict[str, Any] = {
     "model": MIXED_BAG,
     "train": phased(FROZEN, MORE_OF_IT, **OPTIONS),
@@ -139,8 +139,8 @@ def test_stopped_in_each_phase_it_ends_with_the_same_bits_and_is_traced_once_a_p
 
     interrupted = runs.config("interrupted", **EVERYTHING)
     stop_after(interrupted, steps=1)  # in mid-epoch
-    stop_after(interrupted, steps=2)  # in the first validation
-    stop_after(interrupted, steps=5)  # in the first phase's last validation
+    stop_after(interrupted, steps=1)  # in the first validation
+    stop_after(interrupted, steps=4)  # in the first phase's last validation
     stop_after(interrupted, epoch=1)  # between the phases
     stop_after(interrupted, steps=1)  # in mid-epoch of the second phase
     assert train(interrupted) == finished

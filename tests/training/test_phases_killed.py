@@ -1,18 +1,12 @@
 """A run with phases that is killed and stopped in each of them, on other ranks and replicas each time."""
 
-import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts.processes import die_with_parent
-from tests.run_processes import Runs, committed_steps
-from tests.training.in_process import store_of
+from tests.run_processes import Runs, interrupt
 from tests.training.test_exact import EIGHT_GROUPS, GROUPED, ONE, finish, jpeg_runs, jpegs, words  # noqa: F401
 
 pytestmark = pytest.mark.slow
@@ -38,27 +32,9 @@ PHASE_STEPS, ALL_STEPS = 8, 24
 """Steps of the first phase, and of both."""
 
 
-def interrupt(path: Path, strategy: str, ranks: int, number: signal.Signals, steps: int) -> int:
+def interrupted(path: Path, strategy: str, ranks: int, number: signal.Signals, steps: int) -> int:
     """The signal, once that many steps are committed -> how many are."""
-    store = store_of(path)
-    with (path.parent / "log").open("a") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "trainer", *words(path, strategy, ranks)],
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-        )
-        while process.poll() is None and max(committed_steps(store), default=0) < steps:
-            time.sleep(0.01)
-        assert process.poll() is None, (path.parent / "log").read_text()
-        if number is signal.SIGKILL:
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
-        code = process.wait()
-    assert code == (75 if number is signal.SIGTERM else -number), (path.parent / "log").read_text()
-    return max(committed_steps(store))
+    return interrupt(path, words(path, strategy, ranks), number, steps)
 
 
 def test_killed_in_the_first_and_stopped_in_the_second_it_ends_with_the_same_bits(
@@ -66,8 +42,8 @@ def test_killed_in_the_first_and_stopped_in_the_second_it_ends_with_the_same_bit
 ) -> None:
     expected = finish(jpeg_runs.config("undisturbed", **PHASES), *ONE)
     path = jpeg_runs.config("interrupted", **PHASES)
-    assert interrupt(path, "horovod", 2, signal.SIGKILL, 3) < PHASE_STEPS
-    assert interrupt(path, "mirrored", 2, signal.SIGTERM, PHASE_STEPS + 2) < ALL_STEPS
+    assert interrupted(path, "horovod", 2, signal.SIGKILL, 3) < PHASE_STEPS
+    assert interrupted(path, "mirrored", 2, signal.SIGTERM, PHASE_STEPS + 2) < ALL_STEPS
     assert finish(path, *ONE) == expected
 
 
@@ -91,7 +67,7 @@ def test_interrupted_in_each_phase_on_ranks_and_replicas(
         ("horovod", 3, PHASE_STEPS + 2),
         ("horovod", 1, PHASE_STEPS + 4),
     ):
-        steps = interrupt(path, strategy, ranks, number, max(until, steps + 1))
+        steps = interrupted(path, strategy, ranks, number, max(until, steps + 1))
     assert PHASE_STEPS < steps < ALL_STEPS
     for way in (("horovod", 2), ONE):
         assert finish(path, *way) == expected

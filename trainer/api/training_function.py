@@ -34,7 +34,8 @@ def train(
 
     Args:
         config: the sections of docs/configuration.md as a mapping, or the path of a YAML file.
-        recipe: a recipe to start from; see `trainer recipes`.
+        recipe: a recipe to start from; see `trainer recipes`. Where neither it nor a model is named, one is
+            chosen by the data and the machine.
         ranks: processes that train together; "auto": one for each GPU. One rank trains in this process.
         callbacks: Keras callbacks, for one rank; or for any number what `train.callbacks` holds: a name
             my_callbacks:Best, or a mapping of name and options.
@@ -47,9 +48,7 @@ def train(
     pass: the same call resumes.
     """
     if not (config or recipe or options):
-        raise ConfigError(
-            "no configuration", "Pass data and run, and a model or a recipe; or a mapping, or a YAML file"
-        )
+        raise ConfigError("no configuration", "Pass data and run, or a mapping of sections, or a YAML file")
     values, path = _configuration(config)
     recipe = recipe or values.pop("recipe", None)
     text = "auto" if ranks == "auto" else str(checked.whole("ranks", ranks, 1, 10**6))

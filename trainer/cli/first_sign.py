@@ -46,6 +46,8 @@ def announce(arguments: Sequence[str]) -> None:
         return  # trainer/main.py reports it
     if {"--help", "-h"} & {*arguments} or rank_variables.is_supervised() or LOCAL_WORKER in os.environ:
         return
+    if rank_variables.own_rank():  # the chief speaks for ranks of horovodrun
+        return
     if name in LONG:
         say(LONG[name])
     elif name in SHORT and sys.stderr.isatty():

@@ -37,7 +37,7 @@ class TrainingPhase:
     Attributes:
         number, count: it is the `number`-th of `count` phases, counted from 1.
         first_epoch: counted from 0, where no phase before it stopped early.
-        key: of the configuration, which is named where the phase is invalid.
+        listed: whether `train.phases` names it.
     """
 
     number: int
@@ -49,10 +49,17 @@ class TrainingPhase:
     warmup_epochs: float
     schedule: Schedule
     decay: float
+    listed: bool
+
+    @property
+    def section(self) -> str:
+        """The part of the configuration that it is made of."""
+        return f"train.phases[{self.number - 1}]" if self.listed else "train"
 
     @property
     def key(self) -> str:
-        return "model.freeze" if self.count == 1 else f"train.phases[{self.number - 1}].freeze"
+        """The key that says what is frozen."""
+        return f"{self.section}.freeze" if self.listed else "model.freeze"
 
     def describe(self) -> str:
         """ "phase 2 of 2, 10 epochs: all layers, learning rate 0.0001"."""
@@ -117,6 +124,7 @@ def phases_of(train: TrainValues, freeze: str | Sequence[str]) -> tuple[Training
             warmup_epochs=_either(section.warmup_epochs, train.warmup_epochs),
             schedule=_either(section.schedule, train.schedule),
             decay=_either(section.decay, train.decay),
+            listed=train.phases is not None,
         )
         found.append(phase)
         first += section.epochs
@@ -142,7 +150,7 @@ def check_phases(train: TrainValues, phases: Sequence[TrainingPhase]) -> None:
             f"{' + '.join(map(str, epochs))} = {sum(epochs)}: set train.epochs: {sum(epochs)}"
         )
     for phase in phases:
-        key = "train" if phase.count == 1 else f"train.phases[{phase.number - 1}]"
+        key = phase.section
         if phase.warmup_epochs >= phase.epochs:
             raise ValueError(
                 f"{key}.warmup_epochs: expected less than the {phase.epochs} of {key}.epochs, "

@@ -1,5 +1,6 @@
 """A pod's HTTP endpoint: the metrics of all its ranks, and its health for the kubelet's probes."""
 
+import os
 import re
 import shutil
 import tempfile
@@ -100,7 +101,7 @@ class Endpoint:
         except OSError as error:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise ConfigError(
-                f"metrics.port {port}: {error.strerror}", "Choose a free port, or 0 for any"
+                f"metrics.port {port}: {os.strerror(error.errno or 0)}", "Choose a free port, or 0 for any"
             ) from None
         self.port = self._server.port
 

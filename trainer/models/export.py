@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from trainer.errors import ConfigError
+from trainer.models.freeze import as_made
 from trainer.models.networks.scale import Scale
 from trainer.runs import layout
 
@@ -38,7 +39,8 @@ def export(model: keras.Model) -> keras.Model:
         ConfigError: a layer is neither Keras's nor one that can be turned into Keras's.
     """
     scales = {layer.name for layer in model.layers if isinstance(layer, Scale)}
-    config = copy.deepcopy(model.get_config())
+    with as_made(model):  # what a run froze is frozen there alone
+        config = copy.deepcopy(model.get_config())
     inputs = _inputs_of(config)
     consumers = Counter(inputs.values()) + Counter(_output_names(config))
     kinds = {_name(layer): layer["class_name"] for layer in config["layers"]}

@@ -3,6 +3,7 @@
 import fnmatch
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 import keras
@@ -13,7 +14,10 @@ from trainer.models.starting_weights import leaves
 
 NONE, BACKBONE, BATCH_NORM = "none", "backbone", "batch_norm"
 
-_own_flags: WeakKeyDictionary[keras.Model, Sequence[tuple[keras.layers.Layer, bool]]] = WeakKeyDictionary()
+Flags = Sequence[tuple[keras.layers.Layer, bool]]
+"""Layers, and whether each is trained."""
+
+_own_flags: WeakKeyDictionary[keras.Model, Flags] = WeakKeyDictionary()
 """Which layers a network trains by itself, before anything was frozen here."""
 
 
@@ -84,12 +88,29 @@ def rate_factors(model: keras.Model, rates: Mapping[str, float] | None) -> tuple
 def _restore(model: keras.Model) -> None:
     """Lets each layer be trained, or not, as the network was made."""
     if model not in _own_flags:
-        _own_flags[model] = [
-            (part, part.trainable) for leaf in leaves(model) for part in leaf._flatten_layers()
-        ]
-    for layer, trainable in _own_flags[model]:  # a layer before those within it, which it sets too
+        _own_flags[model] = _flags(model)
+    _set_flags(_own_flags[model])
+
+
+def _flags(model: keras.Model) -> Flags:
+    return [(part, part.trainable) for leaf in leaves(model) for part in leaf._flatten_layers()]
+
+
+def _set_flags(flags: Flags) -> None:
+    for layer, trainable in flags:  # a layer before those within it, which it sets too
         if layer.trainable != trainable:
             layer.trainable = trainable
+
+
+@contextmanager
+def as_made(model: keras.Model) -> Iterator[None]:
+    """A context in which each layer is trained, or not, as the network was made: nothing is frozen."""
+    frozen = _flags(model)
+    _restore(model)
+    try:
+        yield
+    finally:
+        _set_flags(frozen)
 
 
 def _chosen(model: keras.Model, name: str, key: str) -> Sequence[keras.layers.Layer]:

@@ -66,6 +66,7 @@ def layer_table(
     with quiet_tensorflow_import():
         import keras
     sides = image_size or _own_size(name)
+    keras.utils.clear_session()  # layers are named the same in every process
     model = build(name, (*sides, channels), classes, options)
     layers = tuple(
         Layer(one.name, type(one).__name__, _shape(one), one.count_params())

@@ -91,10 +91,12 @@ class RunPlan:
         of each phase that has ended.
         """
         done = step // self.steps_per_epoch if closed is None else closed
-        most = epochs_to_train([phase.epochs for phase in self.phases], phases)
+        most = self.config.train.epochs
+        if phases:
+            most = epochs_to_train([phase.epochs for phase in self.phases], phases)
         if step > done * self.steps_per_epoch and done >= most:
             needed = self.config.train.epochs + done + 1 - most
-            last = "" if len(self.phases) == 1 else ", and the last of train.phases as many more"
+            last = ", and the last of train.phases as many more" if phases else ""
             raise ConfigError(
                 f"train.epochs: the run has started epoch {done + 1}: expected at least {needed}, received "
                 f"{self.config.train.epochs}",

@@ -177,6 +177,7 @@ def test_the_command_takes_columns_classes_and_the_first_images(
     rows = [f"{name},{'abc'[place % 3]},{'xy'[place % 2]}\n" for place, name in enumerate(names)]
     (source / "t.csv").write_text("scan,letter,side\n" + "".join(rows))
     words = ["prepare", str(source), f"{tmp_path}/data", "--json", "--first", "4", "--test", "0.25"]
+    words += ["--validation", "0.25"]
     assert main.run(words) == EXIT_INVALID
     assert "found scan, letter, side (the label may be letter, side)" in capsys.readouterr().err
     columns = ["--image-column", "scan", "--label-column", "letter"]
