@@ -17,7 +17,8 @@ from trainer.gang.forming.policy import WAIT_FOR_ALL, Policy
 from trainer.gang.generation_end import GangStop, moves_in_place
 from trainer.gang.members import StopMode
 from trainer.gang.pods import Pods
-from trainer.gang.ranks.rank_processes import Exit, Ranks
+from trainer.gang.ranks.rank_process import Exit
+from trainer.gang.ranks.rank_processes import Ranks
 from trainer.gang.supervisor_options import SupervisorOptions
 
 EXACT = Policy(wait=0.0)
@@ -116,16 +117,19 @@ def test_a_survivor_moves_a_parked_process_replaces_and_each_has_memory_of_its_o
     assert moving.at("1-of-2")[0] not in (first, second, replaced), "without a parked process, a new one"
 
 
-def test_a_parked_process_that_ends_is_not_started_again_at_once(moving: Moving) -> None:
+def test_a_parked_process_that_ends_is_named_and_not_started_again_at_once(
+    moving: Moving, caplog: pytest.LogCaptureFixture
+) -> None:
     ranks = moving.ranks
     ranks.park(1, environment(0, 2, 0))
-    ranks._spares[0].kill()
-    wait_for(lambda: not moving.watched()._spares, "it has ended")
+    next(iter(ranks._spares)).kill()
+    wait_for(lambda: not list(moving.watched()._spares), "it has ended")
+    assert "was killed by SIGKILL; another one follows" in caplog.text
     ranks.park(1, environment(0, 2, 0))
-    assert not ranks._spares
-    ranks._spare_ended -= time.monotonic()
+    assert not list(ranks._spares)
+    ranks._spares._ended -= time.monotonic()
     ranks.park(1, environment(0, 2, 0))
-    assert len(ranks._spares) == 1
+    assert len(list(ranks._spares)) == 1
 
 
 @pytest.mark.parametrize(

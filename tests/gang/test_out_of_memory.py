@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.gang.ranks.rank_processes import Exit, Ranks
+from trainer.gang.ranks.rank_process import Exit
+from trainer.gang.ranks.rank_processes import Ranks
 from trainer.machine.memory import oom_kills
 
 VERSION_2 = ("memory.events", "low 0\nhigh 0\nmax 7\noom 1\noom_kill {}\noom_group_kill 0\n")

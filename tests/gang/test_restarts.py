@@ -3,7 +3,7 @@
 import pytest
 
 from trainer.errors import EXIT_INTERRUPTED, EXIT_LOST
-from trainer.gang.ranks.rank_processes import Exit
+from trainer.gang.ranks.rank_process import Exit
 from trainer.gang.ranks.restarts import ExitVerdict, Failures, judge_exits
 
 pytestmark = pytest.mark.fast

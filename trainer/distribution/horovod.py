@@ -55,14 +55,10 @@ class Horovod(OneReplica):
     def hold(self, long_wait: Callable[[], None]) -> bool:
         if not self.can_rejoin:
             return False
+        report_phase(Phase.LEAVING)
         hvd.shutdown()
         report_phase(Phase.HOLDING)
-
-        def waited() -> None:
-            long_wait()
-            report_phase(Phase.HOLDING)
-
-        return places().wait(self._stopping, LONG_WAIT_SECONDS, waited)
+        return places().wait(self._stopping, LONG_WAIT_SECONDS, long_wait)
 
     def join(self, met: Callable[[], None] = lambda: None) -> bool:
         report_phase(Phase.MEETING)

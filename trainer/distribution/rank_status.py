@@ -23,6 +23,8 @@ class Phase(StrEnum):
     LOADING = "loading"
     MEETING = "waiting for the other ranks"
     JOINING = "receiving the state"
+    PREPARING = "preparing its first step"
+    LEAVING = "leaving its generation"
     HOLDING = "holding its state for the next generation"
     READING = "reading images"
     TRAINING = "in a training step"

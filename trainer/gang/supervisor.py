@@ -210,7 +210,7 @@ class _Supervisor:
                 for line in ranks.tail(number):
                     log.error("rank %d | %s", number, line)
             step = max(status.step for status in ranks.statuses().values())
-            kept = in_place
+            kept, ranks.judged = in_place, len(ranks.exits)
             return GenerationResult(generation, verdict, stop, step, held=ranks.alive)
         finally:
             if not kept:
@@ -226,7 +226,7 @@ class _Supervisor:
 
     def _save_states(self, *, unless: bool) -> None:
         """Ends the ranks that wait for a next generation, and saves what only this pod's memory has."""
-        grace = self._options.grace
+        grace, began = self._options.grace, time.monotonic()
         if self._ranks:
             dismiss(self._ranks, seconds=grace, tick=self._tick, at_once=lambda: self._signals.immediately)
             self._ranks = None
@@ -234,7 +234,8 @@ class _Supervisor:
             return
         environment = self._environments.alone(self._line.port)
         tick = partial(time.sleep, POLL_SECONDS)  # not ours, which reaps what is not a rank
-        keep_states(self._command, self._states, environment, seconds=grace, tick=tick)
+        left = began + grace - time.monotonic()
+        keep_states(self._command, self._states, environment, seconds=left, tick=tick)
 
     def _wait_for_others(self) -> int | None:
         """This pod's ranks all exited 0 -> the gang's exit code, or None if it has to form again."""

@@ -47,17 +47,23 @@ class _Text(logging.Formatter):
 class _Json(logging.Formatter):
     def __init__(self, rank: int | None) -> None:
         super().__init__("%(message)s")
-        self._rank = rank
+        self.rank = rank
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
         line: LogLine = {
             "time": moment,
             "level": record.levelname.lower(),
-            "rank": self._rank,
+            "rank": self.rank,
             "message": super().format(record),
         }
         return json.dumps(line)
+
+
+def log_as(rank: int) -> None:
+    """Logs as `rank` from now on, which this process is in a new generation; nothing in other processes."""
+    if _json and _json.rank is not None:
+        _json.rank = rank
 
 
 class LinesAboveTheBar(logging.Handler):

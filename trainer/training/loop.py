@@ -140,7 +140,7 @@ class Loop:
         number = len(progress.phases)
         progress.exponents = None
         self._first_step = True
-        report_phase(Phase.LOADING)
+        report_phase(Phase.PREPARING)
         self.network.enter(self.plan, self.distribution, number)
         self.step, self.evaluator.step = self.network.steps(self.plan, self.distribution, self.data)
         if self.auditor:
@@ -175,7 +175,7 @@ class Loop:
             began = time.perf_counter()
             _, images, labels, weights = next(batches)
             fetched = time.perf_counter()
-            report_batch(int(images.shape[0]), Phase.LOADING if self._first_step else Phase.TRAINING)
+            report_batch(int(images.shape[0]), Phase.PREPARING if self._first_step else Phase.TRAINING)
             try:
                 result = self.step(number, images, labels, weights, self.stop.is_set(), self._audit(number))
             except LOST as error:

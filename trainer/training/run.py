@@ -11,10 +11,12 @@ import keras
 from trainer.config import RunConfig
 from trainer.distribution import Distribution, rank_variables
 from trainer.distribution.agreement import Agreement, agree
+from trainer.distribution.handover import forget
 from trainer.distribution.rank_variables import is_supervised
 from trainer.distribution.stop_cause import StopCause
 from trainer.errors import EXIT_INTERRUPTED, RankLost, TransientError
 from trainer.machine.cores import usable_cores
+from trainer.observability.log import log_as
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
 from trainer.output.units import plural
@@ -72,11 +74,14 @@ def train(
     while True:
         plan = plan.at(distribution.size * distribution.replicas)
         metrics.move(distribution.rank)
+        log_as(distribution.rank)
         try:
             return _train_generation(plan, store, distribution, cause, metrics, callbacks, network, recovery)
-        except RankLost as lost:
-            if not recovery.rejoin(lost, plan):
-                raise
+        except RankLost as error:
+            lost = error.with_traceback(None)  # which holds what the generation had in memory
+            lost.__context__ = None
+        if not recovery.rejoin(lost, plan):
+            raise lost
 
 
 def _train_generation(
@@ -150,6 +155,8 @@ def _train_generation(
         )
         try:
             outcome = loop.run(batches, restored)
+            if outcome is Outcome.STOPPED:
+                recovery.secure(loop.capture)
             save.finish(loop.capture)
             distribution.barrier()  # so that each rank holds its state until the last one is committed
             if outcome is Outcome.STOPPED and recovery.is_possible and stop.wait_for_the_end():
@@ -169,6 +176,7 @@ def _train_generation(
                 return finished
             except StopVoted:
                 distribution.barrier()
+        forget()
         if is_supervised():  # it decides what follows, and says it
             log.info("stopped after step %d, which is saved", progress.step)
             raise SystemExit(EXIT_INTERRUPTED)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import IO
 
 from trainer.distribution.places import PlaceChannel
@@ -13,10 +14,41 @@ from trainer.distribution.rank_status import BEFORE_MEETING, Phase, StatusChanne
 from trainer.distribution.rank_variables import LOCAL_RANK, PLACE_FD, STATE_FD, STATUS_FD
 from trainer.gang.ranks.descendants import MARK, kill_marked, new_mark
 from trainer.gang.ranks.stall import RankHistory
+from trainer.machine.memory import available_memory
 from trainer.machine.processes import leashed
+from trainer.output.units import size
 
 KEPT_OUTPUT_BYTES = 64 * 1024
-STDOUT = 1
+STDERR = 2
+
+
+@dataclass(frozen=True)
+class Exit:
+    """How a rank ended.
+
+    Attributes:
+        code: negative for a signal.
+        asked: whether it had been asked to stop.
+        out_of_memory: whether the kernel has counted another process that it killed for want of memory.
+        frozen: whether a signal such as SIGSTOP had stopped it when it was killed.
+    """
+
+    rank: int
+    code: int
+    asked: bool
+    out_of_memory: bool = False
+    frozen: bool = False
+
+    def __str__(self) -> str:
+        if self.code >= 0:
+            return f"rank {self.rank} exited with code {self.code}"
+        if self.out_of_memory:
+            limit = size(available_memory())
+            return (
+                f"rank {self.rank} was killed by the kernel: the container ran out of memory ({limit}); "
+                "raise resources.limits.memory, or lower batch_size"
+            )
+        return f"rank {self.rank} was killed by {signal.Signals(-self.code).name}"
 
 
 class Rank:
@@ -115,7 +147,7 @@ class Rank:
             while data := os.read(self.pipe.fileno(), KEPT_OUTPUT_BYTES):
                 self._output += data
                 if self.number == 0:  # it has become the chief
-                    os.write(STDOUT, data)
+                    _print(data)
                 del self._output[:-KEPT_OUTPUT_BYTES]
             return False
         return True
@@ -148,6 +180,13 @@ class Rank:
             self._places.close()
         if self.pipe:
             self.pipe.close()
+
+
+def _print(data: bytes) -> None:
+    """Writes to where log lines go, if anybody still reads them."""
+    with contextlib.suppress(OSError):
+        while data:
+            data = data[os.write(STDERR, data) :]
 
 
 def assigned(

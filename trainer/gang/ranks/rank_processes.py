@@ -1,64 +1,34 @@
 """The rank processes of one pod: start, watch, stop, and survivors into the next generation."""
 
 import logging
-import math
 import selectors
 import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.distribution.rank_status import Phase, RankStatus
-from trainer.distribution.rank_variables import PARKED
-from trainer.gang.ranks.rank_process import Rank, assigned
+from trainer.gang.ranks.rank_process import Exit, Rank, assigned
+from trainer.gang.ranks.spares import Spares
 from trainer.gang.ranks.stall import RankHistory, RankProgress
-from trainer.machine.memory import CGROUP, available_memory, oom_kills
+from trainer.machine.memory import CGROUP, oom_kills
 from trainer.machine.processes import is_frozen
 from trainer.observability.stacks import STACKS
-from trainer.output.units import plural, size
+from trainer.output.units import plural
 
 log = logging.getLogger("trainer.supervisor")
 
 PARKED_NUMBER = -1
 """The number of a process that waits to replace a rank."""
-PARK_AGAIN_SECONDS = 10.0
-"""Seconds after which such a process that has ended is started again."""
 _QUIET_SECONDS = 1.0
 """Seconds without a report after which the state of a process is read."""
 
 
-@dataclass(frozen=True)
-class Exit:
-    """How a rank ended.
-
-    Attributes:
-        code: negative for a signal.
-        asked: whether it had been asked to stop.
-        out_of_memory: whether the kernel has counted another process that it killed for want of memory.
-        frozen: whether a signal such as SIGSTOP had stopped it when it was killed.
-    """
-
-    rank: int
-    code: int
-    asked: bool
-    out_of_memory: bool = False
-    frozen: bool = False
-
-    def __str__(self) -> str:
-        if self.code >= 0:
-            return f"rank {self.rank} exited with code {self.code}"
-        if self.out_of_memory:
-            limit = size(available_memory())
-            return (
-                f"rank {self.rank} was killed by the kernel: the container ran out of memory ({limit}); "
-                "raise resources.limits.memory, or lower batch_size"
-            )
-        return f"rank {self.rank} was killed by {signal.Signals(-self.code).name}"
-
-
 class Ranks:
     """All ranks of one pod.
+
+    Attributes:
+        exits: how ranks of this generation have ended; `judged`: of how many the generation's end tells.
 
     Use it in a thread that lives as long as the supervisor: ranks die with the thread that started them.
     """
@@ -83,6 +53,7 @@ class Ranks:
         self._cgroup = cgroup
         self._oom_kills = oom_kills(cgroup)
         self.exits: list[Exit] = []
+        self.judged = 0
         self._command, self._states, self._in_place = command, states, in_place
         self._asked = self._broken = self._terminated = False
         self._asked_at = 0.0
@@ -90,17 +61,18 @@ class Ranks:
         self._selector = selectors.DefaultSelector()
         self._all: dict[int, Rank] = {}
         self._alive: dict[int, Rank] = {}
-        self._spares: list[Rank] = []
-        self._spare_ended = -math.inf
+        self._spares = Spares(self._start_spare, self._forget)
         self._run(environments, [])
 
     def regroup(self, environments: Mapping[int, Mapping[str, str]]) -> None:
         """Moves the living ranks into the next generation, and starts those that it lacks."""
+        for ended in self.exits[self.judged :]:
+            log.warning("%s while it waited for the next generation", ended)
         survivors = list(self._alive.values())
         for rank in self._all.values():
             if rank not in survivors:
                 self._forget(rank)
-        self.exits = []
+        self.exits, self.judged = [], 0
         self._asked = self._broken = self._terminated = False
         self._asked_at = 0.0
         self._run(environments, survivors)
@@ -113,8 +85,7 @@ class Ranks:
             for number, survivor in assigned(environments, survivors).items():
                 rank, environment = survivor, environments[number]
                 state = rank.state if rank else (free.pop(0) if free else None)
-                if rank is None and self._spares:
-                    rank = self._spares.pop(0)
+                if rank is None and (rank := self._spares.take()):
                     log.info("a parked process replaces rank %d", number)
                 if rank is None:
                     rank = self._start(number, environment, state)
@@ -132,15 +103,16 @@ class Ranks:
 
     def park(self, spares: int, environment: Mapping[str, str]) -> None:
         """Starts processes, up to `spares`, that replace lost ranks."""
-        if not self._in_place or time.monotonic() - self._spare_ended < PARK_AGAIN_SECONDS:
-            return
-        while len(self._spares) < spares:
-            self._spares.append(self._start(PARKED_NUMBER, {**environment, PARKED: "1"}, None))
+        if self._in_place:
+            self._spares.park(spares, environment)
 
     @property
     def parked(self) -> int:
         """How many processes are ready to replace a rank."""
-        return sum(rank.status.read().phase is Phase.PARKED for rank in self._spares)
+        return self._spares.parked
+
+    def _start_spare(self, environment: Mapping[str, str]) -> Rank:
+        return self._start(PARKED_NUMBER, environment, None)
 
     def _start(self, number: int, environment: Mapping[str, str], state: int | None) -> Rank:
         inherited = self._states if self._in_place else ()
@@ -200,7 +172,7 @@ class Ranks:
 
     def loading(self) -> str:
         """Why the ranks do not train yet: some still import TensorFlow or restore; "" when none does."""
-        early = (Phase.STARTING, Phase.LOADING, Phase.JOINING)
+        early = (Phase.STARTING, Phase.LOADING, Phase.JOINING, Phase.PREPARING)
         numbers = [number for number, status in self.statuses().items() if status.phase in early]
         return f"{plural(len(numbers), 'rank')} still loading TensorFlow and the run" if numbers else ""
 
@@ -235,10 +207,7 @@ class Ranks:
         for key, _ in self._selector.select(0):
             if not key.data.read():
                 self._selector.unregister(key.fileobj)
-        for spare in [spare for spare in self._spares if spare.poll() is not None]:
-            self._spares.remove(spare)
-            self._forget(spare)
-            self._spare_ended = time.monotonic()
+        self._spares.watch()
         for number, rank in list(self._alive.items()):
             rank.history = rank.history.after(rank.status.read())
             code = rank.poll()
@@ -302,6 +271,7 @@ class Ranks:
 
     def close(self) -> None:
         """Kills all ranks of this generation and the processes that they have started."""
-        for rank in (*self._all.values(), *self._spares):
+        for rank in self._all.values():
             rank.close()
+        self._spares.close()
         self._selector.close()

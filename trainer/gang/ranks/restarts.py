@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from trainer.errors import EXIT_FINISHED, EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST
-from trainer.gang.ranks.rank_processes import Exit
+from trainer.gang.ranks.rank_process import Exit
 
 MAX_BACKOFF_SECONDS = 30.0
 

@@ -22,7 +22,7 @@ FROZEN_SECONDS = 5.0
 """A rank that a signal has stopped is replaced after this many seconds."""
 
 _STEP = frozenset({Phase.READING, Phase.TRAINING, Phase.CALLBACKS})
-_EXCHANGING = frozenset({Phase.MEETING, Phase.TRAINING})
+_EXCHANGING = frozenset({Phase.MEETING, Phase.HOLDING, Phase.TRAINING})
 """The phases in which a rank waits for the others."""
 
 

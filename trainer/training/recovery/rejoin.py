@@ -45,6 +45,11 @@ class Recovery:
         self._marks = [("", time.monotonic())]
         return hand_over(pack(state)) and self.is_possible
 
+    def secure(self, capture: Callable[[], TrainingState]) -> None:
+        """Keeps the state also while it is saved: a store that does not answer must not lose it."""
+        if self._distribution.can_rejoin:
+            hand_over(pack(capture()))
+
     def rejoin(self, lost: RankLost, plan: RunPlan) -> bool:
         """Whether this rank has joined the next generation after `lost`, in the place that its supervisor has
         assigned. The chief saves what it keeps if that takes long, or if it has to end.

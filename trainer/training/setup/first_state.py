@@ -1,5 +1,6 @@
 """The first state of a run: a checkpoint, weights that the configuration names, or random ones."""
 
+import hashlib
 import logging
 from dataclasses import dataclass
 
@@ -51,7 +52,7 @@ def agree_on_state(
     newest whole checkpoint's, which the chief restores."""
     left = handed_over()
     held = unpack(left) if left else None
-    newest = _newest(distribution, store, plan, held)
+    newest = _newest(distribution, store, plan, position(held), left or b"")
     fence, state = None, held if newest and distribution.rank == newest.rank else None
     if distribution.is_chief:
         if newest is None:
@@ -76,7 +77,13 @@ def agree_on_state(
 
 @dataclass(frozen=True)
 class _Newest:
-    """The newest state, in memory: the first rank that has it, and whether all ranks do and no checkpoint."""
+    """The newest state, in memory.
+
+    Attributes:
+        rank: the first one that has it.
+        everywhere: whether all ranks have it, with the same bits.
+        unsaved: whether no checkpoint has it.
+    """
 
     rank: int
     everywhere: bool
@@ -84,19 +91,29 @@ class _Newest:
 
 
 def _newest(
-    distribution: Distribution, store: Store, plan: RunPlan, held: TrainingState | None
+    distribution: Distribution, store: Store, plan: RunPlan, held: int, content: bytes
 ) -> _Newest | None:
-    """None if a checkpoint is newer, or no rank holds any state."""
-    positions = np.zeros(distribution.size)
-    positions[distribution.rank] = position(held)
-    positions = _summed(distribution, positions)
+    """None if a checkpoint is newer, or no rank holds any state.
+
+    `held` is the position of this rank's state, `content` the state itself.
+    """
+    table = np.zeros((distribution.size, 2))
+    table[distribution.rank] = held, _digest(content)
+    positions, digests = _summed(distribution, table.reshape(-1)).reshape(table.shape).T
     if not positions.any():
         return None
     mine = checkpointed(store, plan) if distribution.is_chief else 0
     stored, best = _summed(distribution, np.array([float(mine)]))[0], positions.max()
     if stored > best:
         return None
-    return _Newest(int(positions.argmax()), bool((positions == best).all()), bool(stored < best))
+    # A rank that was cut off may hold the same step of another attempt at it.
+    everywhere = bool((positions == best).all() and (digests == digests[0]).all())
+    return _Newest(int(positions.argmax()), everywhere, unsaved=bool(stored < best))
+
+
+def _digest(content: bytes) -> float:
+    """48 bits of its SHA-256, which a sum over the ranks keeps."""
+    return float(int.from_bytes(hashlib.sha256(content).digest()[:6]))
 
 
 def _summed(distribution: Distribution, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -36,5 +36,5 @@ def _images(plan: RunPlan) -> Iterator[NDArray[np.float32]]:
     reader = Reader(plan.dataset, split, budget_bytes=BUDGET_BYTES)
     with evaluation_stream(reader, range(split.rows), BATCH_ROWS, preprocessing) as batches:
         for _, images, _, weights in batches:
-            report_phase(Phase.LOADING)
+            report_phase(Phase.PREPARING)
             yield images.numpy()[weights.numpy() > 0]
