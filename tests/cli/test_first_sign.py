@@ -1,6 +1,7 @@
 """Every command prints something before it imports or asks for anything that takes long."""
 
 import json
+import logging
 import re
 import sys
 from pathlib import Path
@@ -108,3 +109,14 @@ def test_a_worker_s_line_is_named_unless_it_is_json_already(
     plain, wrapped, as_it_was = capsys.readouterr().err.splitlines()
     assert plain == json.loads(wrapped)["message"] == "worker 1 | text"
     assert as_it_was == '{"message": "text"}'
+
+
+@pytest.mark.parametrize(("rank", "moved"), [(3, 1), (None, None)])
+def test_a_line_names_the_rank_that_its_process_is_now(
+    rank: int | None, moved: int | None, monkeypatch: pytest.MonkeyPatch
+):
+    """In a new generation it may be another one; a process that is not a rank stays so."""
+    monkeypatch.setattr(log, "_json", form := log._Json(rank))
+    log.log_as(1)
+    line = form.format(logging.LogRecord("", logging.INFO, "", 0, "text", None, None))
+    assert json.loads(line)["rank"] == moved

@@ -11,6 +11,7 @@ import pytest
 
 from tests.gang.gangs import wait_for
 from trainer.distribution.handover import new_memory
+from trainer.distribution.rank_status import Phase, RankStatus, StatusChannel
 from trainer.distribution.rank_variables import LOCAL_RANK, RANK, SIZE
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, EXIT_LOST
 from trainer.gang.forming.policy import WAIT_FOR_ALL, Policy
@@ -130,6 +131,19 @@ def test_a_parked_process_that_ends_is_named_and_not_started_again_at_once(
     ranks._spares._ended -= time.monotonic()
     ranks.park(1, environment(0, 2, 0))
     assert len(list(ranks._spares)) == 1
+
+
+@pytest.mark.parametrize(
+    ("phase", "movable"),
+    [(phase, phase in (Phase.STARTING, Phase.PARKED, Phase.LOADING, Phase.HOLDING)) for phase in Phase],
+)
+def test_who_can_be_given_another_place(
+    moving: Moving, monkeypatch: pytest.MonkeyPatch, phase: Phase, movable: bool
+) -> None:
+    """Who has left its generation, or has not met the others yet."""
+    status = RankStatus(7, time.monotonic(), phase)
+    monkeypatch.setattr(StatusChannel, "read", lambda _: status)
+    assert moving.ranks.are_movable == movable
 
 
 @pytest.mark.parametrize(

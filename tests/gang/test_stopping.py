@@ -60,6 +60,17 @@ def test_ranks_that_survive_in_place_all_have_the_time_to_keep_their_state() -> 
     assert deadlines.overdue(ranks, why | {StopReason.REQUESTED: 100.0}, 160.0) == {0, 1, 2, 3}
 
 
+@pytest.mark.parametrize(
+    ("phase", "end"), [(Phase.LEAVING, 138.0), (Phase.PREPARING, 138.0), (Phase.SAVING, 160.0)]
+)
+def test_a_rank_that_hangs_on_its_way_out_is_not_waited_for(phase: Phase, end: float) -> None:
+    """Not in Horovod's shutdown, nor in the first step of a later phase, in which it has met the others."""
+    deadlines, why = Deadlines(grace=60, gloo_timeout=5, in_place=True), {StopReason.BROKEN: 100.0}
+    ranks = {0: pace(phase), 1: pace(Phase.HOLDING)}
+    assert deadlines.overdue(ranks, why, end - 0.01) == set()
+    assert deadlines.overdue(ranks, why, end) == {0}
+
+
 def test_without_the_chief_every_rank_has_the_time_to_hand_over_its_state() -> None:
     ranks, why = {1: pace(), 2: pace(Phase.EVALUATING)}, {StopReason.BROKEN: 100.0}
     assert DEADLINES.overdue(ranks, why, 109.9) == set()

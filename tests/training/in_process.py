@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from trainer.config import load
+from trainer.distribution import Distribution
 from trainer.distribution.single import Single
 from trainer.observability.metrics import RunMetrics
 from trainer.runs.run_document import RunResult
@@ -21,14 +22,15 @@ def train(
     *callbacks: keras.callbacks.Callback,
     store: Any = None,
     stop: threading.Event | None = None,
+    distribution: Distribution | None = None,
 ) -> RunResult:
-    """`store` stands for the run's folder, `stop` for a request to stop."""
+    """`store` stands for the run's folder, `stop` for a request to stop, `distribution` for its only rank."""
     values = load(config)
     setup_tensorflow(values)
     return run.train(
         make_plan(values, 1),
         store or open_store(values.run.url),
-        Single(),
+        distribution or Single(),
         stop or threading.Event(),
         RunMetrics(0),
         callbacks,
