@@ -1,6 +1,7 @@
 """Each benchmark still runs and has its keys: one round, whose figures mean nothing."""
 
 import json
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from scripts.benches import sizing
 from scripts.benches.__main__ import NAMES
+from scripts.benches.goodput import MINUTES
 
 ROOT = Path(__file__).parents[1]
 KEYS = {
@@ -29,6 +31,12 @@ KEYS = {
         for key in ("1 rank exact/float", "2 ranks exact_wall/float_wall", "bytes int64/float32")
     },
     "predict": {"whole/bare_predict", "read_decode/whole", "whole/slower_of_decode_and_model"},
+    "recovery": {
+        f"{killed}_{part}"
+        for killed in ("rank", "spare", "supervisor")
+        for part in ("notice", "keep", "join", "init", "broadcast", "first_step", "next_step", "whole")
+    },
+    "goodput": {"goodput", "kills", "lost", "recovering"},
 }
 
 
@@ -38,7 +46,8 @@ KEYS = {
 def test_a_round(name: str, versitygw: str, tmp_path: Path) -> None:
     file = tmp_path / "figures.json"
     command = [f"{ROOT}/scripts/bench", name, "--rounds", "1", "--json", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    environment = os.environ | {MINUTES: "1.5"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     found = json.loads(file.read_text())
     assert found["ratios"].keys() >= KEYS[name]

@@ -21,6 +21,7 @@ NAMES = (
     "predict",
     "exact",
     "recovery",
+    "goodput",
 )
 
 

@@ -23,9 +23,9 @@ from scripts.quickstart import write_digits
 from trainer.distribution.rank_variables import PARKED, RANK
 
 PATIENCE = 120.0
-_RECOVERED = re.compile(r"recovered as rank \d+ of (\d+) in ([\d.]+) s: (.*)")
+RECOVERED = re.compile(r"recovered as rank \d+ of (\d+) in ([\d.]+) s: (.*)")
 _KEEPS = "keeps its state"
-_TRAINS = "first step finished"
+TRAINS = "first step finished"
 _SETTLED_SECONDS = 5.0
 _PARKED_SECONDS = 30.0
 """Seconds after which a parked process has loaded TensorFlow."""
@@ -54,39 +54,39 @@ def measure() -> dict[str, float]:
 
 
 def _rank_killed(folder: Path, data: str, name: str, **distribution: Any) -> dict[str, float]:
-    config = _config(folder / name, data, distribution)
+    config = write_config(folder / name, data, distribution)
     settled = _PARKED_SECONDS if distribution else _SETTLED_SECONDS
-    with _pods(config, [{}], ranks=2) as [pod]:
+    with pods(config, [{}], ranks=2) as [pod]:
         return _recovery(pod, lambda: os.kill(pod.rank(1), signal.SIGKILL), name, settled)
 
 
 def _supervisor_killed(folder: Path, data: str) -> dict[str, float]:
-    config = _config(folder / "supervisor", data, {})
+    config = write_config(folder / "supervisor", data, {})
     gang = {"TRAINER_PODS": "2", "TRAINER_COORDINATOR": f"127.0.0.1:{free_port()}"}
     places = [gang | {"TRAINER_POD_INDEX": str(index)} for index in range(2)]
-    with _pods(config, places, ranks=1) as pods:
+    with pods(config, places, ranks=1) as both:
 
         def kill() -> None:
-            pods[1].process.kill()
-            pods[1].process.wait()
-            pods.append(Pod(config, 1, places[1]))
+            both[1].process.kill()
+            both[1].process.wait()
+            both.append(Pod(config, 1, places[1]))
 
-        return _recovery(pods[0], kill, "supervisor")
+        return _recovery(both[0], kill, "supervisor")
 
 
 def _recovery(
     chief: "Pod", kill: Callable[[], None], name: str, settled: float = _SETTLED_SECONDS
 ) -> dict[str, float]:
-    _wait(lambda: _TRAINS in chief.log(), chief)
+    wait(lambda: TRAINS in chief.log(), chief)
     time.sleep(settled)
     survivor = chief.rank(0)
     killed = time.monotonic()
     kill()
-    _wait(lambda: _KEEPS in chief.log(), chief)
+    wait(lambda: _KEEPS in chief.log(), chief)
     noticed = time.monotonic() - killed
-    found = _wait(lambda: _RECOVERED.search(chief.log()), chief)
+    found = wait(lambda: RECOVERED.search(chief.log()), chief)
     next_step = time.monotonic() - killed
-    _wait(lambda: "recovered as rank 0 of 2" in chief.log(), chief)
+    wait(lambda: "recovered as rank 0 of 2" in chief.log(), chief)
     whole = time.monotonic() - killed
     assert Path(f"/proc/{survivor}").exists(), "the survivor's process has ended"
     parts = dict(part.rsplit(" ", 1) for part in found[3].split(", "))
@@ -100,9 +100,10 @@ def _recovery(
     }
 
 
-def _config(folder: Path, data: str, distribution: Mapping[str, Any]) -> Path:
+def write_config(folder: Path, data: str, distribution: Mapping[str, Any], epochs: int = 100_000) -> Path:
+    """The YAML of an exact run of a small network in `folder`."""
     folder.mkdir()
-    train = {"epochs": 100_000, "batch_size": 60, "lanes": 12, "exact": True, "micro_batch": 3}
+    train = {"epochs": epochs, "batch_size": 60, "lanes": 12, "exact": True, "micro_batch": 3}
     values = {
         "data": {"url": data, "standardize": "x/255"},
         "model": {"name": "lab-cnn", "options": {"n_filters": 4}, "batch_norm": "grouped"},
@@ -117,17 +118,18 @@ def _config(folder: Path, data: str, distribution: Mapping[str, Any]) -> Path:
 
 
 @contextmanager
-def _pods(config: Path, environments: list[dict[str, str]], ranks: int) -> Iterator[list["Pod"]]:
-    pods = [Pod(config, ranks, environment) for environment in environments]
+def pods(config: Path, environments: list[dict[str, str]], ranks: int) -> Iterator[list["Pod"]]:
+    """Pods of one run, which end with the block."""
+    started = [Pod(config, ranks, environment) for environment in environments]
     try:
-        yield pods
+        yield started
     finally:
-        for pod in pods:
+        for pod in started:
             pod.process.kill()
             pod.process.wait()
 
 
-def _wait(condition: Callable[[], Any], pod: "Pod") -> Any:
+def wait(condition: Callable[[], Any], pod: "Pod") -> Any:
     """The first true value."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
@@ -163,19 +165,22 @@ class Pod:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def rank(self, number: int) -> int:
-        """The process id of a rank."""
+    def children(self) -> dict[int, list[str]]:
+        """The processes that it has started, and the environment that each began with."""
+        found = {}
         for path in Path("/proc").glob("[1-9]*"):
             try:
                 parent = (path / "stat").read_text().rpartition(")")[2].split()[1]
-                environment = (path / "environ").read_bytes().split(b"\0")
+                if int(parent) == self.process.pid:
+                    found[int(path.name)] = (path / "environ").read_bytes().decode().split("\0")
             except OSError:
                 continue
-            is_parked = any(word.startswith(PARKED.encode()) for word in environment)
-            if (
-                int(parent) == self.process.pid
-                and f"{RANK}={number}".encode() in environment
-                and not is_parked
-            ):
-                return int(path.name)
+        return found
+
+    def rank(self, number: int) -> int:
+        """The process id of a rank that was started as such."""
+        for pid, environment in self.children().items():
+            is_parked = any(variable.startswith(PARKED) for variable in environment)
+            if f"{RANK}={number}" in environment and not is_parked:
+                return pid
         raise LookupError(f"rank {number} is not there")
