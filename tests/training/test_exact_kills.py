@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.gang.gangs import alive
 from tests.run_processes import Runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(7200)]
@@ -71,11 +72,15 @@ def wait_for(process: "subprocess.Popen[str]", folder: Path, condition: Callable
 
 
 def kill_one(process: "subprocess.Popen[str]", folder: Path, rank: int, moment: float) -> int:
-    """Kills a rank some seconds after the next step, and waits for the next one -> the last step before."""
+    """Kills a rank some seconds after the next step, and waits for the next one -> the last step before.
+
+    The others may have other numbers until it is replaced.
+    """
     before = steps(folder)
     wait_for(process, folder, lambda: steps(folder) > before)
     time.sleep(moment)
     path = folder / f"pid-{rank}"
+    wait_for(process, folder, lambda: path.exists() and alive(int(path.read_text() or 0)))
     pid = int(path.read_text())
     os.kill(pid, signal.SIGKILL)
     last = steps(folder)

@@ -126,6 +126,30 @@ def test_a_killed_chief_loses_no_finished_step(runs, two_ranks, monkeypatch):
     assert committed(folder)[-1] > 30, "what it kept was saved soon"
 
 
+@pytest.mark.parametrize("lost", [0, pytest.param(1, marks=pytest.mark.long)])
+def test_asked_to_stop_while_a_lost_rank_is_replaced_it_saves_what_the_other_one_keeps(runs, lost: int):
+    """It leaves no process behind: here the chief is lost, or the chief is the one that keeps its state."""
+    config = runs.config("stopped", **EXACT | {"run": {"checkpoint": {"every": "1000 steps"}}})
+    folder = config.parent
+    process = runs.start(config, 2)
+    wait_for_steps(runs, folder, 30, process)
+    os.kill(int((folder / f"pid-{lost}").read_text()), signal.SIGKILL)
+    log = "".join(read_until(process, "keep their state"))
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate()
+    assert process.returncode == 75, log + output
+    assert committed(folder)[0] == len(runs.digests(folder, 1 - lost)), log + output
+    assert not alive(int((folder / f"pid-{1 - lost}").read_text()))
+
+
+def read_until(process, words: str) -> list[str]:
+    """The lines of its output up to the one with these words."""
+    lines: list[str] = []
+    while not lines or (words not in lines[-1] and lines[-1]):
+        lines.append(process.stdout.readline())
+    return lines
+
+
 @pytest.mark.parametrize("variable", ["TEST_REPLACE", "TEST_INIT_FAILS"])
 def test_a_rank_that_cannot_survive_in_its_process_is_replaced_with_its_state(
     runs, two_ranks, monkeypatch, variable: str
