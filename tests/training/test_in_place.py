@@ -9,11 +9,12 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from tests.run_processes import Runs, committed_steps
 from tests.training.in_process import store_of, train
-from tests.training.test_lost_rank import GONE, TWENTY_STEPS
+from tests.training.test_lost_rank import TWENTY_STEPS
 from trainer.checkpoints.training_state import TrainingState, unpack
 from trainer.distribution.handover import handed_over, new_memory
 from trainer.distribution.rank_variables import STATE_FD
@@ -56,7 +57,7 @@ def breaking(call: Callable[..., Any], steps: set[int]) -> Callable[..., Any]:
     def calling(self: TrainStep, number: int, *arguments: Any) -> Any:
         if number in steps:
             steps.remove(number)
-            raise GONE
+            raise tf.errors.UnknownError(None, None, "Connection closed by peer")
         return call(self, number, *arguments)
 
     return calling
