@@ -130,7 +130,8 @@ class Others(Single):
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         if values.size == 1:
             return values
-        return values + np.ravel([(0.0, 0.0), *self.rows])
+        summed: NDArray[np.float64] = values + np.ravel([(0.0, 0.0), *self.rows])
+        return summed
 
 
 STATE = b"a state"
