@@ -16,8 +16,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import horovod.tensorflow as hvd
-import keras
+from trainer.observability.tensorflow_import import quiet_tensorflow_import
+
+with quiet_tensorflow_import():
+    import horovod.tensorflow as hvd
+    import keras
 
 from tests.training.batches import watch_batches
 from tests.training.fault import inject
