@@ -16,7 +16,6 @@ import pytest
 from scripts.processes import free_port
 from tests.gang.gangs import Pod, Run, alive, wait_for
 from tests.run_processes import EXACT, Runs, committed_steps
-from tests.training.in_process import train as train_here
 from trainer.config import load
 from trainer.storage import open_store
 
@@ -171,7 +170,7 @@ def test_two_kills_in_an_exact_run_end_with_the_bits_of_one_rank(runs, monkeypat
     """Each survivor trains on in its process, alone until the other one is replaced."""
     train = {"epochs": 3, "batch_size": 60, "lanes": 4, "micro_batch": 1, "exact": True}
     sections = GROUPED | {"train": train | {"optimizer": {"name": "adam"}}}
-    train_here(alone := runs.config("alone", **sections))
+    alone = runs.finish(runs.config("alone", **sections), 1)
     monkeypatch.setenv("TEST_PAUSES", "15 30 45")
     config = runs.config("killed", **sections)
     folder = config.parent
@@ -192,8 +191,8 @@ def test_two_kills_in_an_exact_run_end_with_the_bits_of_one_rank(runs, monkeypat
     kill(0, 45)
     assert process.wait() == 0, log
     reader.join()
-    assert same_weights(runs, folder, alone.parent)
-    assert files(folder) == files(alone.parent)
+    assert same_weights(runs, folder, alone)
+    assert files(folder) == files(alone)
     assert re.search(r"recovered as rank 0 of 1 in .*\n(.*\n)*.*recovered as rank 0 of 2 in", "".join(log))
     steps = runs.digests(folder)
     assert len(set(steps)) == len(steps) >= 59, "no finished step is repeated"
