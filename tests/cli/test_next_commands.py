@@ -2,16 +2,18 @@
 
 import shlex
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from tests.commands import here
 from trainer.checkpoints.verify import CheckpointReport
 from trainer.cli.pages import next_commands
-from trainer.cli.pages.next_commands import after_check, after_dataset
+from trainer.cli.pages.next_commands import after_dataset, this_training
 from trainer.cli.pages.runs import print_checkpoints
 from trainer.cli.run_names import run_folder
 from trainer.config.load import load
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, TransientError
 from trainer.runs.layout import Attempt
 
 pytestmark = pytest.mark.fast
@@ -35,10 +37,25 @@ def test_nothing_is_proposed_that_cannot_run(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_what_was_checked_is_trained_with_the_same_options():
-    given = after_check(Path("my run.yaml"), "digits", ["train.epochs=3"], "2")
+    given = this_training(Path("my run.yaml"), "digits", ["train.epochs=3"], "2")
     expected = "trainer train --config 'my run.yaml' --recipe digits --ranks 2 --set train.epochs=3"
     assert given == expected
-    assert after_check(None, None, ["data.url=x"], "1") == "trainer train --set data.url=x"
+    assert this_training(None, None, ["data.url=x"], "1") == "trainer train --set data.url=x"
+
+
+@pytest.mark.parametrize("stopped", [TransientError("stopped; step 3 is saved", "Restart to resume"), 75])
+def test_after_a_stop_comes_the_command_that_resumes(
+    stopped: TransientError | int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("trainer.training.launch.launch", Mock(side_effect=[stopped]))
+    places = ["--set", f"data.url={tmp_path}/my data", "--set", f"run.url={tmp_path}/run"]
+    words = ["train", "--recipe", "digits", *places]
+    done = here(*words)
+    assert done.returncode == 75
+    *before, following = done.stderr.splitlines()
+    assert shlex.split(following) == ["next:", "trainer", *words]
+    error = f"trainer: error: {stopped}"
+    assert (error in before) is isinstance(stopped, TransientError)
 
 
 @pytest.mark.parametrize("name", ["s3://bucket/run", "./run", "runs/a", "/runs/a", "run"])

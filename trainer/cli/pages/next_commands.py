@@ -24,8 +24,8 @@ def after_dataset(url: str, classes: int) -> str | None:
     return f"trainer train {_set('data.url', url)} {_set('run.url', run)}"
 
 
-def after_check(config: Path | None, recipe: str | None, overrides: Sequence[str], ranks: str) -> str:
-    """The training that was tried, by the same options."""
+def this_training(config: Path | None, recipe: str | None, overrides: Sequence[str], ranks: str) -> str:
+    """The training with these options: after a check that tried it, or a stop from which it resumes."""
     given = [("--config", str(config or "")), ("--recipe", recipe or ""), ("--ranks", ranks)]
     words = [word for name, value in given if value not in ("", "1") for word in (name, value)]
     return shlex.join(["trainer", "train", *words, *(w for text in overrides for w in ("--set", text))])
