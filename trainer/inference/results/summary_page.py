@@ -14,6 +14,7 @@ from trainer.output.html.confusion import ConfusionMatrix, confusion_matrix
 from trainer.output.html.render import render_page
 from trainer.output.html.thumbnail import thumbnail
 from trainer.output.html.tile import Tile
+from trainer.output.units import plural
 
 MAX_ERRORS_SHOWN = 30
 """Classes and errors that are listed."""
@@ -70,7 +71,7 @@ def page(
 
 def _tiles(summary: PredictionSummary) -> list[Tile]:
     images, predicted, failed = summary["images"], summary["predicted"], summary["failed"]
-    tiles = [Tile("Predicted", f"{predicted:,}", f"of {images:,} images")]
+    tiles = [Tile("Predicted", f"{predicted:,}", f"of {plural(images, 'image')}")]
     if summary["accuracy"] is not None:
         tiles.insert(0, Tile("Accuracy", f"{summary['accuracy']:.1%}", "where the input has classes"))
     if summary["mean_probability"] is not None:
