@@ -21,12 +21,13 @@ MAX_ERRORS_SHOWN = 30
 
 
 class Sample(NamedTuple):
-    """An image as a `data:` URL, and its prediction."""
+    """An image as a `data:` URL, and its prediction; `label` is its class, where that is known."""
 
     name: str
     source: str
     class_name: str
     probability: float
+    label: str | None
 
 
 def page(
@@ -127,4 +128,6 @@ def _sample(source: ImageSource, prediction: Prediction) -> Sample | None:
     pixels = source.show(prediction.image)
     if pixels is None:
         return None
-    return Sample(prediction.image, thumbnail(pixels), prediction.class_name, prediction.probability)
+    key = prediction.image
+    what = (prediction.class_name, prediction.probability)
+    return Sample(source.name(key), thumbnail(pixels), *what, source.label(key))
