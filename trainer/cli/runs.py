@@ -158,7 +158,7 @@ def report(run: Run, namespace: Namespace = None) -> None:
     folder = run_folder(run, namespace)
     typer.echo(run_functions.report(folder))
     store = open_store(folder)
-    print_next(after_report(store.url, finished=read_finished(store) is not None))
+    print_next(after_report(store.url, read_finished(store)))
 
 
 def compare(

@@ -9,6 +9,7 @@ from trainer.cli.pages.words import word
 from trainer.config.load import parse_override
 from trainer.doctor.installed import can_train
 from trainer.errors import ConfigError
+from trainer.runs.run_document import RunResult
 from trainer.storage import open_store
 from trainer.urls import beside
 
@@ -36,9 +37,13 @@ def after_train(run: str) -> str:
     return f"trainer report {word(run)}"
 
 
-def after_report(run: str, *, finished: bool) -> str | None:
-    """The evaluation of a finished run; None while it has no weights."""
-    return f"trainer evaluate {word(run)}" if finished else None
+def after_report(run: str, finished: RunResult | None) -> str | None:
+    """The evaluation of a finished run, on the images of the training where no others are held out; None
+    while it has no weights."""
+    if finished is None:
+        return None
+    held_out = any(name.startswith(("val_", "test_")) for name in finished.last.metrics)
+    return f"trainer evaluate {word(run)}{'' if held_out else ' --split train'}"
 
 
 def after_evaluate(run: str, dataset: str, split: str) -> str:
