@@ -85,6 +85,12 @@ class Images:
     def show(self, key: str) -> NDArray[np.uint8]:
         return PIXELS
 
+    def name(self, key: str) -> str:
+        return key
+
+    def label(self, key: str) -> str:
+        return key
+
 
 def summary_page(names: Sequence[str]) -> str:
     """Of a job with a sample and an error for each name."""

@@ -239,6 +239,16 @@ def summary_of(classes: int, photos: Sequence[NDArray[np.uint8]] = ()) -> bytes:
 
     class Photos:
         def show(self, key: str) -> NDArray[np.uint8]:
-            return photos[int(key.partition("_")[2].partition(".")[0]) % len(photos)]
+            return photos[self._number(key) % len(photos)]
+
+        def name(self, key: str) -> str:
+            return key
+
+        def label(self, key: str) -> str:
+            return names[self._number(key) // 2 % classes]
+
+        @staticmethod
+        def _number(key: str) -> int:
+            return int(key.partition("_")[2].partition(".")[0])
 
     return summary_page(cast(ImageSource, Photos()), summary, samples, errors)

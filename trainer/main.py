@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import typer
 
 from trainer import interrupts
+from trainer.cli.answers import print_error
 from trainer.cli.app import app
 from trainer.distribution import rank_variables
 from trainer.errors import (
@@ -22,7 +23,6 @@ from trainer.errors import (
     ConfigError,
     TrainerError,
     explain_os_error,
-    shortened,
 )
 from trainer.observability.log import print_message, setup
 
@@ -120,8 +120,5 @@ def _usage_problem(error: Any) -> TrainerError:
 
 
 def _fail(message: str, code: int) -> int:
-    words = " ".join(map(shortened, message.split()))
-    # Invalid text, as in a file name, is printed with escapes.
-    text = words.encode(errors="backslashreplace").decode()
-    print_message(text, logging.ERROR, prefix="trainer: error: ")
+    print_error(message)
     return code

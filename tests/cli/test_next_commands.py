@@ -2,17 +2,20 @@
 
 import shlex
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
+from tests.commands import here
 from trainer.checkpoints.verify import CheckpointReport
 from trainer.cli.pages import next_commands
-from trainer.cli.pages.next_commands import after_check, after_dataset
+from trainer.cli.pages.next_commands import after_dataset, after_report, this_training
 from trainer.cli.pages.runs import print_checkpoints
 from trainer.cli.run_names import run_folder
 from trainer.config.load import load
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, TransientError
 from trainer.runs.layout import Attempt
+from trainer.runs.run_document import Reached, RunResult
 
 pytestmark = pytest.mark.fast
 
@@ -35,10 +38,40 @@ def test_nothing_is_proposed_that_cannot_run(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_what_was_checked_is_trained_with_the_same_options():
-    given = after_check(Path("my run.yaml"), "digits", ["train.epochs=3"], "2")
+    given = this_training(Path("my run.yaml"), "digits", ["train.epochs=3"], "2")
     expected = "trainer train --config 'my run.yaml' --recipe digits --ranks 2 --set train.epochs=3"
     assert given == expected
-    assert after_check(None, None, ["data.url=x"], "1") == "trainer train --set data.url=x"
+    assert this_training(None, None, ["data.url=x"], "1") == "trainer train --set data.url=x"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "command"),
+    [
+        ({"loss": 1.0, "val_loss": 1.0, "test_loss": 1.0}, "trainer evaluate 'my run'"),
+        ({"loss": 1.0}, "trainer evaluate 'my run' --split train"),
+    ],
+)
+def test_without_images_that_are_held_out_those_of_the_training_are_evaluated(
+    metrics: dict[str, float], command: str
+):
+    last = Reached(1, metrics)
+    assert after_report("my run", RunResult(1, 1, False, last)) == command
+    assert after_report("my run", None) is None
+
+
+@pytest.mark.parametrize("stopped", [TransientError("stopped; step 3 is saved", "Restart to resume"), 75])
+def test_after_a_stop_comes_the_command_that_resumes(
+    stopped: TransientError | int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("trainer.training.launch.launch", Mock(side_effect=[stopped]))
+    places = ["--set", f"data.url={tmp_path}/my data", "--set", f"run.url={tmp_path}/run"]
+    words = ["train", "--recipe", "digits", *places]
+    done = here(*words)
+    assert done.returncode == 75
+    *before, following = done.stderr.splitlines()
+    assert shlex.split(following) == ["next:", "trainer", *words]
+    error = f"trainer: error: {stopped}"
+    assert (error in before) is isinstance(stopped, TransientError)
 
 
 @pytest.mark.parametrize("name", ["s3://bucket/run", "./run", "runs/a", "/runs/a", "run"])

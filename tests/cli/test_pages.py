@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from PIL import Image
@@ -10,12 +11,13 @@ from PIL import Image
 from tests.commands import on_a_terminal, trainer, without_codes
 from tests.documents import assert_document
 from trainer.cli.app import app
-from trainer.cli.pages.runs import print_runs
+from trainer.cli.pages.runs import print_evaluation, print_runs
 from trainer.dataset.inspection.describe import DatasetDescription
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import shape, size, span
 from trainer.preparation.prepare import prepare
 from trainer.preparation.prepared import PreparedDataset
+from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.find_runs import ListedRun
 from trainer.runs.run_document import Reached
 
@@ -112,6 +114,31 @@ def test_names_of_anybody_s_files_do_nothing_to_the_terminal(capsys: pytest.Capt
     assert (
         capsys.readouterr().out == "class  a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}c [bold]d\n"
     )
+
+
+def test_classes_keep_their_names_and_a_confusion_matrix_is_narrow(capsys: pytest.CaptureFixture[str]):
+    names = [f"Make {number} crew cab 2012" for number in range(12)]
+    scores = {"rows": 1, "precision": 1.0, "recall": 1.0, "f1": 1.0}
+    evaluation: dict[str, Any] = {
+        "run": "run",
+        "weights": "best",
+        "dataset": {"url": "data", "split": "test"},
+        "rows": 1,
+        "loss": 0.0,
+        "top1": 1.0,
+        "top5": None,
+        "calibration_error": 0.0,
+        "sensitivity": None,
+        "classes": [{"class": name, **scores} for name in names],
+        "confusion": [[(number * 10 + column) % 100 for column in range(12)] for number in range(12)],
+        "warnings": [],
+    }
+    print_evaluation(cast(EvaluationDocument, evaluation))
+    screen = capsys.readouterr().out.splitlines()
+    assert "dataset            data, test, 1 image" in screen
+    assert screen[-13].split() == ["CLASS", *map(str, range(1, 13))]
+    assert screen[-1].split() == ["12", *names[11].split(), *map(str, range(10, 22))]
+    assert max(map(len, screen)) <= 80
 
 
 def test_columns_of_wide_characters_are_aligned(capsys: pytest.CaptureFixture[str]):

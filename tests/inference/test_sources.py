@@ -1,5 +1,6 @@
 """Images from a dataset, a list, the web, and a few by name."""
 
+import re
 import socket
 import threading
 import time
@@ -184,6 +185,10 @@ def test_a_split_is_predicted_and_compared_with_its_labels(trained: str, tmp_pat
     )
     right = sum(found.get(label, 0) for label, found in summary["confusion"].items())
     assert summary["accuracy"] == pytest.approx(right / 9, abs=1e-6)
+    page = (tmp_path / "out/summary.html").read_text()
+    assert re.search(r"(cat|cow|dog)/\d\.png", page), "names of files"
+    assert not re.search(r"train/\d{6}", page)
+    assert page.count(", right (") == right
     assert "expected a split 'dev'" in invalid(trained, data, tmp_path / "other", split="dev")
     assert "split 'train'" in invalid(trained, data, tmp_path / "out", part_size=5)
 

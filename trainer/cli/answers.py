@@ -1,11 +1,12 @@
-"""Results as JSON, a hint at the next command, a confirmation."""
+"""Results as JSON, an error, a hint at the next command, a confirmation."""
 
+import logging
 import sys
 from typing import Any
 
 import typer
 
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, shortened
 from trainer.observability.log import print_message
 
 
@@ -17,6 +18,14 @@ def print_json(result: Any) -> None:
         return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else str(value)  # type: ignore[arg-type]
 
     typer.echo(json.dumps(result, indent=1, default=plain))
+
+
+def print_error(message: str) -> None:
+    """Prints an error in one line."""
+    words = " ".join(map(shortened, message.split()))
+    # Invalid text, as in a file name, is printed with escapes.
+    text = words.encode(errors="backslashreplace").decode()
+    print_message(text, logging.ERROR, prefix="trainer: error: ")
 
 
 def print_next(command: str | None) -> None:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from trainer.cli.answers import confirm, print_json, print_next
+from trainer import interrupts
+from trainer.cli.answers import confirm, print_error, print_json, print_next
 from trainer.cli.arguments import (
     Config,
     Json,
@@ -15,7 +16,7 @@ from trainer.cli.arguments import (
     Run,
 )
 from trainer.cli.run_names import run_folder
-from trainer.errors import EXIT_INVALID, ConfigError
+from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, TransientError
 
 if TYPE_CHECKING:
     from trainer.config import RunConfig
@@ -39,28 +40,43 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a model, or resume a run that was interrupted."""
-    from trainer.cli.pages.next_commands import after_check, after_train
+    from trainer.cli.pages.next_commands import after_train, this_training
     from trainer.distribution.rank_variables import is_supervised, rank
+    from trainer.runs.documents.finished_values import finished_values
     from trainer.training.auto import loaded_run
-    from trainer.training.launch import launch, ranks_of, this_command
+    from trainer.training.launch import ranks_of
 
     count = ranks_of(ranks)
+    again = this_training(config, recipe, overrides or (), ranks)
     loaded = loaded_run(config, recipe=recipe, overrides=overrides or (), ranks=count, keep=not check)
     with loaded as (run, choice):
         if check:
             _check(run, count, choice, json)
             if not json:
-                print_next(after_check(config, recipe, overrides or (), ranks))
+                print_next(again)
             return
-        code = launch(run, ranks=count, command=this_command())
-    if code == 0 and rank() == 0 and not is_supervised():
-        from trainer.runs.documents.finished_values import finished_values
-
-        if json:
+        code = _launched(run, count)
+    if rank() == 0 and not is_supervised():
+        if code == 0 and json:
             print_json(finished_values(run.run.url))
-        else:
+        elif code == 0:
             print_next(after_train(run.run.url))
+        elif code == EXIT_INTERRUPTED and not json:
+            print_next(again)
     sys.exit(code)
+
+
+def _launched(run: "RunConfig", ranks: int) -> int:
+    """Trains -> the exit code; what stopped it is printed, since a command to resume follows."""
+    from trainer.training.launch import launch, this_command
+
+    try:
+        return launch(run, ranks=ranks, command=this_command())
+    except TransientError as error:
+        if interrupts.exit_code() is not None:
+            raise  # it is announced already
+        print_error(str(error))
+        return error.exit_code
 
 
 def _check(run: "RunConfig", ranks: int, choice: "Choice | None", json: bool) -> None:
@@ -142,7 +158,7 @@ def report(run: Run, namespace: Namespace = None) -> None:
     folder = run_folder(run, namespace)
     typer.echo(run_functions.report(folder))
     store = open_store(folder)
-    print_next(after_report(store.url, finished=read_finished(store) is not None))
+    print_next(after_report(store.url, read_finished(store)))
 
 
 def compare(

@@ -103,5 +103,5 @@ def _warnings(finished: RunResult | None) -> list[str]:
         return []
     gap = f"the training accuracy {training:.3f} is {training - validation:.3f} higher than in validation"
     if training > PAIRED_UNTIL and validation > PAIRED_UNTIL:
-        return [f"{gap}: more than {LARGE_GAP} is a large gap, also above {PAIRED_UNTIL}"]
+        return [f"{gap}: a large gap, although both are above {PAIRED_UNTIL}"]
     return [f"{gap}: the network overfits (more data, augmentation, dropout or fewer epochs help)"]

@@ -22,6 +22,7 @@ from trainer.inference.predictor import Predictor
 from trainer.inference.results.read_errors import check_bad, read_errors
 from trainer.inference.sources.image import ImageSource, Task
 from trainer.observability import prediction_metrics as metrics
+from trainer.output.units import plural
 from trainer.storage import Store
 
 log = logging.getLogger(__name__)
@@ -183,8 +184,8 @@ class Worker:
         metrics.IMAGES.labels("predicted").inc(len(part.predictions))
         metrics.IMAGES.labels("failed").inc(len(part.errors))
         log.info(
-            "part %d of %d: %d images classified, %d failed",
-            *(part.number + 1, self._plan.parts, len(part.predictions), len(part.errors)),
+            "part %d of %d: %s classified, %d failed",
+            *(part.number + 1, self._plan.parts, plural(len(part.predictions), "image"), len(part.errors)),
         )
 
     def _check_others(self) -> None:

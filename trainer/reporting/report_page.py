@@ -62,8 +62,10 @@ def _contents(
 
 
 def _curves(known: Known) -> list[Chart]:
-    """A chart for each metric, accuracies first."""
+    """A chart for each metric that can change, accuracies first."""
     names = {name for row in known.history for name in row}
+    if len(known.run.classes) <= 5:
+        names -= {"top5_accuracy", "val_top5_accuracy"}
     charts = []
     metrics = (name for name in names if not name.startswith("val_"))
     for metric in sorted(metrics, key=lambda name: ("accuracy" not in name, "loss" not in name, name)):

@@ -130,9 +130,9 @@ def log_end(finished: RunResult, run: RunSection) -> None:
     """Logs where the weights are, and what each of them reached."""
     folder = join(run.url, layout.WEIGHTS)
     log.info(
-        "finished: %s, %d steps; the weights are in %s/",
+        "finished: %s, %s; the weights are in %s/",
         plural(finished.epochs, "epoch"),
-        finished.steps,
+        plural(finished.steps, "step"),
         folder,
     )
     if finished.best:

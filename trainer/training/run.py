@@ -251,10 +251,13 @@ def _log_monitors(config: RunConfig, *, validated: bool) -> None:
 def _log_start(plan: RunPlan, distribution: Distribution, progress: Progress) -> None:
     config = plan.config
     log.info(
-        "training %s on %s: %s images of %s, %s of %d steps, global batch %d on %s",
+        "training %s on %s: %s of %s, %s of %s, global batch %d on %s",
         *(config.model.name, plan.dataset.url),
-        *(f"{plan.dataset.split('train').rows:,}", plural(len(plan.dataset.classes), "class")),
-        *(plural(config.train.epochs, "epoch"), plan.steps_per_epoch, config.train.batch_size),
+        plural(plan.dataset.split("train").rows, "image"),
+        plural(len(plan.dataset.classes), "class"),
+        plural(config.train.epochs, "epoch"),
+        plural(plan.steps_per_epoch, "step"),
+        config.train.batch_size,
         _devices(distribution),
     )
     if progress.step:

@@ -187,6 +187,12 @@ def test_a_source_that_is_not_there(store_url: str, tmp_path: Path) -> None:
         find(f"{store_url}/missing")
 
 
+def test_a_photo_in_place_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"1\.jpg: expected a folder of images, found a file"):
+        find(f"{tmp_path}/1.jpg")
+
+
 def test_a_bucket_that_is_not_there(s3: str) -> None:
     with pytest.raises(DataError, match=r"s3://there-is-no-such-bucket"):
         find("s3://there-is-no-such-bucket/x")

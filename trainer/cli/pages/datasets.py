@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from trainer.output.table import print_facts, print_table
-from trainer.output.units import shape, size
+from trainer.output.units import plural, shape, size
 
 if TYPE_CHECKING:
     from trainer.dataset.inspection.describe import DatasetDescription
@@ -22,13 +22,13 @@ def print_prepared(dataset: "PreparedDataset") -> None:
         ("labels", dataset.labels),
         ("classes", classes(dataset.classes)),
         ("image", ", ".join(filter(None, (shape(dataset.image_shape), dataset.resized)))),
-        *((name, f"{rows:,} images") for name, rows in dataset.rows.items()),
+        *((name, plural(rows, "image")) for name, rows in dataset.rows.items()),
         *([("split", _division(dataset))] if dataset.divided else []),
         ("shards", f"{dataset.objects:,}, {size(dataset.size)}"),
         ("SHA-256", dataset.identity),
     ]
     if dataset.resumed:
-        facts.append(("resumed", f"{dataset.resumed:,} images were in shards of an interrupted run"))
+        facts.append(("resumed", f"{plural(dataset.resumed, 'image')} from shards of an interrupted run"))
     if dataset.skipped:
         facts.append(("skipped", some(dataset.skipped, "bad images")))
     if dataset.ignored:
@@ -68,7 +68,7 @@ def print_indexed(dataset: "Indexed") -> None:
             ("files", first(len(dataset.files), dataset.files, "indexed in place")),
             ("classes", classes(dataset.classes)),
             ("image", shape(dataset.image_shape)),
-            *((name, f"{rows:,} images") for name, rows in dataset.rows.items()),
+            *((name, plural(rows, "image")) for name, rows in dataset.rows.items()),
             *(("assumed", text) for text in dataset.assumed),
             ("SHA-256", dataset.identity),
         ]

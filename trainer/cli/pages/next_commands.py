@@ -9,6 +9,7 @@ from trainer.cli.pages.words import word
 from trainer.config.load import parse_override
 from trainer.doctor.installed import can_train
 from trainer.errors import ConfigError
+from trainer.runs.run_document import RunResult
 from trainer.storage import open_store
 from trainer.urls import beside
 
@@ -24,8 +25,8 @@ def after_dataset(url: str, classes: int) -> str | None:
     return f"trainer train {_set('data.url', url)} {_set('run.url', run)}"
 
 
-def after_check(config: Path | None, recipe: str | None, overrides: Sequence[str], ranks: str) -> str:
-    """The training that was tried, by the same options."""
+def this_training(config: Path | None, recipe: str | None, overrides: Sequence[str], ranks: str) -> str:
+    """The training with these options: after a check that tried it, or a stop from which it resumes."""
     given = [("--config", str(config or "")), ("--recipe", recipe or ""), ("--ranks", ranks)]
     words = [word for name, value in given if value not in ("", "1") for word in (name, value)]
     return shlex.join(["trainer", "train", *words, *(w for text in overrides for w in ("--set", text))])
@@ -36,9 +37,13 @@ def after_train(run: str) -> str:
     return f"trainer report {word(run)}"
 
 
-def after_report(run: str, *, finished: bool) -> str | None:
-    """The evaluation of a finished run; None while it has no weights."""
-    return f"trainer evaluate {word(run)}" if finished else None
+def after_report(run: str, finished: RunResult | None) -> str | None:
+    """The evaluation of a finished run, on the images of the training where no others are held out; None
+    while it has no weights."""
+    if finished is None:
+        return None
+    held_out = any(name.startswith(("val_", "test_")) for name in finished.last.metrics)
+    return f"trainer evaluate {word(run)}{'' if held_out else ' --split train'}"
 
 
 def after_evaluate(run: str, dataset: str, split: str) -> str:

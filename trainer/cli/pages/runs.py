@@ -111,7 +111,7 @@ def print_evaluation(evaluation: "EvaluationDocument") -> None:
     top5 = [] if evaluation["top5"] is None else [("top 5", f"{evaluation['top5']:.4f}")]
     facts = [
         ("run", f"{evaluation['run']}, {evaluation['weights']} weights"),
-        ("dataset", f"{dataset['url']}, {dataset['split']}, {evaluation['rows']:,} images"),
+        ("dataset", f"{dataset['url']}, {dataset['split']}, {plural(evaluation['rows'], 'image')}"),
         ("loss", f"{evaluation['loss']:.4f}"),
         ("top 1", f"{evaluation['top1']:.4f}"),
         *top5,
@@ -130,11 +130,13 @@ def print_evaluation(evaluation: "EvaluationDocument") -> None:
     ]
     print_table(("class", "images", "precision", "recall", "F1"), rows, right=(1, 2, 3, 4))
     if len(classes) <= SMALL_MATRIX:
-        print("\nConfusion: classes down, predictions across")
-        names = [row["class"] for row in classes]
-        matrix = [(name, *map(str, row)) for name, row in zip(names, evaluation["confusion"], strict=True)]
-        numbers = tuple(range(1, len(names) + 1))
-        print_table(("", *names), matrix, right=numbers)
+        print("\nConfusion: classes down, predictions across by the classes' numbers")
+        matrix = [
+            (f"{number}", row["class"], *map(str, counts))
+            for number, (row, counts) in enumerate(zip(classes, evaluation["confusion"], strict=True), 1)
+        ]
+        numbers = range(1, len(classes) + 1)
+        print_table(("", "class", *map(str, numbers)), matrix, right=(0, *(n + 1 for n in numbers)))
     elif evaluation["most_confused"]:
         print()
         pairs = [(p["class"], p["predicted"], f"{p['rows']:,}") for p in evaluation["most_confused"]]

@@ -10,6 +10,7 @@ from trainer.dataset.dataset import Dataset, Split
 from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.local_file import write_file
+from trainer.output.units import plural
 
 CLASSES, IMAGES = 20, 8
 """Rows and columns of a sheet, at most."""
@@ -38,7 +39,7 @@ def contact_sheet(dataset: Dataset) -> bytes:
     draw = ImageDraw.Draw(sheet)
     for number, label in enumerate(labels):
         top = _MARGIN + number * (_CELL + _MARGIN)
-        title = f"{label}  {dataset.classes[label]}\n{counts[label]:,} images"
+        title = f"{label}  {dataset.classes[label]}\n{plural(counts[label], 'image')}"
         draw.multiline_text((_MARGIN, top + 4), _fitted(title, font), _TEXT, font)
         rows = np.flatnonzero(split.labels == label)[:IMAGES]
         for column, image in enumerate(_images(dataset, split, rows)):

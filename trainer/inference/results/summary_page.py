@@ -14,18 +14,20 @@ from trainer.output.html.confusion import ConfusionMatrix, confusion_matrix
 from trainer.output.html.render import render_page
 from trainer.output.html.thumbnail import thumbnail
 from trainer.output.html.tile import Tile
+from trainer.output.units import plural
 
 MAX_ERRORS_SHOWN = 30
 """Classes and errors that are listed."""
 
 
 class Sample(NamedTuple):
-    """An image as a `data:` URL, and its prediction."""
+    """An image as a `data:` URL, and its prediction; `label` is its class, where that is known."""
 
     name: str
     source: str
     class_name: str
     probability: float
+    label: str | None
 
 
 def page(
@@ -70,7 +72,7 @@ def page(
 
 def _tiles(summary: PredictionSummary) -> list[Tile]:
     images, predicted, failed = summary["images"], summary["predicted"], summary["failed"]
-    tiles = [Tile("Predicted", f"{predicted:,}", f"of {images:,} images")]
+    tiles = [Tile("Predicted", f"{predicted:,}", f"of {plural(images, 'image')}")]
     if summary["accuracy"] is not None:
         tiles.insert(0, Tile("Accuracy", f"{summary['accuracy']:.1%}", "where the input has classes"))
     if summary["mean_probability"] is not None:
@@ -126,4 +128,6 @@ def _sample(source: ImageSource, prediction: Prediction) -> Sample | None:
     pixels = source.show(prediction.image)
     if pixels is None:
         return None
-    return Sample(prediction.image, thumbnail(pixels), prediction.class_name, prediction.probability)
+    key = prediction.image
+    what = (prediction.class_name, prediction.probability)
+    return Sample(source.name(key), thumbnail(pixels), *what, source.label(key))

@@ -61,6 +61,10 @@ class DatasetImages:
         image: NDArray[np.uint8] = batch.images[0]
         return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
+    def name(self, key: str) -> str:
+        (name,) = self._split.names(np.array([self._row(key)]))
+        return name
+
     def label(self, key: str) -> str:
         """Its class in the dataset."""
         return self._dataset.classes[int(self._split.labels[self._row(key)])]

@@ -68,6 +68,11 @@ class ImageSource(Protocol):
         """One image as it is, RGB (H, W, 3), None where it cannot be read."""
         ...
 
+    def name(self, key: str) -> str:
+        """What people know an image by: its file where that is known, else its key. Raises what the store
+        raises."""
+        ...
+
     def label(self, key: str) -> str | None:
         """The class of an image, where the source knows it."""
         ...

@@ -55,6 +55,9 @@ class Paths:
     def show(self, key: str) -> NDArray[np.uint8] | None:
         return shown(lambda: self._load(key))
 
+    def name(self, key: str) -> str:
+        return key
+
     def label(self, key: str) -> None:
         """None: the classes are unknown."""
 

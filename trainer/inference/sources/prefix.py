@@ -62,6 +62,9 @@ class Prefix:
     def show(self, key: str) -> NDArray[np.uint8] | None:
         return shown(lambda: self.store.get(key))
 
+    def name(self, key: str) -> str:
+        return key
+
     def label(self, key: str) -> None:
         """None: the classes are unknown."""
 

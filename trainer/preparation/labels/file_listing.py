@@ -98,6 +98,8 @@ def _keys(store: Store) -> Iterator[str]:
         root = str(store.local_root)
         if is_archive(root):
             raise DataError(f"{root}: expected a folder of images, found an archive", _UNPACK)
+        if os.path.isfile(root):
+            raise DataError(f"{root}: expected a folder of images, found a file", _REMEDY)
         if not os.path.isdir(root):
             raise DataError(f"{root}: no such folder", _REMEDY)
         yield from _walk(root, "", (os.path.realpath(root),))

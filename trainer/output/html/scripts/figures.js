@@ -8,7 +8,10 @@
   const plain = (value) => (Math.abs(value) >= 1e4 ? d3.format("~s")(value) : String(Number(value.toPrecision(6))));
   const format = (percent) => (percent ? "~%" : plain);
   // Of values that are all the same, which have no range of their own.
-  const around = ([low, high]) => (low === high ? [Math.min(0, 2 * low), Math.max(0, 2 * low) || 1] : [low, high]);
+  const around = ([low, high], percent) => {
+    if (low < high) return [low, high];
+    return percent ? [0, 1] : [Math.min(0, 2 * low), Math.max(0, 2 * low) || 1];
+  };
   const tip = { fill: "var(--raised)", stroke: "var(--border)", textPadding: 8, fontSize: 12, lineWidth: 24 };
   const percents = d3.format(".1%");
 
@@ -23,7 +26,7 @@
         marginLeft: 52, marginTop: 24, marginRight: 16, marginBottom: MARGIN_BOTTOM,
         x: { label: x, labelArrow: "none", ticks: d3.ticks(...epochs, Math.min(10, width / 60)).filter(Number.isInteger), tickFormat: "~s" },
         y: { label: y, labelArrow: "none", grid: true, nice: true, tickFormat: format(percent), ticks: 5,
-          domain: around(d3.extent(points, (d) => d.b)) },
+          domain: around(d3.extent(points, (d) => d.b), percent) },
         marks: [
           Plot.ruleX(others, { x: "x", stroke: "var(--mark)", strokeDasharray: "2 4" }),
           Plot.ruleX(best, { x: "x", stroke: "var(--ink)" }),
@@ -41,11 +44,12 @@
       });
     },
     histogram({ x, y, bars }, width) {
+      const whole = d3.ticks(0, d3.max(bars, (d) => d[2]), 5).filter(Number.isInteger);
       return Plot.plot({
         width, height: Math.max(200, Math.min(260, width * 0.45)), style,
         marginLeft: 52, marginTop: 24, marginBottom: MARGIN_BOTTOM,
         x: { label: x, labelArrow: "none", domain: [0, 1], ticks: Math.min(10, width / 50) },
-        y: { label: y, labelArrow: "none", grid: true, nice: true, tickFormat: "~s" },
+        y: { label: y, labelArrow: "none", grid: true, nice: true, tickFormat: "~s", ticks: whole },
         marks: [
           Plot.rectY(bars, {
             x1: (d) => d[0], x2: (d) => d[1], y: (d) => d[2], fill: colour(0), inset: 1,
