@@ -44,6 +44,12 @@ def test_every_metric_is_one_that_is_served(page: str):
     assert named <= METRICS
 
 
+def test_pictures_are_light():
+    pictures = list((ROOT / "docs/images").iterdir())
+    assert pictures
+    assert [path.name for path in pictures if path.stat().st_size > 150_000] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_configuration_is_valid(page: Path, tmp_path: Path):
     """Those of runs: blocks of YAML which name a dataset and a run."""
