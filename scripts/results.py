@@ -37,19 +37,21 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ranks", type=int, default=1, help="of each run")
     parser.add_argument("--at-once", type=int, default=2, help="runs")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="of each recipe")
     given = parser.parse_args(words)
     tasks = [(recipe, seed) for seed in range(given.seeds) for recipe in given.recipes]
     with ThreadPoolExecutor(given.at_once) as pool:
-        found = list(pool.map(lambda task: _result(given.dataset, given.runs, given.ranks, *task), tasks))
+        found = list(pool.map(lambda task: _result(given, *task), tasks))
     print(HEADER)
     for recipe in given.recipes:
         print(_row(recipe, [result for result in found if result.recipe == recipe]))
 
 
-def _result(dataset: str, runs: str, ranks: int, recipe: str, seed: int) -> Result:
-    run, began = f"{runs}/{recipe}-{seed}", time.monotonic()
-    sets = (f"data.url={dataset}", f"run.url={run}", f"train.seed={seed}")
-    _trainer("train", "--recipe", recipe, "--ranks", str(ranks), *(w for s in sets for w in ("--set", s)))
+def _result(given: argparse.Namespace, recipe: str, seed: int) -> Result:
+    run, began = f"{given.runs}/{recipe}-{seed}", time.monotonic()
+    sets = (f"data.url={given.dataset}", f"run.url={run}", f"train.seed={seed}", *given.set)
+    words = (word for value in sets for word in ("--set", value))
+    _trainer("train", "--recipe", recipe, "--ranks", str(given.ranks), *words)
     found = json.loads(_trainer("evaluate", run, "--weights", "last", "--sensitivity", "--json"))
     result = Result(recipe, found["top1"], found["sensitivity"]["turned by 90 degrees"])
     spent = time.monotonic() - began

@@ -13,7 +13,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import keras
+from trainer.observability.tensorflow_import import quiet_tensorflow_import
+
+with quiet_tensorflow_import():
+    import keras
 
 from tests.training.batches import watch_batches
 from tests.training.fault import inject

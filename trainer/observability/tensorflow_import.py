@@ -1,5 +1,6 @@
 """The import of TensorFlow and Keras, with the same settings in every process, whatever the user's are."""
 
+import gc
 import os
 import re
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
+from trainer import interrupts
 from trainer.errors import ConfigError, one_line
 from trainer.observability.log import say
 
@@ -38,7 +40,8 @@ def quiet_tensorflow_import() -> Iterator[None]:
     the environment would change the network.
 
     What native code writes to stderr is held back, and written afterwards without the noise. Keras imports
-    scikit-learn for wrappers that are not used here: hiding it saves half a second.
+    scikit-learn for wrappers that are not used here: hiding it saves half a second. So does collecting no
+    garbage meanwhile, since what modules define stays; in a command, later collections leave it out as well.
 
     Raises ConfigError if TensorFlow, Keras or Horovod is not installed, or if this process has imported Keras
     on another backend.
@@ -48,6 +51,8 @@ def quiet_tensorflow_import() -> Iterator[None]:
     absent = "sklearn" not in sys.modules
     if absent:
         sys.modules["sklearn"] = None  # type: ignore[assignment]
+    collects = gc.isenabled()
+    gc.disable()
     sys.stderr.flush()
     real = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -63,6 +68,10 @@ def quiet_tensorflow_import() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(real, 2)
             os.close(real)
+            if interrupts.installed():
+                gc.freeze()
+            if collects:
+                gc.enable()
             if absent:
                 del sys.modules["sklearn"]
             held.seek(0)
