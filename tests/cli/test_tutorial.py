@@ -44,7 +44,7 @@ def test_it_leads_to_a_shared_model(folder: Path):
     assert "new-photo.jpg: " in shown
     for name in (
         *("cars-run/report/index.html", "cars-tuned/report/index.html", "comparison.html"),
-        *("cars-tuned/weights/model.keras", "cars-tuned/weights/card.md", "cars-tuned/weights/classes.json"),
+        *("cars-run/weights/model.keras", "cars-run/weights/card.md", "cars-run/weights/classes.json"),
         "cars-predictions/summary.html",
     ):
         assert (folder / name).is_file(), name

@@ -81,7 +81,9 @@ def test_set_values_win_over_the_chosen_ones(data: str, tmp_path: Path):
 def test_phases_that_are_set_have_their_own_epochs(data: str, tmp_path: Path):
     sets = [f"data.url={data}", f"run.url={tmp_path}/run"]
     phases = "train.phases=[{epochs: 1, freeze: backbone}, {epochs: 2, learning_rate: 0.0001}]"
-    with loaded_run(overrides=[*sets, phases]) as (config, _):
+    with loaded_run(overrides=[*sets, phases]) as (config, choice):
+        assert choice
+        assert choice.chosen.endswith("; epochs, rates and freezing as train.phases has them")
         assert config.train.epochs == 3
         assert [phase.warmup_epochs for phase in config.phases] == [0, 0]
     with (

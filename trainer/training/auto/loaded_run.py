@@ -115,6 +115,9 @@ def _beside(choice: Choice, train: Mapping[str, Any]) -> Choice:
         for key in ("epochs", "warmup_epochs", "schedule"):
             chosen.pop(key, None)
         model.pop("freeze", None)
+        choice = replace(
+            choice, chosen=f"{choice.chosen}; epochs, rates and freezing as train.phases has them"
+        )
     if train.get("batch_size") is not None:
         chosen.pop("micro_batch", None)
     return replace(choice, values={**choice.values, "train": chosen, "model": model})
