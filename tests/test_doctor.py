@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +120,20 @@ def test_each_failure_of_a_store_has_a_remedy(
     failed = [result for result in examine(url or s3, timed=False) if result.mark != "ok"]
     assert failed
     assert all(result.remedy.startswith(remedy) for result in failed)
+
+
+def test_a_store_that_never_answers_is_an_error_in_time(s3: str, monkeypatch: pytest.MonkeyPatch):
+    """By default: not after the 30 s that a socket may be silent in a training."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        monkeypatch.setattr(store_checks, "RETRY_SECONDS", 0.4)
+        began = time.monotonic()
+        (failed,) = [result for result in examine(s3) if result.mark != "ok"]
+        assert time.monotonic() - began < 15
+    assert (failed.mark, failed.what) == ("error", "list")
+    assert failed.remedy.startswith("Correct AWS_ENDPOINT_URL")
 
 
 def test_nothing_is_timed_where_something_is_missing(s3: str):

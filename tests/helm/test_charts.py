@@ -245,6 +245,11 @@ def test_the_values_that_the_readme_shows_install(chart: str, key: str):
     values = yaml.safe_load(block)
     rendered = render(chart, values)
     assert rendered.job["spec"]["completions"] == values["workers"]
+    if gpus := values.get("gpu", {}).get("perPod"):
+        resources = rendered.container["resources"]
+        assert int(resources["requests"]["cpu"]) == 4 * gpus, "GPUs that wait for their images are starved"
+        assert resources["requests"]["memory"] == f"{16 * gpus}Gi"
+        assert "cpu" not in resources["limits"]
 
 
 FINDINGS = read(Path(__file__).with_name("kube-score.yaml"))

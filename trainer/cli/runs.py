@@ -292,6 +292,6 @@ def verify(run: Run, namespace: Namespace = None, json: Json = False) -> None:
     elif reports:
         pages.print_checkpoints(reports)
     else:
-        typer.echo(f"{store.url}: no checkpoint yet")
+        typer.echo(f"{store.url}: {pages.NO_CHECKPOINT}")
     if any(checkpoint.problems for checkpoint in reports):
         sys.exit(EXIT_INVALID)

@@ -11,7 +11,14 @@ from contextlib import suppress
 from trainer.doctor.finding import CheckResult
 from trainer.errors import TrainerError, explain_os_error, one_line
 from trainer.output.units import size
-from trainer.storage import CHECKSUM_SETTING, LARGE_BYTES, ObjectChanged, Store, open_store
+from trainer.storage import (
+    CHECKSUM_SETTING,
+    LARGE_BYTES,
+    ObjectChanged,
+    Store,
+    open_store,
+    retry_seconds,
+)
 
 READ_BYTES = 4 << 20
 """Size of one range, about that of a reader's requests."""
@@ -19,6 +26,9 @@ TIMED_BYTES = 64 << 20
 THREADS = 8
 SLOW_BYTES_PER_SECOND = 50 << 20
 """Bytes a second below which even one fast CPU may wait."""
+
+RETRY_SECONDS = 8.0
+"""How long an operation is retried where there is a deadline; a socket may be silent for half of it."""
 
 STORE_FRACTION = 0.1
 """The fraction of the time that is left for writing; reading takes about as long."""
@@ -38,7 +48,7 @@ def examine(url: str, deadline: float = math.inf) -> Iterator[CheckResult]:
 
     After the `deadline` of the monotonic clock no failed request is retried.
     """
-    store = open_store(url, on_retry=lambda cause: _check_time(url, cause, deadline))
+    store = _open(url, deadline)
     small, large = (f".doctor-{uuid.uuid4().hex}/{name}" for name in ("small", "large"))
     steps: list[tuple[str, Callable[[], str]]] = [
         ("list", lambda: _list(store)),
@@ -63,9 +73,14 @@ def examine(url: str, deadline: float = math.inf) -> Iterator[CheckResult]:
                     return
             yield _delete_and_look(store, small, large)
         finally:
-            for key in (small, large) if written else ():
-                with suppress(Exception):
+            with suppress(Exception):
+                for key in (small, large) if written else ():
                     store.delete(key)
+
+
+def _open(url: str, deadline: float) -> Store:
+    budget = min(RETRY_SECONDS, retry_seconds()) if deadline < math.inf else None
+    return open_store(url, on_retry=lambda cause: _check_time(url, cause, deadline), budget=budget)
 
 
 def _check_time(url: str, cause: str, deadline: float) -> None:
@@ -154,7 +169,7 @@ def _failed(check: str, error: Exception) -> CheckResult:
 def speed(url: str, deadline: float = math.inf) -> Iterator[CheckResult]:
     """Writes an object, reads it in ranges as a reader does, and deletes it; a smaller one where a slow store
     would pass the deadline of the monotonic clock."""
-    store = open_store(url)
+    store = _open(url, deadline)
     key = f".doctor-{uuid.uuid4().hex}/speed"
     with store.no_folders_left():
         try:

@@ -13,6 +13,8 @@ from trainer.reporting.known import Known
 from trainer.runs.timing import EpochTiming
 
 MAX_EPOCHS_IN_TABLE = 60
+TOP = 5
+"""The classes among which the top-5 accuracy looks."""
 
 
 def page(known: Known) -> bytes:
@@ -62,10 +64,9 @@ def _contents(
 
 
 def _curves(known: Known) -> list[Chart]:
-    """A chart for each metric that can change, accuracies first."""
-    names = {name for row in known.history for name in row}
-    if len(known.run.classes) <= 5:
-        names -= {"top5_accuracy", "val_top5_accuracy"}
+    """A chart for each metric, accuracies first; the top 5 where there are more classes than that."""
+    always_right = {} if len(known.run.classes) > TOP else {"top5_accuracy", "val_top5_accuracy"}
+    names = {name for row in known.history for name in row}.difference(always_right)
     charts = []
     metrics = (name for name in names if not name.startswith("val_"))
     for metric in sorted(metrics, key=lambda name: ("accuracy" not in name, "loss" not in name, name)):

@@ -24,10 +24,11 @@ __all__ = [
 ]
 
 
-def open_store(url: str, *, on_retry: OnRetry | None = None) -> Store:
+def open_store(url: str, *, on_retry: OnRetry | None = None, budget: float | None = None) -> Store:
     """The objects below `url`. Opening makes no request: what is missing shows at the first one.
 
-    `on_retry` is called with the cause of each retried request.
+    `on_retry` is called with the cause of each retried request. `budget`: the seconds for which an operation
+    is retried; default: `retry_seconds()`.
     Raises ConfigError for an invalid URL, PermissionError where an AWS profile is missing.
     """
     scheme, rest = parse_url(url)
@@ -35,7 +36,7 @@ def open_store(url: str, *, on_retry: OnRetry | None = None) -> Store:
         from trainer.storage.s3.s3_store import S3Store
 
         bucket, _, prefix = rest.partition("/")
-        return S3Store(bucket, prefix.rstrip("/"), on_retry=on_retry)
+        return S3Store(bucket, prefix.rstrip("/"), on_retry=on_retry, budget=budget)
     return FileStore(Path(os.path.abspath(rest)))
 
 

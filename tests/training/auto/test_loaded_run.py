@@ -78,6 +78,21 @@ def test_set_values_win_over_the_chosen_ones(data: str, tmp_path: Path):
     assert choice.chosen.startswith("lab-cnn, as set; 40 epochs of batches of ")
 
 
+def test_phases_that_are_set_have_their_own_epochs(data: str, tmp_path: Path):
+    sets = [f"data.url={data}", f"run.url={tmp_path}/run"]
+    phases = "train.phases=[{epochs: 1, freeze: backbone}, {epochs: 2, learning_rate: 0.0001}]"
+    with loaded_run(overrides=[*sets, phases]) as (config, choice):
+        assert choice
+        assert choice.chosen.endswith("; epochs, rates and freezing as train.phases has them")
+        assert config.train.epochs == 3
+        assert [phase.warmup_epochs for phase in config.phases] == [0, 0]
+    with (
+        pytest.raises(ConfigError, match=r"set train\.epochs: 3"),
+        loaded_run(overrides=[*sets, phases, "train.epochs=4"]),
+    ):
+        pass
+
+
 def test_a_network_of_keras_that_is_set_has_its_own_values(data: str, tmp_path: Path):
     sets = ["model.name=keras:ResNet50", "data.image_size=32"]
     config, _ = load(data, f"{tmp_path}/run", *sets, recipe="auto")

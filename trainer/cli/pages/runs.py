@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from trainer.training.setup.check import Checked
 
 WORST_CLASSES, SMALL_MATRIX = 12, 12
+NO_CHECKPOINT = (
+    "no checkpoint yet: the run saves the first one after run.checkpoint.every, or at its end. Until then a "
+    "start of it begins at step 0."
+)
 
 
 def print_recipes(known: Mapping[str, str]) -> None:

@@ -42,10 +42,10 @@ class Requests:
         fast: small ranges, without retries.
     """
 
-    def __init__(self, bucket: str, url: str, on_retry: OnRetry | None) -> None:
+    def __init__(self, bucket: str, url: str, on_retry: OnRetry | None, budget: float | None = None) -> None:
         self.bucket = bucket
         self._url = url
-        self._retry_seconds = retry_seconds()
+        self._retry_seconds = retry_seconds() if budget is None else budget
         self.read_seconds = min(READ_SECONDS, self._retry_seconds / 2)
         self._on_retry = on_retry
         self._connecting = threading.Lock()

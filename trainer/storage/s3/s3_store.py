@@ -34,12 +34,13 @@ class S3Store(RemoteStore):
         *,
         part_bytes: int = PART_BYTES,
         on_retry: OnRetry | None = None,
+        budget: float | None = None,
     ) -> None:
         self.url = f"s3://{bucket}/{prefix}" if prefix else f"s3://{bucket}"
         self._bucket = bucket
         self._root = f"{prefix}/" if prefix else ""
         self._part_bytes = part_bytes
-        self._requests = Requests(bucket, self.url, on_retry)
+        self._requests = Requests(bucket, self.url, on_retry, budget)
 
     @property
     def refuses_conditions(self) -> bool:

@@ -107,13 +107,20 @@ def _choose(settings: Settings, provisional: RunConfig, dataset: Dataset, ranks:
 
 def _beside(choice: Choice, train: Mapping[str, Any]) -> Choice:
     """The choice without what would contradict the values of `train` that are set."""
-    chosen = dict(choice.values["train"])
+    chosen, model = dict(choice.values["train"]), dict(choice.values.get("model", {}))
     epochs = train.get("epochs")
     if isinstance(epochs, int) and epochs > 0 and "warmup_epochs" in chosen:
         chosen["warmup_epochs"] = min(chosen["warmup_epochs"], epochs / 2)
+    if train.get("phases") is not None:  # they say what is frozen, for how long, at which rates
+        for key in ("epochs", "warmup_epochs", "schedule"):
+            chosen.pop(key, None)
+        model.pop("freeze", None)
+        choice = replace(
+            choice, chosen=f"{choice.chosen}; epochs, rates and freezing as train.phases has them"
+        )
     if train.get("batch_size") is not None:
         chosen.pop("micro_batch", None)
-    return replace(choice, values={**choice.values, "train": chosen})
+    return replace(choice, values={**choice.values, "train": chosen, "model": model})
 
 
 def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
