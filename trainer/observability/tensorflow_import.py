@@ -41,7 +41,7 @@ def quiet_tensorflow_import() -> Iterator[None]:
 
     What native code writes to stderr is held back, and written afterwards without the noise. Keras imports
     scikit-learn for wrappers that are not used here: hiding it saves half a second. So does collecting no
-    garbage during the import, since what modules define stays; in a command, later collections leave it out too.
+    garbage during the import, since what modules define stays; in a command, later collections leave it out.
 
     Raises ConfigError if TensorFlow, Keras or Horovod is not installed, or if this process has imported Keras
     on another backend.
