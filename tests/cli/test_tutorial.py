@@ -79,4 +79,4 @@ def run_python(code: str) -> str:
 
 def labels(text: str) -> set[str]:
     """The first column of tables, but for names of classes and files, which have digits or dots here."""
-    return set(re.findall(r"^([A-Za-z][A-Za-z ]*?)(?: {2,}|$)", text, re.MULTILINE))
+    return set(re.findall(r"^([A-Za-z][A-Za-z ]*?) {2,}", text, re.MULTILINE))

@@ -12,6 +12,7 @@ from keras import layers
 from tests.synthetic_pages import evaluation_of
 from trainer.dataset.dataset import Dataset
 from trainer.evaluation.heat_maps import grad_cam, heat_document
+from trainer.models.networks.dcnn import small_resnet
 
 
 def corner_network(*, nested: bool) -> keras.Model:
@@ -51,6 +52,14 @@ def test_a_network_that_is_sure_has_a_map_too() -> None:
     assert probabilities[0, 1] == 1
     assert heat is not None
     assert heat.max() == 255
+
+
+def test_layers_before_the_last_map_have_no_gradients() -> None:
+    """Those of some convolutions end oneDNN, and the process with it, as here for 16 x 16 pixels."""
+    model = small_resnet((16, 16, 3), 3, width=8, depth=1)
+    heat = grad_cam(model, tf.random.stateless_normal((4, 16, 16, 3), (1, 2)))[1]
+    assert heat is not None
+    assert heat.shape == (4, 4, 4)
 
 
 def test_a_network_without_maps_has_none() -> None:

@@ -80,12 +80,20 @@ def grad_cam(model: keras.Model, images: tf.Tensor) -> tuple[NDArray[np.float32]
     map (n, h, w, channels) of the network contributed to the predicted class, rather than to the second;
     None without such a map.
     """
-    with tf.GradientTape() as tape, _watched(model, tape) as maps:
+    with _listened(model, lambda _: None) as maps:
+        probabilities = tf.cast(model(images, training=False), tf.float32)
+    if not maps:
+        return probabilities.numpy(), None
+    last = len(maps)
+    # The tape records what follows the last map alone: gradients of all convolutions before it would be
+    # computed too, in which oneDNN crashes for some shapes.
+    with (
+        tf.GradientTape(watch_accessed_variables=False) as tape,
+        _listened(model, lambda found: tape.watch(found[-1]) if len(found) == last else None) as maps,
+    ):
         probabilities = tf.cast(model(images, training=False), tf.float32)
         two = tf.math.top_k(tf.math.log(probabilities + 1e-30), 2).values
         score = two[:, 0] - two[:, 1]
-    if not maps:
-        return probabilities.numpy(), None
     gradient = tf.cast(tape.gradient(score, maps[-1]), tf.float32)
     weights = tf.reduce_mean(gradient, (1, 2), keepdims=True)
     heat = tf.nn.relu(tf.reduce_sum(weights * tf.cast(maps[-1], tf.float32), -1)).numpy()
@@ -95,25 +103,28 @@ def grad_cam(model: keras.Model, images: tf.Tensor) -> tuple[NDArray[np.float32]
 
 
 @contextmanager
-def _watched(model: keras.Model, tape: tf.GradientTape) -> Iterator[list[tf.Tensor]]:
-    """Lists the maps that layers put out while `model` is called, also layers of networks inside it."""
+def _listened(model: keras.Model, heard: Callable[[list[tf.Tensor]], None]) -> Iterator[list[tf.Tensor]]:
+    """Lists the maps that layers put out while `model` is called, also layers of networks inside it; calls
+    `heard` after each with those so far."""
     maps: list[tf.Tensor] = []
     layers = [one for one in model._flatten_layers(include_self=False) if not isinstance(one, keras.Model)]
     try:
         for layer in layers:
-            layer.call = _listening(layer.call, maps, tape)
+            layer.call = _listening(layer.call, maps, heard)
         yield maps
     finally:
         for layer in layers:
             layer.__dict__.pop("call", None)
 
 
-def _listening(call: Callable[..., Any], maps: list[tf.Tensor], tape: tf.GradientTape) -> Callable[..., Any]:
+def _listening(
+    call: Callable[..., Any], maps: list[tf.Tensor], heard: Callable[[list[tf.Tensor]], None]
+) -> Callable[..., Any]:
     def listening(*inputs: Any, **options: Any) -> Any:
         output = call(*inputs, **options)
         if isinstance(output, tf.Tensor) and _is_map(output.shape):
-            tape.watch(output)
             maps.append(output)
+            heard(maps)
         return output
 
     return listening
