@@ -16,6 +16,7 @@ from trainer.distribution.handover import hand_over
 from trainer.distribution.rank_variables import is_supervised
 from trainer.errors import EXIT_INTERRUPTED, RankLost, TransientError
 from trainer.machine.cores import usable_cores
+from trainer.observability.log import is_verbose
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
 from trainer.output.units import plural
@@ -188,7 +189,8 @@ def _devices(distribution: Distribution) -> str:
 
 
 def _progress_log(plan: RunPlan, bar: EpochBar | None) -> ProgressLog:
-    return ProgressLog(plan.config.train.epochs, plan.steps_per_epoch, plan.config.train.batch_size, bar)
+    train = plan.config.train
+    return ProgressLog(train.epochs, plan.steps_per_epoch, train.batch_size, bar, every_step=is_verbose())
 
 
 def _log_monitors(config: RunConfig, *, validated: bool) -> None:
