@@ -22,6 +22,8 @@ from trainer.preparation.hdf5.index_hdf5 import Indexed
 from trainer.preparation.prepared import PreparedDataset
 from trainer.preparation.reindex import Reindexed
 from trainer.reporting.compare import ComparedRun
+from trainer.reporting.run_log import LoggedRun
+from trainer.runs.documents.changed_values import ChangedDocument
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.documents.finished_values import FinishedDocument, FinishedRun
 from trainer.runs.documents.heat_values import HeatDocument
@@ -39,6 +41,7 @@ PRINTED: tuple[tuple[str, Any, str], ...] = (
     ("train", FinishedRun, "nothing unless the run is finished"),
     ("train --check", Checked, ""),
     ("evaluate", EvaluationDocument, ""),
+    ("log", LoggedRun, ""),
     ("compare", list[ComparedRun], ""),
     ("model", LayerTable, ""),
     ("predict", PredictionSummary, "of a job, from every pod"),
@@ -59,6 +62,7 @@ STORED: tuple[tuple[str, str, Any, str], ...] = (
     ("`audit.json`", RUN, AuditDocument, ""),
     ("`evaluation/test-best.json` and the like", RUN, EvaluationDocument, ""),
     ("`report/heat-maps.json`", RUN, HeatDocument, "of the evaluation that the report shows first"),
+    ("`report/changed-images.json`", RUN, ChangedDocument, "of the same, if its sensitivity was evaluated"),
     (
         "`plan.json`, `images/`",
         PREDICTIONS,

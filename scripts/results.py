@@ -52,8 +52,8 @@ def _result(given: argparse.Namespace, recipe: str, seed: int) -> Result:
     sets = (f"data.url={given.dataset}", f"run.url={run}", f"train.seed={seed}", *given.set)
     words = (word for value in sets for word in ("--set", value))
     _trainer("train", "--recipe", recipe, "--ranks", str(given.ranks), *words)
-    found = json.loads(_trainer("evaluate", run, "--weights", "last", "--sensitivity", "--json"))
-    result = Result(recipe, found["top1"], found["sensitivity"]["turned by 90 degrees"])
+    found = json.loads(_trainer("evaluate", run, "--weights", "last", "--change", "turn=90", "--json"))
+    result = Result(recipe, found["top1"], found["sensitivity"]["changes"][0]["top1"])
     spent = time.monotonic() - began
     print(f"{recipe}, seed {seed}: {result.top1:.4f} ({spent:.0f} s)", file=sys.stderr, flush=True)
     return result

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.config.load import load
+from trainer.dataset.inspection.augmentation_sheet import AugmentedRow, html_sheet
 from trainer.inference.forms import Prediction, ReadError
 from trainer.inference.results import summary_page as summaries
 from trainer.inference.results.prediction_summary import PredictionSummary
@@ -66,7 +67,10 @@ def evaluation(names: Sequence[str]) -> EvaluationDocument:
         "top1": 0.9,
         "top5": 0.99,
         "calibration_error": 0.01,
-        "sensitivity": {"turned by 90 degrees": 0.5},
+        "sensitivity": {
+            "seed": 1,
+            "changes": [{"change": "turned by 90 degrees", "top1": 0.5, "top5": 0.7, "loss": 1.25}],
+        },
         "classes": [
             {"class": name, "rows": 12, "precision": 0.5, "recall": None, "f1": 0.0} for name in names
         ],
@@ -131,11 +135,18 @@ def summary_page(names: Sequence[str]) -> str:
     return summaries.page(cast(ImageSource, Images()), summary, samples, errors).decode()
 
 
+def augmentation_page(names: Sequence[str]) -> str:
+    """`trainer augment`, with an image of each class."""
+    rows = [AugmentedRow(number, name, name, [PIXELS, PIXELS]) for number, name in enumerate(names)]
+    return html_sheet(rows, [0], names[1], f"s3://b/{names[0]}").decode()
+
+
 def comparison_text(names: Sequence[str]) -> str:
     """`trainer compare --format html`, with a run for each name."""
     unknown = cast(compare.ComparedRun, dict.fromkeys(compare.COLUMNS))
     rows: list[compare.ComparedRun] = [
-        {**unknown, "run": name, "network": name, "split": "test", "remark": name} for name in names
+        {**unknown, "run": name, "network": name, "image size": "8x8", "split": "test", "remark": name}
+        for name in names
     ]
     details = [
         RunDetails(f"s3://b/{name}", [{names[0]: 0.5, "val_accuracy": 0.5}], {name: name}, "file:///r")

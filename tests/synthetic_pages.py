@@ -8,16 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.config.load import load
+from trainer.evaluation.perturbations import standard_changes
+from trainer.evaluation.sensitivity import SAMPLE_SIDE, SAMPLES
 from trainer.evaluation.tally import CALIBRATION_BINS, metrics_per_class, most_confused
 from trainer.inference.forms import Prediction, ReadError
 from trainer.inference.results.prediction_summary import PredictionSummary
 from trainer.inference.results.summary_page import page as summary_page
 from trainer.inference.sources.image import ImageSource
+from trainer.output.html.thumbnail import thumbnail
 from trainer.reporting.compare import ComparedRun
 from trainer.reporting.comparison_page import RunDetails, comparison_page
 from trainer.reporting.heat_map import HeatMap
 from trainer.reporting.known import Known, Picture, PicturedPair
 from trainer.reporting.report_page import page
+from trainer.runs.documents.changed_values import ChangedDocument
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.run_document import Reached, RunDocument, RunResult
 from trainer.runs.timing import EpochTiming
@@ -97,7 +101,13 @@ def evaluation_of(classes: int, split: str = "test") -> EvaluationDocument:
             {"row": row, "class": names[i], "predicted": names[j], "probability": 0.99 - row / 1000}
             for row, (i, j) in enumerate(wrong[:100])
         ],
-        "sensitivity": {"turned by 90 degrees": 0.41, "mirrored left to right": right / rows - 0.004},
+        "sensitivity": {
+            "seed": 1,
+            "changes": [
+                {"change": change.name, "top1": 0.5 * right / rows, "top5": 0.6, "loss": 2.2}
+                for change in standard_changes(SHAPE, 1)
+            ],
+        },
         "warnings": ["the training accuracy 0.981 is 0.121 higher than in validation: a large gap"],
     }  # fmt: skip
 
@@ -176,7 +186,18 @@ def known_of(classes: int, photos: Sequence[NDArray[np.uint8]] = ()) -> Known:
         [HeatMap(photo(n), heat, names[n % classes], names[n % 2], 0.93, f"IMG_{n}.jpg") for n in range(8)],
         1_790_000_000.0,
         1_790_010_800.0,
+        changed_of(evaluation, [thumbnail(np.dstack([heat] * 3), SAMPLE_SIDE) for _ in range(SAMPLES)]),
     )  # fmt: skip
+
+
+def changed_of(evaluation: EvaluationDocument, images: Sequence[str]) -> ChangedDocument:
+    """The same images for each of its changes."""
+    assert evaluation["sensitivity"]
+    names = ["unchanged", *(one["change"] for one in evaluation["sensitivity"]["changes"])]
+    return {
+        "version": 1, "dataset": "ab" * 32, "split": "test", "weights_sha256": "cd" * 32,
+        "changes": [{"change": name, "images": images} for name in names],
+    }  # fmt: skip
 
 
 def report_of(classes: int, photos: Sequence[NDArray[np.uint8]] = ()) -> bytes:
@@ -195,6 +216,9 @@ def comparison_of(runs: int, photos: object = None) -> bytes:
             {
                 "run": f"cars-resnet50-{number}",
                 "network": "resnet50" if number % 2 else "keras:EfficientNetV2B0",
+                "image size": f"{96 + 32 * number}x{96 + 32 * number}",
+                "without pauses": 3000.0 + 1700 * ((number * 7) % 5), "gpu hours": 3.2, "core hours": 26.0,
+                "cost": 8.0 + number, "currency": "EUR",
                 "parameters": 23_910_152, "epoch": 22, "top 1": 0.71 + 0.031 * number if measured else None,
                 "top 5": 0.93, "loss": 0.61, "split": "test", "time": 3600.0 + 1900 * ((number * 7) % 5),
                 "remark": None if measured else "not evaluated: trainer evaluate s3://bucket/runs/cars",

@@ -14,6 +14,7 @@ import pytest
 import trainer as package
 from tests.commands import trainer
 from tests.datasets import make_folders
+from trainer.runs.history import read_history
 
 PAGE = Path(__file__).parents[2] / "docs" / "python.md"
 BLOCK = re.compile(r"^```python(?: file=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -28,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.chdir(folder)
         patch.setattr(sys, "path", [*sys.path])
         yield folder
-        for name in ("my_networks", "my_callbacks"):
+        for name in ("my_networks", "my_callbacks", "my_schedule"):
             sys.modules.pop(name, None)
 
 
@@ -58,6 +59,8 @@ def test_its_blocks_do_what_it_says(names: dict[str, Any], folder: Path):
     assert predicted.accuracy == pytest.approx(test.accuracy)
     assert (folder / "runs/first/report/index.html").exists()
     assert names["done"][-1] == 1.0
+    rates = [row["learning_rate"] for row in read_history((folder / "runs/halved/metrics.csv").read_bytes())]
+    assert rates[1] == pytest.approx(rates[0] / 2)
     assert names["own"].epochs == 1
     assert (names["stopped"].epochs, names["stopped"].stopped_early) == (1, True)
     assert len(names["watch"].losses) == 2

@@ -18,7 +18,7 @@ from trainer.inference import prediction_plan as plan
 from trainer.inference.results import summary
 from trainer.runs import findings
 from trainer.runs import run_document as document
-from trainer.runs.documents import heat_values
+from trainer.runs.documents import changed_values, heat_values
 from trainer.training.auto import kept
 
 pytestmark = pytest.mark.fast
@@ -33,6 +33,7 @@ FORMATS = {
     "`audit.json`": {findings.FORMAT},
     "`evaluation/SPLIT-WEIGHTS.json`": {evaluation.VERSION},
     "`report/heat-maps.json`": {heat_values.VERSION},
+    "`report/changed-images.json`": {changed_values.VERSION},
     "`plan.json` of predictions": {plan.VERSION},
     "`summary.json` of predictions": {summary.VERSION},
 }

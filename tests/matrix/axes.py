@@ -131,6 +131,13 @@ AXES: dict[str, dict[str, Settings]] = {
             "data.augment.zoom": 0.2,
             "data.augment.brightness": 0.3,
         },
+        "of pixels": {
+            "data.augment.shift": [0.3, 0.1],
+            "data.augment.shear": 15,
+            "data.augment.contrast": 0.3,
+            "data.augment.channel_shift": 20,
+            "data.augment.elastic": 0.05,
+        },
     },
     "freeze": {"none": {}}
     | _of("model.freeze", ("backbone", "depth:3", "conv*", "all-but-last:3", ["conv*", "backbone"])),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.pages import comparison_text, report_page, summary_page
+from tests.pages import augmentation_page, comparison_text, report_page, summary_page
 from trainer.output.html.render import TEMPLATES, render_page
 from trainer.output.html.thumbnail import THUMBNAIL_SIDE, thumbnail
 
@@ -62,7 +62,7 @@ def shown(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-@pytest.mark.parametrize("page", [report_page, summary_page, comparison_text])
+@pytest.mark.parametrize("page", [report_page, summary_page, comparison_text, augmentation_page])
 def test_a_hostile_name_is_text(page: Any) -> None:
     hostile, harmless = Structure(page(HOSTILE)), Structure(page(HARMLESS))
     assert hostile.elements == harmless.elements
@@ -81,7 +81,7 @@ def test_a_name_that_turns_the_text_around_turns_itself_alone(page: Any) -> None
         assert "\u202e" not in re.sub("\u2068.*?\u2069", "", description)
 
 
-@pytest.mark.parametrize("page", [report_page, summary_page, comparison_text])
+@pytest.mark.parametrize("page", [report_page, summary_page, comparison_text, augmentation_page])
 def test_a_page_runs_its_own_scripts_alone_and_fetches_nothing(page: Any) -> None:
     """The policy names each script by its SHA-256; whatever else a browser met, it would not run."""
     text = page(HOSTILE)

@@ -12,8 +12,8 @@ import pytest
 from tests.commands import here, refused_here
 from tests.documents import assert_document
 from trainer.evaluation.evaluate import evaluate
-from trainer.reporting.compare import COLUMNS, ComparedRun, cells, compare, dumps
-from trainer.reporting.comparison_page import comparison_page, labels, read_details
+from trainer.reporting.compare import COLUMNS, ComparedRun, cells, compare, dumps, numbers, shown_columns
+from trainer.reporting.comparison_page import comparison_page, labels, read_details, size_charts
 from trainer.reporting.write import write_report
 from trainer.runs import layout
 
@@ -30,8 +30,40 @@ def test_runs_are_compared_by_their_evaluations(trained: str) -> None:
     assert json.loads(dumps([row], "json")) == [row]
     html = comparison_page([row], read_details([trained], "last")).decode()
     markup = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
-    assert len(re.findall(r"<td[ >]", markup)) == len(COLUMNS)
+    assert len(re.findall(r"<td[ >]", markup)) == len(shown_columns([row]))
+    assert row["image size"] == "8x8"
+    assert 0 < (row["without pauses"] or 0) <= (row["time"] or 0) + 1
     assert cells({**row, "top 5": None})[COLUMNS.index("top 5")] == "-"
+
+
+def test_a_price_gives_a_cost(trained: str) -> None:
+    shown = here("compare", trained, "--price", "core_hour=1000000,currency=EUR")
+    heading, row = shown.stdout.splitlines()
+    assert "COST" in heading
+    assert "CURRENCY" not in heading
+    assert re.search(r" [\d,.]+ EUR ", row)
+    (plain,) = compare([trained], None, "best")
+    assert plain["cost"] is None
+    assert "cost" not in shown_columns([plain])
+    assert "gpu hours" not in shown_columns([plain])
+    columns = shown_columns([{**plain, "gpu hours": 1.5, "cost": 0.001, "currency": "USD"}])
+    assert "image size" in columns
+    assert {columns[place] for place in numbers(columns)} >= {"top 1", "gpu hours", "cost"}
+
+
+def test_runs_with_images_of_different_sizes_have_charts_by_size(trained: str) -> None:
+    (row,) = compare([trained], "validation", "last")
+    measured: ComparedRun = {**row, "top 1": 0.5, "without pauses": 600.0}
+    larger: ComparedRun = {**measured, "image size": "16x36", "top 1": 0.75, "without pauses": 1200.0}
+    other: ComparedRun = {**measured, "network": "dcnn", "image size": "16x16", "top 1": None}
+    assert size_charts([measured, measured]) == []
+    accuracy, time = size_charts([larger, other, measured])
+    assert (accuracy.title, time.title) == ("top 1 by image size", "minutes by image size")
+    assert accuracy.values["lines"] == [{"name": row["network"], "points": [[8.0, 0.5], [24.0, 0.75]]}]
+    assert time.values["lines"] == [
+        {"name": row["network"], "points": [[8.0, 10.0], [24.0, 20.0]]},
+        {"name": "dcnn", "points": [[16.0, 10.0]]},
+    ]
 
 
 def test_without_a_split_each_run_has_its_own(trained: str) -> None:

@@ -123,7 +123,9 @@ def test_in_a_browser_nothing_overflows_and_every_image_loads(
         assert browser.violations() == []
 
 
-@pytest.mark.parametrize("page", [pages.report_page, pages.summary_page, pages.comparison_text])
+@pytest.mark.parametrize(
+    "page", [pages.report_page, pages.summary_page, pages.comparison_text, pages.augmentation_page]
+)
 def test_in_a_browser_hostile_and_long_names_do_no_harm(
     browser: Browser, page: Callable[..., str], tmp_path: Path
 ) -> None:

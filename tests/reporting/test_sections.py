@@ -80,6 +80,7 @@ def test_the_headline_says_how_good_of_what_how_long_and_at_what_cost() -> None:
     assert tiles["Test accuracy"].remark.startswith("95 % interval ")
     assert tiles["Took"].value == "3 h 0 min"
     assert "2 restarts" in tiles["Took"].remark
+    assert tiles["Took"].remark.endswith("; 48 min without pauses")
     amount = 2.5 * sum(4 * row.seconds for row in known.timing) / 3600
     assert tiles["Cost"].value == f"{amount:.2f} EUR"
     assert tiles["Cost"].remark == "3.2 GPU hours; 26 core hours; by run.price"

@@ -3,7 +3,8 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import h5py
 import keras
@@ -20,7 +21,8 @@ from trainer.runs.claim import claim_folder
 from trainer.runs.layout import Attempt
 from trainer.storage import open_store
 from trainer.training.run_plan import make_plan
-from trainer.training.setup.check import Checked, check
+from trainer.training.setup.check import Checked, check, estimate
+from trainer.training.setup.dry_run import TriedOut
 
 MOBILENET = "mobilenet_1_0_224_tf_no_top.h5"  # has no hash in Keras
 
@@ -114,11 +116,40 @@ def test_replicas_are_tried_as_many_as_there_would_be(digits: str, tmp_path: Pat
     assert ", step " in done.stdout
 
 
+def test_the_time_of_a_run_is_that_of_its_images():
+    run = load(
+        recipe="digits",
+        overrides=[
+            *("data.url=/d", "run.url=/r", "train.batch_size=60", "train.validation_freq=2"),
+            "train.epochs=4",
+            "train.phases=[{epochs: 1, freeze: backbone}, {epochs: 3, freeze: none}]",
+        ],
+    )
+    split = cast(Any, SimpleNamespace(rows=500))
+    plan = cast(
+        Any,
+        SimpleNamespace(
+            config=run, phases=run.phases, ranks=2, steps_per_epoch=10, split={"validation": split}.get
+        ),
+    )
+    tried = TriedOut({}, (0.01, 0.03), 0.004)
+    seconds = 600 * 0.01 + 3 * 600 * 0.03 + 2 * 500 * 0.004
+    on_cores, on_gpus = (estimate(plan, tried, gpus=gpus, cores=8) for gpus in (False, True))
+    assert (on_cores.seconds, on_cores.gpu_hours) == (seconds, 0)
+    assert on_cores.core_hours == pytest.approx(8 * seconds / 3600, abs=1e-4)
+    assert on_gpus.seconds == seconds / 2, "each rank has a GPU of its own"
+    assert on_gpus.gpu_hours == pytest.approx(seconds / 3600, abs=1e-4)
+
+
 def test_the_figures_as_json(digits: str, store_url: str, capsys: Any):
     sets = ["--set", f"data.url={digits}", "--set", f"run.url={store_url}"]
-    assert main.run(["train", "--check", "--json", "--recipe", "digits", *sets]) == 0
+    words = ["--json", "--price", "core_hour=3600,currency=EUR"]
+    assert main.run(["train", "--check", "--recipe", "digits", *words, *sets]) == 0
     found = json.loads(capsys.readouterr().out)
     assert_document(found, Checked)
     assert found["network"] == "lab-cnn"
     assert found["parameters"] == 12_440
     assert found["step_bytes"] > 4 * found["parameters"]
+    assert found["estimate"]["seconds"] > 0
+    assert found["cost"] == pytest.approx(3600 * found["estimate"]["core_hours"], abs=0.2)
+    assert found["currency"] == "EUR"

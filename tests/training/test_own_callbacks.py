@@ -1,7 +1,9 @@
 """Callbacks of the user's own by name: what is wrong with one is one line that names it."""
 
+import math
 from typing import Any
 
+import keras
 import pytest
 
 from trainer.config import RunConfig, parse
@@ -52,3 +54,39 @@ def test_each_has_its_options_and_is_new_every_time():
     assert type(history).__name__ == "History"
     assert losses.limit == 0.5
     assert own_callbacks(train)[1] is not losses
+
+
+def test_arguments_may_be_lists_mappings_and_functions():
+    """As those of Keras's own callbacks are."""
+    train = config(
+        [
+            {
+                "name": "keras.callbacks:LearningRateScheduler",
+                "options": {"schedule": {"function": "math:fmod"}, "verbose": 0},
+            },
+            {
+                "name": f"{__name__}:Anything",
+                "options": {"names": ["a", "b"], "rates": {"a": 0.1}, "none": None, "small": "1e-3"},
+            },
+        ]
+    ).train
+    scheduler, anything = own_callbacks(train)
+    assert scheduler.schedule is math.fmod
+    assert anything.given == {"names": ["a", "b"], "rates": {"a": 0.1}, "none": None, "small": 1e-3}
+    callback_state.check([scheduler, anything])
+    unknown = {
+        "name": "keras.callbacks:LearningRateScheduler",
+        "options": {"schedule": {"function": "math:no"}},
+    }
+    with pytest.raises(
+        ConfigError, match=r"train\.callbacks\[0\]\.options\.schedule: math has no function 'no'"
+    ):
+        own_callbacks(config([unknown]).train)
+
+
+class Anything(keras.callbacks.Callback):
+    """Keeps its arguments."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__()
+        self.given = given

@@ -1,17 +1,23 @@
 """`trainer.evaluate` and `report`: a run's weights and its page."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from trainer.api import arguments_checked as checked
 from trainer.api.arguments_checked import Place
 from trainer.api.shown import Progress, log_lines, shown
 from trainer.api.trained_run import TrainedRun
+from trainer.config.run_sections import PriceSection
 from trainer.config.types import MAX_BATCH
+from trainer.evaluation.evaluate import DEFAULT_SEED
 from trainer.evaluation.evaluate import evaluate as measure
+from trainer.evaluation.perturbations import change_of, check_distinct, parse_change
 from trainer.reporting.write import write_report
 from trainer.runs.documents.evaluation_values import EvaluatedClass, EvaluationDocument
 from trainer.runs.layout import WeightsName
+
+MAX_SEED = 2**31 - 1
 
 RunPlace = Place | TrainedRun
 """The folder of a run, or the run that `train` returned."""
@@ -53,13 +59,19 @@ def evaluate(
     weights: Literal["best", "last"] = "best",
     dataset: Place | None = None,
     sensitivity: bool = False,
+    changes: Sequence[str | Mapping[str, Any]] = (),
+    seed: int = DEFAULT_SEED,
     batch_size: int = 64,
     progress: Progress = True,
 ) -> Evaluation:
-    """Evaluates a run's weights on a split; the options are those of `trainer evaluate`. A network of your
-    own is read from model.keras: its code need not be there. Raises ConfigError, DataError with a remedy."""
+    """Evaluates a run's weights on a split; the options are those of `trainer evaluate`, and `changes` may
+    also be mappings with keys of `data.augment`. A network of your own is read from model.keras: its code
+    need not be there. Raises ConfigError, DataError with a remedy."""
     checked.one_of("weights", weights, ("best", "last"))
     checked.whole("batch_size", batch_size, 1, MAX_BATCH)
+    checked.whole("seed", seed, 0, MAX_SEED)
+    wanted = [parse_change(one, seed) if isinstance(one, str) else change_of(one, seed) for one in changes]
+    check_distinct(wanted)
     with shown(progress, "images") as report_progress:
         document = measure(
             run_url(run),
@@ -67,6 +79,8 @@ def evaluate(
             weights,
             dataset_url=None if dataset is None else checked.place("dataset", dataset),
             sensitivity=sensitivity,
+            changes=wanted,
+            seed=seed,
             batch_size=batch_size,
             progress=report_progress,
         )
@@ -84,10 +98,11 @@ def evaluate(
     )
 
 
-def report(run: RunPlace) -> str:
-    """Writes the page of a run, with its curves, evaluations and images -> its URL. Raises DataError."""
+def report(run: RunPlace, *, price: PriceSection | None = None) -> str:
+    """Writes the page of a run, with its curves, evaluations and images -> its URL. `price`: in place of
+    the run's `run.price`. Raises DataError."""
     with log_lines():
-        return write_report(run_url(run))
+        return write_report(run_url(run), price)
 
 
 def run_url(run: RunPlace) -> str:

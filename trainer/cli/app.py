@@ -7,16 +7,24 @@ import typer
 from trainer import __version__
 from trainer.cli import cluster, datasets, hdf5, machine, networks, predictions, runs
 from trainer.cli.log_format import with_log_format
+from trainer.cli.views import augment_command, log_command
 
 PANELS = {
-    "Datasets and predictions": (datasets.prepare, hdf5.index, datasets.inspect, predictions.predict),
+    "Datasets and predictions": (
+        datasets.prepare,
+        hdf5.index,
+        datasets.inspect,
+        augment_command.augment,
+        predictions.predict,
+    ),
     "Runs": (
         runs.train,
         runs.supervise,
         runs.evaluate,
         runs.report,
+        log_command.log,
         runs.compare,
-        runs.recipes,
+        networks.recipes,
         networks.model,
         runs.weights,
         runs.runs,

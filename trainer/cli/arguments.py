@@ -3,11 +3,14 @@
 import csv
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from trainer.output.units import parse_size
+
+if TYPE_CHECKING:
+    from trainer.config.run_sections import PriceSection
 
 Config = Annotated[
     Path | None, typer.Option("--config", "-f", help="The configuration, a YAML file. Default: none.")
@@ -53,6 +56,48 @@ Encoding = Literal["raw", "jpeg"]
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def parse_price(text: str) -> "PriceSection":
+    """The prices in "2.5", of a GPU hour, or in "gpu_hour=2.5,core_hour=0.05,currency=EUR"; a ValueError
+    otherwise."""
+    from trainer.config.run_sections import PriceSection
+
+    pairs = [part.partition("=")[::2] for part in (text if "=" in text else f"gpu_hour={text}").split(",")]
+    values = {key.strip(): value.strip() for key, value in pairs}
+    if len(values) < len(pairs):
+        raise ValueError
+    return PriceSection.model_validate(
+        {key: value if key == "currency" else float(value) for key, value in values.items()}
+    )
+
+
+def price_overrides(text: str) -> list[str]:
+    """The same as `--set` assignments."""
+    return [f"run.price.{key}={value}" for key, value in parse_price(text).model_dump().items()]
+
+
+def check_price(text: str | None) -> str | None:
+    try:
+        if text is not None:
+            parse_price(text)
+    except ValueError:
+        raise typer.BadParameter(
+            "expected the price of a GPU hour, such as 2.5, or gpu_hour=2.5,core_hour=0.05,currency=EUR, "
+            f"received {text!r}"
+        ) from None
+    return text
+
+
+Price = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PRICE",
+        callback=check_price,
+        help='The price of a GPU hour, such as 2.5, or more: "gpu_hour=2, core_hour=0.05, currency=EUR". '
+        "Default: run.price.",
+    ),
+]
 
 
 MAX_SIDE_PIXELS = 8192

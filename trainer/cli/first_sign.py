@@ -19,9 +19,14 @@ LONG = {
 }
 """Commands that may work for minutes. Their log begins with this line, wherever it goes."""
 
+QUIET = ("--quiet", "-q")
+"""The option of `train` that leaves out everything but warnings."""
+
 SHORT = {
     "inspect": "reading the dataset",
+    "augment": "reading the dataset",
     "report": "reading the run",
+    "log": "reading the run",
     "compare": "reading the runs",
     "recipes": "reading the recipes",
     "model": "building the network",
@@ -44,7 +49,11 @@ def announce(arguments: Sequence[str]) -> None:
         setup("json" if _asks_for_json(arguments) else None, rank=rank_variables.own_rank())
     except ConfigError:
         return  # trainer/main.py reports it
-    if {"--help", "-h"} & {*arguments} or rank_variables.is_supervised() or LOCAL_WORKER in os.environ:
+    if (
+        {"--help", "-h", *QUIET} & {*arguments}
+        or rank_variables.is_supervised()
+        or LOCAL_WORKER in os.environ
+    ):
         return
     if rank_variables.own_rank():  # the chief speaks for ranks of horovodrun
         return

@@ -1,4 +1,4 @@
-"""The command for networks."""
+"""The commands for networks and for recipes, which name one."""
 
 from typing import Annotated
 
@@ -43,6 +43,25 @@ def model(
     sides = parse_sides(image_size) if image_size else None
     table = layer_table(name, sides, channels, classes, dict(map(_option, options or ())))
     print_json(table) if json else print_layers(table)
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="Print this recipe. Default: list them.")] = None,
+) -> None:
+    """List the recipes, or print one."""
+    from trainer.config.load import AUTO
+    from trainer.config.load import recipes as known
+
+    if name is None:
+        from trainer.cli.pages import runs as pages
+
+        pages.print_recipes(known())
+    elif name == AUTO:
+        typer.echo("# chosen as a run starts, by its data and machine: `trainer train --check` prints it")
+    elif name in known():
+        typer.echo(known()[name], nl=False)
+    else:
+        raise ConfigError(f"there is no recipe {name!r}", f"Known: {', '.join(known())}")
 
 
 def _option(text: str) -> tuple[str, object]:

@@ -12,11 +12,16 @@ from trainer.cli.arguments import (
     Json,
     Namespace,
     Overrides,
+    Price,
     Recipe,
     Run,
+    parse_price,
+    price_overrides,
 )
+from trainer.cli.first_sign import QUIET
 from trainer.cli.run_names import run_folder
 from trainer.errors import EXIT_INTERRUPTED, EXIT_INVALID, ConfigError, TransientError
+from trainer.observability.log import be_quiet, be_verbose
 
 if TYPE_CHECKING:
     from trainer.config import RunConfig
@@ -37,6 +42,13 @@ def train(
             "--check", help="Dry run: validate everything with a few images, print the plan, and exit."
         ),
     ] = False,
+    price: Price = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Print a line for each step, not a progress bar.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option(*QUIET, help="Print warnings and errors alone; with --check or --json the result.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Train a model, or resume a run that was interrupted."""
@@ -46,22 +58,29 @@ def train(
     from trainer.training.auto import loaded_run
     from trainer.training.launch import ranks_of
 
+    if verbose and quiet:
+        raise ConfigError("expected --verbose or --quiet, received both", "Remove one of them")
+    if quiet:
+        be_quiet()
+    elif verbose:
+        be_verbose()
     count = ranks_of(ranks)
-    again = this_training(config, recipe, overrides or (), ranks)
-    loaded = loaded_run(config, recipe=recipe, overrides=overrides or (), ranks=count, keep=not check)
+    overrides = [*(overrides or ()), *(price_overrides(price) if price else ())]
+    again = this_training(config, recipe, overrides, ranks)
+    loaded = loaded_run(config, recipe=recipe, overrides=overrides, ranks=count, keep=not check)
     with loaded as (run, choice):
         if check:
             _check(run, count, choice, json)
-            if not json:
+            if not json and not quiet:
                 print_next(again)
             return
         code = _launched(run, count)
     if rank() == 0 and not is_supervised():
         if code == 0 and json:
             print_json(finished_values(run.run.url))
-        elif code == 0:
+        elif code == 0 and not quiet:
             print_next(after_train(run.run.url))
-        elif code == EXIT_INTERRUPTED and not json:
+        elif code == EXIT_INTERRUPTED and not json and not quiet:
             print_next(again)
     sys.exit(code)
 
@@ -121,8 +140,20 @@ def evaluate(
     ] = None,
     sensitivity: Annotated[
         bool,
-        typer.Option("--sensitivity", help="Also measure accuracy on rotated, flipped and shifted images."),
+        typer.Option(
+            "--sensitivity", help="Also evaluate images that are rotated, flipped, shifted, and all of it."
+        ),
     ] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--change",
+            metavar="KEY=VALUE,...",
+            help="Also evaluate images with a change of your own: keys of data.augment, height and width, "
+            "such as rotate=45,height=0.1, or turn=90. Repeatable. Default: none.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of random changes.")] = 1,
     batch_size: Annotated[int, typer.Option(min=1, max=65536, help="Images per batch.")] = 64,
     namespace: Namespace = None,
     json: Json = False,
@@ -138,6 +169,8 @@ def evaluate(
         weights=weights,
         dataset=dataset,
         sensitivity=sensitivity,
+        changes=changes or (),
+        seed=seed,
         batch_size=batch_size,
     ).document
     if json:
@@ -148,7 +181,7 @@ def evaluate(
         print_next(after_evaluate(evaluation["run"], data["url"], data["split"]))
 
 
-def report(run: Run, namespace: Namespace = None) -> None:
+def report(run: Run, price: Price = None, namespace: Namespace = None) -> None:
     """Write report/index.html to a run's folder: curves, evaluations, images, configuration."""
     from trainer.api import run_functions
     from trainer.cli.pages.next_commands import after_report
@@ -156,7 +189,7 @@ def report(run: Run, namespace: Namespace = None) -> None:
     from trainer.storage import open_store
 
     folder = run_folder(run, namespace)
-    typer.echo(run_functions.report(folder))
+    typer.echo(run_functions.report(folder, price=parse_price(price) if price else None))
     store = open_store(folder)
     print_next(after_report(store.url, read_finished(store)))
 
@@ -173,15 +206,16 @@ def compare(
     format: Annotated[
         Literal["text", "csv", "html", "json"], typer.Option("--format", "-o", help="Output format.")
     ] = "text",
+    price: Price = None,
     namespace: Namespace = None,
     json: Json = False,
 ) -> None:
-    """Compare the evaluations of runs: network, parameters, top-1, top-5, loss, time."""
+    """Compare the evaluations of runs: network, image size, parameters, top-1, top-5, loss, time, cost."""
     from trainer.output.table import print_table
     from trainer.reporting import compare as table
 
     urls = [run_folder(run, namespace) for run in runs]
-    rows = table.compare(urls, split, weights)
+    rows = table.compare(urls, split, weights, parse_price(price) if price else None)
     if json or format in ("csv", "json"):
         typer.echo(table.dumps(rows, "csv" if format == "csv" and not json else "json"))
     elif format == "html":
@@ -189,26 +223,8 @@ def compare(
 
         typer.echo(comparison_page(rows, read_details(urls, weights)).decode(), nl=False)
     else:
-        print_table(table.COLUMNS, [table.cells(row) for row in rows], right=table.NUMBERS)
-
-
-def recipes(
-    name: Annotated[str | None, typer.Argument(help="Print this recipe. Default: list them.")] = None,
-) -> None:
-    """List the recipes, or print one."""
-    from trainer.config.load import AUTO
-    from trainer.config.load import recipes as known
-
-    if name is None:
-        from trainer.cli.pages import runs as pages
-
-        pages.print_recipes(known())
-    elif name == AUTO:
-        typer.echo("# chosen as a run starts, by its data and machine: `trainer train --check` prints it")
-    elif name in known():
-        typer.echo(known()[name], nl=False)
-    else:
-        raise ConfigError(f"there is no recipe {name!r}", f"Known: {', '.join(known())}")
+        columns = table.shown_columns(rows)
+        print_table(columns, [table.cells(row, columns) for row in rows], right=table.numbers(columns))
 
 
 def weights(

@@ -9,12 +9,17 @@ from trainer.config.types import Section, as_number
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 
 
+_Scalar = Annotated[bool | int | float | str | None, BeforeValidator(as_number)]
+
+
 class CallbackSection(Section):
-    """A Keras callback of your own; see docs/python.md."""
+    """A Keras callback, one of Keras's or of your own; see docs/python.md."""
 
     name: _Name = Field(description="`package.module:Class`, a class below keras.callbacks.Callback")
-    options: dict[str, Annotated[bool | int | float | str | list[int], BeforeValidator(as_number)]] = Field(
-        {}, description="arguments of its constructor"
+    options: dict[str, _Scalar | list[_Scalar] | dict[str, _Scalar]] = Field(
+        {},
+        description="arguments of its constructor: values, lists, mappings, or a function as "
+        "`{function: package.module:function}`",
     )
 
 

@@ -20,6 +20,7 @@ from trainer.config.types import (
     Bytes,
     Factor,
     Folder,
+    Fraction,
     Freeze,
     Layers,
     Pixels,
@@ -41,11 +42,37 @@ class AugmentSection(Section):
         "none", description="flip half of the images"
     )
     rotate: float = Field(0, ge=0, le=180, description="maximum rotation in degrees, in either direction")
-    shift: float = Field(
-        0, ge=0, lt=1, description="maximum shift as a fraction of the height and width, in either direction"
+    shift: Fraction | tuple[Fraction, Fraction] = Field(
+        0,
+        description="maximum shift as a fraction of the height and width, in either direction; or one for "
+        "the height and one for the width",
     )
     zoom: float = Field(0, ge=0, lt=1, description="maximum zoom as a fraction, in or out")
     brightness: float = Field(0, ge=0, lt=1, description="maximum change as a fraction, darker or brighter")
+    shear: float = Field(
+        0, ge=0, lt=90, description="maximum shear angle in degrees, as `shear_range` of ImageDataGenerator"
+    )
+    contrast: float = Field(
+        0,
+        ge=0,
+        lt=1,
+        description="maximum change of the distance from the image's mean, as a fraction, as "
+        "keras.layers.RandomContrast",
+    )
+    channel_shift: float = Field(
+        0,
+        ge=0,
+        le=255,
+        description="maximum change of all channels, in 0..255, as `channel_shift_range` of "
+        "ImageDataGenerator",
+    )
+    elastic: float = Field(
+        0,
+        ge=0,
+        le=0.5,
+        description="elastic deformation: maximum displacement of 6 x 6 points in the image, as a fraction "
+        "of the height and width; smooth between them",
+    )
 
 
 class CacheSection(Section):

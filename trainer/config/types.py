@@ -94,6 +94,10 @@ Pixels = Annotated[int, Field(ge=1, le=8192)]
 """A height or a width."""
 
 
+Fraction = Annotated[float, BeforeValidator(optimizers.refuse_bool), Field(ge=0, lt=1)]
+"""A part of a height or a width."""
+
+
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 

@@ -10,13 +10,15 @@ from trainer.dataset.open_dataset import open_dataset
 from trainer.dataset.reading.reader import Reader
 from trainer.errors import ConfigError, DataError
 from trainer.evaluation.evaluation_document import Evaluated, dump_evaluation, evaluation_document
-from trainer.evaluation.perturbations import perturbations
+from trainer.evaluation.perturbations import Change, standard_changes
+from trainer.evaluation.sensitivity import SensitivityTest
 from trainer.evaluation.tally import Tally
 from trainer.images.codec import decode_image
 from trainer.inference.network import network_from_run
 from trainer.observability.tensorflow_import import quiet_tensorflow_import, require_tensorflow
 from trainer.reporting.write import first_evaluation
 from trainer.runs import layout
+from trainer.runs.documents.changed_values import dump_changed
 from trainer.runs.documents.evaluation_values import HELD_OUT, EvaluationDocument
 from trainer.runs.documents.heat_values import dump_heat
 from trainer.runs.run_document import RunDocument, read_finished
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from trainer.inference.predictor import Predictor
 
 BUDGET_BYTES = 256 << 20
+DEFAULT_SEED = 1
 
 ProgressCallback = Callable[[int, int], None]
 
@@ -37,10 +40,15 @@ def evaluate(
     *,
     dataset_url: str | None = None,
     sensitivity: bool = False,
+    changes: Sequence[Change] = (),
+    seed: int = DEFAULT_SEED,
     batch_size: int = 64,
     progress: ProgressCallback = lambda _done, _total: None,
 ) -> EvaluationDocument:
     """Evaluates each row of the split once: without a name, of the test split, or else of validation.
+
+    With `changes` changed images as well, with `sensitivity` the standard ones; `seed` is that of random
+    changes.
 
     Returns the document in docs/json.md, which is also written to the run's folder.
 
@@ -66,11 +74,14 @@ def evaluate(
         from trainer.inference.predictor import Predictor
 
     predictor = Predictor(network, batch_size)
-    tally, changed = _tally(predictor, run, dataset, split, sensitivity, progress)
+    standard = standard_changes(run.image_shape, seed) if sensitivity else []
+    more = [change for change in changes if change.name not in {one.name for one in standard}]
+    test = SensitivityTest([*standard, *more], seed, run.image_shape[:2], len(run.classes))
+    tally = _tally(predictor, run, dataset, split, test, progress)
     document = evaluation_document(
         Evaluated(store.url, which, network.weights_sha256, dataset, split_name, predictor.parameters),
         tally,
-        sensitivity=changed,
+        sensitivity=test.document(),
         finished=read_finished(store),
     )
     if dataset_url is None:
@@ -80,6 +91,9 @@ def evaluate(
             heat = heat_document(predictor.model, predictor.prepare, dataset, document)
             if heat is not None:
                 store.put(layout.HEAT_MAPS, dump_heat(heat))
+            if test.changes:
+                samples = test.samples(predictor, dataset, split, network.weights_sha256)
+                store.put(layout.CHANGED_IMAGES, dump_changed(samples))
         document["written"] = f"{store.url}/{key}"
     return document
 
@@ -107,12 +121,10 @@ def _tally(
     run: RunDocument,
     dataset: Dataset,
     split: Split,
-    sensitivity: bool,
+    test: SensitivityTest,
     progress: ProgressCallback,
-) -> tuple[Tally, dict[str, float]]:
+) -> Tally:
     tally = Tally(len(run.classes))
-    changes = perturbations(run.prepared_shape) if sensitivity else {}
-    right = dict.fromkeys(changes, 0)
     reader = Reader(dataset, split, budget_bytes=BUDGET_BYTES)
     for batch in reader.batches_of(range(split.rows), predictor.batch_size):
         images = batch.images
@@ -125,9 +137,7 @@ def _tally(
             raise DataError(
                 "the probabilities of the network are not finite", "Evaluate other weights of the run"
             )
+        test.add(predictor, images, labels, tally.rows)
         tally.add(probabilities, labels, tally.rows, loss)
-        for name, change in changes.items():
-            predicted = predictor.probabilities(np.ascontiguousarray(change(images))).argmax(1)
-            right[name] += int((predicted == labels).sum())
         progress(tally.rows, split.rows)
-    return tally, {name: round(n / split.rows, 6) for name, n in right.items()}
+    return tally

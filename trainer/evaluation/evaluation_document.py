@@ -1,12 +1,11 @@
 """evaluation/SPLIT-WHICH.json: what docs/json.md describes."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trainer.dataset.dataset import Dataset
 from trainer.evaluation.tally import Tally, metrics_per_class, most_confused
-from trainer.runs.documents.evaluation_values import EvaluationDocument
+from trainer.runs.documents.evaluation_values import EvaluationDocument, Sensitivity
 from trainer.runs.layout import WeightsName
 from trainer.runs.run_document import RunResult
 
@@ -29,7 +28,7 @@ class Evaluated:
 
 
 def evaluation_document(
-    evaluated: Evaluated, tally: Tally, *, sensitivity: Mapping[str, float], finished: RunResult | None
+    evaluated: Evaluated, tally: Tally, *, finished: RunResult | None, sensitivity: Sensitivity | None = None
 ) -> EvaluationDocument:
     """The document; `finished` is how the run ended, None while it has not."""
     dataset, names = evaluated.dataset, tuple(evaluated.dataset.classes)
@@ -75,7 +74,7 @@ def evaluation_document(
             }
             for mistake in tally.worst
         ],
-        "sensitivity": dict(sensitivity),
+        "sensitivity": sensitivity,
         "warnings": [*_no_test(evaluated), *_warnings(finished)],
     }
 

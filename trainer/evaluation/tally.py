@@ -25,6 +25,13 @@ class Mistake:
     predicted: int
 
 
+def in_top5(probabilities: NDArray[np.float32], labels: NDArray[np.integer]) -> int:
+    """How many rows have their label among the five most probable classes, as Keras's in_top_k: of equal
+    probabilities none is before the label's own."""
+    own = probabilities[np.arange(len(labels)), labels]
+    return int(((probabilities > own[:, None]).sum(1) < 5).sum())
+
+
 @dataclass
 class Tally:
     """Counts for `classes` classes. The order of the batches changes only the last bits of the loss.
@@ -65,8 +72,7 @@ class Tally:
         self.loss += (
             -float(np.log(label_probabilities.clip(EPSILON, 1 - EPSILON)).sum()) if loss is None else loss
         )
-        # As Keras's in_top_k: of equal probabilities none is before the label's own.
-        self.top5 += int(((probabilities > label_probabilities[:, None]).sum(1) < 5).sum())
+        self.top5 += in_top5(probabilities, labels)
         np.add.at(self.confusion, (labels, predicted), 1)
         bin_numbers = np.minimum((highest * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
         np.add.at(self.bins, bin_numbers, np.stack([np.ones(count), highest, right], 1))

@@ -1,5 +1,7 @@
 """A trained network, ready to classify images."""
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -25,6 +27,7 @@ class Predictor:
         self._preprocessing = Preprocessing(run.config.data.standardize, size=size, **run.pixels)
         self._smoothing = run.config.train.label_smoothing
         self._measure = tf.function(self._probabilities_and_loss, autograph=False)
+        self._measure_changed = tf.function(self._changed_probabilities_and_losses, autograph=False)
 
     @property
     def model(self) -> keras.Model:
@@ -60,10 +63,40 @@ class Predictor:
         probabilities, loss = self._measure(prepared, tf.constant(labels, tf.int32))
         return probabilities.numpy(), float(loss)
 
+    def measured_changed(
+        self, images: NDArray[np.uint8], labels: NDArray[np.integer], drawn: Mapping[str, NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float32], float]:
+        """The same of images that are changed by `drawn` first, as `Augmentation.draw` gives it for the size
+        of the network's input. Every batch has one shape, so that each kind of change is compiled once."""
+        count = len(labels)
+        places = np.arange(self.batch_size) % count
+        probabilities, losses = self._measure_changed(
+            self._grey(images)[places],
+            tf.constant(labels[places], tf.int32),
+            {name: values[places] for name, values in drawn.items()},
+        )
+        return probabilities.numpy()[:count], float(losses.numpy()[:count].astype(np.float64).sum())
+
+    def changed(
+        self, images: NDArray[np.uint8], drawn: Mapping[str, NDArray[np.float32]]
+    ) -> NDArray[np.uint8]:
+        """Images as `measured_changed` changes them, before they are standardized: uint8 (n, H, W, C)."""
+        pixels = self._preprocessing.changed(self._grey(images), **drawn).numpy()
+        rounded: NDArray[np.uint8] = np.rint(pixels.clip(0, 255)).astype(np.uint8)
+        return rounded
+
+    def _changed_probabilities_and_losses(
+        self, images: tf.Tensor, labels: tf.Tensor, drawn: dict[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._probabilities_and_losses(self._preprocessing(images, **drawn), labels)
+
     def _probabilities_and_loss(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        probabilities = tf.cast(self._model(images, training=False), tf.float32)
-        losses = row_losses(labels, probabilities, self._smoothing, self._model.losses)
+        probabilities, losses = self._probabilities_and_losses(images, labels)
         return probabilities, tf.reduce_sum(losses)
+
+    def _probabilities_and_losses(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        probabilities = tf.cast(self._model(images, training=False), tf.float32)
+        return probabilities, row_losses(labels, probabilities, self._smoothing, self._model.losses)
 
     def _grey(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self._shape[2] == 1 and images.shape[3] == 3:

@@ -77,6 +77,7 @@ class LinesAboveTheBar(logging.Handler):
 
 
 _json: _Json | None = None
+_every_step = False
 
 
 def say(text: str) -> None:
@@ -100,6 +101,24 @@ def print_line_of(child: str, line: str) -> None:
 def _line(text: str, level: int) -> str:
     assert _json
     return _json.format(logging.LogRecord(__name__, level, "", 0, text, None, None))
+
+
+def be_quiet() -> None:
+    """From now on warnings and errors alone, and no progress bar."""
+    no_bars()
+    logging.getLogger().setLevel(logging.WARNING)
+
+
+def be_verbose() -> None:
+    """From now on a line for each step of a training, in place of the progress bar."""
+    global _every_step
+    _every_step = True
+    no_bars()
+
+
+def is_verbose() -> bool:
+    """Whether `be_verbose` was called."""
+    return _every_step
 
 
 def setup(form: LogFormat | None = None, *, rank: int | None = None) -> None:

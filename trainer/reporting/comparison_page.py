@@ -1,14 +1,15 @@
 """`trainer compare --format html`: runs beside each other, with charts and links to their reports."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from trainer.output.html.charts import MAX_LINES, Chart, Point, line_chart, rounded
 from trainer.output.html.render import render_page
 from trainer.output.html.tile import Tile
 from trainer.output.units import plural, span
-from trainer.reporting.compare import COLUMNS, NUMBERS, ComparedRun, cells
+from trainer.reporting.compare import ComparedRun, cells, numbers, shown_columns
 from trainer.reporting.intervals import interval_95
 from trainer.reporting.write import read_evaluations, read_metrics
 from trainer.runs import layout
@@ -70,8 +71,14 @@ def _text(value: Any) -> str:
 def comparison_page(rows: Sequence[ComparedRun], details: Sequence[RunDetails]) -> bytes:
     """One HTML file; `details` are those of the runs of `rows`."""
     names = labels([one.url for one in details])
-    drawn = (_ranking(rows, details, names), _curves(details, names), _costs(rows, names))
+    drawn = (
+        _ranking(rows, details, names),
+        _curves(details, names),
+        _costs(rows, names),
+        *size_charts(rows),
+    )
     charts = [chart for chart in drawn if chart]
+    columns = shown_columns(rows)
     differences = _differences(details)
     return render_page(
         "comparison.html",
@@ -83,13 +90,12 @@ def comparison_page(rows: Sequence[ComparedRun], details: Sequence[RunDetails]) 
             *([("differences", "What differs")] if differences else []),
         ],
         tiles=_tiles(rows),
-        heading=COLUMNS,
+        heading=columns,
         runs=[
-            {"cells": cells(row), "report": one.report, "seconds": row["time"]}
+            {"cells": cells(row, columns), "report": one.report, "values": _sorted_by(row, columns)}
             for row, one in zip(rows, details, strict=True)
         ],
-        time=COLUMNS.index("time"),
-        numbers=NUMBERS,
+        numbers=numbers(columns),
         charts=charts,
         names=names,
         differences=differences,
@@ -103,11 +109,10 @@ def _tiles(rows: Sequence[ComparedRun]) -> list[Tile]:
     if measured:
         best = max(measured, key=lambda row: row["top 1"] or 0.0)
         tiles.insert(0, Tile("Best top 1", f"{best['top 1']:.1%}", f"{best['run']}, {best['network']}"))
-    timed = [row for row in rows if row["time"] is not None]
+    timed = [(seconds, row) for row in rows if (seconds := _seconds(row))]
     if timed:
-        shortest = min(timed, key=lambda row: row["time"] or 0.0)
-        remark = f"{shortest['run']}, {shortest['network']}"
-        tiles.append(Tile("Shortest", span(shortest["time"] or 0.0), remark))
+        seconds, shortest = min(timed, key=lambda one: one[0])
+        tiles.append(Tile("Shortest", span(seconds), f"{shortest['run']}, {shortest['network']}"))
     return tiles
 
 
@@ -161,18 +166,28 @@ def _curves(details: Sequence[RunDetails], names: Sequence[str]) -> Chart | None
     return line_chart("validation accuracy", series, "epoch", "", percent=True)
 
 
+def _seconds(row: ComparedRun) -> float | None:
+    """The time that a run took; its pauses count only where nothing else is known."""
+    return row["without pauses"] or row["time"]
+
+
+def _time_unit(longest: float) -> tuple[str, int]:
+    """The unit in which times up to `longest` seconds are shown, and its seconds."""
+    if longest > 7200:
+        return "hours", 3600
+    return ("minutes", 60) if longest > 120 else ("seconds", 1)
+
+
 def _costs(rows: Sequence[ComparedRun], names: Sequence[str]) -> Chart | None:
     """Top 1 over the time that it took."""
     known = [
-        (row["time"], row["top 1"], name)
+        (seconds, row["top 1"], name)
         for row, name in zip(rows, names, strict=True)
-        if row["top 1"] is not None and row["time"]
+        if row["top 1"] is not None and (seconds := _seconds(row))
     ]
     if len(known) < 2:
         return None
-    longest = max(seconds for seconds, _, _ in known)
-    divisor = 3600 if longest > 7200 else 60 if longest > 120 else 1
-    unit = {3600: "hours", 60: "minutes", 1: "seconds"}[divisor]
+    unit, divisor = _time_unit(max(seconds for seconds, _, _ in known))
     points = [
         {
             "name": name,
@@ -186,6 +201,46 @@ def _costs(rows: Sequence[ComparedRun], names: Sequence[str]) -> Chart | None:
     words = ", ".join(f"{name} {top1:.1%} in {span(seconds)}" for seconds, top1, name in known)
     values = {"x": unit, "y": "", "points": points}
     return Chart("scatter", f"top 1 by {unit}", f"Top 1 by time: {words}", values)
+
+
+def size_charts(rows: Sequence[ComparedRun]) -> list[Chart]:
+    """Top 1 and time by the size of the images, a line for each network; [] for images of one size."""
+    if len({row["image size"] for row in rows}) < 2:
+        return []
+    top1: dict[str, list[Point]] = {}
+    times: dict[str, list[Point]] = {}
+    for row in rows:
+        side = _side(row["image size"])
+        if row["top 1"] is not None:
+            top1.setdefault(row["network"], []).append((side, row["top 1"]))
+        if seconds := _seconds(row):
+            times.setdefault(row["network"], []).append((side, seconds))
+    longest = max((seconds for points in times.values() for _, seconds in points), default=0)
+    unit, divisor = _time_unit(longest)
+    in_unit = {name: [(side, seconds / divisor) for side, seconds in p] for name, p in times.items()}
+    drawn = (
+        line_chart("top 1 by image size", _lines(top1), "pixels of a side", "", percent=True),
+        line_chart(f"{unit} by image size", _lines(in_unit), "pixels of a side", ""),
+    )
+    return [chart for chart in drawn if chart]
+
+
+def _lines(points: Mapping[str, list[Point]]) -> dict[str, list[Point]]:
+    return {name: sorted(points[name]) for name in list(points)[:MAX_LINES]}
+
+
+def _side(size: str) -> float:
+    """The side of a square with as many pixels as "224x320"."""
+    height, _, width = size.partition("x")
+    return round(math.sqrt(int(height) * int(width)))
+
+
+def _sorted_by(row: ComparedRun, columns: Sequence[str]) -> list[Any]:
+    """What each column is sorted by: None where it is the text of its cell."""
+    values = cast(Mapping[str, Any], row)
+    by: dict[str, Any] = {name: values[name] for name in ("time", "without pauses", "cost")}
+    by["image size"] = _side(row["image size"])
+    return [("-" if by[name] is None else by[name]) if name in by else None for name in columns]
 
 
 def _differences(details: Sequence[RunDetails]) -> list[tuple[str, ...]]:

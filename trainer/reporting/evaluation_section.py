@@ -5,14 +5,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.output.html.charts import Bar, Chart, rounded
+from trainer.output.html.charts import Chart, rounded
 from trainer.output.html.confusion import ConfusionMatrix, confusion_matrix
 from trainer.reporting.intervals import interval_95
+from trainer.runs.documents.changed_values import ChangedDocument
 from trainer.runs.documents.evaluation_values import CalibrationBin, EvaluatedClass, EvaluationDocument
 
 MIN_ROWS_OF_A_BIN = 30
 """Bins of the calibration with fewer images are merged with their neighbours: their fraction is noise."""
 MAX_CONFUSED_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class ChangedRow:
+    """A row of the table of changed images: `images` are `data:` URLs, `points` the difference of top 1."""
+
+    name: str
+    top1: str
+    points: str
+    top5: str
+    loss: str
+    images: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -28,11 +41,14 @@ class EvaluationSection:
     calibration: Chart | None
     bins: Sequence[tuple[str, str, str]]
     classes: Sequence[tuple[str, ...]]
-    sensitivity: Sequence[Bar]
+    sensitivity: Sequence[ChangedRow]
 
 
-def evaluation_section(found: EvaluationDocument) -> EvaluationSection:
-    """The document, as a page shows it; classes with the lowest F1 first."""
+def evaluation_section(
+    found: EvaluationDocument, changed: ChangedDocument | None = None
+) -> EvaluationSection:
+    """The document, as a page shows it; classes with the lowest F1 first. `changed`: images that may be of
+    this evaluation."""
     facts = {"images": f"{found['rows']:,}", "loss": f"{found['loss']:.4f}", "top 1": f"{found['top1']:.4f}"}
     if found["top5"] is not None:
         facts["top 5"] = f"{found['top5']:.4f}"
@@ -57,11 +73,38 @@ def evaluation_section(found: EvaluationDocument) -> EvaluationSection:
         calibration=_calibration(bins),
         bins=[(f"{one['probability']:.1%}", f"{one['accuracy']:.1%}", f"{one['rows']:,}") for one in bins],
         classes=[_class_row(one) for one in sorted(found["classes"], key=_worst)],
-        sensitivity=[
-            Bar(name, f"{accuracy:.1%}", 100 * accuracy, f"{100 * (accuracy - found['top1']):+.1f}")
-            for name, accuracy in found["sensitivity"].items()
-        ],
+        sensitivity=_changed_rows(found, changed),
     )
+
+
+def _changed_rows(found: EvaluationDocument, changed: ChangedDocument | None) -> list[ChangedRow]:
+    """The unchanged images, then each change."""
+    if not found["sensitivity"]:
+        return []
+    images = _images_of(found, changed)
+    rows = [("unchanged", found["top1"], found["top5"], found["loss"])]
+    rows += [
+        (one["change"], one["top1"], one["top5"], one["loss"]) for one in found["sensitivity"]["changes"]
+    ]
+    return [
+        ChangedRow(
+            name,
+            f"{top1:.1%}",
+            f"{100 * (top1 - found['top1']):+.1f}" if number else "",
+            "-" if top5 is None else f"{top5:.1%}",
+            f"{loss:.4f}",
+            images.get(name, ()),
+        )
+        for number, (name, top1, top5, loss) in enumerate(rows)
+    ]
+
+
+def _images_of(found: EvaluationDocument, changed: ChangedDocument | None) -> dict[str, Sequence[str]]:
+    place = found["dataset"]
+    bound = (place["identity"], place["split"], found["weights_sha256"])
+    if not changed or bound != (changed["dataset"], changed["split"], changed["weights_sha256"]):
+        return {}
+    return {one["change"]: one["images"] for one in changed["changes"]}
 
 
 def merged(bins: Sequence[CalibrationBin], least: int = MIN_ROWS_OF_A_BIN) -> list[CalibrationBin]:

@@ -8,6 +8,7 @@ from trainer.output.html.tile import Tile
 from trainer.output.units import plural, shape, span
 from trainer.reporting.intervals import interval_95
 from trainer.reporting.known import Known
+from trainer.reporting.usage import money, usage_of
 from trainer.runs.run_document import RunResult
 from trainer.runs.timing import EpochTiming
 
@@ -73,23 +74,17 @@ def _when(known: Known) -> list[Tile]:
     if known.ended is None:
         return [Tile("Trained", "unfinished", day)]
     pauses = "" if not known.restarts else f", {plural(len(known.restarts), 'restart')} and pauses included"
-    return [Tile("Took", span(known.ended - known.started), day + pauses)]
+    working = f"; {span(usage_of(known.timing).seconds)} without pauses" if known.timing else ""
+    return [Tile("Took", span(known.ended - known.started), day + pauses + working)]
 
 
 def cost(timing: Sequence[EpochTiming], price: PriceSection | None) -> list[Tile]:
-    """The hours of GPUs, or of CPU cores, that the epochs took, and what they cost by `run.price`."""
-    gpu_hours = sum(row.seconds * row.gpus for row in timing) / 3600
-    core_hours = sum(row.seconds * row.cores for row in timing) / 3600
-    if not gpu_hours and not core_hours:
+    """The hours of GPUs, or of CPU cores, that the epochs took, and what they cost by the price."""
+    used = usage_of(timing)
+    hours = used.describe()
+    if not hours:
         return []
-    hours = f"{_hours(gpu_hours)} GPU hours" if gpu_hours else f"{_hours(core_hours)} core hours"
-    others = [f"{_hours(core_hours)} core hours"] if gpu_hours and core_hours else []
     if price is None:
-        return [Tile("Used", hours, "; ".join([*others, "of the epochs"]))]
-    amount = gpu_hours * price.gpu_hour + core_hours * price.core_hour
-    money = f"{amount:,.2f} {price.currency}" if amount >= 0.01 else f"under 0.01 {price.currency}"
-    return [Tile("Cost", money, "; ".join([hours, *others, "by run.price"]))]
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:,.0f}" if hours >= 100 else f"{hours:.2g}"
+        first, _, others = hours.partition("; ")
+        return [Tile("Used", first, "; ".join([*([others] if others else []), "of the epochs"]))]
+    return [Tile("Cost", money(used.cost(price), price.currency), f"{hours}; by run.price")]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from trainer.output.html.charts import ChartMark
 from trainer.output.html.thumbnail import thumbnail
 from trainer.reporting.heat_map import HeatMap
+from trainer.runs.documents.changed_values import ChangedDocument
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.history import best_epoch
 from trainer.runs.run_document import RunDocument, RunResult
@@ -52,6 +53,7 @@ class Known:
         rows: split -> images of the dataset.
         evaluations: those of `trainer evaluate`, the most telling one first; `mistakes`, `pairs` and
             `heat_maps` are of that one.
+        changed: images that were changed for a test of sensitivity; None where there are none.
         started: seconds since 1970, as `ended`; None where it is not known.
     """
 
@@ -70,6 +72,7 @@ class Known:
     heat_maps: Sequence[HeatMap] = ()
     started: float | None = None
     ended: float | None = None
+    changed: ChangedDocument | None = None
 
     @property
     def restarts(self) -> list[float]:

@@ -19,7 +19,7 @@ TOP = 5
 
 def page(known: Known) -> bytes:
     """One HTML file with everything in it."""
-    sections = [evaluation_section(one) for one in known.evaluations]
+    sections = [evaluation_section(one, known.changed) for one in known.evaluations]
     curves, times = _curves(known), _time_charts(known)
     return render_page(
         "report.html",

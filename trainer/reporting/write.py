@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from trainer.config.run_sections import PriceSection
 from trainer.dataset.dataset import Dataset
 from trainer.dataset.open_dataset import open_dataset
 from trainer.errors import TrainerError
@@ -12,30 +13,41 @@ from trainer.output.units import shape
 from trainer.reporting import pictures
 from trainer.reporting.known import Known
 from trainer.reporting.report_page import page
+from trainer.reporting.usage import read_epochs
 from trainer.runs import layout
+from trainer.runs.documents.changed_values import read_changed
 from trainer.runs.documents.evaluation_values import EvaluationDocument
 from trainer.runs.documents.heat_values import HeatDocument, read_heat
 from trainer.runs.history import read_history
 from trainer.runs.run_document import RunDocument, RunResult, read_document, read_finished, read_run
-from trainer.runs.timing import EpochTiming, read_timing
+from trainer.runs.timing import EpochTiming
 from trainer.storage import Store, open_store
 
 log = logging.getLogger(__name__)
 
 
-def write_report(url: str) -> str:
-    """Builds the report of a run, also of one that is not finished, into its folder -> its URL.
+def write_report(url: str, price: PriceSection | None = None) -> str:
+    """Builds the report of a run, also of one that is not finished, into its folder -> its URL. `price`: in
+    place of the one in its configuration.
 
     Raises DataError where there is no run. Where the dataset cannot be read the images are left out, and the
     log says so.
     """
     store = open_store(url)
-    run = read_run(store)
+    run = with_price(read_run(store), price)
     versions = read_document(store).get("versions", {})
     dataset = _dataset(run.config.data.url)
     known = read_metrics(store), read_finished(store), versions
-    store.put(layout.REPORT, build(store, run, dataset, *known, timing=_timing(store)))
+    store.put(layout.REPORT, build(store, run, dataset, *known, timing=read_epochs(store)))
     return f"{store.url}/{layout.REPORT}"
+
+
+def with_price(run: RunDocument, price: PriceSection | None) -> RunDocument:
+    """The run with another `run.price`, where there is one."""
+    if price is None:
+        return run
+    section = run.config.run.model_copy(update={"price": price})
+    return replace(run, config=run.config.model_copy(update={"run": section}))
 
 
 def build(
@@ -60,6 +72,7 @@ def build(
         versions=versions,
         started=started(store),
         ended=_ended(store) if finished else None,
+        changed=read_changed(store),
     )
     return page(_with_images(known, dataset, read_heat(store)) if dataset else known)
 
@@ -116,13 +129,6 @@ def read_metrics(store: Store) -> list[dict[str, float]]:
     try:
         return read_history(store.get(layout.METRICS))
     except FileNotFoundError:
-        return []
-
-
-def _timing(store: Store) -> list[EpochTiming]:
-    try:
-        return read_timing(store.get(layout.TIMING))
-    except (FileNotFoundError, ValueError):
         return []
 
 

@@ -13,6 +13,7 @@ timing.csv                                 where the time of each epoch went
 finished.json                              how the run ended
 report/index.html                          the run's report
 report/heat-maps.json                      where the network looked, in a few images
+report/changed-images.json                 a few images as a test of sensitivity changes them
 tensorboard/train/…, validation/…          the metrics of each epoch, with run.tensorboard
 evaluation/test-best.json                  the evaluation of weights on a split
 audit.json                                 failed audits: steps that are not trusted
@@ -38,6 +39,7 @@ EVALUATION = "evaluation/"
 TENSORBOARD = "tensorboard/"
 REPORT = "report/index.html"
 HEAT_MAPS = "report/heat-maps.json"
+CHANGED_IMAGES = "report/changed-images.json"
 TOKENS = "generations/"
 CHECKPOINTS = "checkpoints/"
 COMMIT = "commit.json"
@@ -49,7 +51,7 @@ WeightsName = Literal["best", "last"]
 _TOKEN = re.compile(rf"{TOKENS}(\d+)", re.ASCII)
 _ATTEMPT = re.compile(rf"(?:(?P<run>.+)/)?{CHECKPOINTS}(\d+)/(\d+)-(\w+)/(?P<name>.+)", re.ASCII)
 
-_ALONE = (RUN, CHOICE, FINISHED, METRICS, TIMING, AUDIT, HOLDER, REPORT, HEAT_MAPS)
+_ALONE = (RUN, CHOICE, FINISHED, METRICS, TIMING, AUDIT, HOLDER, REPORT, HEAT_MAPS, CHANGED_IMAGES)
 _SINGLE = "|".join(map(re.escape, _ALONE))
 _OWN = re.compile(
     rf"(?:(?P<run>.+)/)?(?P<own>{_SINGLE}"

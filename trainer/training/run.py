@@ -16,7 +16,7 @@ from trainer.distribution.rank_variables import is_supervised
 from trainer.distribution.stop_cause import StopCause
 from trainer.errors import EXIT_INTERRUPTED, RankLost, TransientError
 from trainer.machine.cores import usable_cores
-from trainer.observability.log import log_as
+from trainer.observability.log import is_verbose, log_as
 from trainer.observability.metrics import RunMetrics
 from trainer.output.progress import EpochBar, epoch_bar
 from trainer.output.units import plural
@@ -230,7 +230,8 @@ def _devices(distribution: Distribution) -> str:
 
 
 def _progress_log(plan: RunPlan, bar: EpochBar | None) -> ProgressLog:
-    return ProgressLog(plan.config.train.epochs, plan.steps_per_epoch, plan.config.train.batch_size, bar)
+    train = plan.config.train
+    return ProgressLog(train.epochs, plan.steps_per_epoch, train.batch_size, bar, every_step=is_verbose())
 
 
 def _log_monitors(config: RunConfig, *, validated: bool) -> None:

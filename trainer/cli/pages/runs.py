@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from trainer.config.load import AUTO
 from trainer.output.table import print_facts, print_table
 from trainer.output.units import plural, shape, size, span
+from trainer.reporting.usage import money
 
 if TYPE_CHECKING:
     from trainer.checkpoints.verify import CheckpointReport
@@ -70,12 +71,26 @@ def print_plan(plan: "Checked") -> None:
                 f"about {size(plan.step_bytes)} per step and rank (estimate: weights, gradients, optimizer, "
                 "layer outputs; without TensorFlow itself)",
             ),
+            ("time", _estimate(plan)),
+            *(
+                [("cost", f"{money(plan.cost, plan.currency or '')} by run.price (estimate)")]
+                if plan.cost
+                else []
+            ),
             ("run", f"{plan.run} ({plan.state})"),
             *(("weights", url) for url in plan.weights),
             ("checkpoints", plan.checkpoints),
             ("metrics", plan.metrics),
             ("tried", ", ".join(f"{part} {seconds:.1f} s" for part, seconds in plan.tried.items())),
         ]
+    )
+
+
+def _estimate(plan: "Checked") -> str:
+    used = f"; {plan.estimate.describe()}" if plan.estimate.describe() else ""
+    return (
+        f"about {span(plan.estimate.seconds)} on this machine{used} (estimate: steps and validation, by "
+        "a few images; small networks are faster)"
     )
 
 
@@ -146,10 +161,12 @@ def print_evaluation(evaluation: "EvaluationDocument") -> None:
         pairs = [(p["class"], p["predicted"], f"{p['rows']:,}") for p in evaluation["most_confused"]]
         print_table(("class", "predicted as", "images"), pairs, right=(2,))
     if evaluation["sensitivity"]:
-        print()
-        print_table(
-            ("images", "top 1"), [(k, f"{v:.4f}") for k, v in evaluation["sensitivity"].items()], right=(1,)
-        )
+        print(f"\nChanged images, random changes by seed {evaluation['sensitivity']['seed']}")
+        changed = [
+            (one["change"], f"{one['top1']:.4f}", _fraction(one["top5"]), f"{one['loss']:.4f}")
+            for one in evaluation["sensitivity"]["changes"]
+        ]
+        print_table(("images", "top 1", "top 5", "loss"), changed, right=(1, 2, 3))
     for warning in evaluation["warnings"]:
         print(f"\nwarning: {warning}", file=sys.stderr)
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from trainer.config.types import Standardize
 from trainer.dataset.dataset import Dataset
 from trainer.dataset.pipeline.augmentation import Augmentation
+from trainer.dataset.pipeline.image_changes import CHANGES
 from trainer.dataset.pipeline.standardize import STANDARDIZATIONS, ChannelStatistics
 
 NO_AUGMENTATION = Augmentation()
@@ -51,25 +52,21 @@ class Preprocessing:
         """(H, W, C) of what goes in -> of what comes out."""
         return (*(self.size or image_shape[:2]), image_shape[2])
 
-    def __call__(self, images: Any, transforms: Any = None, factors: Any = None) -> tf.Tensor:
-        """`transforms` are float32 (n, 8), of `Augmentation.transforms` for the size that comes out, and
-        `factors` float32 (n,), of `Augmentation.factors`."""
+    def __call__(self, images: Any, transforms: Any = None, **drawn: Any) -> tf.Tensor:
+        """`transforms` and `drawn` are what `Augmentation.draw` gives for the size that comes out."""
+        images = self.changed(images, **drawn if transforms is None else {**drawn, "transforms": transforms})
+        return STANDARDIZATIONS[self.standardize].apply(images, ChannelStatistics(self.mean, self.std))
+
+    def changed(self, images: Any, **drawn: Any) -> tf.Tensor:
+        """The same before it is standardized, in 0..255."""
         images = tf.cast(images, tf.float32)
         if self.size is not None:
             # Like Pillow: with antialiasing when images get smaller.
             images = tf.image.resize(images, self.size, antialias=True)
-        if transforms is not None:
-            images = tf.raw_ops.ImageProjectiveTransformV3(
-                images=images,
-                transforms=transforms,
-                output_shape=tf.shape(images)[1:3],
-                fill_value=0.0,
-                interpolation="BILINEAR",
-                fill_mode="NEAREST",
-            )
-        if factors is not None:
-            images = tf.minimum(images * factors[:, None, None, None], 255.0)
-        return STANDARDIZATIONS[self.standardize].apply(images, ChannelStatistics(self.mean, self.std))
+        for name, change in CHANGES.items():
+            if name in drawn:
+                images = change(images, drawn[name])
+        return images
 
     def in_groups(self, images: Any, rows: int | None, **drawn: Any) -> tf.Tensor:
         """The same as calling it, with `rows` of the images at a time: what an operation computes of an image

@@ -115,8 +115,6 @@ class BatchStream(Iterator[TensorBatch]):
 
 
 _ENDED: Iterator[Any] = iter(())
-_DRAWN = {"transforms": (8,), "factors": ()}
-"""Shapes, for each image, of what an `Augmentation` draws."""
 _open: weakref.WeakSet[BatchStream] = weakref.WeakSet()
 
 
@@ -148,18 +146,12 @@ def training_stream(
     height, width, channels = preprocessing.output_shape(reader.dataset.image_shape)
     count = reader.batch_rows
     augmentation = preprocessing.augmentation
-    draws: dict[str, Callable[[int, Any], Any]] = {}
-    if augmentation.moves:
-        draws["transforms"] = lambda epoch, rows: augmentation.transforms(seed, epoch, rows, height, width)
-    if augmentation.brightness:
-        draws["factors"] = lambda epoch, rows: augmentation.factors(seed, epoch, rows)
 
     def arrays() -> Iterator[tuple[Any, ...]]:
         batches = reader.batches(start_step) if steps is None else reader.batches_at(steps)
         for step, rows, images, labels in batches:
             epoch = step // steps_per_epoch
-            drawn = {name: draw(epoch, rows) for name, draw in draws.items()}
-            yield step, images, labels, drawn
+            yield step, images, labels, augmentation.draw(seed, epoch, rows, height, width)
 
     def finish(step: Any, images: Any, labels: Any, drawn: dict[str, Any]) -> tuple[Any, ...]:
         images = preprocessing.in_groups(images, group, **drawn)
@@ -173,7 +165,7 @@ def training_stream(
         tf.TensorSpec((), tf.int64),
         tf.TensorSpec((count, *reader.dataset.image_shape), tf.uint8),
         tf.TensorSpec((count,), tf.int32),
-        {name: tf.TensorSpec((count, *_DRAWN[name]), tf.float32) for name in draws},
+        {name: tf.TensorSpec((count, *shape), tf.float32) for name, shape in augmentation.shapes.items()},
     )
     return BatchStream(reader, arrays, signature, finish, parallel=parallel)
 

@@ -85,6 +85,34 @@ class MisclassifiedRow(_Class):
     probability: float
 
 
+class ChangedResult(TypedDict):
+    """How well images were classified that were changed in one way.
+
+    Attributes:
+        change: what was done to them, in words.
+        top1: as of the unchanged images, like the others.
+        top5: null for up to 5 classes.
+        loss: as `val_loss`.
+    """
+
+    change: str
+    top1: float
+    top5: float | None
+    loss: float
+
+
+class Sensitivity(TypedDict):
+    """How sensitive the network is to changes of the images.
+
+    Attributes:
+        seed: of the changes that are drawn at random, by the seed and the row.
+        changes: what was measured for each.
+    """
+
+    seed: int
+    changes: list[ChangedResult]
+
+
 class EvaluationDocument(TypedDict):
     """What `trainer evaluate` measured.
 
@@ -105,7 +133,7 @@ class EvaluationDocument(TypedDict):
         confusion: images; rows are classes, columns predictions.
         most_confused: the 20 pairs with the most images.
         misclassified: the 100 with the highest probability.
-        sensitivity: with `--sensitivity`: what was done to the images -> top 1; else empty.
+        sensitivity: with `--sensitivity` or `--change`: the results on changed images; else null.
         warnings: sentences.
         written: URL of this document, printed only; absent with `--dataset`.
     """
@@ -126,6 +154,6 @@ class EvaluationDocument(TypedDict):
     confusion: list[list[int]]
     most_confused: list[ConfusedPair]
     misclassified: list[MisclassifiedRow]
-    sensitivity: dict[str, float]
+    sensitivity: Sensitivity | None
     warnings: list[str]
     written: NotRequired[str]

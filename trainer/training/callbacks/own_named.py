@@ -1,13 +1,17 @@
-"""Callbacks of the user's own, which the configuration names."""
+"""Callbacks of Keras or of the user's own, which the configuration names."""
 
 import sys
 from contextlib import redirect_stdout
+from typing import Any
 
 import keras
 
 from trainer.config.sections import TrainSection
 from trainer.errors import ConfigError
 from trainer.models.networks.own_code import explained, find
+
+_FUNCTION = "function"
+"""The key of an argument that is a function, named `package.module:function`."""
 
 
 def own_callbacks(train: TrainSection) -> list[keras.callbacks.Callback]:
@@ -18,12 +22,12 @@ def own_callbacks(train: TrainSection) -> list[keras.callbacks.Callback]:
     callbacks = []
     for number, section in enumerate(train.callbacks):
         key = f"train.callbacks[{number}]"
-        kind = find(section.name, key)
+        kind, options = find(section.name, key), section.options.items()
         with (
             explained(section.name, f"{key}: {section.name} raises", "Correct it"),
             redirect_stdout(sys.stderr),
         ):
-            callback = kind(**section.options)
+            callback = kind(**{name: _argument(value, f"{key}.options.{name}") for name, value in options})
         if not isinstance(callback, keras.callbacks.Callback):
             raise ConfigError(
                 f"{key}: expected {section.name} to be a class of Keras callbacks, received "
@@ -32,3 +36,9 @@ def own_callbacks(train: TrainSection) -> list[keras.callbacks.Callback]:
             )
         callbacks.append(callback)
     return callbacks
+
+
+def _argument(value: Any, key: str) -> Any:
+    """An argument as the configuration has it; a function by its name. Raises ConfigError."""
+    named = isinstance(value, dict) and value.keys() == {_FUNCTION}
+    return find(str(value[_FUNCTION]), key) if named else value

@@ -124,15 +124,22 @@ class History(keras.callbacks.Callback):
 
 class ProgressLog(keras.callbacks.Callback):
     """The log lines of a run, and its bar on a terminal, which replaces the lines within an epoch; on the
-    chief."""
+    chief. `every_step`: a line for each."""
 
     EVERY_SECONDS = 10.0
 
     def __init__(
-        self, epochs: int, steps_per_epoch: int, batch_size: int, bar: EpochBar | None = None
+        self,
+        epochs: int,
+        steps_per_epoch: int,
+        batch_size: int,
+        bar: EpochBar | None = None,
+        *,
+        every_step: bool = False,
     ) -> None:
         super().__init__()
         self._bar = bar
+        self._line_seconds = 0.0 if every_step else self.EVERY_SECONDS
         self.epochs, self.steps_per_epoch, self.batch_size = epochs, steps_per_epoch, batch_size
         self._epoch, self._phase = 0, ""
         self._first = True
@@ -165,9 +172,9 @@ class ProgressLog(keras.callbacks.Callback):
             rate = self._steps_in_epoch * self.batch_size / max(now - self._epoch_began, 1e-9)
             self._bar.step(batch + 1, _metrics(loss, accuracy), _rate(rate))
             return
-        if now - self._logged < self.EVERY_SECONDS:
+        if now - self._logged < self._line_seconds:
             return
-        rate = self._steps * self.batch_size / (now - self._logged)
+        rate = self._steps * self.batch_size / max(now - self._logged, 1e-9)
         self._logged, self._steps = now, 0
         log.info(
             "epoch %d/%d%s  step %d/%d  %s%s images/s",

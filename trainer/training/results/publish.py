@@ -118,7 +118,7 @@ class Publisher:
         evaluated = Evaluated(self._store.url, which, digest, self._plan.dataset, split, parameters)
         self._publish(
             layout.evaluation(split, which),
-            lambda: dump_evaluation(evaluation_document(evaluated, tally, sensitivity={}, finished=finished)),
+            lambda: dump_evaluation(evaluation_document(evaluated, tally, finished=finished)),
         )
 
     def report(

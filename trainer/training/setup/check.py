@@ -12,7 +12,9 @@ from trainer.config import RunConfig
 from trainer.distribution import launchers
 from trainer.errors import DataError
 from trainer.machine import gpus
+from trainer.machine.cores import usable_cores
 from trainer.observability.tensorflow_import import quiet_tensorflow_import
+from trainer.reporting.usage import Usage
 from trainer.runs import layout
 from trainer.runs.claim import check_identity, check_resumable
 from trainer.runs.run_document import already_finished
@@ -22,6 +24,7 @@ from trainer.training.setup.left_out import left_out
 
 if TYPE_CHECKING:
     from trainer.training.setup.build_network import Footprint
+    from trainer.training.setup.dry_run import TriedOut
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,9 @@ class Checked:
         step_bytes: an estimate of one rank's memory; see `trainer.training.setup.build_network.Footprint`.
         left_out: sentences about what a run silently leaves out.
         state: `new`, `resumes at step N` or `finished`.
+        estimate: what the epochs would take on this machine: of steps and validation, by a few images.
+        cost: what these hours would cost by `run.price`; null without a price.
+        currency: of the cost; null without a price.
         tried: what was tried -> seconds.
     """
 
@@ -97,6 +103,9 @@ class Checked:
     weights: tuple[str, ...]
     checkpoints: str
     metrics: str
+    estimate: Usage
+    cost: float | None
+    currency: str | None
     tried: Mapping[str, float]
 
 
@@ -124,6 +133,7 @@ def check(config: RunConfig, ranks: int, recipe: tuple[str, ...] = ()) -> Checke
     with quiet_tensorflow_import():
         from trainer.distribution import connect
         from trainer.models.starting_weights import load_starting_weights
+        from trainer.training.audit.device import has_gpu
         from trainer.training.callbacks import callback_state
         from trainer.training.callbacks.own_named import own_callbacks
         from trainer.training.setup.build_network import build, footprint, setup_tensorflow
@@ -140,7 +150,10 @@ def check(config: RunConfig, ranks: int, recipe: tuple[str, ...] = ()) -> Checke
     if state == "new" and config.model.weights != "none":
         load_starting_weights(model, config.model.weights, network=config.model.name)
         tried["starting weights"] = time.monotonic() - built
-    tried |= try_out(plan, distribution, model, optimizer)
+    tried_out = try_out(plan, distribution, model, optimizer)
+    tried |= tried_out.seconds
+    usage = estimate(plan, tried_out, gpus=has_gpu(), cores=usable_cores())
+    price = config.run.price
     every = config.run.checkpoint.every
     url = store.url
     return Checked(
@@ -170,7 +183,32 @@ def check(config: RunConfig, ranks: int, recipe: tuple[str, ...] = ()) -> Checke
         checkpoints=f"{join(url, layout.CHECKPOINTS)}, {every.describe()}, the last "
         f"{config.run.checkpoint.keep_last} kept",
         metrics=join(url, layout.METRICS),
+        estimate=usage,
+        cost=round(usage.cost(price), 4) if price else None,
+        currency=price.currency if price else None,
         tried=tried,
+    )
+
+
+def estimate(plan: RunPlan, tried: "TriedOut", *, gpus: bool, cores: float) -> Usage:
+    """What the epochs of a run would take on this machine, whose cores its ranks share; each has a GPU of its
+    own, if there are any.
+
+    Start, reading, checkpoints and the exchange between ranks are not in it.
+    """
+    train, validation = plan.config.train, plan.split("validation")
+    images = plan.steps_per_epoch * train.batch_size
+    seconds = sum(phase.epochs * images * one for phase, one in zip(plan.phases, tried.trained, strict=True))
+    if validation:
+        seconds += train.epochs // train.validation_freq * validation.rows * tried.validated
+    mirrored = plan.config.distribution.strategy == "mirrored"
+    seconds /= plan.ranks if gpus and not mirrored else 1
+    hours = seconds / 3600
+    return Usage(
+        round(seconds, 1),
+        round(hours * (1 if mirrored else plan.ranks), 4),
+        round(hours * plan.ranks, 4) if gpus else 0.0,
+        round(hours * cores, 4),
     )
 
 

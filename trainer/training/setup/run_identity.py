@@ -51,10 +51,15 @@ def has_groups(config: RunConfig) -> bool:
     return config.model.batch_norm == "grouped" or config.train.exact
 
 
+_LATER_CHANGES = ("brightness", "shear", "contrast", "channel_shift", "elastic")
+"""Options of the augmentation that older versions did not have."""
+
+
 def _augment(config: RunConfig) -> dict[str, Any]:
-    """The augmentation; a brightness of 0 is left out, since older versions did not have the option."""
+    """The augmentation; what older versions did not have is left out where it is not used."""
     augment = config.data.augment
-    return augment.model_dump(mode="json", exclude=set() if augment.brightness else {"brightness"})
+    unused = {name for name in _LATER_CHANGES if not getattr(augment, name)}
+    return augment.model_dump(mode="json", exclude=unused)
 
 
 def _mixed_precision(config: RunConfig) -> bool | str:
