@@ -22,7 +22,7 @@ def hour(photos: Path, folder: Path) -> list[Step]:
 @pytest.mark.slow
 def test_each_command_is_followed_by_the_one_it_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     on_path(monkeypatch)
-    steps = hour(drawn_photos(tmp_path / "my #1 photos"), tmp_path)
+    steps = hour(drawn_photos(tmp_path / "my #1 photos", 5), tmp_path)
     assert [shlex.split(step.command)[1] for step in steps] == STORY
     assert "resized to" in steps[0].screen
     assert "split" in steps[0].screen

@@ -138,7 +138,9 @@ def bases(tmp_path_factory: pytest.TempPathFactory, digits: str) -> Bases:
     return Bases(tmp_path_factory.mktemp("bases"), digits)
 
 
-@pytest.mark.parametrize("damage", [deleted, emptied, cut_short, another_runs])
+@pytest.mark.parametrize(
+    "damage", [deleted, pytest.param(emptied, marks=pytest.mark.long), cut_short, another_runs]
+)
 @pytest.mark.parametrize("state", ["stopped", "finished"])
 def test_it_ends_with_the_same_weights_or_in_one_clear_error(
     state: str, damage: Damage, bases: Bases, capsys: Any

@@ -37,6 +37,7 @@ def interrupted(path: Path, strategy: str, ranks: int, number: signal.Signals, s
     return interrupt(path, words(path, strategy, ranks), number, steps)
 
 
+@pytest.mark.long
 def test_killed_in_the_first_and_stopped_in_the_second_it_ends_with_the_same_bits(
     jpeg_runs: Runs,  # noqa: F811
 ) -> None:

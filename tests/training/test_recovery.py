@@ -149,7 +149,9 @@ def read_until(process, words: str) -> list[str]:
     return lines
 
 
-@pytest.mark.parametrize("variable", ["TEST_REPLACE", "TEST_INIT_FAILS"])
+@pytest.mark.parametrize(
+    "variable", [pytest.param("TEST_REPLACE", marks=pytest.mark.long), "TEST_INIT_FAILS"]
+)
 def test_a_rank_that_cannot_survive_in_its_process_is_replaced_with_its_state(
     runs, two_ranks, monkeypatch, variable: str
 ):
