@@ -60,7 +60,10 @@ def unit_test(rule: dict[str, Any], scene: dict[str, Any]) -> dict[str, Any]:
         "exp_labels": {**rule["labels"], **scene.get("labels", {})},
         "exp_annotations": {**rule["annotations"], "summary": scene.get("summary", "")},
     }
-    expected = {**dict.fromkeys(scene.get("silent", ()), ()), **dict.fromkeys(scene.get("fires", ()), (alert,))}
+    expected = {
+        **dict.fromkeys(scene.get("silent", ()), ()),
+        **dict.fromkeys(scene.get("fires", ()), (alert,)),
+    }
     return {
         "name": f"{name}: {scene['about']}",
         "interval": "1m",

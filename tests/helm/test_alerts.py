@@ -8,18 +8,22 @@ import helm_python
 import pytest
 import yaml
 
-from trainer.observability import metric_names
-
 from .charts import CHARTS, NAMES, smallest
 from .promtool import SCENES, promtool, rules, scenes, unit_test, write_rules
 
 ALERTS = [(chart, rule) for chart in NAMES for rule in rules(chart)]
 RUNBOOKS = CHARTS.parent / "docs" / "runbooks"
+METRICS = (CHARTS.parent / "docs" / "metrics.md").read_text()
 HEADINGS = ["Meaning", "Impact", "Diagnosis", "What to do"]
 OTHERS = {"kube_job_failed", "kube_pod_status_phase"}
 """What alerts use of kube-state-metrics."""
 
-each = pytest.mark.parametrize(("chart", "rule"), ALERTS, ids=lambda v: v["alert"] if "alert" in v else v)
+each = pytest.mark.parametrize(("chart", "rule"), ALERTS, ids=[rule["alert"] for _, rule in ALERTS])
+SERVED = {
+    "cars-train": set(re.findall(r"^\| `(trainer_(?!predict_)\w+)`", METRICS, re.MULTILINE)),
+    "cars-predict": set(re.findall(r"^\| `(trainer_predict_\w+)`", METRICS, re.MULTILINE)),
+}
+"""The metrics that the pods of a chart serve."""
 
 
 def own_metrics(expression: str) -> set[str]:
@@ -51,11 +55,20 @@ def test_an_alert_has_its_fields_and_its_page(chart: str, rule: dict[str, Any]):
 @pytest.mark.fast
 @each
 def test_an_alert_names_metrics_that_exist(chart: str, rule: dict[str, Any]):
-    served = {value for name, value in vars(metric_names).items() if name.isupper()}
     found = own_metrics(rule["expr"])
     assert found
-    assert found <= served | OTHERS
-    assert set(re.findall(r"\b(?:trainer|kube)_\w+", rule["expr"])) == found, "each has the release's selector"
+    assert found <= SERVED[chart] | OTHERS
+    named = set(re.findall(r"\b(?:trainer|kube)_\w+", rule["expr"]))
+    assert named == found, "each has the release's selector"
+
+
+@pytest.mark.fast
+@each
+def test_a_page_names_metrics_and_thresholds_that_exist(chart: str, rule: dict[str, Any]):
+    page = (RUNBOOKS / f"{rule['alert']}.md").read_text()
+    assert set(re.findall(r"\btrainer_\w+", page)) <= SERVED[chart]
+    thresholds = yaml.safe_load((CHARTS / chart / "values.yaml").read_text())["prometheusRule"]["thresholds"]
+    assert set(re.findall(r"\bthresholds\.(\w+)", page)) <= thresholds.keys()
 
 
 @pytest.mark.fast
