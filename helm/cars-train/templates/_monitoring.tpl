@@ -1,7 +1,9 @@
-{{/* Alerts of a release: each file of alerts/ is one, with its words ${…} replaced. Edit the file in cars-train:
-scripts/generate copies it to cars-predict. */}}
+{{/* Alerts and dashboards. Edit the file in cars-train: scripts/generate copies it to cars-predict. */}}
 
-{{/* Takes `root`, and `words`: what else stands for words in the files. */}}
+{{/*
+Each file of alerts/ is an alert, with its words ${…} replaced. Takes `root`, and `words`: what else stands for words in
+the files.
+*/}}
 {{- define "cars.prometheusRule" -}}
 {{- $root := .root -}}
 {{- $rule := $root.Values.prometheusRule -}}
@@ -58,4 +60,21 @@ that is a duration is also there in seconds, as NAME.seconds.
 {{- if kindIs "string" $value }}{{ $_ := set $words (printf "%s.seconds" $key) (include "cars.seconds" $value) }}{{ end -}}
 {{- end -}}
 {{- toJson $words -}}
+{{- end -}}
+
+{{/* The files of dashboards/, where Grafana's sidecar finds them. They show every release, and are the same in each. */}}
+{{- define "cars.dashboards" -}}
+{{- if .Values.dashboard.enabled }}
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ printf "%s-dashboard" (include "cars.name" .) | quote }}
+  labels: {{- include "cars.labels" . | nindent 4 }}
+    {{- with include "cars.given" (dict "path" "dashboard.labels" "given" (.Values.dashboard.labels | default dict) "own" (include "cars.labels" .)) }}{{ . | nindent 4 }}{{ end }}
+  {{- with .Values.dashboard.annotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+data:
+  {{- (.Files.Glob "dashboards/*.json").AsConfig | nindent 2 }}
+{{- end }}
 {{- end -}}
