@@ -86,8 +86,8 @@ def test_grafana_finds_the_dashboard_by_its_label(chart: str):
 
     assert not maps()
     annotations = {"grafana_folder": "Training"}
-    (found,) = maps(dashboard={"enabled": True, "annotations": annotations})
-    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    (found,) = maps(dashboard={"enabled": True, "annotations": annotations, "labels": {"own": "yes"}})
+    assert found["metadata"]["labels"].items() >= {"grafana_dashboard": "1", "own": "yes"}.items()
     assert found["metadata"]["annotations"] == annotations
     assert {name: json.loads(text) for name, text in found["data"].items()} == {
         f"{chart}.json": dashboard(chart)

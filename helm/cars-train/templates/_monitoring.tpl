@@ -70,7 +70,7 @@ kind: ConfigMap
 metadata:
   name: {{ printf "%s-dashboard" (include "cars.name" .) | quote }}
   labels: {{- include "cars.labels" . | nindent 4 }}
-    {{- with include "cars.given" (dict "path" "dashboard.labels" "given" (.Values.dashboard.labels | default dict) "own" (include "cars.labels" .)) }}{{ . | nindent 4 }}{{ end }}
+    {{- with include "cars.given" (dict "path" "dashboard.labels" "given" (merge dict (.Values.dashboard.labels | default dict) (dict "grafana_dashboard" "1")) "own" (include "cars.labels" .)) }}{{ . | nindent 4 }}{{ end }}
   {{- with .Values.dashboard.annotations }}
   annotations: {{- toYaml . | nindent 4 }}
   {{- end }}
