@@ -78,6 +78,9 @@ _TEMPLATES = ROOT / "helm" / "cars-train" / "templates"
 HELPERS = [path for path in sorted(_TEMPLATES.glob("_*.tpl")) if path.name != "_train.tpl"]
 """The helpers of both charts. A chart holds all that it needs, so the other one has a copy."""
 
+DASHBOARDS = sorted((ROOT / "helm").glob("*/dashboards/*.json"))
+"""Those of the charts, which k8s/monitoring has as well: kustomize reads no file outside of its folder."""
+
 NETWORKS = ROOT / "docs" / "networks.md"
 """The one that needs TensorFlow to be made."""
 
@@ -92,6 +95,7 @@ FILES: dict[Path, Callable[[], str]] = {
         for chart in versions.CHARTS
     },
     **{ROOT / "helm" / "cars-predict" / "templates" / path.name: path.read_text for path in HELPERS},
+    **{ROOT / "k8s" / "monitoring" / path.name: path.read_text for path in DASHBOARDS},
     **{path: partial(versions.stamped, path) for path in versions.PLACES},
 }
 

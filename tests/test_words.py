@@ -19,6 +19,7 @@ PAGES = sorted(
         "docs/**/*.md",
         "helm/*/README.md",
         "helm/*/values.yaml",
+        "helm/*/alerts/*",
         "helm/*/templates/*",
         "k8s/**/*.yaml",
     )

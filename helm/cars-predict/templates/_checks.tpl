@@ -18,7 +18,7 @@ cars-train: scripts/generate copies it to cars-predict. */}}
 {{/* The keys of labels, annotations and resources. */}}
 {{- define "cars.checkKeys" -}}
 {{- $key := "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$" -}}
-{{- $values := dict "jobLabels" .Values.jobLabels "jobAnnotations" .Values.jobAnnotations "podLabels" .Values.podLabels "podAnnotations" .Values.podAnnotations "nodeSelector" .Values.nodeSelector "serviceAccount.annotations" .Values.serviceAccount.annotations "podMonitor.labels" .Values.podMonitor.labels -}}
+{{- $values := dict "jobLabels" .Values.jobLabels "jobAnnotations" .Values.jobAnnotations "podLabels" .Values.podLabels "podAnnotations" .Values.podAnnotations "nodeSelector" .Values.nodeSelector "serviceAccount.annotations" .Values.serviceAccount.annotations "podMonitor.labels" .Values.podMonitor.labels "prometheusRule.labels" .Values.prometheusRule.labels "dashboard.labels" .Values.dashboard.labels "dashboard.annotations" .Values.dashboard.annotations -}}
 {{- range $path, $given := $values -}}
 {{- range $name, $_ := $given -}}
 {{- if not (regexMatch $key $name) -}}
