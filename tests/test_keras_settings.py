@@ -65,6 +65,18 @@ def test_every_process_passes_the_place_that_sets_keras_up(keras_home: Path) -> 
         assert found.split() == ["channels_last", "float32", "1e-07", "tensorflow"], module
 
 
+def test_garbage_is_not_collected_while_tensorflow_is_imported_and_is_afterwards() -> None:
+    """Of an import in a command its modules are left out later, and of one in a notebook nothing."""
+    program = (
+        "import gc, sys; from trainer import interrupts; "
+        "from trainer.observability.tensorflow_import import quiet_tensorflow_import as quiet; "
+        "{start}; context = quiet(); context.__enter__(); print(gc.isenabled()); "
+        "context.__exit__(None, None, None); print(gc.isenabled(), gc.get_freeze_count() > 100_000)"
+    )
+    assert python(program.format(start="interrupts.install([])")).split() == ["False", "True", "True"]
+    assert python(program.format(start="pass")).split() == ["False", "True", "False"]
+
+
 def test_a_process_that_has_keras_on_another_backend_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with (

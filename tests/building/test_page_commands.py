@@ -50,13 +50,28 @@ def test_pictures_are_light():
     assert [path.name for path in pictures if path.stat().st_size > 150_000] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_configuration_is_valid(page: Path, tmp_path: Path):
-    """Those of runs: blocks of YAML which name a dataset and a run."""
-    for block in fenced(page.read_text()):
-        values = yaml.safe_load(block.text) if block.kind == "yaml" else {}
-        if not isinstance(values, dict) or not {"data", "run"} <= values.keys():
-            continue
-        (tmp_path / "run.yaml").write_text(block.text)
-        chosen = "recipe" not in values and "name" not in values.get("model", {})
-        load(tmp_path / "run.yaml", overrides=["model.name=small-resnet"] if chosen else ())
+def configurations() -> list[tuple[Path, str]]:
+    """Page and text of those of runs: blocks of YAML which name a dataset and a run."""
+    found = []
+    for page in PAGES:
+        for block in fenced(page.read_text()):
+            values = yaml.safe_load(block.text) if block.kind == "yaml" else None
+            if isinstance(values, dict) and {"data", "run"} <= values.keys():
+                found.append((page.relative_to(ROOT), block.text))
+    return found
+
+
+CONFIGURATIONS = configurations()
+
+
+def test_configurations_are_found():
+    assert {"docs/training.md", "docs/tutorial.md"} <= {str(page) for page, _ in CONFIGURATIONS}
+
+
+@pytest.mark.parametrize(("page", "text"), CONFIGURATIONS, ids=[str(page) for page, _ in CONFIGURATIONS])
+def test_every_configuration_is_valid(page: Path, text: str, tmp_path: Path):
+    (tmp_path / "run.yaml").write_text(text)
+    values = yaml.safe_load(text)
+    chosen = "recipe" not in values and "name" not in values.get("model", {})
+    config = load(tmp_path / "run.yaml", overrides=["model.name=small-resnet"] if chosen else ())
+    assert config.data.url.endswith(values["data"]["url"].removeprefix("./")), page

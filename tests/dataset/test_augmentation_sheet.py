@@ -13,7 +13,8 @@ from tests.commands import here, refused_here
 from tests.trained import images
 from trainer.config import RunConfig, parse
 from trainer.dataset.dataset import Dataset
-from trainer.dataset.inspection.augmented_rows import augmented_rows, chosen_rows
+from trainer.dataset.inspection.augmented_rows import augmented_rows
+from trainer.dataset.inspection.sample_rows import chosen_rows
 from trainer.dataset.open_dataset import open_dataset
 from trainer.distribution.single import Single
 from trainer.preparation.prepare import prepare

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.dataset.dataset import Dataset, Split
-from trainer.dataset.reading.reader import Reader
+from trainer.dataset.inspection.sample_rows import chosen_rows, read_rows, rgb
 from trainer.evaluation.perturbations import Change
 from trainer.evaluation.tally import in_top5
 from trainer.output.html.thumbnail import thumbnail
@@ -53,7 +53,7 @@ class SensitivityTest:
     seed: int
     size: tuple[int, int]
     classes: int
-    _tallies: list[ChangedTally] = field(default_factory=list)
+    _tallies: list[ChangedTally] = field(init=False)
 
     def __post_init__(self) -> None:
         self._tallies = [ChangedTally() for _ in self.changes]
@@ -86,19 +86,15 @@ class SensitivityTest:
         self, predictor: "Predictor", dataset: Dataset, split: Split, weights_sha256: str
     ) -> ChangedDocument:
         """A few images of the split, of classes that are spread over all, as each change makes them."""
-        _, firsts = np.unique(split.labels, return_index=True)
-        places = np.linspace(0, len(firsts) - 1, min(SAMPLES, len(firsts))).round().astype(int)
-        rows = np.unique(firsts[places])
-        reader = Reader(dataset, split, threads=1)
-        batches = [next(iter(reader.batches_of(range(row, row + 1), 1))) for row in rows.tolist()]
-        images = np.concatenate([batch.images for batch in batches])
+        rows = chosen_rows(split, SAMPLES)
+        images = read_rows(dataset, split, rows)
         return {
             "version": VERSION,
             "dataset": dataset.identity,
             "split": split.name,
             "weights_sha256": weights_sha256,
             "changes": [
-                {"change": name, "images": [thumbnail(_rgb(pixels), SAMPLE_SIDE) for pixels in changed]}
+                {"change": name, "images": [thumbnail(rgb(pixels), SAMPLE_SIDE) for pixels in changed]}
                 for name, changed in (
                     ("unchanged", predictor.changed(images, {})),
                     *(
@@ -108,7 +104,3 @@ class SensitivityTest:
                 )
             ],
         }
-
-
-def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels

@@ -46,7 +46,8 @@ def quiet_tensorflow_import() -> Iterator[None]:
     Raises ConfigError if TensorFlow, Keras or Horovod is not installed, or if this process has imported Keras
     on another backend.
     """
-    if "tensorflow" not in sys.modules:
+    first = "tensorflow" not in sys.modules
+    if first:
         say("loading TensorFlow")
     absent = "sklearn" not in sys.modules
     if absent:
@@ -68,7 +69,7 @@ def quiet_tensorflow_import() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(real, 2)
             os.close(real)
-            if interrupts.installed():
+            if first and interrupts.installed():
                 gc.freeze()
             if collects:
                 gc.enable()

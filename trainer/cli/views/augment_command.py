@@ -35,7 +35,9 @@ def augment(
     from trainer.training.auto import loaded_run
 
     if Path(output).suffix not in (".html", ".png"):
-        raise ConfigError(f"--output: expected a file .html or .png, received {quoted(output)}")
+        raise ConfigError(
+            f"--output: expected a file .html or .png, received {quoted(output)}", f"Such as --output {FILE}"
+        )
     settings = [*(overrides or ()), *_without_a_run(config, recipe, overrides or ())]
     with loaded_run(config, recipe=recipe, overrides=settings, keep=False) as (run, _):
         dataset = open_dataset(run.data.url)

@@ -1,10 +1,10 @@
 """report/changed-images.json in a run's folder, as types."""
 
-import json
 from collections.abc import Sequence
 from typing import TypedDict
 
 from trainer.runs import layout
+from trainer.runs.documents.versioned import dump_versioned, read_versioned
 from trainer.storage import Store
 
 VERSION = 1
@@ -42,13 +42,10 @@ class ChangedDocument(TypedDict):
 
 def dump_changed(document: ChangedDocument) -> bytes:
     """The JSON text."""
-    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+    return dump_versioned(document)
 
 
 def read_changed(store: Store) -> ChangedDocument | None:
     """The document; None where there is none of a version that is known."""
-    try:
-        document: ChangedDocument = json.loads(store.get(layout.CHANGED_IMAGES))
-    except (FileNotFoundError, ValueError):
-        return None
-    return document if document.get("version") == VERSION else None
+    document: ChangedDocument | None = read_versioned(store, layout.CHANGED_IMAGES, VERSION)
+    return document

@@ -1,7 +1,6 @@
 """report/heat-maps.json in a run's folder, as types."""
 
 import base64
-import json
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.runs import layout
+from trainer.runs.documents.versioned import dump_versioned, read_versioned
 from trainer.storage import Store
 
 VERSION = 1
@@ -69,13 +69,10 @@ def map_of(row: HeatRow) -> NDArray[np.uint8]:
 
 def dump_heat(document: HeatDocument) -> bytes:
     """The JSON text."""
-    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+    return dump_versioned(document)
 
 
 def read_heat(store: Store) -> HeatDocument | None:
     """The document; None where there is none of a version that is known."""
-    try:
-        document: HeatDocument = json.loads(store.get(layout.HEAT_MAPS))
-    except (FileNotFoundError, ValueError):
-        return None
-    return document if document.get("version") == VERSION else None
+    document: HeatDocument | None = read_versioned(store, layout.HEAT_MAPS, VERSION)
+    return document
